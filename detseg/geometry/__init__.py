@@ -1,0 +1,1 @@
+"""Boxes and masks as pure numpy: conversions, overlaps, matching."""

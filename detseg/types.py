@@ -1,0 +1,186 @@
+"""The nouns of the house: frozen, small, without I/O. Every other room speaks in these.
+
+Coordinates are pixels of the upright image (EXIF orientation applied), x to the right and y down,
+half-open: a box that covers the first pixel only is ``Box(0, 0, 1, 1)``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NewType
+
+import numpy as np
+import numpy.typing as npt
+
+ImageId = NewType("ImageId", str)
+"""``"sha256:"`` + hex digest of the encoded bytes: the only join key between the rooms."""
+
+ModelVersion = NewType("ModelVersion", str)
+"""``name@8hex``: a hash over weights, preprocessing, thresholds, label mapping and revision."""
+
+RegionId = NewType("RegionId", str)
+
+Kind = Literal["thing", "stuff"]
+"""A thing can be counted (bolt); stuff cannot (belt)."""
+
+SeenBy = Literal["both", "detector", "segmenter"]
+"""Which model saw an instance; only what one of them saw deserves a look first."""
+
+State = Literal["unlabeled", "labeled", "empty", "skipped"]
+"""``empty`` means that a person looked and found nothing; ``skipped`` that they declined."""
+
+RegionOrigin = Literal["model", "person"]
+
+EditKind = Literal["kept", "moved", "reshaped", "relabeled", "deleted", "added"]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height of an upright image, in pixels, both at least 1."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"a size has at least 1x1 pixels, not {self.width}x{self.height}")
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned rectangle ``x0 <= x1``, ``y0 <= y1`` in pixels, half-open."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(v) for v in (self.x0, self.y0, self.x1, self.y1)):
+            raise ValueError(f"a box has finite corners, not {self.xyxy}")
+        if self.x0 > self.x1 or self.y0 > self.y1:
+            raise ValueError(f"a box has x0 <= x1 and y0 <= y1, not {self.xyxy}")
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        return (self.x0, self.y0, self.x1, self.y1)
+
+    @property
+    def area(self) -> float:
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A binary mask as COCO run lengths.
+
+    ``counts`` are the lengths of alternating runs in column-major order, background first (so a mask
+    that starts with foreground starts with 0), and they sum to ``size.area``. ``detseg.geometry.masks``
+    converts from and to bitmaps and COCO's compressed string.
+    """
+
+    size: Size
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if sum(self.counts) != self.size.area:
+            raise ValueError(
+                f"run lengths of a {self.size} mask sum to {self.size.area}, not {sum(self.counts)}"
+            )
+        if any(n < 0 for n in self.counts):
+            raise ValueError("run lengths are not negative")
+
+    @property
+    def area(self) -> int:
+        """Number of foreground pixels."""
+        return sum(self.counts[1::2])
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One object (``thing``) or one surface (``stuff``).
+
+    A thing that a detector and a segmenter both saw is one instance with a box and a mask; stuff has a
+    mask and no box. ``score`` is in [0, 1], and ``None`` where a person drew it.
+    """
+
+    label: str
+    kind: Kind
+    box: Box | None = None
+    mask: Mask | None = None
+    score: float | None = None
+    seen_by: SeenBy | None = None
+
+    def __post_init__(self) -> None:
+        if self.box is None and self.mask is None:
+            raise ValueError(f"an instance ({self.label}) has a box, a mask or both")
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"a score is in [0, 1], not {self.score}")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """An instance with an identity in Label Studio. ``origin`` says who drew it first."""
+
+    id: RegionId
+    origin: RegionOrigin
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What an author (a model version or a person) says about one image.
+
+    Predictions and reviews are both annotations, so metrics, export and report have one input type.
+    """
+
+    image: ImageId
+    size: Size
+    author: str
+    state: State
+    regions: tuple[Region, ...] = ()
+    lead_time_s: float | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a person did to one region. ``iou`` is between before and after, ``None`` for one-sided edits."""
+
+    kind: EditKind
+    before: Region | None
+    after: Region | None
+    iou: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image by content: where it was found (``uri``) and what its bytes hash to (``id``)."""
+
+    id: ImageId
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedImage:
+    """An upright image in memory. ``rgb`` is uint8 of shape (height, width, 3)."""
+
+    ref: ImageRef
+    size: Size
+    rgb: npt.NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.rgb.shape != (self.size.height, self.size.width, 3) or self.rgb.dtype != np.uint8:
+            raise ValueError(
+                f"rgb is uint8 of shape {(self.size.height, self.size.width, 3)}, "
+                f"not {self.rgb.dtype} of shape {self.rgb.shape}"
+            )
