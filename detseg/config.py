@@ -1,0 +1,201 @@
+"""Settings: ``detseg.toml``, ``DETSEG_*`` variables over it, flags over both; read once, at the edge.
+
+Relative paths are relative to the folder of ``detseg.toml`` (the working directory where there is none).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from detseg.errors import ConfigError
+from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
+
+FILE_NAME = "detseg.toml"
+ENV_PREFIX = "DETSEG_"
+_MAX_PIXELS = 178_956_970  # Pillow refuses to open anything larger, whatever we say
+
+
+class ClassSettings(BaseModel):
+    """One entry of ``[[classes]]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    kind: Literal["thing", "stuff"] = "thing"
+    colour: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$")
+    aliases: tuple[str, ...] = ()
+
+
+class Settings(BaseModel):
+    """Everything that a run can be told. Field descriptions are what ``detseg init`` writes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: Path = Field(default=Path("."), description="folder that relative paths start from", exclude=True)
+    source: str = Field(default="images", description="folder of images; looked through with its subfolders")
+    detector: str | None = Field(
+        default="sample",
+        description='boxes: "sample", a folder, a name on the Hugging Face hub, or "" for none',
+    )
+    segmenter: str | None = Field(
+        default="sample",
+        description='masks: "sample", a folder, a name on the Hugging Face hub, or "" for none',
+    )
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps"
+    )
+    batch_size: int = Field(default=8, ge=1, le=1024, description="images in one forward pass")
+    box_threshold: float = Field(default=0.5, ge=0, le=1, description="boxes with a lower score are left out")
+    mask_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="segments with a lower score are left out"
+    )
+    match_iou: float = Field(
+        default=0.5, gt=0, le=1, description="IoU from which a box and a mask of one label are one object"
+    )
+    strict: bool = Field(
+        default=False, description="stop when a model has a label that no class takes, instead of counting it"
+    )
+    max_pixels: int = Field(
+        default=89_478_485, ge=1, le=_MAX_PIXELS, description="larger images are quarantined"
+    )
+    max_quarantined_share: float = Field(
+        default=0.1, ge=0, le=1, description="above this share of unusable images a run exits with code 3"
+    )
+    shard_size: int = Field(default=256, ge=1, le=100_000, description="images in one task run")
+    project: str = Field(
+        default="detseg", min_length=1, max_length=50, description="title of the Label Studio project"
+    )
+    label_studio_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="a Label Studio of your own; without it, the one that `detseg up` starts",
+    )
+    label_studio_token: SecretStr | None = Field(
+        default=None, description="its token; set DETSEG_LABEL_STUDIO_TOKEN rather than writing it here"
+    )
+    label_studio_files: Path | None = Field(
+        default=None,
+        description="its local files document root, as seen from here; the source must lie below it",
+    )
+    catalog: str | None = Field(
+        default=None, description="SQLAlchemy URL; without it, SQLite in the state folder"
+    )
+    state_dir: Path = Field(default=Path(".detseg"), description="where catalog, servers and logs live")
+    classes: tuple[ClassSettings, ...] = ()
+
+    @field_validator("detector", "segmenter", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    def path(self, value: str | Path) -> Path:
+        """A path of the settings as an absolute one."""
+        return (self.root / Path(value).expanduser()).absolute()
+
+    @property
+    def state_path(self) -> Path:
+        return self.path(self.state_dir)
+
+    @property
+    def catalog_url(self) -> str:
+        return self.catalog or f"sqlite:///{self.state_path / 'catalog.sqlite3'}"
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the settings; None where the model's own labels are to be taken."""
+        if not self.classes:
+            return None
+        return Taxonomy(
+            tuple(
+                LabelClass(entry.name, entry.kind, entry.colour or distinct_colour(i), entry.aliases)
+                for i, entry in enumerate(self.classes)
+            )
+        )
+
+
+def load_settings(
+    config: Path | None = None, *, environ: Mapping[str, str] | None = None, **flags: Any
+) -> Settings:
+    """The settings of a run: the file, then ``DETSEG_*`` variables, then flags (None means not given).
+
+    Raises ConfigError that names the file, variable or flag and what it may be.
+    """
+    file = config or Path(FILE_NAME)
+    variables = os.environ if environ is None else environ
+    origins: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    from_env = {
+        name: variables[key]
+        for name in Settings.model_fields
+        if name not in ("root", "classes") and (key := f"{ENV_PREFIX}{name.upper()}") in variables
+    }
+    for origin, layer in (
+        (str(file), _read_toml(file, required=config is not None)),
+        ("the environment", from_env),
+        ("the flags", {name: value for name, value in flags.items() if value is not None}),
+    ):
+        values.update(layer)
+        origins.update(dict.fromkeys(layer, origin))
+    values["root"] = file.absolute().parent
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error, origins)) from error
+
+
+def _read_toml(file: Path, *, required: bool) -> dict[str, Any]:
+    if not required and not file.exists():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read ({error}): `detseg init` writes a new one") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+
+
+def _first_problem(error: ValidationError, origins: Mapping[str, str]) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in problem["loc"])
+    top = str(problem["loc"][0]) if problem["loc"] else ""
+    where = origins.get(top, "the settings")
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(field for field in Settings.model_fields if field != "root")
+        return f"{where}: there is no setting {name!r}; there are {known}"
+    more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
+    return f"{where}: {name}: {problem['msg']}{more}"
+
+
+def settings_template() -> str:
+    """The commented ``detseg.toml`` that ``detseg init`` writes: every setting with its default."""
+    lines = ["# Settings of detseg. DETSEG_* variables go over this file, flags over both.", ""]
+    for name, field in Settings.model_fields.items():
+        if name in ("root", "classes"):
+            continue
+        default = field.default
+        lines.append(f"# {field.description}")
+        if default is None or name == "label_studio_token":
+            lines.append(f"# {name} = ")
+        elif isinstance(default, bool):
+            lines.append(f"{name} = {str(default).lower()}")
+        elif isinstance(default, int | float):
+            lines.append(f"{name} = {default}")
+        else:
+            lines.append(f'{name} = "{default}"')
+        lines.append("")
+    lines += [
+        "# What annotators are asked for. Without any [[classes]], the models' own labels are taken.",
+        "# [[classes]]",
+        '# name = "bolt"',
+        '# kind = "thing"            # "stuff" for what cannot be counted',
+        '# colour = "#d1495b"',
+        '# aliases = ["screw"]       # other names that a model uses for it',
+        "",
+    ]
+    return "\n".join(lines)
