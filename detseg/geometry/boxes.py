@@ -1,0 +1,62 @@
+"""Boxes: forms, clipping, overlaps. The one form inside the house is half-open xyxy in pixels.
+
+Arrays of boxes have shape (N, 4), float64, one row ``x0 y0 x1 y1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from detseg.types import Box, Size
+
+Floats = npt.NDArray[np.float64]
+
+
+def xywh_to_box(xywh_px: Sequence[float]) -> Box:
+    """The box of COCO's ``[x, y, width, height]``; ValueError for a negative width or height."""
+    x, y, width, height = (float(v) for v in xywh_px)
+    return Box(x, y, x + width, y + height)
+
+
+def box_to_xywh(box: Box) -> tuple[float, float, float, float]:
+    """COCO's ``(x, y, width, height)`` in pixels."""
+    return (box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0)
+
+
+def clip_box(box: Box, size: Size) -> Box | None:
+    """The part of a box that lies inside the image; None if that part has no area."""
+    x0, x1 = max(box.x0, 0.0), min(box.x1, float(size.width))
+    y0, y1 = max(box.y0, 0.0), min(box.y1, float(size.height))
+    return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def boxes_to_array(boxes: Sequence[Box]) -> Floats:
+    """Corners of shape (N, 4), also for N = 0."""
+    return np.array([box.xyxy for box in boxes], dtype=np.float64).reshape(-1, 4)
+
+
+def box_iou(a: Box, b: Box) -> float:
+    """Intersection over union in [0, 1]; 0 where both have no area.
+
+    >>> box_iou(Box(0, 0, 2, 2), Box(1, 0, 3, 2))
+    0.3333333333333333
+    """
+    return float(box_iou_matrix(boxes_to_array([a]), boxes_to_array([b]))[0, 0])
+
+
+def box_iou_matrix(a: Floats, b: Floats) -> Floats:
+    """Intersection over union of every row of a (N, 4) with every row of b (M, 4): (N, M), in [0, 1].
+
+    A pair without any area has IoU 0.
+    """
+    corner_low = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
+    corner_high = np.minimum(a[:, None, 2:], b[None, :, 2:])  # (N, M, 2)
+    intersection = np.prod(np.clip(corner_high - corner_low, 0.0, None), axis=2)  # (N, M)
+    area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)  # (N,)
+    area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)  # (M,)
+    union = area_a[:, None] + area_b[None, :] - intersection
+    iou: Floats = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0.0)
+    return iou
