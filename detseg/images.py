@@ -19,6 +19,8 @@ from detseg.errors import ImageError
 from detseg.types import DecodedImage, ImageId, ImageRef, Size
 
 DEFAULT_MAX_PIXELS = 89_478_485
+_ORIENTATION = 0x0112  # EXIF tag
+
 BROWSER_FORMATS = frozenset({"AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "WEBP"})
 """Formats (Pillow's names) that an annotator's browser can show."""
 
@@ -60,8 +62,6 @@ def decode_image(
     Raises ImageError for what is empty, not an image, damaged, animated, larger than ``max_pixels``, or
     not in one of ``formats`` (Pillow's names; None takes all that Pillow knows).
     """
-    if not data:
-        raise ImageError("is empty (0 bytes)")
     with _open(data) as image:
         _check_header(image, max_pixels=max_pixels, formats=formats)
         try:
@@ -75,7 +75,23 @@ def decode_image(
     return DecodedImage(ImageRef(image_id(data), uri), Size(upright.width, upright.height), rgb)
 
 
+def upright_size(
+    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, formats: frozenset[str] | None = None
+) -> Size:
+    """The size that ``decode_image`` would give, from the header alone; raises what the header shows."""
+    with _open(data) as image:
+        _check_header(image, max_pixels=max_pixels, formats=formats)
+        try:
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        except _DECODE_ERRORS as error:
+            raise ImageError(f"is damaged: {_one_line(error)}") from error
+        width, height = (image.height, image.width) if turned else (image.width, image.height)
+    return Size(width, height)
+
+
 def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise ImageError("is empty (0 bytes)")
     try:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:

@@ -170,6 +170,15 @@ class ImageRef:
     uri: str
 
 
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """A file as a listing shows it. Equal stamps mean that the bytes need not be read again."""
+
+    uri: str
+    byte_size: int
+    mtime_ns: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
     """An upright image in memory. ``rgb`` is uint8 of shape (height, width, 3)."""
