@@ -179,6 +179,14 @@ class FileStamp:
     mtime_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be used, and why."""
+
+    uri: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
     """An upright image in memory. ``rgb`` is uint8 of shape (height, width, 3)."""

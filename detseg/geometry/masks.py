@@ -6,7 +6,8 @@ COCO's ``maskApi``; the compressed string is its 6-bit form (LEB128-like, differ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,3 +95,14 @@ def string_to_counts(text: str) -> tuple[int, ...]:
             value += counts[-2]
         counts.append(value)
     return tuple(counts)
+
+
+def encode_mask(mask: Mask) -> dict[str, Any]:
+    """A mask as COCO's JSON has it: ``{"size": [height, width], "counts": compressed string}``."""
+    return {"size": [mask.size.height, mask.size.width], "counts": counts_to_string(mask.counts)}
+
+
+def decode_mask(entry: Mapping[str, Any]) -> Mask:
+    """The mask of ``encode_mask``'s answer."""
+    height, width = entry["size"]
+    return Mask(Size(width, height), string_to_counts(entry["counts"]))
