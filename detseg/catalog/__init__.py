@@ -1,0 +1,30 @@
+"""The catalog: the one truth of what was done. The only room that knows SQL."""
+
+from detseg.catalog.records import (
+    FoundImage,
+    Project,
+    ProjectKey,
+    Quarantined,
+    ReviewCounts,
+    ReviewRecord,
+    Run,
+    Stage,
+    Task,
+    TaskState,
+)
+from detseg.catalog.store import Catalog, open_catalog
+
+__all__ = [
+    "Catalog",
+    "FoundImage",
+    "Project",
+    "ProjectKey",
+    "Quarantined",
+    "ReviewCounts",
+    "ReviewRecord",
+    "Run",
+    "Stage",
+    "Task",
+    "TaskState",
+    "open_catalog",
+]

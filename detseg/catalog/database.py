@@ -1,0 +1,156 @@
+"""One connection pool with transactions that say whether they write, and errors in one line.
+
+SQLite files get WAL, foreign keys and a wait of ``BUSY_S`` for other writers. A transaction that writes
+takes the write lock when it begins, so it never fails half-way because another process wrote meanwhile.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from detseg.errors import CatalogError
+
+BUSY_S = 60.0
+"""How long a writer waits for another one."""
+
+PAGE = 500
+"""Rows per query: what is held in memory at once, and far below the databases' parameter limits."""
+
+Item = TypeVar("Item")
+Row = sa.Row[*tuple[Any, ...]]
+Upsert = sqlite.Insert | postgresql.Insert
+
+_MENDS = (
+    ("locked", "another process holds it: let it end, or stop it, then try again"),
+    ("not a database", "the file is something else or damaged: name another file, or restore a copy"),
+    ("malformed", "the file is damaged: restore a copy"),
+    ("readonly", "make the file and its folder writable"),
+    ("unable to open", "check that its folder exists and that you may write there"),
+    ("full", "free some space and run again; nothing that was committed is lost"),
+)
+
+
+def utc_now() -> datetime:
+    """This moment in UTC."""
+    return datetime.now(UTC)
+
+
+def pages(items: Iterable[Item], size: int = PAGE) -> Iterator[tuple[Item, ...]]:
+    """The items in tuples of at most that size, in order."""
+    rest = iter(items)
+    while page := tuple(islice(rest, size)):
+        yield page
+
+
+class Database:
+    """A pool of connections to one database; safe to use from several threads."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _make_engine(url)
+        self.name = self.engine.url.render_as_string(hide_password=True)
+        self._writer = self.engine.execution_options(detseg_writes=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one state of the database and writes nothing."""
+        with self.explained(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that is there as a whole or not at all. Writers wait for each other."""
+        with self.explained(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns the database's errors into a CatalogError of one line."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise CatalogError(self._explain(error)) from error
+
+    def _explain(self, error: SQLAlchemyError) -> str:
+        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+        mend = next((mend for part, mend in _MENDS if part in reason), "see the log for the statement")
+        return f"the catalog {self.name} cannot be used ({reason}): {mend}"
+
+    def insert(self, table: sa.Table) -> Upsert:
+        """An INSERT that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+        if self.engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+    def upsert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Inserts the rows; where the primary key is there already, the row takes the new values."""
+        if not rows:
+            return
+        statement = self.insert(table)
+        key = [column.name for column in table.primary_key]
+        values = {name: statement.excluded[name] for name in rows[0] if name not in key}
+        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values), list(rows))
+
+    def close(self) -> None:
+        """Closes the pooled connections."""
+        self.engine.dispose()
+
+
+def _make_engine(url: str) -> sa.Engine:
+    try:
+        parsed = sa.make_url(url)
+        dialect = parsed.get_backend_name()
+        if dialect not in ("sqlite", "postgresql"):
+            raise CatalogError(f"the catalog is SQLite or PostgreSQL, not {dialect}: change `catalog`")
+        if dialect == "sqlite":
+            return _sqlite_engine(parsed)
+        return sa.create_engine(parsed)
+    except ArgumentError as error:
+        raise CatalogError(
+            f"the catalog {url!r} is not a SQLAlchemy URL: write sqlite:///path/catalog.db, or postgresql://..."
+        ) from error
+    except (NoSuchModuleError, ImportError) as error:
+        raise CatalogError(f"the catalog's driver is not installed ({error}): install it with pip") from error
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise CatalogError("a catalog is a file that outlives the run: write sqlite:///path/catalog.db")
+    if not Path(url.database).parent.is_dir():
+        raise CatalogError(f"the catalog's folder {Path(url.database).parent} does not exist: make it first")
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin below, not where the driver guesses
+    connection.execute("PRAGMA foreign_keys = ON")
+    if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+        return
+    # The switch to WAL does not wait for others, a write transaction does: so it waits in our stead.
+    for _attempt in range(10):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        else:
+            return
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("detseg_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

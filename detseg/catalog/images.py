@@ -1,0 +1,108 @@
+"""Images by content, and the places where they were found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database, pages
+from detseg.catalog.quarantine import clear_quarantine
+from detseg.catalog.records import FoundImage
+from detseg.catalog.tables import images, locations
+from detseg.types import FileStamp, ImageId, ImageRef, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """``catalog.images``"""
+
+    database: Database
+    clock: Callable[[], datetime]
+
+    def known(self, stamps: Iterable[FileStamp]) -> dict[str, ImageId]:
+        """The image of each uri whose size in bytes and time of change are as they were when it was read.
+
+        What is missing in the answer is new or changed, and has to be read.
+        """
+        found: dict[str, ImageId] = {}
+        for page in pages(stamps):
+            wanted = {stamp.uri: (stamp.byte_size, stamp.mtime_ns) for stamp in page}
+            query = sa.select(locations).where(locations.c.uri.in_(wanted))
+            with self.database.reading() as connection:
+                for row in connection.execute(query):
+                    if wanted[row.uri] == (row.byte_size, row.mtime_ns):
+                        found[row.uri] = ImageId(row.image_id)
+        return found
+
+    def record(self, found: Iterable[FoundImage]) -> int:
+        """Records images that were read and where; answers how many of them are new.
+
+        Equal bytes in two places are one image. A file whose bytes changed points to its new image. What
+        was in quarantine because it could not be read leaves it.
+        """
+        entries = list(found)
+        if not entries:
+            return 0
+        now = self.clock()
+        rows = [
+            {"id": entry.id, "width": entry.size.width, "height": entry.size.height, "first_seen": now}
+            for entry in {entry.id: entry for entry in entries}.values()
+        ]
+        places = [
+            {
+                "uri": entry.stamp.uri,
+                "image_id": entry.id,
+                "byte_size": entry.stamp.byte_size,
+                "mtime_ns": entry.stamp.mtime_ns,
+            }
+            for entry in {entry.stamp.uri: entry for entry in entries}.values()
+        ]
+        insert = self.database.insert(images).on_conflict_do_nothing().returning(images.c.id)
+        with self.database.writing() as connection:
+            new = len(connection.execute(insert, rows).all())
+            self.database.upsert(connection, locations, places)
+            clear_quarantine(connection, "read", uris=[entry.stamp.uri for entry in entries])
+        return new
+
+    def sizes(self, ids: Iterable[ImageId]) -> dict[ImageId, Size]:
+        """The upright sizes of those images that the catalog knows."""
+        found: dict[ImageId, Size] = {}
+        for page in pages(ids):
+            with self.database.reading() as connection:
+                for row in connection.execute(sa.select(images).where(images.c.id.in_(page))):
+                    found[ImageId(row.id)] = Size(row.width, row.height)
+        return found
+
+    def refs(self, ids: Iterable[ImageId]) -> dict[ImageId, ImageRef]:
+        """Where each of those images is; the first uri in alphabetical order where it has several."""
+        found: dict[ImageId, ImageRef] = {}
+        for page in pages(ids):
+            query = (
+                sa.select(locations.c.image_id, sa.func.min(locations.c.uri).label("uri"))
+                .where(locations.c.image_id.in_(page))
+                .group_by(locations.c.image_id)
+            )
+            with self.database.reading() as connection:
+                for row in connection.execute(query):
+                    found[ImageId(row.image_id)] = ImageRef(ImageId(row.image_id), row.uri)
+        return found
+
+    def ids(self) -> Iterator[ImageId]:
+        """Every image, sorted by id."""
+        last = ""
+        while True:
+            query = sa.select(images.c.id).where(images.c.id > last).order_by(images.c.id).limit(5_000)
+            with self.database.reading() as connection:
+                page = connection.scalars(query).all()
+            yield from map(ImageId, page)
+            if not page:
+                return
+            last = page[-1]
+
+    def count(self) -> int:
+        """How many images the catalog knows."""
+        with self.database.reading() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(images)) or 0

@@ -1,0 +1,58 @@
+"""Brings a database to the tables that this version of the code knows, in one transaction.
+
+Each file in ``migrations/versions`` has Alembic's four names and ``upgrade(op)``; the operations come as an
+argument, so that two catalogs can be migrated by two threads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+
+from detseg.catalog.database import Database
+from detseg.errors import CatalogError
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+VERSION_TABLE = "detseg_catalog_version"
+"""Not Alembic's default name, so that somebody else's database is never taken for a catalog."""
+
+
+def migrate(database: Database) -> None:
+    """Makes or upgrades the catalog's tables; does nothing when they are current.
+
+    Raises CatalogError for a database that a newer version made, or that holds something else.
+    """
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    with database.reading() as connection:
+        if _revision(connection, scripts, database.name) == scripts.get_current_head():
+            return
+    with database.writing() as connection:  # someone else may have migrated while we waited for the lock
+        current = _revision(connection, scripts, database.name)
+        context = migration_context(connection)
+        for script in reversed(list(scripts.iterate_revisions("head", current or "base"))):
+            script.module.upgrade(Operations(context))
+            context.stamp(scripts, script.revision)
+
+
+def migration_context(connection: sa.Connection) -> MigrationContext:
+    """Alembic's view of the database behind that connection."""
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+
+
+def _revision(connection: sa.Connection, scripts: ScriptDirectory, name: str) -> str | None:
+    revision = migration_context(connection).get_current_revision()
+    if revision is None:
+        if found := sa.inspect(connection).get_table_names():
+            raise CatalogError(
+                f"the database {name} is not a catalog, it holds {', '.join(sorted(found)[:3])}: name another"
+            )
+    elif revision not in {script.revision for script in scripts.walk_revisions()}:
+        raise CatalogError(
+            f"the catalog {name} was made by a newer detseg (revision {revision}): upgrade detseg to use it"
+        )
+    return revision

@@ -1,0 +1,1 @@
+"""The catalog's migrations, one file per change in ``versions``; ``detseg.catalog.migrate`` runs them."""

@@ -1,0 +1,99 @@
+"""What goes into the catalog and comes out of it, beyond the nouns of detseg.types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NewType
+
+from detseg.types import Annotation, FileStamp, ImageId, ModelVersion, Size
+
+ProjectKey = NewType("ProjectKey", int)
+"""A project's number in the catalog; the server's own number is ``Project.server_id``."""
+
+TaskState = Literal["intent", "pushed", "deleted"]
+"""``intent``: about to be sent, or sent without an answer; ``deleted``: removed on the server."""
+
+Stage = Literal["read", "predict", "push"]
+"""Where an image failed."""
+
+RunStatus = Literal["running", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """An image that was read: what its bytes hash to, its upright size, and where it was found."""
+
+    id: ImageId
+    size: Size
+    stamp: FileStamp
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A Label Studio project. ``server_id`` and ``created_at`` (the server's) say which one it is."""
+
+    key: ProjectKey
+    server_id: int
+    url: str
+    title: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An image in a project. ``task_id`` is the server's number, None while the push is not confirmed."""
+
+    project: ProjectKey
+    image: ImageId
+    task_id: int | None
+    state: TaskState
+    model_version: ModelVersion
+    pushed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRecord:
+    """What a person made of a task. ``annotation_id`` and ``task_id`` are the server's numbers.
+
+    ``annotation.updated_at`` is set; ``simulated`` marks the simulated reviewer's work.
+    """
+
+    annotation_id: int
+    task_id: int
+    annotation: Annotation
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCounts:
+    """What recording reviews did. They sum to the number of reviews that were given."""
+
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An image that failed. ``image`` is None when its bytes could not even be read."""
+
+    uri: str
+    reason: str
+    stage: Stage
+    image: ImageId | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a flow. ``ended_at`` is None while it runs, or when it was killed."""
+
+    id: int
+    flow: str
+    started_at: datetime
+    ended_at: datetime | None
+    model_version: ModelVersion | None
+    status: RunStatus
+    counts: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,59 @@
+"""Regions as compact JSON, the form in which the catalog keeps them.
+
+A list of objects ``{"id", "origin", "label", "kind", "box", "mask", "score", "seen_by"}``; what is None is
+left out. ``box`` is ``[x0, y0, x1, y1]`` in pixels, ``mask`` COCO's compressed run lengths
+``{"size": [height, width], "counts": "..."}``. Floats survive exactly (shortest form that reads back).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from detseg.errors import FormatError
+from detseg.geometry.masks import decode_mask, encode_mask
+from detseg.types import Box, Instance, Region, RegionId
+
+
+def encode_regions(regions: Sequence[Region]) -> str:
+    """The regions as one line of JSON, in their order."""
+    return json.dumps([_encode_region(region) for region in regions], separators=(",", ":"), allow_nan=False)
+
+
+def decode_regions(text: str) -> tuple[Region, ...]:
+    """The regions of ``encode_regions``'s answer. Raises FormatError for anything else."""
+    try:
+        return tuple(_decode_region(entry) for entry in json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"not the catalog's JSON of regions ({error}): {text[:60]!r}") from error
+
+
+def _encode_region(region: Region) -> dict[str, Any]:
+    instance = region.instance
+    entry = {
+        "id": region.id,
+        "origin": region.origin,
+        "label": instance.label,
+        "kind": instance.kind,
+        "box": instance.box.xyxy if instance.box else None,
+        "mask": encode_mask(instance.mask) if instance.mask else None,
+        "score": instance.score,
+        "seen_by": instance.seen_by,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _decode_region(entry: dict[str, Any]) -> Region:
+    return Region(
+        id=RegionId(entry["id"]),
+        origin=entry["origin"],
+        instance=Instance(
+            label=entry["label"],
+            kind=entry["kind"],
+            box=Box(*entry["box"]) if "box" in entry else None,
+            mask=decode_mask(entry["mask"]) if "mask" in entry else None,
+            score=entry.get("score"),
+            seen_by=entry.get("seen_by"),
+        ),
+    )

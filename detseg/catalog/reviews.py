@@ -1,0 +1,182 @@
+"""What people made of the tasks. Deleted reviews are marked, not forgotten."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database, Row, pages
+from detseg.catalog.records import ProjectKey, ReviewCounts, ReviewRecord
+from detseg.catalog.region_json import decode_regions, encode_regions
+from detseg.catalog.tables import images, reviews, tasks
+from detseg.types import Annotation, ImageId, Size, State
+
+STATES: tuple[State, ...] = ("unlabeled", "labeled", "empty", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """``catalog.reviews``"""
+
+    database: Database
+
+    def record(self, project: ProjectKey, records: Iterable[ReviewRecord]) -> ReviewCounts:
+        """Records reviews in one transaction and answers what was new, changed or as it was.
+
+        The images have to be tasks of the project. Where the catalog holds a later state of a review than
+        the one given, it stays. A review that was marked as deleted and is here again is back.
+        """
+        rows = {record.annotation_id: _values(project, record) for record in records}
+        changed: list[dict[str, Any]] = []
+        known = 0
+        with self.database.writing() as connection:
+            for page in pages(rows):
+                query = sa.select(reviews).where(
+                    reviews.c.project == project, reviews.c.annotation_id.in_(page)
+                )
+                stored = {row.annotation_id: row._asdict() for row in connection.execute(query)}
+                known += len(stored)
+                changed += [rows[i] for i in page if _is_news(stored.get(i), rows[i])]
+            self.database.upsert(connection, reviews, changed)
+        new = len(rows) - known
+        return ReviewCounts(new=new, updated=len(changed) - new, unchanged=len(rows) - len(changed))
+
+    def mark_deleted(self, project: ProjectKey, annotation_ids: Iterable[int]) -> int:
+        """Marks reviews that are gone on the server; answers how many were not marked before."""
+        marked = 0
+        with self.database.writing() as connection:
+            for page in pages(annotation_ids):
+                marked += connection.execute(
+                    sa.update(reviews)
+                    .where(
+                        reviews.c.project == project,
+                        reviews.c.annotation_id.in_(page),
+                        reviews.c.deleted.is_(False),
+                    )
+                    .values(deleted=True)
+                ).rowcount
+        return marked
+
+    def ids(self, project: ProjectKey) -> frozenset[int]:
+        """The annotation ids of the reviews that are not marked as deleted."""
+        query = sa.select(reviews.c.annotation_id).where(
+            reviews.c.project == project, reviews.c.deleted.is_(False)
+        )
+        with self.database.reading() as connection:
+            return frozenset(connection.scalars(query))
+
+    def latest(self, project: ProjectKey) -> Iterator[ReviewRecord]:
+        """The latest review of each image and author that is not deleted, sorted by image and author.
+
+        Holds one page in memory.
+        """
+        image, author = "", ""
+        while True:
+            query = (
+                sa.select(reviews, images.c.width, images.c.height)
+                .join(images, images.c.id == reviews.c.image_id)
+                .where(
+                    reviews.c.project == project,
+                    reviews.c.deleted.is_(False),
+                    sa.tuple_(reviews.c.image_id, reviews.c.author) > sa.tuple_(image, author),
+                    ~_later_review(same_author=True),
+                )
+                .order_by(reviews.c.image_id, reviews.c.author)
+                .limit(500)
+            )
+            with self.database.reading() as connection:
+                page = connection.execute(query).all()
+            yield from map(_record, page)
+            if not page:
+                return
+            image, author = page[-1].image_id, page[-1].author
+
+    def states(self, project: ProjectKey) -> dict[State, int]:
+        """How many of the project's tasks are in each of the four states, by the latest review of the image.
+
+        Tasks that were deleted on the server are left out; every state is a key.
+        """
+        reviewed = (
+            sa.select(reviews.c.state, sa.func.count().label("n"))
+            .join(tasks)
+            .where(
+                reviews.c.project == project,
+                reviews.c.deleted.is_(False),
+                tasks.c.state == "pushed",
+                ~_later_review(same_author=False),
+            )
+            .group_by(reviews.c.state)
+        )
+        pushed = (
+            sa.select(sa.func.count())
+            .select_from(tasks)
+            .where(tasks.c.project == project, tasks.c.state == "pushed")
+        )
+        with self.database.reading() as connection:
+            counts = Counter({row.state: row.n for row in connection.execute(reviewed)})
+            n_tasks = connection.scalar(pushed) or 0
+        counts["unlabeled"] += n_tasks - counts.total()
+        return {state: counts[state] for state in STATES}
+
+
+def _later_review(*, same_author: bool) -> sa.Exists:
+    later = reviews.alias("later")
+    is_later = sa.or_(
+        later.c.updated_at > reviews.c.updated_at,
+        sa.and_(later.c.updated_at == reviews.c.updated_at, later.c.annotation_id > reviews.c.annotation_id),
+    )
+    query = sa.select(sa.literal(1)).where(
+        later.c.project == reviews.c.project,
+        later.c.image_id == reviews.c.image_id,
+        later.c.deleted.is_(False),
+        is_later,
+    )
+    if same_author:
+        query = query.where(later.c.author == reviews.c.author)
+    return query.exists()
+
+
+def _is_news(stored: dict[str, Any] | None, given: dict[str, Any]) -> bool:
+    if stored is None:
+        return True
+    return stored != given and stored["updated_at"] <= given["updated_at"]
+
+
+def _values(project: ProjectKey, record: ReviewRecord) -> dict[str, Any]:
+    annotation = record.annotation
+    if annotation.updated_at is None:
+        raise ValueError(f"review {record.annotation_id} has no updated_at")
+    return {
+        "project": project,
+        "annotation_id": record.annotation_id,
+        "task_id": record.task_id,
+        "image_id": annotation.image,
+        "author": annotation.author,
+        "state": annotation.state,
+        "regions": encode_regions(annotation.regions),
+        "lead_time_s": annotation.lead_time_s,
+        "updated_at": annotation.updated_at,
+        "deleted": False,
+        "simulated": record.simulated,
+    }
+
+
+def _record(row: Row) -> ReviewRecord:
+    return ReviewRecord(
+        annotation_id=row.annotation_id,
+        task_id=row.task_id,
+        annotation=Annotation(
+            image=ImageId(row.image_id),
+            size=Size(row.width, row.height),
+            author=row.author,
+            state=row.state,
+            regions=decode_regions(row.regions),
+            lead_time_s=row.lead_time_s,
+            updated_at=row.updated_at,
+        ),
+        simulated=row.simulated,
+    )

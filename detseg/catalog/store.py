@@ -1,0 +1,60 @@
+"""The catalog as one object, with a part per noun. Every call is one or more short transactions of its own.
+
+It may be used from several threads, and several processes may open the same database. Every recording
+call is idempotent: doing it again changes nothing. Failures of the database are CatalogErrors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from detseg.catalog.database import Database, utc_now
+from detseg.catalog.images import Images
+from detseg.catalog.journal import Cursors, Runs
+from detseg.catalog.migrate import migrate
+from detseg.catalog.predictions import Predictions
+from detseg.catalog.quarantine import Quarantine
+from detseg.catalog.reviews import Reviews
+from detseg.catalog.tasks import Projects, Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What was done. ``url`` has its password hidden."""
+
+    url: str
+    images: Images
+    predictions: Predictions
+    projects: Projects
+    tasks: Tasks
+    reviews: Reviews
+    quarantine: Quarantine
+    runs: Runs
+    cursors: Cursors
+
+
+@contextmanager
+def open_catalog(url: str, *, clock: Callable[[], datetime] = utc_now) -> Iterator[Catalog]:
+    """The catalog behind a SQLAlchemy URL, made or migrated if need be, closed at the end of the block.
+
+    Raises CatalogError for a database that cannot be opened, is something else, or is newer than this code.
+    """
+    database = Database(url)
+    try:
+        migrate(database)
+        yield Catalog(
+            url=database.name,
+            images=Images(database, clock),
+            predictions=Predictions(database, clock),
+            projects=Projects(database),
+            tasks=Tasks(database, clock),
+            reviews=Reviews(database),
+            quarantine=Quarantine(database, clock),
+            runs=Runs(database, clock),
+            cursors=Cursors(database),
+        )
+    finally:
+        database.close()

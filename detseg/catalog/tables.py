@@ -1,0 +1,152 @@
+"""The catalog's tables. A change here needs a migration in ``migrations/versions`` (a test compares)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Named,
+    String,
+    Table,
+    Text,
+    TypedColumns,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMES)
+
+_ID = 71  # len("sha256:") + 64 hex digits
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment: timezone-aware in, UTC out. SQLite keeps no timezone, so UTC is what is stored."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a moment in the catalog has a timezone, {value.isoformat()} has none")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        moment: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value
+        return moment.astimezone(UTC)
+
+
+class ImageColumns(TypedColumns):
+    id = Column(String(_ID), primary_key=True)
+    width: Named[int]
+    height: Named[int]
+    first_seen: Named[datetime] = Column(UtcDateTime)
+
+
+class LocationColumns(TypedColumns):
+    uri = Column(Text, primary_key=True)
+    image_id: Named[str] = Column(String(_ID), ForeignKey("images.id"), index=True)
+    byte_size: Named[int] = Column(BigInteger)
+    mtime_ns: Named[int] = Column(BigInteger)
+
+
+class PredictionColumns(TypedColumns):
+    image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
+    model_version = Column(String(200), primary_key=True)
+    state: Named[str] = Column(String(20))
+    regions: Named[str] = Column(Text)
+    created_at: Named[datetime] = Column(UtcDateTime)
+
+
+class ProjectColumns(TypedColumns):
+    key = Column(Integer, primary_key=True)
+    server_id: Named[int]
+    created_at: Named[datetime] = Column(UtcDateTime)
+    url: Named[str] = Column(Text)
+    title: Named[str] = Column(Text)
+
+
+class TaskColumns(TypedColumns):
+    project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
+    image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
+    task_id: Named[int | None] = Column(BigInteger)
+    state: Named[str] = Column(String(20))
+    model_version: Named[str] = Column(String(200))
+    intended_at: Named[datetime] = Column(UtcDateTime)
+    pushed_at: Named[datetime | None] = Column(UtcDateTime)
+
+
+class ReviewColumns(TypedColumns):
+    project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
+    annotation_id = Column(BigInteger, primary_key=True, autoincrement=False)
+    task_id: Named[int] = Column(BigInteger)
+    image_id: Named[str] = Column(String(_ID))
+    author: Named[str] = Column(Text)
+    state: Named[str] = Column(String(20))
+    regions: Named[str] = Column(Text)
+    lead_time_s: Named[float | None] = Column(Float)
+    updated_at: Named[datetime] = Column(UtcDateTime)
+    deleted: Named[bool] = Column(Boolean)
+    simulated: Named[bool] = Column(Boolean)
+
+
+class RunColumns(TypedColumns):
+    id = Column(Integer, primary_key=True)
+    flow: Named[str] = Column(String(100))
+    started_at: Named[datetime] = Column(UtcDateTime)
+    ended_at: Named[datetime | None] = Column(UtcDateTime)
+    model_version: Named[str | None] = Column(String(200))
+    status: Named[str] = Column(String(20))
+    counts: Named[str] = Column(Text)
+
+
+class QuarantineColumns(TypedColumns):
+    uri = Column(Text, primary_key=True)
+    image_id: Named[str | None] = Column(String(_ID), index=True)
+    reason: Named[str] = Column(Text)
+    stage: Named[str] = Column(String(20))
+    at: Named[datetime] = Column(UtcDateTime)
+
+
+class CursorColumns(TypedColumns):
+    name = Column(String(200), primary_key=True)
+    value: Named[str] = Column(Text)
+
+
+images = Table("images", metadata, ImageColumns)
+locations = Table("locations", metadata, LocationColumns)
+predictions = Table("predictions", metadata, PredictionColumns)
+projects = Table("projects", metadata, ProjectColumns, UniqueConstraint("server_id", "created_at"))
+tasks = Table("tasks", metadata, TaskColumns, UniqueConstraint("project", "task_id"))
+reviews = Table(
+    "reviews",
+    metadata,
+    ReviewColumns,
+    ForeignKeyConstraint(["project", "image_id"], ["tasks.project", "tasks.image_id"]),
+    Index(None, "project", "image_id", "author", "updated_at"),
+)
+runs = Table("runs", metadata, RunColumns)
+quarantine = Table("quarantine", metadata, QuarantineColumns)
+cursors = Table("cursors", metadata, CursorColumns)

@@ -1,0 +1,197 @@
+"""Projects, and which image is which task there. A push is an intent first, then a fact of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database, Row, pages
+from detseg.catalog.quarantine import clear_quarantine
+from detseg.catalog.records import Project, ProjectKey, Task
+from detseg.catalog.tables import projects, tasks
+from detseg.errors import CatalogError
+from detseg.types import ImageId, ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Projects:
+    """``catalog.projects``"""
+
+    database: Database
+
+    def record(self, server_id: int, *, url: str, title: str, created_at: datetime) -> Project:
+        """The catalog's project for one on a server, made at the first call.
+
+        The server's id and its ``created_at`` say which project it is, so a server that moved to another
+        port is the same one, and a new server that counts from 1 again is another one.
+        """
+        values = {"server_id": server_id, "url": url, "title": title, "created_at": created_at}
+        statement = self.database.insert(projects)
+        statement = statement.on_conflict_do_update(
+            index_elements=["server_id", "created_at"],
+            set_={"url": statement.excluded.url, "title": statement.excluded.title},
+        )
+        with self.database.writing() as connection:
+            row = connection.execute(statement.returning(*projects.c), values).one()
+        return _project(row)
+
+    def all(self) -> tuple[Project, ...]:
+        """Every project that the catalog knows, oldest first."""
+        with self.database.reading() as connection:
+            return tuple(map(_project, connection.execute(sa.select(projects).order_by(projects.c.key))))
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """``catalog.tasks``"""
+
+    database: Database
+    clock: Callable[[], datetime]
+
+    def open_push(
+        self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
+    ) -> tuple[ImageId, ...]:
+        """Claims the images that this project has no task for; answers the claimed ones, in their order.
+
+        They are intents from now on, and the caller is the only one who got them: another process that asks
+        for the same images gets none of them. What was deleted on the server stays deleted.
+        """
+        wanted = tuple(dict.fromkeys(ids))
+        if not wanted:
+            return ()
+        now = self.clock()
+        rows = [
+            {
+                "project": project,
+                "image_id": image,
+                "state": "intent",
+                "model_version": version,
+                "intended_at": now,
+            }
+            for image in wanted
+        ]
+        insert = self.database.insert(tasks).on_conflict_do_nothing().returning(tasks.c.image_id)
+        with self.database.writing() as connection:
+            claimed = set(connection.scalars(insert, rows))
+        return tuple(image for image in wanted if image in claimed)
+
+    def confirm_push(self, project: ProjectKey, task_ids: Mapping[ImageId, int]) -> None:
+        """Records the server's task ids for intents. Confirming twice with the same ids changes nothing.
+
+        Raises CatalogError for an image that was never intended, or is another task already.
+        """
+        now = self.clock()
+        with self.database.writing() as connection:
+            for page in pages(task_ids):
+                query = sa.select(tasks).where(tasks.c.project == project, tasks.c.image_id.in_(page))
+                rows = {row.image_id: row for row in connection.execute(query)}
+                confirmed = [
+                    image for image in page if not _is_confirmed(rows.get(image), image, task_ids[image])
+                ]
+                if confirmed:
+                    connection.execute(
+                        sa.update(tasks)
+                        .where(tasks.c.project == project, tasks.c.image_id == sa.bindparam("image"))
+                        .values(task_id=sa.bindparam("task"), state="pushed", pushed_at=now),
+                        [{"image": image, "task": task_ids[image]} for image in confirmed],
+                    )
+                clear_quarantine(connection, "push", ids=page)
+
+    def open_intents(self, project: ProjectKey) -> tuple[ImageId, ...]:
+        """Images that were claimed and never confirmed, sorted: ask the server about them before sending."""
+        query = (
+            sa.select(tasks.c.image_id)
+            .where(tasks.c.project == project, tasks.c.state == "intent")
+            .order_by(tasks.c.image_id)
+        )
+        with self.database.reading() as connection:
+            return tuple(map(ImageId, connection.scalars(query)))
+
+    def drop_intents(self, project: ProjectKey, ids: Iterable[ImageId]) -> int:
+        """Gives claimed images free again, because the server has no task for them; answers how many."""
+        dropped = 0
+        with self.database.writing() as connection:
+            for page in pages(ids):
+                dropped += connection.execute(
+                    sa.delete(tasks).where(
+                        tasks.c.project == project, tasks.c.image_id.in_(page), tasks.c.state == "intent"
+                    )
+                ).rowcount
+        return dropped
+
+    def mark_deleted(self, project: ProjectKey, task_ids: Iterable[int]) -> int:
+        """Marks tasks that are gone on the server; answers how many were not marked before."""
+        marked = 0
+        with self.database.writing() as connection:
+            for page in pages(task_ids):
+                marked += connection.execute(
+                    sa.update(tasks)
+                    .where(tasks.c.project == project, tasks.c.task_id.in_(page), tasks.c.state == "pushed")
+                    .values(state="deleted")
+                ).rowcount
+        return marked
+
+    def of_project(self, project: ProjectKey) -> Iterator[Task]:
+        """The project's tasks in every state, sorted by image. Holds one page in memory."""
+        last = ""
+        while True:
+            query = (
+                sa.select(tasks)
+                .where(tasks.c.project == project, tasks.c.image_id > last)
+                .order_by(tasks.c.image_id)
+                .limit(5_000)
+            )
+            with self.database.reading() as connection:
+                page = connection.execute(query).all()
+            yield from map(_task, page)
+            if not page:
+                return
+            last = page[-1].image_id
+
+    def find(self, project: ProjectKey, image: ImageId) -> Task | None:
+        """The task of an image in that project, whatever its state; None if it was never intended."""
+        query = sa.select(tasks).where(tasks.c.project == project, tasks.c.image_id == image)
+        with self.database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return _task(row) if row else None
+
+    def images(self, project: ProjectKey, task_ids: Iterable[int]) -> dict[int, ImageId]:
+        """The image of each of those tasks that the catalog pushed; foreign tasks are left out."""
+        found: dict[int, ImageId] = {}
+        for page in pages(task_ids):
+            query = sa.select(tasks).where(tasks.c.project == project, tasks.c.task_id.in_(page))
+            with self.database.reading() as connection:
+                found |= {row.task_id: ImageId(row.image_id) for row in connection.execute(query)}
+        return found
+
+
+def _is_confirmed(row: Row | None, image: ImageId, task_id: int) -> bool:
+    if row is None:
+        raise CatalogError(
+            f"task {task_id} was confirmed for image {image[:19]}, which was never intended: "
+            "open the push first"
+        )
+    if row.task_id not in (None, task_id):
+        raise CatalogError(
+            f"image {image[:19]} is task {row.task_id} already, now task {task_id} was confirmed: "
+            "the project holds it twice, delete one of the two tasks in Label Studio"
+        )
+    return row.task_id is not None
+
+
+def _project(row: Row) -> Project:
+    return Project(ProjectKey(row.key), row.server_id, row.url, row.title, row.created_at)
+
+
+def _task(row: Row) -> Task:
+    return Task(
+        project=ProjectKey(row.project),
+        image=ImageId(row.image_id),
+        task_id=row.task_id,
+        state=row.state,
+        model_version=ModelVersion(row.model_version),
+        pushed_at=row.pushed_at,
+    )
