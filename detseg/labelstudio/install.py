@@ -1,0 +1,150 @@
+"""Installs the Label Studio server into an environment of its own, once per user.
+
+    python -m detseg.labelstudio.install     # says one line when there is something to do, nothing otherwise
+
+The server and the rest of detseg cannot share an environment (its pins hold Prefect, numpy and Django
+back), so it lives in ``<cache>/detseg/label-studio-<version>/``, installed from the hash-pinned
+``requirements.lock`` beside this module. ``DETSEG_LABEL_STUDIO_BIN`` names another installation.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from detseg.errors import DetsegError, ServiceError
+from detseg.processes import file_lock
+
+VERSION = "1.23.2"
+LOCK_FILE = Path(__file__).with_name("requirements.lock")
+_VARIABLE = "DETSEG_LABEL_STUDIO_BIN"
+_N_BYTES_NEEDED = 2_000_000_000  # 1 GB installed, and what pip unpacks on the way
+_PYTHONS = ((3, 11), (3, 12))
+_NETWORK_SIGNS = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "ProxyError",
+    "Network is unreachable",
+    "No matching distribution found",
+)
+
+
+def home() -> Path:
+    """The folder that the server's environment is installed in."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "detseg" / f"label-studio-{VERSION}"
+
+
+def find_executable() -> Path | None:
+    """The ``label-studio`` program; None if it is not installed (or not completely).
+
+    Raises ServiceError if DETSEG_LABEL_STUDIO_BIN names no program.
+    """
+    named = os.environ.get(_VARIABLE)
+    if named:
+        if shutil.which(named) is None:
+            raise ServiceError(f"{_VARIABLE} names {named}, which is no program: mend or unset it")
+        return Path(named)
+    return _program(home()) if _marker(home()).exists() and _program(home()).exists() else None
+
+
+def ensure_installed(say: Callable[[str], None]) -> Path:
+    """The ``label-studio`` program, installed if it is missing. Two at once install once.
+
+    ``say`` gets one line before and one after an installation. Raises ServiceError with the mend.
+    """
+    found = find_executable()
+    if found is not None:
+        return found
+    folder = home()
+    with file_lock(folder.parent / f"{folder.name}.lock"):
+        found = find_executable()  # another process may have installed it while we waited
+        if found is not None:
+            return found
+        _check_preconditions(folder)
+        say(
+            f"Installing the Label Studio {VERSION} server into {folder}: the web page that people annotate "
+            "in. About 1 GB and one or two minutes, once per user."
+        )
+        started = time.monotonic()
+        _install(folder)
+        say(f"Label Studio {VERSION} is installed ({time.monotonic() - started:.0f} s).")
+    return _program(folder)
+
+
+def _check_preconditions(folder: Path) -> None:
+    if sys.version_info[:2] not in _PYTHONS:
+        wanted = " or ".join(f"{major}.{minor}" for major, minor in _PYTHONS)
+        raise ServiceError(f"Label Studio is installed with Python {wanted}, not {sys.version.split()[0]}")
+    if not LOCK_FILE.exists():
+        raise ServiceError(f"{LOCK_FILE} is missing: detseg is not installed completely, install it again")
+    n_free = shutil.disk_usage(folder.parent).free
+    if n_free < _N_BYTES_NEEDED:
+        raise ServiceError(
+            f"Label Studio needs {_N_BYTES_NEEDED / 1e9:.0f} GB in {folder.parent}, but {n_free / 1e9:.1f} GB "
+            "are free: make room, or set XDG_CACHE_HOME to a folder on another disk"
+        )
+
+
+def _install(folder: Path) -> None:
+    """Scripts hold absolute paths, so it is made in place; the marker comes last and makes it count."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(folder)], "its environment cannot be made")
+    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    _run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK_FILE)], "pip failed")
+    # Not `label-studio version`: that makes a database in the user's home and asks the package index.
+    _run([str(_program(folder)), "--help"], "the installed program does not run")
+    ask = "import importlib.metadata as m; print(m.version('label-studio'))"
+    installed = _run([str(folder / "bin" / "python"), "-I", "-c", ask], "its version cannot be read").strip()
+    if installed != VERSION:
+        raise ServiceError(f"{LOCK_FILE} installed Label Studio {installed}, not {VERSION}: lock it again")
+    _marker(folder).write_text(f"{VERSION}\n", encoding="utf-8")
+
+
+def _run(argv: list[str], failure: str) -> str:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return done.stdout
+    raise ServiceError(f"Label Studio cannot be installed: {_explain(done.stdout + done.stderr, failure)}")
+
+
+def _explain(output: str, failure: str) -> str:
+    """One line out of what a program said, with the mend where we know one."""
+    if "No space left on device" in output:
+        return "the disk is full; make room, or set XDG_CACHE_HOME to a folder on another disk"
+    if "ensurepip is not available" in output:
+        return "Python's venv is not complete; `apt install python3-venv` (or your system's twin) mends it"
+    if any(sign in output for sign in _NETWORK_SIGNS):
+        return "the package index cannot be reached; check the network (and PIP_INDEX_URL), then try again"
+    errors = [line for line in output.splitlines() if line.startswith("ERROR")] or output.splitlines()
+    return f"{failure}: {errors[-1].strip() if errors else 'it said nothing'}"
+
+
+def _program(folder: Path) -> Path:
+    return folder / "bin" / "label-studio"
+
+
+def _marker(folder: Path) -> Path:
+    return folder / ".complete"
+
+
+def main() -> int:
+    """Install what is missing; 1 with one line on stderr if that fails."""
+    try:
+        ensure_installed(lambda line: print(line, file=sys.stderr, flush=True))
+    except DetsegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
