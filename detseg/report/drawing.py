@@ -92,7 +92,7 @@ def parse_colour(hex_colour: str) -> Colour:
 
 def ink_on(colour: Colour) -> Colour:
     """Black or white, whichever can be read better on that colour (WCAG 2 relative luminance)."""
-    return (255, 255, 255) if luminance(colour) < 0.179 else (17, 20, 24)
+    return (255, 255, 255) if luminance(colour) < 0.179 else (0, 0, 0)
 
 
 def luminance(colour: Colour) -> float:
@@ -102,7 +102,7 @@ def luminance(colour: Colour) -> float:
 
 
 def draw_box(
-    picture: Image.Image, rectangle: Rectangle, colour: Colour, *, line: int, stroke: Stroke
+    picture: Image.Image, rectangle: Rectangle, colour: Colour, *, line: int, stroke: Stroke = "solid"
 ) -> None:
     """The outline of a box, inside its edges, with a thin dark halo so that it shows on any ground."""
     draw = ImageDraw.Draw(picture, "RGBA")

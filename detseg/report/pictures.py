@@ -148,7 +148,12 @@ def draw_instances(
     ]
     places = [_draw_layer(picture, frame, layer, show) for layer in layers]
     chips = [
-        Chip(place.rectangle, layer.text, layer.colour, None if show == "boxes" else place.middle)
+        Chip(
+            place.rectangle,
+            layer.text,
+            layer.colour,
+            place.middle if layer.instance.kind == "stuff" else None,
+        )
         for layer, place in sorted(zip(layers, places, strict=True), key=lambda pair: _chip_order(pair[0]))
         if place is not None
     ]
