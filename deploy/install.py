@@ -46,7 +46,7 @@ MENDS = (
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLError",
-        "the package registry's certificate is not trusted: name your company's with PIP_CERT=/path/to/ca.pem",
+        "the package registry's certificate is not trusted: name yours with PIP_CERT=/path/to/ca.pem",
     ),
     (
         r"name resolution|Name or service not known|nodename nor servname|NewConnectionError|ProxyError"
@@ -86,13 +86,13 @@ def check_disk(folder: Path, free_gb: float) -> None:
     """Raises when the folder's disk holds too little for the installation."""
     if free_gb < NEEDED_GB:
         raise InstallError(
-            f"{folder} has {free_gb:.1f} GB free and the installation needs about {NEEDED_GB:.0f}: make room, "
+            f"{folder} has {free_gb:.1f} GB free, and the installation needs {NEEDED_GB:.0f}: make room, "
             "or clone the project onto a larger disk"
         )
 
 
 def wanted_stamp(root: Path) -> dict[str, str]:
-    """What a finished installation of this checkout records: content of the lock and the project, and place."""
+    """What a finished installation of this checkout records: its lock, its project file and its place."""
     parts = [(root / name).read_bytes() for name in ("requirements.lock", "pyproject.toml")]
     return {"sha256": hashlib.sha256(b"\0".join(parts)).hexdigest(), "root": str(root)}
 
@@ -171,7 +171,7 @@ class Progress:
 
 
 def run_pip(venv: Path, arguments: list[str], temporary: Path) -> None:
-    """Runs pip in the environment with progress; what it prints goes to the log there. Raises InstallError."""
+    """Runs pip in the environment with progress; all it prints goes to the log there. Raises InstallError."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER")}
     environment["TMPDIR"] = str(temporary)  # /tmp is often a small disk in memory, and torch is large
     command = [str(python_of(venv)), "-I", "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
