@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.errors import ImageError, SourceError
 from detseg.geometry.masks import encode_mask
 from detseg.images import read_image
+from detseg.paging import pages
 from detseg.pipeline import predictors, progress
 from detseg.report.pictures import prediction_picture
 from detseg.sources.folder import list_images
@@ -63,7 +63,7 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path) -> PredictRepo
     progress.report("predict", total=len(uris))
     images: list[dict[str, Any]] = []
     failed: list[Failure] = []
-    for batch in _batches(uris, settings.batch_size):
+    for batch in pages(uris, settings.batch_size):
         for answer in _predict_batch(predictor, batch, max_pixels=settings.max_pixels):
             if isinstance(answer, Failure):
                 failed.append(answer)
@@ -90,12 +90,6 @@ def _uris(paths: Sequence[Path]) -> tuple[str, ...]:
     if not uris:
         raise SourceError(f"no images in {', '.join(map(str, paths))}: give image files or a folder of them")
     return tuple(uris)
-
-
-def _batches(uris: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
-    remaining = iter(uris)
-    while batch := tuple(islice(remaining, size)):
-        yield batch
 
 
 def _predict_batch(

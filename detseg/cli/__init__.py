@@ -1,0 +1,26 @@
+"""The command line: thin commands over flows and pipeline. Heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with too many bad images."""
+    from detseg.cli.app import app
+    from detseg.errors import ConfigError, DetsegError
+
+    try:
+        app()
+    except ConfigError as error:
+        _fail(error, code=2)
+    except DetsegError as error:
+        _fail(error, code=1)
+    except BrokenPipeError:  # the reader of our output is gone, as in `detseg ... | head`
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(error: Exception, *, code: int) -> None:
+    print(f"detseg: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,48 @@
+"""The commands and their order in ``detseg --help``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import detseg
+from detseg.cli import demo, files, loop, servers
+
+app = typer.Typer(
+    name="detseg",
+    help="Pre-annotates images with detection and segmentation, feeds Label Studio, and measures what "
+    "people correct.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"detseg {detseg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("demo")(demo.demo)
+app.command("init")(files.init)
+app.command("up")(servers.up)
+app.command("down")(servers.down)
+app.command("status")(servers.status)
+app.command("preannotate")(loop.preannotate)
+app.command("collect")(loop.collect)
+app.command("qa")(loop.qa)
+app.command("predict")(files.predict)
+app.command("score")(files.score)
+app.command("doctor")(servers.doctor)

@@ -1,0 +1,100 @@
+"""Commands that need no server: init, predict, score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from detseg.cli import options
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("detseg.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Writes a commented detseg.toml with every setting."""
+    from detseg.config import settings_template
+    from detseg.errors import ConfigError
+
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(settings_template())
+    except FileExistsError as error:
+        raise ConfigError(f"{path} is there already: --force replaces it") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    print(f"wrote {path}: say in it where your images are (source), then run `detseg up`")
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and predictions.json.")],
+    config: options.ConfigOption = None,
+    detector: options.DetectorOption = None,
+    segmenter: options.SegmenterOption = None,
+    device: options.DeviceOption = None,
+    batch_size: options.BatchOption = None,
+    box_threshold: options.BoxThresholdOption = None,
+    mask_threshold: options.MaskThresholdOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Boxes, masks, counts and side-by-side pictures of images; no server needed."""
+    from detseg.cli.output import EXIT_QUARANTINED, console, print_failures, print_json, progress_bars
+    from detseg.config import load_settings
+    from detseg.pipeline.predict import RESULTS_NAME
+    from detseg.pipeline.predict import predict as predict_files
+
+    settings = load_settings(
+        config,
+        detector=detector,
+        segmenter=segmenter,
+        device=device,
+        batch_size=batch_size,
+        box_threshold=box_threshold,
+        mask_threshold=mask_threshold,
+    )
+    with progress_bars():
+        report = predict_files(settings, images, out)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        screen = console()
+        for image in report.images:
+            counts = ", ".join(f"{n} {label}" for label, n in image["counts"].items()) or "nothing"
+            screen.print(f"{image['path']}: {counts}", markup=False)
+        screen.print(f"{len(report.images)} pictures and {RESULTS_NAME} in {out}", markup=False)
+        if report.failed:
+            screen.print(f"{len(report.failed)} files could not be used:")
+            print_failures([(failure.uri, failure.reason) for failure in report.failed])
+    n_files = len(report.images) + len(report.failed)
+    if len(report.failed) > settings.max_quarantined_share * n_files:
+        raise typer.Exit(EXIT_QUARANTINED)
+
+
+def score(
+    truth: Annotated[Path, typer.Option("--truth", help="COCO file with the truth.")],
+    results: Annotated[Path, typer.Option("--results", help="COCO results file.")],
+    iou_type: Annotated[Literal["bbox", "segm"], typer.Option(help="Compare boxes or masks.")] = "bbox",
+    panoptic: Annotated[
+        bool, typer.Option("--panoptic", help="Both are COCO panoptic JSON, PNGs in folders beside them.")
+    ] = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """COCO's metrics of any two COCO files."""
+    from detseg.cli.output import console, figure, print_json, table
+
+    if panoptic:
+        from detseg.metrics.segmentation import score_panoptic_files
+
+        figures = score_panoptic_files(truth, results).to_json()
+    else:
+        from detseg.metrics.detection import score_coco_files
+
+        figures = score_coco_files(truth, results, iou_type).to_json()
+    if as_json:
+        print_json(figures)
+        return
+    rows = [(name, figure(value)) for name, value in figures.items() if not isinstance(value, dict)]
+    console().print(table(("metric", "value"), rows))

@@ -1,0 +1,24 @@
+"""The options that several commands share, and the settings that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; detseg.toml in this folder if there is one.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+DetectorOption = Annotated[
+    str | None, typer.Option(help="Boxes: sample, a folder, a hub name, or '' for none.")
+]
+SegmenterOption = Annotated[
+    str | None, typer.Option(help="Masks: sample, a folder, a hub name, or '' for none.")
+]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Images in one forward pass.")]
+BoxThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a box, 0 to 1.")]
+MaskThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a mask, 0 to 1.")]
+ProjectOption = Annotated[str | None, typer.Option(help="Title of the Label Studio project.")]

@@ -1,0 +1,109 @@
+"""What a command prints: one JSON object or a short text on stdout, progress on stderr for a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from detseg.pipeline.progress import listening
+
+EXIT_QUARANTINED = 3
+
+_STAGES = {
+    "make scenes": "making sample scenes",
+    "scan": "reading images",
+    "predict": "predicting",
+    "push": "pushing to Label Studio",
+    "review": "reviewing (simulated)",
+    "collect": "collecting reviews",
+    "evaluate": "measuring",
+}
+
+
+def print_json(result: Mapping[str, Any]) -> None:
+    """The whole answer of a command on stdout."""
+    print(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def console() -> Console:
+    """Text for people, on stdout."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line for people on stderr, whatever stdout is used for."""
+    print(text, file=sys.stderr)
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number for people; what is undefined is n/a."""
+    return "n/a" if value is None else f"{value:.{digits}f}"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A plain table: the first column is a name, the others are figures."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for n, header in enumerate(headers):
+        made.add_column(header, justify="left" if n == 0 else "right")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def print_failures(failures: Sequence[tuple[str, str]], *, most: int = 10) -> None:
+    """Which images could not be used and why, on stderr."""
+    for uri, reason in failures[:most]:
+        note(f"  {uri} {reason}")
+    if len(failures) > most:
+        note(f"  ... and {len(failures) - most} more (--json lists all)")
+
+
+@contextmanager
+def progress_bars() -> Iterator[None]:
+    """Shows how far the stages are on stderr while the block runs; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars, listening(_Bars(bars)):
+        yield
+
+
+class _Bars:
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._lock = threading.Lock()
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, *, advance: int = 0, total: int | None = None) -> None:
+        with self._lock:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._bars.add_task(_STAGES.get(stage, stage), total=None)
+            if total is not None:
+                self._bars.update(self._tasks[stage], total=total)
+            if advance:
+                self._bars.advance(self._tasks[stage], advance)

@@ -1,0 +1,20 @@
+"""Long sequences in pages, so that no step holds or asks for everything at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def pages(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
+    """The items in their order, in tuples of ``size``; the last one may be shorter.
+
+    >>> list(pages("abcde", 2))
+    [('a', 'b'), ('c', 'd'), ('e',)]
+    """
+    remaining = iter(items)
+    while page := tuple(islice(remaining, size)):
+        yield page

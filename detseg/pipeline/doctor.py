@@ -1,0 +1,108 @@
+"""What is missing or wrong on this machine, and the command that mends it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from detseg.errors import DetsegError, LabelStudioError
+from detseg.pipeline.workspace import find_connection, opened_catalog
+from detseg.sources.folder import list_images
+
+if TYPE_CHECKING:
+    from detseg.config import Settings
+
+_FREE_BYTES = 2 * 1024**3
+_PACKAGES = ("torch", "torchvision", "transformers", "timm", "prefect", "fastapi", "sqlalchemy", "hotcoco")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``mend`` says what to do where ``ok`` is False."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check in turn, the quick ones first. They change nothing but an old catalog's schema."""
+    yield _python()
+    yield _packages()
+    yield _disk(settings)
+    for name, look, mend in (
+        ("source", _source, "set source in detseg.toml, or give --source"),
+        ("models", _models, "set detector and segmenter in detseg.toml"),
+        ("catalog", _catalog, "set catalog in detseg.toml, or move the file away"),
+        ("Label Studio server", _installed, "detseg up"),
+        ("Label Studio", _label_studio, "detseg up"),
+    ):
+        yield _try(name, lambda look=look: look(settings), mend)  # type: ignore[misc]
+
+
+def _try(name: str, look: Callable[[], str], mend: str) -> Check:
+    try:
+        return Check(name, True, look())
+    except DetsegError as error:
+        return Check(name, False, str(error), mend)
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check("Python", (3, 11) <= sys.version_info < (3, 13), found, "use Python 3.11 or 3.12")
+
+
+def _packages() -> Check:
+    try:
+        found = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    except PackageNotFoundError as error:
+        return Check("packages", False, f"{error.name} is not installed", "pip install detseg")
+    return Check("packages", True, found)
+
+
+def _disk(settings: Settings) -> Check:
+    folder = settings.state_path
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1024**3:.0f} GiB free in {folder}"
+    return Check("disk", free >= _FREE_BYTES, found, "make room, or set state_dir to a larger disk")
+
+
+def _source(settings: Settings) -> str:
+    return f"{len(list_images(settings.path(settings.source)))} images in {settings.path(settings.source)}"
+
+
+def _models(settings: Settings) -> str:
+    from detseg.pipeline import predictors
+
+    return predictors.load(settings).version
+
+
+def _catalog(settings: Settings) -> str:
+    with opened_catalog(settings) as catalog:
+        return f"{catalog.images.count()} images in {catalog.url}"
+
+
+def _installed(settings: Settings) -> str:
+    from detseg.labelstudio.install import find_executable
+
+    if settings.label_studio_url is not None:
+        return "not needed: label_studio_url names one"
+    found = find_executable()
+    if found is None:
+        raise LabelStudioError("the embedded server is not installed")
+    return str(found)
+
+
+def _label_studio(settings: Settings) -> str:
+    from detseg.labelstudio.client import LabelStudioClient
+
+    connection = find_connection(settings)
+    with LabelStudioClient(connection.url, connection.token) as client:
+        return f"{connection.url}, signed in as {client.whoami()}"

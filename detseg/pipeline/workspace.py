@@ -1,0 +1,48 @@
+"""What every use case opens first: the catalog and the way to Label Studio that the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from detseg.errors import ConfigError, LabelStudioError
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog
+    from detseg.config import Settings
+    from detseg.labelstudio.server import Connection
+
+
+@contextmanager
+def opened_catalog(settings: Settings) -> Iterator[Catalog]:
+    """The catalog of the settings, made if it is not there yet."""
+    from detseg.catalog import open_catalog
+
+    settings.state_path.mkdir(parents=True, exist_ok=True)
+    with open_catalog(settings.catalog_url) as catalog:
+        yield catalog
+
+
+def find_connection(settings: Settings) -> Connection:
+    """Where Label Studio is and how to get in: the server of the settings, else the embedded one.
+
+    Raises ConfigError when the token is missing, LabelStudioError when the embedded server does not run.
+    """
+    from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
+
+    if settings.label_studio_url is not None:
+        if settings.label_studio_token is None:
+            raise ConfigError(
+                f"label_studio_url is {settings.label_studio_url}, but there is no token: set "
+                "DETSEG_LABEL_STUDIO_TOKEN (in Label Studio: Account & Settings, Access Token)"
+            )
+        return Connection(
+            settings.label_studio_url.rstrip("/"), settings.label_studio_token.get_secret_value()
+        )
+    connection = EmbeddedLabelStudio(settings.state_path).connection()
+    if connection is None:
+        raise LabelStudioError(
+            "Label Studio does not run: start it with `detseg up`, or set label_studio_url"
+        )
+    return connection
