@@ -1,0 +1,1 @@
+"""How good the model is and what people changed: records in, frozen results out. Undefined is None."""

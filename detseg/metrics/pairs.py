@@ -1,0 +1,38 @@
+"""Which prediction is measured against which review."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from detseg.types import Annotation, ImageId
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a person says about an image, and what a model said about it."""
+
+    truth: Annotation
+    prediction: Annotation
+
+
+def pair_annotations(truth: Iterable[Annotation], predictions: Iterable[Annotation]) -> tuple[Pair, ...]:
+    """The reviewed images that were predicted, sorted by image.
+
+    Only labeled and empty images are truth: what nobody reviewed, or somebody skipped, says nothing about
+    the model. Where several people reviewed an image, the latest review is taken. ValueError for two
+    predictions of one image: they are of two model versions, measure one at a time.
+    """
+    latest: dict[ImageId, Annotation] = {}
+    for annotation in sorted(truth, key=_age):
+        if annotation.state in ("labeled", "empty"):
+            latest[annotation.image] = annotation
+    predicted: dict[ImageId, Annotation] = {}
+    for prediction in predictions:
+        if predicted.setdefault(prediction.image, prediction) is not prediction:
+            raise ValueError(f"two predictions of image {prediction.image}")
+    return tuple(Pair(latest[image], predicted[image]) for image in sorted(latest.keys() & predicted.keys()))
+
+
+def _age(annotation: Annotation) -> tuple[float, str]:
+    return (annotation.updated_at.timestamp() if annotation.updated_at else 0.0, annotation.author)
