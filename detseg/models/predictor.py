@@ -1,0 +1,146 @@
+"""What a predictor is, and the border where every answer of one is checked. Knows no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from detseg.errors import ImageError, ModelError
+from detseg.geometry.boxes import clip_box
+from detseg.taxonomy import Taxonomy
+from detseg.types import Box, DecodedImage, Instance, ModelVersion, Size
+
+OVERSHOOT_PX = 1.0
+"""How far a box may stick out of its image (rounding) before it counts as a broken contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorOptions:
+    """What a user can choose. All but ``device`` and ``batch_size`` are part of the model version.
+
+    ``device`` is auto, cpu, cuda, cuda:N or mps. ``box_threshold`` and ``mask_threshold`` are the lowest
+    scores of a box and of a mask. ``pixel_threshold`` is the probability from which a pixel belongs to a
+    mask, ``overlap_threshold`` the share of its pixels that a mask must win against the others. From
+    ``match_iou`` on, a box and a mask of one label are one instance. ``strict`` refuses a model with a label
+    that the taxonomy does not know.
+    """
+
+    device: str = "auto"
+    batch_size: int = 4
+    box_threshold: float = 0.5
+    mask_threshold: float = 0.5
+    pixel_threshold: float = 0.5
+    overlap_threshold: float = 0.8
+    match_iou: float = 0.5
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ModelError(f"batch_size is at least 1, not {self.batch_size}: set it to 1 or more")
+        names = ("box_threshold", "mask_threshold", "pixel_threshold", "overlap_threshold", "match_iou")
+        for name in names:
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ModelError(f"{name} is in [0, 1], not {value}: set it to a value in between")
+
+
+class Predictor(Protocol):
+    """A model, or several that answer as one. What implements this can be plugged in."""
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes that it can answer."""
+
+    @property
+    def version(self) -> ModelVersion:
+        """Equal versions give equal answers, on every machine."""
+
+    @property
+    def detector(self) -> str:
+        """The detector as the user named it; empty if there is none."""
+
+    @property
+    def segmenter(self) -> str:
+        """The segmenter as the user named it; empty if there is none."""
+
+    def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
+        """One tuple of instances per image, in the order of the batch, each sorted as ``ordered`` does.
+
+        Any number of images, none included. One image alone gets what it gets in a batch. An image that
+        cannot be predicted is an ImageError for the whole batch (``predict_each`` finds out which).
+        """
+
+
+def predict_each(
+    predictor: Predictor, batch: Sequence[DecodedImage]
+) -> tuple[tuple[Instance, ...] | ImageError, ...]:
+    """One checked answer per image, or the ImageError that keeps this image alone from having one.
+
+    Where the batch fails, its images are predicted one by one. ModelError (not an image's fault) passes.
+    """
+    if not batch:
+        return ()
+    try:
+        return check_answer(predictor, batch, predictor.predict(batch))
+    except ImageError as error:
+        if len(batch) == 1:
+            return (error,)
+    return tuple(answer for image in batch for answer in predict_each(predictor, (image,)))
+
+
+def ordered(instances: Sequence[Instance]) -> tuple[Instance, ...]:
+    """Sorted by score, best first, then label, then box (those without one last), then mask."""
+    return tuple(sorted(instances, key=_rank))
+
+
+def check_answer(
+    predictor: Predictor, batch: Sequence[DecodedImage], answer: Sequence[Sequence[Instance]]
+) -> tuple[tuple[Instance, ...], ...]:
+    """The answer, clipped by less than ``OVERSHOOT_PX`` and sorted; ModelError if it breaks the contract."""
+    who = f"the predictor {predictor.version}"
+    if len(answer) != len(batch):
+        raise ModelError(f"{who} gave {len(answer)} answers for {len(batch)} images: one each was expected")
+    checked = []
+    for image, instances in zip(batch, answer, strict=True):
+        where = f"{who}, image {image.ref.uri}"
+        checked.append(
+            ordered([_checked(one, image.size, predictor.taxonomy, where=where) for one in instances])
+        )
+    return tuple(checked)
+
+
+def _checked(instance: Instance, size: Size, taxonomy: Taxonomy, *, where: str) -> Instance:
+    cls = taxonomy.find(instance.label)
+    if cls is None or cls.name != instance.label:
+        raise ModelError(f"{where}: the label {instance.label!r} is none of its taxonomy's names")
+    if cls.kind != instance.kind:
+        raise ModelError(f"{where}: {instance.label!r} is {cls.kind} in its taxonomy, not {instance.kind}")
+    if instance.kind == "stuff" and instance.box is not None:
+        raise ModelError(f"{where}: {instance.label!r} is stuff and has a box; stuff has masks only")
+    if instance.score is None or not math.isfinite(instance.score):
+        raise ModelError(f"{where}: {instance.label!r} has the score {instance.score}, expected 0 to 1")
+    if instance.seen_by is None:
+        raise ModelError(f"{where}: {instance.label!r} does not say which model saw it (seen_by)")
+    if instance.mask is not None and instance.mask.size != size:
+        raise ModelError(
+            f"{where}: the mask of {instance.label!r} is {instance.mask.size}, the image is {size}"
+        )
+    if instance.box is None:
+        return instance
+    return replace(instance, box=_inside(instance.box, size, where=f"{where}: {instance.label!r}"))
+
+
+def _inside(box: Box, size: Size, *, where: str) -> Box:
+    overshoot = max(-box.x0, -box.y0, box.x1 - size.width, box.y1 - size.height)
+    clipped = clip_box(box, size)
+    if overshoot > OVERSHOOT_PX or clipped is None:
+        raise ModelError(f"{where} has the box {box.xyxy}, which is empty or not inside {size}")
+    return clipped
+
+
+def _rank(instance: Instance) -> tuple[float, str, tuple[float, ...], tuple[int, ...]]:
+    score = -1.0 if instance.score is None else instance.score
+    box = instance.box.xyxy if instance.box else (math.inf,) * 4
+    return (-score, instance.label, box, instance.mask.counts if instance.mask else ())

@@ -1,0 +1,88 @@
+"""Masks: what a segmenter's raw output means in pixels and in the project's classes."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from detseg.geometry.masks import Bitmap, bitmap_to_mask
+from detseg.models.checkpoints import Checkpoint
+from detseg.models.forward import forward, target_sizes
+from detseg.models.labels import Findings, LabelMap, is_placeholder
+from detseg.taxonomy import LabelClass
+from detseg.types import DecodedImage, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class MaskOptions:
+    """See ``PredictorOptions``; ``panoptic`` says that every pixel has one owner, stuff among them."""
+
+    threshold: float
+    pixel_threshold: float
+    overlap_threshold: float
+    panoptic: bool
+
+
+def segment(
+    checkpoint: Checkpoint, labels: LabelMap, images: Sequence[DecodedImage], *, options: MaskOptions
+) -> tuple[Findings, ...]:
+    """The masks of every image, in the image's own size; one instance per class of stuff."""
+    outputs = forward(checkpoint, images)
+    segments = _post_process(checkpoint.processor, outputs, target_sizes(images), options)
+    return tuple(_findings(result, labels) for result in segments)
+
+
+def _post_process(processor: Any, outputs: Any, sizes: list[tuple[int, int]], options: MaskOptions) -> Any:
+    """The library's own post-processing: panoptic, or by instance where a checkpoint knows things only.
+
+    Without stuff there is no background that takes the pixels of no thing, and the panoptic form would give
+    them all to the things.
+
+    Stuff is fused here and not there (``label_ids_to_fuse`` stays empty): in transformers 5.23.0 a segment
+    that follows a fused one may get the number of an earlier segment, and both become one.
+    """
+    kind = "panoptic" if options.panoptic else "instance"
+    method = getattr(processor, f"post_process_{kind}_segmentation")
+    wanted = {
+        "threshold": options.threshold,
+        "mask_threshold": options.pixel_threshold,
+        "overlap_mask_area_threshold": options.overlap_threshold,
+        "label_ids_to_fuse": set(),
+        "return_binary_maps": True,
+        "target_sizes": sizes,
+    }
+    taken = inspect.signature(method).parameters
+    return method(outputs, **{name: value for name, value in wanted.items() if name in taken})
+
+
+def _findings(result: Any, labels: LabelMap) -> Findings:
+    things: list[Instance] = []
+    stuff: dict[str, tuple[LabelClass, float, Bitmap]] = {}
+    unmapped: Counter[str] = Counter()
+    maps = result["segmentation"].cpu().numpy()  # (H, W) of segment ids, or (N, H, W) of 0 and 1
+    for rank, info in enumerate(result["segments_info"]):
+        bitmap = maps[rank] > 0 if maps.ndim == 3 else maps == info["id"]
+        cls = labels.classes.get(info["label_id"])
+        if cls is None:
+            if not is_placeholder(labels.name(info["label_id"])):
+                unmapped[labels.name(info["label_id"])] += 1
+        elif not bitmap.any():
+            continue
+        elif cls.kind == "thing":
+            things.append(_instance(cls, float(info["score"]), bitmap))
+        else:
+            _, score, before = stuff.get(cls.name, (cls, 0.0, np.zeros_like(bitmap)))
+            stuff[cls.name] = (cls, max(score, float(info["score"])), before | bitmap)
+    surfaces = (_instance(cls, score, bitmap) for cls, score, bitmap in stuff.values())
+    return Findings((*things, *surfaces), unmapped)
+
+
+def _instance(cls: LabelClass, score: float, bitmap: Bitmap) -> Instance:
+    return Instance(
+        cls.name, cls.kind, mask=bitmap_to_mask(bitmap), score=min(score, 1.0), seen_by="segmenter"
+    )

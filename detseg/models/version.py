@@ -1,0 +1,68 @@
+"""The model version: a hash over everything that changes an answer, and nothing that does not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from detseg.models.checkpoints import Checkpoint
+from detseg.models.labels import LabelMap
+from detseg.models.predictor import PredictorOptions
+from detseg.types import ModelVersion
+
+POSTPROCESSING_REVISION = 1
+"""Raised with every change of the code that changes an answer for the same weights and options."""
+
+_NO_RESULT_OPTIONS = frozenset({"device", "batch_size", "strict"})
+_NO_RESULT_CONFIG = frozenset(
+    {
+        "_name_or_path",
+        "architectures",
+        "dtype",
+        "id2label",
+        "label2id",
+        "thing_labels",
+        "transformers_version",
+    }
+)
+
+
+def model_version(parts: Mapping[Checkpoint, LabelMap], options: PredictorOptions) -> ModelVersion:
+    """``name@8hex``, named after the checkpoints. The same on every machine and wherever the files lie."""
+    facts = {
+        "revision": POSTPROCESSING_REVISION,
+        "options": {k: v for k, v in asdict(options).items() if k not in _NO_RESULT_OPTIONS},
+        "checkpoints": {
+            checkpoint.role: {"files": checkpoint_digest(checkpoint), "labels": _mapping(labels)}
+            for checkpoint, labels in parts.items()
+        },
+    }
+    name = "+".join(dict.fromkeys(checkpoint.short_name for checkpoint in parts))
+    return ModelVersion(f"{name}@{hashlib.sha256(_canonical(facts)).hexdigest()[:8]}")
+
+
+def checkpoint_digest(checkpoint: Checkpoint) -> str:
+    """The SHA-256 of the weights (name, type, shape and bytes of every tensor), shape and preprocessing."""
+    config = {k: v for k, v in checkpoint.config.to_dict().items() if k not in _NO_RESULT_CONFIG}
+    digest = hashlib.sha256(_canonical([config, checkpoint.processor.to_dict()]))
+    for name, tensor in sorted(checkpoint.model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _mapping(labels: LabelMap) -> list[list[Any]]:
+    return [
+        [i, name, labels.classes[i].name, labels.classes[i].kind]
+        for i, name in labels.names.items()
+        if i in labels.classes
+    ]
+
+
+def _canonical(facts: Any) -> bytes:
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), default=str).encode()
