@@ -88,7 +88,7 @@ def _check_preconditions(folder: Path) -> None:
     n_free = shutil.disk_usage(folder.parent).free
     if n_free < _N_BYTES_NEEDED:
         raise ServiceError(
-            f"Label Studio needs {_N_BYTES_NEEDED / 1e9:.0f} GB in {folder.parent}, but {n_free / 1e9:.1f} GB "
+            f"Label Studio needs {_N_BYTES_NEEDED / 1e9:.0f} GB in {folder.parent} and {n_free / 1e9:.1f} GB "
             "are free: make room, or set XDG_CACHE_HOME to a folder on another disk"
         )
 
@@ -100,9 +100,9 @@ def _install(folder: Path) -> None:
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     _run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK_FILE)], "pip failed")
     # Not `label-studio version`: that makes a database in the user's home and asks the package index.
-    _run([str(_program(folder)), "--help"], "the installed program does not run")
-    ask = "import importlib.metadata as m; print(m.version('label-studio'))"
-    installed = _run([str(folder / "bin" / "python"), "-I", "-c", ask], "its version cannot be read").strip()
+    ask = "import label_studio.server, importlib.metadata as m; print(m.version('label-studio'))"
+    answer = _run([str(folder / "bin" / "python"), "-I", "-c", ask], "the installed server does not load")
+    installed = answer.strip()
     if installed != VERSION:
         raise ServiceError(f"{LOCK_FILE} installed Label Studio {installed}, not {VERSION}: lock it again")
     _marker(folder).write_text(f"{VERSION}\n", encoding="utf-8")

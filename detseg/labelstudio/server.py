@@ -166,7 +166,7 @@ class EmbeddedLabelStudio:
             raise ServiceError(
                 f"the server at {url} does not know the token in {self.credentials_file}: another program "
                 f"took the port, or the credentials are not those that {self.folder / 'data'} was made "
-                "with; run `detseg down`, put the right credentials back or move that folder away, and try again"
+                "with; run `detseg down`, put back the right credentials or move that folder away, try again"
             )
 
 

@@ -1,0 +1,344 @@
+"""The few requests that we make to Label Studio, each with a timeout.
+
+    with LabelStudioClient(url, token) as client:
+        client.whoami()                                      # the user; wrong URL and token fail here
+        client.find_projects(title) / create_project / update_project
+        client.local_storages(project) / create_local_storage
+        client.import_tasks(project, tasks)                  # -> ids, as many as tasks; never retried
+        client.tasks_by_keys(project, keys)                  # -> {key: ids}; settles doubts after a failure
+        client.changed_tasks(project, since)                 # tasks with annotations and predictions
+        client.task(id) / task_ids(project)
+        client.create_annotation(task, ...)                  # what the page's Submit does
+
+Reading and what sets a value (PATCH) is repeated a few times when nobody answers, on 5xx and on 429;
+what adds something (POST) never is, because a request whose answer got lost may have been carried out.
+Raises Unreachable when nobody answered, LabelStudioError with the server's words when it refused.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from detseg.errors import LabelStudioError, Unreachable
+from detseg.labelstudio.auth import token_auth
+from detseg.labelstudio.wire import back_off_s, explain, is_loopback, one_line
+
+Json = dict[str, Any]
+
+KEY = "image_id"
+"""The field of a task's data that holds our image id."""
+
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+_N_ATTEMPTS = 4
+_KEYS_PER_REQUEST = 100
+_IDS_PER_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What we need to know of a project. ``model_version`` is the one whose predictions are shown."""
+
+    id: int
+    title: str
+    label_config: str
+    model_version: str
+    n_tasks: int
+
+
+class LabelStudioClient:
+    """A connection to one server. ``transport`` and ``sleep`` are for tests."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._sleep = sleep
+        self._http = httpx.Client(
+            base_url=self.url,
+            auth=token_auth(token, self.url),
+            timeout=_TIMEOUT,
+            transport=transport,
+            trust_env=not is_loopback(self.url),  # a proxy cannot reach our loopback
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def whoami(self) -> Json:
+        """The user that the token belongs to: ``id``, ``email``, ..."""
+        return self._json("GET", "/api/current-user/whoami")
+
+    def version(self) -> str:
+        """The server's version, for instance ``1.23.2``."""
+        return str(self._json("GET", "/api/version").get("release", "unknown"))
+
+    def find_projects(self, title: str) -> tuple[Project, ...]:
+        """Projects with exactly that title, oldest first."""
+        found: list[Project] = []
+        page, n_seen = 1, 0
+        while True:
+            answer = self._json("GET", "/api/projects/", params={"title": title, "page": page})
+            results = _list_of(answer, "results", self.url)
+            n_seen += len(results)
+            found += [_project(entry) for entry in results if entry.get("title") == title]
+            if not results or n_seen >= answer["count"]:
+                return tuple(sorted(found, key=lambda project: project.id))
+            page += 1
+
+    def project(self, project: int) -> Project:
+        """One project. Raises LabelStudioError if there is none of that id."""
+        return _project(self._json("GET", f"/api/projects/{project}"))
+
+    def create_project(self, title: str, label_config: str, **settings: str | int | bool) -> Project:
+        """A new project. Titles are not unique on the server: look first."""
+        body = {"title": title, "label_config": label_config, **settings}
+        return _project(self._json("POST", "/api/projects/", body=body))
+
+    def update_project(self, project: int, **settings: str | int | bool) -> Project:
+        """Set ``label_config``, ``model_version`` (one that has predictions) or other fields."""
+        return _project(self._json("PATCH", f"/api/projects/{project}", body=settings))
+
+    def delete_project(self, project: int) -> None:
+        """Delete a project with everything that people did in it."""
+        self._send("DELETE", f"/api/projects/{project}")
+
+    def local_storages(self, project: int) -> tuple[str, ...]:
+        """The folders that the server serves files of to this project's page, sorted."""
+        answer = self._send("GET", "/api/storages/localfiles", params={"project": project}).json()
+        return tuple(sorted(str(entry["path"]) for entry in answer))
+
+    def create_local_storage(self, project: int, folder: str) -> None:
+        """Let the server serve the files below that folder (absolute, strictly below its document root)."""
+        body = {"project": project, "path": folder, "use_blob_urls": True, "title": folder[-256:]}
+        self._json("POST", "/api/storages/localfiles", body=body)
+
+    def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+        """Add tasks (with predictions) in one transaction; their ids, ascending, in the order given.
+
+        All or none is added. On Unreachable nobody knows which: ask ``tasks_by_keys`` before sending again.
+        Raises LabelStudioError if the server's counts are not ours.
+        """
+        if not tasks:
+            return ()
+        answer = self._json(
+            "POST",
+            f"/api/projects/{project}/import",
+            params={"return_task_ids": "true"},
+            body=list(tasks),
+            timeout=_IMPORT_TIMEOUT,
+        )
+        ids = [int(task) for task in _list_of(answer, "task_ids", self.url)]
+        n_predictions = sum(len(task.get("predictions", ())) for task in tasks)
+        counted = (answer.get("task_count"), len(set(ids)), answer.get("prediction_count"))
+        if counted != (len(tasks), len(tasks), n_predictions) or ids != sorted(ids):
+            raise LabelStudioError(
+                f"project {project} on {self.url}: sent {len(tasks)} tasks with {n_predictions} predictions, "
+                f"the server says {counted[0]} tasks, {counted[1]} ids, {counted[2]} predictions: look there "
+                "before sending again"
+            )
+        return tuple(ids)
+
+    def tasks_by_keys(
+        self, project: int, keys: Sequence[str], *, key: str = KEY
+    ) -> dict[str, tuple[int, ...]]:
+        """Ids of the tasks whose data holds one of the keys; keys without a task are missing."""
+        found: dict[str, list[int]] = {}
+        for start in range(0, len(keys), _KEYS_PER_REQUEST):
+            wanted = list(keys[start : start + _KEYS_PER_REQUEST])
+            keys_filter = _filter(f"data.{key}", "in_list", "String", wanted)
+            for task in self._pages(project, keys_filter, include="id,data"):
+                found.setdefault(str(task["data"][key]), []).append(int(task["id"]))
+        return {name: tuple(sorted(ids)) for name, ids in found.items()}
+
+    def task_ids(self, project: int) -> tuple[int, ...]:
+        """Ids of all tasks, ascending."""
+        return tuple(int(task["id"]) for task in self._pages(project, None, include="id"))
+
+    def task(self, task: int) -> Json:
+        """One task with its annotations (skipped ones too) and predictions."""
+        return self._json("GET", f"/api/tasks/{task}/")
+
+    def changed_tasks(
+        self, project: int, since: datetime | None = None, *, page_size: int = 100
+    ) -> Iterator[Json]:
+        """Tasks that changed at or after that moment (all for None), by the time of their change.
+
+        Each has its annotations (skipped ones too) and predictions, and comes once, unless it changes
+        while we read. New predictions count as a change. Tasks that change between two pages are not
+        missed: every page is asked from the last time seen, not by its number.
+        """
+        watermark = since or datetime(2000, 1, 1, tzinfo=UTC)
+        seen: set[tuple[int, str]] = set()
+        page, n_read = 1, 0
+        while True:
+            query = _filter("updated_at", "greater_or_equal", "Datetime", _timestamp(watermark))
+            query["ordering"] = ["tasks:updated_at"]
+            params = {"fields": "all", "page": page, "page_size": page_size}
+            tasks, n_total = self._page(project, query, params)
+            fresh = [task for task in tasks if (task["id"], task["updated_at"]) not in seen]
+            seen.update((task["id"], task["updated_at"]) for task in fresh)
+            yield from fresh
+            n_read += len(tasks)
+            if not tasks or n_read >= n_total:
+                return
+            last = datetime.fromisoformat(tasks[-1]["updated_at"])
+            if last == watermark:
+                page += 1  # a whole page of one instant: go on by number
+            else:
+                watermark, page, n_read = last, 1, 0
+
+    def create_annotation(
+        self,
+        task: int,
+        result: Sequence[Mapping[str, Any]],
+        *,
+        lead_time_s: float,
+        was_cancelled: bool = False,
+        parent_prediction: int | None = None,
+    ) -> int:
+        """Submit (or skip) a task as the token's user, as the page does; the annotation's id."""
+        body: Json = {"result": list(result), "lead_time": lead_time_s, "was_cancelled": was_cancelled}
+        if parent_prediction is not None:
+            body["parent_prediction"] = parent_prediction
+        return int(self._json("POST", f"/api/tasks/{task}/annotations/", body=body)["id"])
+
+    def update_annotation(self, annotation: int, **fields: Any) -> None:
+        """Set fields of an annotation, as the page's Update does."""
+        self._json("PATCH", f"/api/annotations/{annotation}/", body=fields)
+
+    def delete_task(self, task: int) -> None:
+        """Delete a task with its annotations."""
+        self._send("DELETE", f"/api/tasks/{task}/")
+
+    def fetch(self, path: str) -> bytes:
+        """The bytes behind a URL of the server, for instance a task's image."""
+        return self._send("GET", path).content
+
+    def _pages(self, project: int, query: Json | None, *, include: str) -> Iterator[Json]:
+        """Tasks by ascending id, asked from the last id seen, so that nothing shifts between pages."""
+        last = 0
+        while True:
+            items = list(query["filters"]["items"]) if query else []
+            items += _filter("id", "greater", "Number", last)["filters"]["items"]
+            asked = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
+            tasks, n_total = self._page(project, asked, {"include": include, "page_size": _IDS_PER_PAGE})
+            ids = [int(task["id"]) for task in tasks]
+            if ids != sorted(set(ids)) or (ids and ids[0] <= last):
+                raise LabelStudioError(f"{self.url} lists tasks of project {project} out of order: {ids[:5]}")
+            yield from tasks
+            if len(tasks) >= n_total or not tasks:
+                return
+            last = ids[-1]
+
+    def _page(self, project: int, query: Json, params: Json) -> tuple[list[Json], int]:
+        """One page of tasks, and how many match in all (not only on this page)."""
+        params = {"project": project, "query": json.dumps(query), **params}
+        answer = self._json("GET", "/api/tasks/", params=params)
+        tasks, n_total = _list_of(answer, "tasks", self.url), answer.get("total")
+        if not isinstance(n_total, int) or (n_total > 0 and not tasks and params.get("page", 1) == 1):
+            raise LabelStudioError(
+                f"{self.url} lists {len(tasks)} of {n_total} tasks of project {project} on the first page"
+            )
+        return tasks, n_total
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Json | None = None,
+        body: Any = None,
+        timeout: httpx.Timeout = _TIMEOUT,
+    ) -> Json:
+        response = self._send(method, path, params=params, body=body, timeout=timeout)
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise LabelStudioError(
+                f"{self.url}{path} answered no JSON ({one_line(response.text)[:80]}): is that the URL of a "
+                "Label Studio?"
+            ) from error
+        if not isinstance(answer, dict):
+            raise LabelStudioError(f"{self.url}{path} answered {type(answer).__name__}, expected an object")
+        return answer
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Json | None = None,
+        body: Any = None,
+        timeout: httpx.Timeout = _TIMEOUT,
+    ) -> httpx.Response:
+        n_attempts = 1 if method == "POST" else _N_ATTEMPTS
+        for attempt in range(1, n_attempts + 1):
+            last = attempt == n_attempts
+            try:
+                response = self._http.request(method, path, params=params, json=body, timeout=timeout)
+            except httpx.TransportError as error:
+                if last:
+                    raise Unreachable(
+                        f"Label Studio at {self.url} did not answer {method} {path} ({type(error).__name__}: "
+                        f"{one_line(str(error))}): is it running? `detseg up` starts the embedded one, "
+                        "label_studio_url names another"
+                    ) from error
+                self._sleep(back_off_s(attempt, None))
+                continue
+            if response.is_success:
+                return response
+            if last or not (response.status_code >= 500 or response.status_code == 429):
+                raise LabelStudioError(explain(response, self.url, f"{method} {path}"))
+            self._sleep(back_off_s(attempt, response.headers.get("Retry-After")))
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _project(entry: Json) -> Project:
+    return Project(
+        id=int(entry["id"]),
+        title=str(entry["title"]),
+        label_config=str(entry.get("label_config") or ""),
+        model_version=str(entry.get("model_version") or ""),
+        n_tasks=int(entry.get("task_number") or 0),
+    )
+
+
+def _filter(field: str, operator: str, kind: str, value: Any) -> Json:
+    item = {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
+    return {"filters": {"conjunction": "and", "items": [item]}}
+
+
+def _timestamp(moment: datetime) -> str:
+    """The only form that the server takes: UTC with microseconds and Z."""
+    if moment.tzinfo is None:
+        raise ValueError("a watermark has a time zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _list_of(answer: Json, key: str, url: str) -> list[Any]:
+    value = answer.get(key)
+    if not isinstance(value, list):
+        raise LabelStudioError(f"{url} answered without the list {key!r}: {one_line(str(answer))[:120]}")
+    return value

@@ -1,0 +1,74 @@
+"""What an HTTP answer of Label Studio means for a person, and how long to wait before asking again."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+_LONGEST_WAIT_S = 30.0
+_LONGEST_WORDS = 400
+
+
+def back_off_s(attempt: int, retry_after: str | None) -> float:
+    """Seconds to wait after that attempt (from 1): what the server asks for, else 0.25, 0.5, 1, ..."""
+    if retry_after is not None and retry_after.strip().isdigit():
+        return min(float(retry_after), _LONGEST_WAIT_S)
+    return float(min(0.25 * 2 ** (attempt - 1), _LONGEST_WAIT_S))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether that URL is on this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def explain(response: httpx.Response, url: str, request: str) -> str:
+    """One line: what was refused, the server's words, and the mend where we know one."""
+    words = _words(response)
+    if response.status_code == 401 and "legacy token" in words:
+        mend = "use a personal access token of your account page, or let an owner allow legacy tokens"
+    elif response.status_code == 401:
+        mend = "set DETSEG_LABEL_STUDIO_TOKEN to the access token of your account page there"
+    elif response.status_code == 403:
+        mend = "the token's user may not do that: ask an owner of the project"
+    elif response.is_redirect:
+        return f"{url} sends {request} on to {response.headers.get('Location')}: use that as label_studio_url"
+    else:
+        return f"Label Studio at {url} refused {request} (HTTP {response.status_code}): {words}"
+    return f"Label Studio at {url} refused {request} (HTTP {response.status_code}: {words}): {mend}"
+
+
+def one_line(text: str) -> str:
+    """The text with all white space made single spaces."""
+    return " ".join(text.split())
+
+
+def _words(response: httpx.Response) -> str:
+    """The server's own words, unwrapped: JSON's ``validation_errors`` or ``detail``, or a page's title."""
+    try:
+        answer = response.json()
+    except ValueError:
+        title = re.search(r"<title>(.*?)</title>", response.text, flags=re.DOTALL)
+        return one_line(title.group(1) if title else response.text)[:_LONGEST_WORDS] or "no reason given"
+    if not isinstance(answer, dict):
+        return one_line(str(answer))[:_LONGEST_WORDS]
+    errors = answer.get("validation_errors")
+    words = _flat(errors) if errors else str(answer.get("detail", answer))
+    return one_line(words)[:_LONGEST_WORDS]
+
+
+def _flat(errors: Any) -> str:
+    if isinstance(errors, dict):
+        return "; ".join(f"{key}: {_flat(value)}" for key, value in errors.items())
+    if isinstance(errors, list):
+        return "; ".join(_flat(value) for value in errors)
+    return str(errors)
