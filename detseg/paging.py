@@ -8,8 +8,11 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+PAGE = 500
+"""How many rows a query asks for or a transaction holds, where nothing else bounds them."""
 
-def pages(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
+
+def pages(items: Iterable[Item], size: int = PAGE) -> Iterator[tuple[Item, ...]]:
     """The items in their order, in tuples of ``size``; the last one may be shorter.
 
     >>> list(pages("abcde", 2))

@@ -7,12 +7,11 @@ takes the write lock when it begins, so it never fails half-way because another 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -23,10 +22,7 @@ from detseg.errors import CatalogError
 BUSY_S = 60.0
 """How long a writer waits for another one."""
 
-PAGE = 500
-"""Rows per query: what is held in memory at once, and far below the databases' parameter limits."""
 
-Item = TypeVar("Item")
 Row = sa.Row[*tuple[Any, ...]]
 Upsert = sqlite.Insert | postgresql.Insert
 
@@ -43,13 +39,6 @@ _MENDS = (
 def utc_now() -> datetime:
     """This moment in UTC."""
     return datetime.now(UTC)
-
-
-def pages(items: Iterable[Item], size: int = PAGE) -> Iterator[tuple[Item, ...]]:
-    """The items in tuples of at most that size, in order."""
-    rest = iter(items)
-    while page := tuple(islice(rest, size)):
-        yield page
 
 
 class Database:

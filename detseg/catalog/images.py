@@ -8,10 +8,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from detseg.catalog.database import Database, pages
+from detseg.catalog.database import Database
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import FoundImage
 from detseg.catalog.tables import images, locations
+from detseg.paging import pages
 from detseg.types import FileStamp, ImageId, ImageRef, Size
 
 

@@ -8,10 +8,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from detseg.catalog.database import Database, Row, pages
+from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.region_json import decode_regions, encode_regions
 from detseg.catalog.tables import images, predictions
+from detseg.paging import pages
 from detseg.types import Annotation, ImageId, ModelVersion, Size
 
 

@@ -8,9 +8,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from detseg.catalog.database import Database, pages
+from detseg.catalog.database import Database
 from detseg.catalog.records import Quarantined, Stage
 from detseg.catalog.tables import quarantine
+from detseg.paging import pages
 from detseg.types import ImageId
 
 

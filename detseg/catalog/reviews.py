@@ -9,10 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from detseg.catalog.database import Database, Row, pages
+from detseg.catalog.database import Database, Row
 from detseg.catalog.records import ProjectKey, ReviewCounts, ReviewRecord
 from detseg.catalog.region_json import decode_regions, encode_regions
 from detseg.catalog.tables import images, reviews, tasks
+from detseg.paging import pages
 from detseg.types import Annotation, ImageId, Size, State
 
 STATES: tuple[State, ...] = ("unlabeled", "labeled", "empty", "skipped")
@@ -68,6 +69,17 @@ class Reviews:
         )
         with self.database.reading() as connection:
             return frozenset(connection.scalars(query))
+
+    def ids_of_tasks(self, project: ProjectKey, task_ids: Iterable[int]) -> frozenset[int]:
+        """The annotation ids of those tasks' reviews that are not marked as deleted."""
+        found: set[int] = set()
+        for page in pages(task_ids):
+            query = sa.select(reviews.c.annotation_id).where(
+                reviews.c.project == project, reviews.c.task_id.in_(page), reviews.c.deleted.is_(False)
+            )
+            with self.database.reading() as connection:
+                found.update(connection.scalars(query))
+        return frozenset(found)
 
     def latest(self, project: ProjectKey) -> Iterator[ReviewRecord]:
         """The latest review of each image and author that is not deleted, sorted by image and author.

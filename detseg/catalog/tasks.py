@@ -8,11 +8,12 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from detseg.catalog.database import Database, Row, pages
+from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import Project, ProjectKey, Task
 from detseg.catalog.tables import projects, tasks
 from detseg.errors import CatalogError
+from detseg.paging import pages
 from detseg.types import ImageId, ModelVersion
 
 
