@@ -1,0 +1,84 @@
+"""What a project needs before tasks are sent: itself, its labeling interface, and folders to serve from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+from detseg.errors import FormatError, LabelStudioError
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.label_config import check_config, missing_labels, taxonomy_to_config
+from detseg.taxonomy import Taxonomy
+
+DOCUMENT_ROOT = Path("/")
+"""Where the embedded server's file URLs start. Storages, not the root, limit what is served."""
+
+_TITLE_LENGTHS = range(3, 51)
+
+
+def ensure_project(client: LabelStudioClient, title: str, taxonomy: Taxonomy) -> int:
+    """The id of the project with that title, made if there is none.
+
+    An existing interface is left as it is while it offers every class, and replaced while nobody has any
+    task in it. Raises FormatError if a project with tasks lacks classes, LabelStudioError if two projects
+    have the title.
+    """
+    if len(title) not in _TITLE_LENGTHS:
+        raise LabelStudioError(
+            f"the project's title {title!r} has {len(title)} characters, Label Studio takes "
+            f"{_TITLE_LENGTHS.start} to {_TITLE_LENGTHS.stop - 1}: choose another for `project`"
+        )
+    config = taxonomy_to_config(taxonomy)
+    found = client.find_projects(title)
+    if not found:
+        return client.create_project(title, config, show_skip_button=True, enable_empty_annotation=True).id
+    if len(found) > 1:
+        raise LabelStudioError(
+            f"{len(found)} projects on {client.url} are called {title!r} (ids "
+            f"{', '.join(str(project.id) for project in found)}): rename all but one of them"
+        )
+    project = found[0]
+    if missing_labels(project.label_config, taxonomy) and project.n_tasks == 0:
+        client.update_project(project.id, label_config=config)
+    else:
+        check_config(project.label_config, taxonomy, where=f"project {title!r} on {client.url}")
+    return project.id
+
+
+def ensure_storages(client: LabelStudioClient, project: int, folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Let the server serve the images in those folders (and below); returns the folders that were added.
+
+    Folders that a storage of the project covers already are left out, and so are folders below another.
+    Raises FormatError for the file system's root, which Label Studio does not serve.
+    """
+    covered = [PurePath(path) for path in client.local_storages(project)]
+    added: list[Path] = []
+    for folder in sorted({_absolute(folder) for folder in folders}, key=lambda path: len(path.parts)):
+        if folder == DOCUMENT_ROOT:
+            raise FormatError("images directly in / cannot be served to Label Studio: put them into a folder")
+        if any(folder.is_relative_to(path) for path in covered):
+            continue
+        client.create_local_storage(project, str(folder))
+        covered.append(folder)
+        added.append(folder)
+    return tuple(added)
+
+
+def image_url(path: Path) -> str:
+    """The URL of a local image as a task's data holds it, relative to the server.
+
+    Raises FormatError for a name that no URL can hold (not UTF-8).
+    """
+    name = str(_absolute(path).relative_to(DOCUMENT_ROOT))
+    try:
+        quoted = quote(name, safe="/")
+    except UnicodeEncodeError as error:
+        raise FormatError(f"the file name {name!r} is not UTF-8, so no URL can name it: rename it") from error
+    return f"/data/local-files/?d={quoted}"
+
+
+def _absolute(path: Path) -> Path:
+    """Absolute and without ``..``, but with symbolic links as they are, since the server follows them."""
+    return Path(os.path.abspath(path))
