@@ -156,11 +156,9 @@ def _segment_iou(
 
 def _mean(scores: Sequence[PanopticScore]) -> PanopticScore:
     """The mean over classes; the counts are sums."""
-    defined = [
-        (s.pq, s.sq, s.rq) for s in scores if s.pq is not None and s.sq is not None and s.rq is not None
-    ]
+    defined = [(s.pq, s.sq, s.rq) for s in scores if s.tp + s.fp + s.fn > 0]
     if not defined:
         return PanopticScore(None, None, None)
-    pq, sq, rq = (float(value) for value in np.mean(defined, axis=0))
+    pq, sq, rq = (float(value) for value in np.mean(np.array(defined, dtype=np.float64), axis=0))
     counts = (sum(s.tp for s in scores), sum(s.fp for s in scores), sum(s.fn for s in scores))
     return PanopticScore(pq, sq, rq, *counts)
