@@ -15,6 +15,8 @@ IMAGE_NAME = "image"
 BOX_NAME = "box"
 MASK_NAME = "mask"
 
+_TAGS = {BOX_NAME: "RectangleLabels", MASK_NAME: "BrushLabels"}
+
 
 def taxonomy_to_config(taxonomy: Taxonomy) -> str:
     """Label Studio's XML for that taxonomy, classes in their order."""
@@ -45,6 +47,23 @@ def missing_labels(config: str, taxonomy: Taxonomy) -> tuple[str, ...]:
     )
 
 
+def config_to_taxonomy(config: str) -> Taxonomy:
+    """The classes that an interface of ours offers: what has a box is a thing, what has only a mask is stuff.
+
+    Raises FormatError if it is no XML.
+    """
+    classes: dict[str, LabelClass] = {}
+    for control, kind in ((BOX_NAME, "thing"), (MASK_NAME, "stuff")):
+        for label in _labels(config, control):
+            name = label.get("value", "")
+            aliases = tuple(filter(None, label.get("predicted_values", "").split(",")))
+            colour = label.get("background", "#888888")
+            classes.setdefault(
+                name, LabelClass(name, "thing" if kind == "thing" else "stuff", colour, aliases)
+            )
+    return Taxonomy(tuple(classes.values()))
+
+
 def check_config(config: str, taxonomy: Taxonomy, *, where: str) -> None:
     """Raise FormatError, naming everything that is missing, if that interface does not fit the taxonomy."""
     missing = missing_labels(config, taxonomy)
@@ -68,14 +87,18 @@ def _add_control(view: ElementTree.Element, tag: str, name: str, classes: tuple[
 
 
 def _offered(config: str) -> dict[str, set[str]]:
-    """Labels of our two controls; a control of another type under our name offers nothing."""
+    return {name: {label.get("value", "") for label in _labels(config, name)} for name in _TAGS}
+
+
+def _labels(config: str, name: str) -> list[ElementTree.Element]:
+    """The labels of our control of that name; a control of another type under our name offers nothing."""
     try:
         root = ElementTree.fromstring(config)
     except ElementTree.ParseError as error:
         raise FormatError(f"a labeling interface is XML, this is not ({error}): {config[:80]!r}") from error
-    offered: dict[str, set[str]] = {}
-    for tag, name in (("RectangleLabels", BOX_NAME), ("BrushLabels", MASK_NAME)):
-        for control in root.iter(tag):
-            if control.get("name") == name:
-                offered[name] = {label.get("value", "") for label in control.iter("Label")}
-    return offered
+    return [
+        label
+        for control in root.iter(_TAGS[name])
+        if control.get("name") == name
+        for label in control.iter("Label")
+    ]

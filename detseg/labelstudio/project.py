@@ -13,7 +13,8 @@ from detseg.labelstudio.label_config import check_config, missing_labels, taxono
 from detseg.taxonomy import Taxonomy
 
 DOCUMENT_ROOT = Path("/")
-"""Where the embedded server's file URLs start. Storages, not the root, limit what is served."""
+"""Where the embedded server's file URLs start. Storages, not the root, limit what is served. A server of
+one's own has the folder of its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
 
 _TITLE_LENGTHS = range(3, 51)
 
@@ -47,17 +48,21 @@ def ensure_project(client: LabelStudioClient, title: str, taxonomy: Taxonomy) ->
     return project.id
 
 
-def ensure_storages(client: LabelStudioClient, project: int, folders: Iterable[Path]) -> tuple[Path, ...]:
+def ensure_storages(
+    client: LabelStudioClient, project: int, folders: Iterable[Path], *, document_root: Path = DOCUMENT_ROOT
+) -> tuple[Path, ...]:
     """Let the server serve the images in those folders (and below); returns the folders that were added.
 
     Folders that a storage of the project covers already are left out, and so are folders below another.
-    Raises FormatError for the file system's root, which Label Studio does not serve.
+    Raises FormatError for the document root itself, which Label Studio does not serve.
     """
     covered = [PurePath(path) for path in client.local_storages(project)]
     added: list[Path] = []
     for folder in sorted({_absolute(folder) for folder in folders}, key=lambda path: len(path.parts)):
-        if folder == DOCUMENT_ROOT:
-            raise FormatError("images directly in / cannot be served to Label Studio: put them into a folder")
+        if folder == document_root:
+            raise FormatError(
+                f"images directly in {folder} cannot be served: put them into a folder below it"
+            )
         if any(folder.is_relative_to(path) for path in covered):
             continue
         client.create_local_storage(project, str(folder))
@@ -66,12 +71,17 @@ def ensure_storages(client: LabelStudioClient, project: int, folders: Iterable[P
     return tuple(added)
 
 
-def image_url(path: Path) -> str:
+def image_url(path: Path, *, document_root: Path = DOCUMENT_ROOT) -> str:
     """The URL of a local image as a task's data holds it, relative to the server.
 
-    Raises FormatError for a name that no URL can hold (not UTF-8).
+    Raises FormatError for a file outside the document root, and for a name that no URL can hold (not UTF-8).
     """
-    name = str(_absolute(path).relative_to(DOCUMENT_ROOT))
+    if not _absolute(path).is_relative_to(document_root):
+        raise FormatError(
+            f"{path} is not below {document_root}, from where Label Studio serves files: set "
+            "label_studio_files to a folder above the source, or move the source there"
+        )
+    name = str(_absolute(path).relative_to(document_root))
     try:
         quoted = quote(name, safe="/")
     except UnicodeEncodeError as error:
