@@ -91,6 +91,15 @@ class LabelStudioClient:
         """The user that the token belongs to: ``id``, ``email``, ..."""
         return self._json("GET", "/api/current-user/whoami")
 
+    def ensure_user(self, email: str, *, first_name: str, last_name: str) -> int:
+        """The id of the user with that e-mail address, added to the organisation if there is none yet."""
+        for user in self._send("GET", "/api/users/").json():
+            if user["email"] == email:
+                return int(user["id"])
+        names = {"first_name": first_name, "last_name": last_name}
+        body = {"email": email, "username": email.split("@")[0], **names}
+        return int(self._json("POST", "/api/users/", body=body)["id"])
+
     def version(self) -> str:
         """The server's version, for instance ``1.23.2``."""
         return str(self._json("GET", "/api/version").get("release", "unknown"))
@@ -218,11 +227,15 @@ class LabelStudioClient:
         lead_time_s: float,
         was_cancelled: bool = False,
         parent_prediction: int | None = None,
+        completed_by: int | None = None,
     ) -> int:
-        """Submit (or skip) a task as the token's user, as the page does; the annotation's id."""
+        """Submit (or skip) a task as the page does; the annotation's id. Its author is the token's user,
+        or the user of the id ``completed_by``."""
         body: Json = {"result": list(result), "lead_time": lead_time_s, "was_cancelled": was_cancelled}
         if parent_prediction is not None:
             body["parent_prediction"] = parent_prediction
+        if completed_by is not None:
+            body["completed_by"] = completed_by
         return int(self._json("POST", f"/api/tasks/{task}/annotations/", body=body)["id"])
 
     def update_annotation(self, annotation: int, **fields: Any) -> None:
