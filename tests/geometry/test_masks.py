@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco
+
+from detseg.errors import FormatError
+from detseg.geometry.masks import (
+    bitmap_to_mask,
+    counts_to_string,
+    empty_mask,
+    mask_iou,
+    mask_to_bitmap,
+    mask_to_box,
+    string_to_counts,
+)
+from detseg.types import Box, Mask, Size
+
+
+@st.composite
+def bitmaps(draw: st.DrawFn, n: int = 1) -> list[np.ndarray]:
+    """``n`` bitmaps of one size; empty, full, blocky and noisy ones."""
+    height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    made = []
+    for _ in range(n):
+        block = draw(st.sampled_from([1, 4, 30]))
+        small = rng.random((height // block + 1, width // block + 1)) < draw(
+            st.sampled_from([0, 0.2, 0.8, 1])
+        )
+        made.append(np.kron(small, np.ones((block, block)))[:height, :width] > 0)
+    return made
+
+
+def coco_encode(bitmap: np.ndarray) -> dict:
+    return coco.encode(np.asfortranarray(bitmap.astype(np.uint8)))
+
+
+@given(bitmaps())
+def test_a_bitmap_survives_and_its_string_is_cocos(made: list[np.ndarray]) -> None:
+    (bitmap,) = made
+    mask = bitmap_to_mask(bitmap)
+    assert np.array_equal(mask_to_bitmap(mask), bitmap)
+    assert mask.area == np.count_nonzero(bitmap)
+    assert counts_to_string(mask.counts) == coco_encode(bitmap)["counts"].decode()
+
+
+@given(st.lists(st.integers(0, 2**40), max_size=20))
+def test_any_counts_survive_the_string(counts: list[int]) -> None:
+    assert string_to_counts(counts_to_string(counts)) == tuple(counts)
+
+
+@given(bitmaps())
+def test_the_tight_box_holds_every_pixel_and_no_empty_border(made: list[np.ndarray]) -> None:
+    (bitmap,) = made
+    box = mask_to_box(bitmap_to_mask(bitmap))
+    if box is None:
+        assert not bitmap.any()
+        return
+    rows, columns = np.nonzero(bitmap)
+    assert box == Box(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+
+
+@given(bitmaps(n=2))
+def test_iou_is_cocos(made: list[np.ndarray]) -> None:
+    a, b = (bitmap_to_mask(bitmap) for bitmap in made)
+    union = np.count_nonzero(made[0] | made[1])
+    expected = coco.iou([coco_encode(made[0])], [coco_encode(made[1])], [0])[0][0] if union else 0.0
+    assert mask_iou(a, b) == pytest.approx(expected, abs=1e-12)
+    assert mask_iou(a, b) == mask_iou(b, a)
+
+
+def test_zero_runs_in_the_middle_are_legal() -> None:
+    mask = Mask(Size(2, 3), (1, 0, 1, 2, 0, 1, 1))
+    assert mask_to_box(mask) == Box(0, 0, 2, 3)
+    assert mask_iou(mask, bitmap_to_mask(mask_to_bitmap(mask))) == 1.0
+    assert mask_to_box(Mask(Size(2, 3), (3, 0, 3))) is None
+
+
+def test_an_image_larger_than_a_tile() -> None:
+    bitmap = np.zeros((300, 700), dtype=bool)
+    bitmap[250:290, 10:690] = True
+    mask = bitmap_to_mask(bitmap)
+    assert mask_to_box(mask) == Box(10, 250, 690, 290)
+    assert counts_to_string(mask.counts) == coco_encode(bitmap)["counts"].decode()
+
+
+def test_empty_masks() -> None:
+    empty = empty_mask(Size(5, 4))
+    assert mask_to_box(empty) is None
+    assert mask_iou(empty, empty) == 0.0
+    assert not mask_to_bitmap(empty).any()
+
+
+def test_masks_of_different_sizes_have_no_iou() -> None:
+    with pytest.raises(ValueError, match="one size"):
+        mask_iou(empty_mask(Size(5, 4)), empty_mask(Size(4, 5)))
+
+
+@pytest.mark.parametrize("text", ["\x1f", "P", "0`é", "P" * 40 + "0", "~"])
+def test_a_string_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(FormatError, match="compressed COCO mask"):
+        string_to_counts(text)
