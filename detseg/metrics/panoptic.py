@@ -82,11 +82,16 @@ def panoptic_quality(truth: Iterable[Annotation], predictions: Iterable[Annotati
     for pair in pair_annotations(truth, predictions):
         _count_pair(pair, classes)
     per_class = {label: classes.tallies[label].score() for label in sorted(classes.tallies)}
+    return summarize_classes(per_class, classes.kinds)
+
+
+def summarize_classes(per_class: Mapping[str, PanopticScore], kinds: Mapping[str, Kind]) -> PanopticQuality:
+    """The means over all classes, things and stuff. Classes without truth and prediction do not count."""
     return PanopticQuality(
         all=_mean(list(per_class.values())),
-        things=_mean([score for label, score in per_class.items() if classes.kinds[label] == "thing"]),
-        stuff=_mean([score for label, score in per_class.items() if classes.kinds[label] == "stuff"]),
-        per_class=per_class,
+        things=_mean([score for label, score in per_class.items() if kinds[label] == "thing"]),
+        stuff=_mean([score for label, score in per_class.items() if kinds[label] == "stuff"]),
+        per_class=dict(per_class),
     )
 
 

@@ -1,0 +1,160 @@
+"""What people did to the model's regions, found by comparing values, never by what the page says it did."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from detseg.geometry.matching import match_by_label, match_one_to_one
+from detseg.metrics.overlaps import box_iou_of, instance_iou_matrix, mask_iou_matrix
+from detseg.metrics.pairs import Pair
+from detseg.metrics.timing import TimeSummary, summarize_times
+from detseg.types import Annotation, Box, Edit, EditKind, Instance, Mask, Region
+
+SAME_CORNER_PX = 0.05
+"""Corners this close are one: percentages in the annotation tool cost that much."""
+
+SAME_MASK_IOU = 0.999
+"""Masks that overlap more than this are one."""
+
+REDRAWN_IOU = 0.5
+"""A region that was deleted and one that was added are one edit from this IoU on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditCounts:
+    """How many regions met which fate."""
+
+    kept: int = 0
+    moved: int = 0
+    reshaped: int = 0
+    relabeled: int = 0
+    deleted: int = 0
+    added: int = 0
+
+    @property
+    def n_predicted(self) -> int:
+        """The model's regions: all but the added ones."""
+        return self.kept + self.moved + self.reshaped + self.relabeled + self.deleted
+
+    @property
+    def n_changes(self) -> int:
+        """What people did: all but the kept ones."""
+        return self.n_predicted - self.kept + self.added
+
+    @property
+    def acceptance_rate(self) -> float | None:
+        """kept / n_predicted, in [0, 1]: the share of the model's regions that people left as they were.
+
+        None where the model said nothing.
+        """
+        return self.kept / self.n_predicted if self.n_predicted else None
+
+
+@dataclass(frozen=True, slots=True)
+class EditSummary:
+    """The edits of a number of images. A relabeled region counts under the model's label."""
+
+    n_images: int
+    all: EditCounts
+    per_class: Mapping[str, EditCounts]
+    time: TimeSummary
+
+    @property
+    def edits_per_image(self) -> float | None:
+        """n_changes / n_images, from 0; None without images."""
+        return self.all.n_changes / self.n_images if self.n_images else None
+
+
+def find_edits(prediction: Annotation, review: Annotation) -> tuple[Edit, ...]:
+    """What a person did to each region: the prediction's in their order, then the added ones in theirs.
+
+    Regions meet by id; what is left meets one to one by IoU from 0.5 on, of one label first and of any
+    label then, so that a region that was deleted and drawn anew counts as changed. What met is
+
+    - relabeled, if the label differs, whatever else does;
+    - reshaped, if the mask differs (or was added or removed);
+    - moved, if the box differs (moved, resized, added or removed);
+    - kept, if corners agree within 0.05 px and masks above IoU 0.999.
+
+    ``iou`` is that of the boxes for moved regions, and that of the masks (else of the boxes) for the
+    others. An unlabeled or skipped image has no edits: nobody judged its regions.
+    """
+    if review.state not in ("labeled", "empty"):
+        return ()
+    met = _meet(prediction.regions, review.regions)
+    edits = [
+        _compare(before, review.regions[met[i]]) if i in met else Edit("deleted", before, None)
+        for i, before in enumerate(prediction.regions)
+    ]
+    taken = set(met.values())
+    added = [Edit("added", None, after) for j, after in enumerate(review.regions) if j not in taken]
+    return (*edits, *added)
+
+
+def summarize_edits(pairs: Iterable[Pair]) -> EditSummary:
+    """Counts of all edits and per class, and the time they took. An image without regions counts as one."""
+    pairs = tuple(pairs)
+    kinds: defaultdict[str, Counter[EditKind]] = defaultdict(Counter)
+    for pair in pairs:
+        for edit in find_edits(pair.prediction, pair.truth):
+            kinds[_label(edit)][edit.kind] += 1
+    total: Counter[EditKind] = sum(kinds.values(), Counter())
+    return EditSummary(
+        n_images=len(pairs),
+        all=EditCounts(**total),
+        per_class={label: EditCounts(**kinds[label]) for label in sorted(kinds)},
+        time=summarize_times(pair.truth for pair in pairs),
+    )
+
+
+def _meet(before: Sequence[Region], after: Sequence[Region]) -> dict[int, int]:
+    """The position in ``after`` of every region of ``before`` that met one."""
+    positions = {region.id: j for j, region in enumerate(after)}
+    met = {i: positions[region.id] for i, region in enumerate(before) if region.id in positions}
+    iou = instance_iou_matrix([r.instance for r in before], [r.instance for r in after])
+    for only_same_label in (True, False):
+        rows = [i for i in range(len(before)) if i not in met]
+        columns = sorted(set(range(len(after))) - set(met.values()))
+        left = iou[rows][:, columns]
+        if only_same_label:
+            labels = ([before[i].instance.label for i in rows], [after[j].instance.label for j in columns])
+            found = match_by_label(*labels, left, min_iou=REDRAWN_IOU)
+        else:
+            found = match_one_to_one(left, min_iou=REDRAWN_IOU)
+        met |= {rows[i]: columns[j] for i, j in found}
+    return met
+
+
+def _compare(before: Region, after: Region) -> Edit:
+    kind = _kind(before.instance, after.instance)
+    if kind == "moved":
+        return Edit(kind, before, after, box_iou_of(before.instance, after.instance))
+    return Edit(kind, before, after, float(instance_iou_matrix([before.instance], [after.instance])[0, 0]))
+
+
+def _kind(before: Instance, after: Instance) -> EditKind:
+    if before.label != after.label:
+        return "relabeled"
+    if not _same_mask(before.mask, after.mask):
+        return "reshaped"
+    return "kept" if _same_box(before.box, after.box) else "moved"
+
+
+def _same_box(a: Box | None, b: Box | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return all(abs(u - v) <= SAME_CORNER_PX for u, v in zip(a.xyxy, b.xyxy, strict=True))
+
+
+def _same_mask(a: Mask | None, b: Mask | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a == b or float(mask_iou_matrix([a], [b])[0, 0]) > SAME_MASK_IOU
+
+
+def _label(edit: Edit) -> str:
+    region = edit.before or edit.after
+    assert region is not None  # an edit has a side
+    return region.instance.label

@@ -1,0 +1,58 @@
+"""Overlaps of many masks, and of regions that have a box, a mask or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import hotcoco
+import numpy as np
+import numpy.typing as npt
+
+from detseg.geometry.boxes import box_iou, box_iou_matrix, boxes_to_array
+from detseg.geometry.masks import mask_to_box
+from detseg.types import Box, Instance, Mask
+
+Matrix = npt.NDArray[np.float64]
+
+
+def mask_iou_matrix(a: Sequence[Mask], b: Sequence[Mask]) -> Matrix:
+    """Intersection over union of every mask of ``a`` with every mask of ``b``: (N, M), in [0, 1].
+
+    0 where both are empty, and for masks of different sizes.
+    """
+    if not a or not b:
+        return np.zeros((len(a), len(b)))
+    iou = hotcoco.mask.iou([_rle(mask) for mask in a], [_rle(mask) for mask in b], [False] * len(b))
+    return np.maximum(iou, 0.0)  # hotcoco says -1 for masks of different sizes
+
+
+def instance_iou_matrix(a: Sequence[Instance], b: Sequence[Instance]) -> Matrix:
+    """How much instances overlap: (N, M), in [0, 1].
+
+    The IoU of the masks where both have one, else that of the boxes, taking the tight box of a mask where
+    there is no box.
+    """
+    iou = box_iou_matrix(boxes_to_array([_box(i) for i in a]), boxes_to_array([_box(i) for i in b]))
+    rows = [i for i, instance in enumerate(a) if instance.mask is not None]
+    columns = [j for j, instance in enumerate(b) if instance.mask is not None]
+    masks_a = [instance.mask for instance in a if instance.mask is not None]
+    masks_b = [instance.mask for instance in b if instance.mask is not None]
+    iou[np.ix_(rows, columns)] = mask_iou_matrix(masks_a, masks_b)
+    return iou
+
+
+def box_iou_of(a: Instance, b: Instance) -> float:
+    """The IoU of two instances' boxes, in [0, 1]; the tight box of the mask where there is no box."""
+    return box_iou(_box(a), _box(b))
+
+
+def _box(instance: Instance) -> Box:
+    if instance.box is not None:
+        return instance.box
+    tight = mask_to_box(instance.mask) if instance.mask is not None else None
+    return tight or Box(0.0, 0.0, 0.0, 0.0)  # an empty mask overlaps nothing
+
+
+def _rle(mask: Mask) -> dict[str, Any]:
+    return {"size": [mask.size.height, mask.size.width], "counts": list(mask.counts)}
