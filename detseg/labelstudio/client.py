@@ -53,6 +53,7 @@ class Project:
     model_version: str
     n_tasks: int
     created_at: datetime
+    created_at: datetime
 
 
 class LabelStudioClient:
@@ -336,6 +337,7 @@ def _project(entry: Json) -> Project:
         label_config=str(entry.get("label_config") or ""),
         model_version=str(entry.get("model_version") or ""),
         n_tasks=int(entry.get("task_number") or 0),
+        created_at=datetime.fromisoformat(entry["created_at"]),
         created_at=datetime.fromisoformat(entry["created_at"]),
     )
 

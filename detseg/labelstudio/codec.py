@@ -1,0 +1,163 @@
+"""Our regions to Label Studio's tasks, and Label Studio's tasks to our annotations. Pure functions.
+
+    regions = prediction_regions(image_id, version, instances)      # ids that never change
+    task = encode_task(ref, size, regions, version=..., taxonomy=..., image_url=...)
+    review = decode_task(task, taxonomy)                            # TaskReview, one Review per annotation
+    result = encode_regions(regions, size, taxonomy, where=...)     # what an annotation is submitted with
+
+Edits are found by comparing values with what we sent; Label Studio's ``origin`` and ``score`` do not say what
+was edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from detseg.errors import FormatError
+from detseg.labelstudio.results import decode_results, encode_regions, region_id, result_labels
+from detseg.taxonomy import Taxonomy
+from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size, State
+
+__all__ = [
+    "Review",
+    "TaskReview",
+    "decode_task",
+    "encode_regions",
+    "encode_task",
+    "is_ours",
+    "prediction_regions",
+    "prediction_score",
+]
+
+Json = dict[str, Any]
+
+_DISAGREEMENT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One annotation of a task. ``annotation_id`` is the server's number, ``updated_at`` is set."""
+
+    annotation_id: int
+    annotation: Annotation
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReview:
+    """What people made of a task: its annotations by ascending id. None: the task is unlabeled."""
+
+    task_id: int
+    image: ImageId
+    size: Size
+    updated_at: datetime
+    reviews: tuple[Review, ...]
+
+    @property
+    def latest(self) -> tuple[Review, ...]:
+        """The last annotation of each annotator, sorted by author."""
+        by_author: dict[str, tuple[datetime | None, Review]] = {}
+        for review in self.reviews:
+            known = by_author.get(review.annotation.author)
+            updated_at = review.annotation.updated_at
+            if known is None or known[0] is None or (updated_at is not None and updated_at >= known[0]):
+                by_author[review.annotation.author] = (updated_at, review)
+        return tuple(by_author[author][1] for author in sorted(by_author))
+
+
+def prediction_regions(
+    image: ImageId, version: ModelVersion, instances: Sequence[Instance]
+) -> tuple[Region, ...]:
+    """Instances in their order, with ids that depend on image, model version and rank alone."""
+    return tuple(
+        Region(region_id(image, version, rank), "model", instance) for rank, instance in enumerate(instances)
+    )
+
+
+def prediction_score(regions: Iterable[Region]) -> float:
+    """How sure the model is of an image, in [0, 1]; Label Studio can show the least sure first.
+
+    The mean score of the regions, where one that only one of the two models saw counts half. 0 for an image
+    without regions: "nothing there" is the claim that costs most when it is wrong.
+    """
+    scores = [_agreed_score(region.instance) for region in regions]
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+def encode_task(
+    ref: ImageRef,
+    size: Size,
+    regions: Sequence[Region],
+    *,
+    version: ModelVersion,
+    taxonomy: Taxonomy,
+    image_url: str,
+) -> Json:
+    """A task with one prediction, as ``import_tasks`` sends it. ``size`` is the upright image's.
+
+    Raises FormatError, naming image and region, for what the server would take although it is wrong.
+    """
+    result = encode_regions(regions, size, taxonomy, where=f"{ref.uri} ({ref.id[:19]})")
+    data = {"image": image_url, "image_id": ref.id, "width": size.width, "height": size.height}
+    prediction = {"model_version": version, "score": prediction_score(regions), "result": result}
+    return {"data": data, "predictions": [prediction]}
+
+
+def is_ours(task: Mapping[str, Any]) -> bool:
+    """Whether a task's data has our image id; others were put into the project by somebody else."""
+    return isinstance(task.get("data", {}).get("image_id"), str)
+
+
+def decode_task(task: Mapping[str, Any], taxonomy: Taxonomy) -> TaskReview:
+    """What people made of a task, from the server's JSON with annotations and predictions.
+
+    Regions that we sent have origin "model" and keep the model's score, others have origin "person" and
+    none. Skipped annotations have no regions; drafts are not looked at. Raises FormatError, naming task and
+    region, for what is not ours to understand: nothing is dropped silently.
+    """
+    where = f"task {task.get('id')}"
+    try:
+        data = task["data"]
+        image, size = ImageId(str(data["image_id"])), Size(int(data["width"]), int(data["height"]))
+        task_id, updated_at = int(task["id"]), datetime.fromisoformat(task["updated_at"])
+        annotations = sorted(task["annotations"], key=lambda annotation: int(annotation["id"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{where}: no image_id, width, height, updated_at or annotations that can be read ({error!r}): "
+            "it was not pushed by detseg, or its data was changed"
+        ) from error
+    sent: dict[str, str] = {}
+    for prediction in task.get("predictions", ()):
+        sent |= result_labels(prediction.get("result") or ())
+    reviews: list[Review] = []
+    for entry in annotations:
+        place = f"{where}, annotation {entry['id']}"
+        regions: tuple[Region, ...] = ()
+        if not entry.get("was_cancelled"):
+            regions = decode_results(entry.get("result") or (), size, taxonomy, sent=sent, where=place)
+        reviews.append(Review(int(entry["id"]), _annotation(entry, image, size, regions)))
+    return TaskReview(task_id, image, size, updated_at, tuple(reviews))
+
+
+def _annotation(
+    entry: Mapping[str, Any], image: ImageId, size: Size, regions: tuple[Region, ...]
+) -> Annotation:
+    state: State = "skipped" if entry.get("was_cancelled") else "labeled" if regions else "empty"
+    person = entry.get("completed_by")
+    number = person.get("id") if isinstance(person, Mapping) else person
+    return Annotation(
+        image=image,
+        size=size,
+        author=f"user-{number}",
+        state=state,
+        regions=regions,
+        lead_time_s=None if entry.get("lead_time") is None else float(entry["lead_time"]),
+        updated_at=datetime.fromisoformat(entry["updated_at"]),
+    )
+
+
+def _agreed_score(instance: Instance) -> float:
+    score = 1.0 if instance.score is None else instance.score
+    return score if instance.seen_by in (None, "both") else score * _DISAGREEMENT
