@@ -106,8 +106,10 @@ def _predict_batch(
         except ImageError as error:
             answers[uri] = Failure(uri, str(error))
     for image, answer in zip(decoded, predict_each(predictor, decoded), strict=True):
-        failed = isinstance(answer, ImageError)
-        answers[image.ref.uri] = Failure(image.ref.uri, str(answer)) if failed else (image, answer)
+        if isinstance(answer, ImageError):
+            answers[image.ref.uri] = Failure(image.ref.uri, str(answer))
+        else:
+            answers[image.ref.uri] = (image, answer)
     return [answers[uri] for uri in uris]
 
 

@@ -13,7 +13,7 @@ from detseg.images import BROWSER_FORMATS, image_id, read_bytes, upright_size
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.sources.folder import list_images
-from detseg.types import Failure, FileStamp, ImageId
+from detseg.types import Failure, FileStamp, ImageId, ImageRef
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -25,16 +25,16 @@ _READERS = 4
 @dataclass(frozen=True, slots=True)
 class Scan:
     """``images`` are the contents found, each once, in the order of their paths; ``n_new`` of them were
-    never seen before. Files with equal bytes are one image."""
+    never seen before. Files with equal bytes are one image, found at the first of their paths."""
 
     n_files: int
     n_new: int
-    images: tuple[ImageId, ...]
+    images: tuple[ImageRef, ...]
     failures: tuple[Failure, ...]
 
-    def shards(self, size: int) -> tuple[tuple[ImageId, ...], ...]:
+    def shards(self, size: int) -> tuple[tuple[ImageRef, ...], ...]:
         """The images in groups of at most ``size``."""
-        return tuple(self.images[i : i + size] for i in range(0, len(self.images), size))
+        return tuple(pages(self.images, size))
 
 
 def scan(settings: Settings, catalog: Catalog) -> Scan:
@@ -52,8 +52,11 @@ def scan(settings: Settings, catalog: Catalog) -> Scan:
         catalog.quarantine.record(Quarantined(one.uri, one.reason, "read") for one in failed)
         found |= known | {image.stamp.uri: image.id for image in new}
         failures += failed
-    images = tuple(dict.fromkeys(found[stamp.uri] for stamp in stamps if stamp.uri in found))
-    return Scan(len(stamps), n_new, images, tuple(failures))
+    refs: dict[ImageId, ImageRef] = {}
+    for stamp in stamps:
+        if stamp.uri in found:
+            refs.setdefault(found[stamp.uri], ImageRef(found[stamp.uri], stamp.uri))
+    return Scan(len(stamps), n_new, tuple(refs.values()), tuple(failures))
 
 
 def _read(stamps: Iterable[FileStamp], max_pixels: int) -> tuple[list[FoundImage], list[Failure]]:

@@ -15,7 +15,7 @@ from detseg.labelstudio.codec import prediction_regions
 from detseg.models.predictor import Predictor, predict_each
 from detseg.paging import pages
 from detseg.pipeline import progress
-from detseg.types import Annotation, DecodedImage, Failure, ImageId, ImageRef
+from detseg.types import Annotation, DecodedImage, Failure, ImageId, ImageRef, State
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -34,17 +34,17 @@ class ShardReport:
 
 
 def predict_shard(
-    settings: Settings, catalog: Catalog, predictor: Predictor, images: Sequence[ImageId]
+    settings: Settings, catalog: Catalog, predictor: Predictor, refs: Sequence[ImageRef]
 ) -> ShardReport:
     """Predicts the images that this model version has not answered yet and records them in one transaction.
 
     An image that cannot be used is quarantined with the reason. Raises CatalogError and ModelError.
     """
-    missing = catalog.predictions.missing(images, predictor.version)
-    refs = catalog.images.refs(missing)
+    missing = frozenset(catalog.predictions.missing((ref.id for ref in refs), predictor.version))
+    progress.report("predict", advance=len(refs) - len(missing))
     predictions: list[Annotation] = []
     failures: list[Quarantined] = []
-    for decoded, unreadable in _decoded(settings, [refs[image] for image in missing]):
+    for decoded, unreadable in _decoded(settings, [ref for ref in refs if ref.id in missing]):
         failures += unreadable
         with _forward:
             answers = predict_each(predictor, decoded)
@@ -53,7 +53,7 @@ def predict_shard(
                 failures.append(Quarantined(image.ref.uri, str(answer), "predict", image=image.ref.id))
                 continue
             regions = prediction_regions(image.ref.id, predictor.version, answer)
-            state = "labeled" if regions else "empty"
+            state: State = "labeled" if regions else "empty"
             predictions.append(
                 Annotation(image.ref.id, image.size, predictor.version, state, regions=regions)
             )

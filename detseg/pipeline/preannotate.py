@@ -1,0 +1,81 @@
+"""The use case of ``detseg preannotate``, as its steps and what they add up to.
+
+The flow runs the steps: scan, one ``predict_shard`` per shard, push. Every step may be killed and run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from detseg.pipeline.push import PushReport
+from detseg.pipeline.scan import Scan
+from detseg.pipeline.shards import ShardReport
+from detseg.types import Failure, ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class PreannotateReport:
+    """What one run did. Counts are images (equal files are one), but ``scanned`` counts files.
+
+    ``already_done`` images needed nothing: predicted and in the queue before. ``project_id`` is None in a
+    dry run where there is no project yet; then ``predicted`` and ``pushed`` are what a run would do.
+    """
+
+    scanned: int
+    new: int
+    predicted: int
+    pushed: int
+    already_done: int
+    quarantined: tuple[Failure, ...]
+    model_version: ModelVersion
+    project_id: int | None
+    url: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def quarantined_share(self) -> float:
+        """Unusable files among all, in [0, 1]; 0 where there are none."""
+        return len(self.quarantined) / self.scanned if self.scanned else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "scanned": self.scanned,
+            "new": self.new,
+            "predicted": self.predicted,
+            "pushed": self.pushed,
+            "already_done": self.already_done,
+            "quarantined": [{"uri": one.uri, "reason": one.reason} for one in self.quarantined],
+            "model_version": self.model_version,
+            "project_id": self.project_id,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+        }
+
+
+def sum_up(
+    scan: Scan,
+    shards: Sequence[ShardReport],
+    push: PushReport,
+    *,
+    version: ModelVersion,
+    seconds: Mapping[str, float],
+) -> PreannotateReport:
+    """The report of a run from those of its steps."""
+    predicted = {image for shard in shards for image in shard.predicted}
+    failures = (*scan.failures, *(one for shard in shards for one in shard.failures), *push.failures)
+    touched = predicted | set(push.pushed)
+    failed = {one.uri for one in failures}
+    done = sum(1 for ref in scan.images if ref.id not in touched and ref.uri not in failed)
+    return PreannotateReport(
+        scanned=scan.n_files,
+        new=scan.n_new,
+        predicted=len(predicted),
+        pushed=len(push.pushed),
+        already_done=done,
+        quarantined=tuple(sorted(failures, key=lambda one: one.uri)),
+        model_version=version,
+        project_id=push.project_id,
+        url=push.url,
+        seconds=seconds,
+    )

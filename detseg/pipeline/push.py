@@ -1,0 +1,172 @@
+"""Sends predictions to Label Studio, each image once.
+
+The intent is in the catalog before a request leaves, the server's ids after its answer. What was left open
+(a timeout, a cut connection, a kill) is settled by asking the server for the images' keys before anything
+is sent again. One writer at a time per state folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detseg.catalog import Catalog, Quarantined
+from detseg.errors import FormatError, LabelStudioError
+from detseg.labelstudio.client import Json, LabelStudioClient
+from detseg.labelstudio.codec import encode_task
+from detseg.labelstudio.project import DOCUMENT_ROOT, ensure_project, ensure_storages, image_url
+from detseg.paging import pages
+from detseg.pipeline import progress
+from detseg.pipeline.workspace import find_connection
+from detseg.processes import file_lock
+from detseg.taxonomy import Taxonomy
+from detseg.types import Failure, ImageId, ImageRef, ModelVersion
+
+if TYPE_CHECKING:
+    from detseg.catalog import Project
+    from detseg.config import Settings
+
+_TASKS_PER_REQUEST = 250
+_BYTES_PER_REQUEST = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """``project_id`` and ``url`` are Label Studio's. ``pushed`` are the images that became tasks now."""
+
+    project_id: int
+    url: str
+    pushed: tuple[ImageId, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """Where the tasks go."""
+
+    client: LabelStudioClient
+    project: Project
+    document_root: Path
+    taxonomy: Taxonomy
+
+
+def push(
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    refs: Sequence[ImageRef],
+    version: ModelVersion,
+    taxonomy: Taxonomy,
+) -> PushReport:
+    """Makes a task for each of the images that this model version answered and the project does not hold.
+
+    Raises Unreachable when the server does not answer: then calling again goes on where it stopped.
+    """
+    connection = find_connection(settings)
+    with (
+        LabelStudioClient(connection.url, connection.token) as client,
+        file_lock(settings.state_path / "push.lock"),
+    ):
+        server_id = ensure_project(client, settings.project, taxonomy)
+        on_server = client.project(server_id)
+        project = catalog.projects.record(
+            server_id, url=client.url, title=on_server.title, created_at=on_server.created_at
+        )
+        root = settings.path(settings.label_studio_files) if settings.label_studio_files else DOCUMENT_ROOT
+        queue = _Queue(client, project, root, taxonomy)
+        settle_intents(queue.client, catalog, project)
+        folders = _folders(settings.path(settings.source), refs)
+        ensure_storages(client, server_id, folders, document_root=root)
+        pushed, failures = _push_missing(queue, catalog, refs, version)
+        if pushed:
+            client.update_project(server_id, model_version=version)
+    return PushReport(server_id, f"{connection.url}/projects/{server_id}/data", pushed, failures)
+
+
+def settle_intents(client: LabelStudioClient, catalog: Catalog, project: Project) -> None:
+    """Asks the server about every push that was begun and not confirmed, and records what it says.
+
+    Raises LabelStudioError if the server holds an image twice.
+    """
+    for page in pages(catalog.tasks.open_intents(project.key)):
+        found = client.tasks_by_keys(project.server_id, page)
+        doubled = {image: ids for image, ids in found.items() if len(ids) > 1}
+        if doubled:
+            image, ids = next(iter(doubled.items()))
+            raise LabelStudioError(
+                f"project {project.title!r} holds image {image} as tasks {', '.join(map(str, ids))}: delete "
+                "all but one of them in Label Studio, then run again"
+            )
+        catalog.tasks.confirm_push(project.key, {ImageId(image): ids[0] for image, ids in found.items()})
+        catalog.tasks.drop_intents(project.key, [image for image in page if image not in found])
+
+
+def _folders(source: Path, refs: Sequence[ImageRef]) -> set[Path]:
+    """The folders that the images are in: the source, which covers its subfolders, and any other."""
+    root = source if source.is_dir() else source.parent
+    return {root} | {path.parent for path in (Path(ref.uri) for ref in refs) if not path.is_relative_to(root)}
+
+
+def _push_missing(
+    queue: _Queue, catalog: Catalog, refs: Sequence[ImageRef], version: ModelVersion
+) -> tuple[tuple[ImageId, ...], tuple[Failure, ...]]:
+    pushed: list[ImageId] = []
+    failures: list[Failure] = []
+    progress.report("push", total=len(refs))
+    for page in pages(refs, _TASKS_PER_REQUEST):
+        claimed = frozenset(catalog.tasks.open_push(queue.project.key, (ref.id for ref in page), version))
+        tasks, failed = _encode(queue, catalog, [ref for ref in page if ref.id in claimed], version)
+        for batch in _bounded(tasks):
+            ids = queue.client.import_tasks(queue.project.server_id, [task for _, task in batch])
+            confirmed = dict(zip((image for image, _ in batch), ids, strict=True))
+            catalog.tasks.confirm_push(queue.project.key, confirmed)
+            pushed += confirmed
+        failures += failed
+        progress.report("push", advance=len(page))
+    return tuple(pushed), tuple(failures)
+
+
+def _encode(
+    queue: _Queue, catalog: Catalog, refs: Sequence[ImageRef], version: ModelVersion
+) -> tuple[list[tuple[ImageId, Json]], list[Failure]]:
+    """The tasks of claimed images. What has no prediction, or cannot be encoded, is given free again."""
+    uris = {ref.id: ref.uri for ref in refs}
+    tasks: list[tuple[ImageId, Json]] = []
+    failed: list[Quarantined] = []
+    for prediction in catalog.predictions.read(uris, version):
+        uri = uris[prediction.image]
+        try:
+            url = image_url(Path(uri), document_root=queue.document_root)
+            task = encode_task(
+                ImageRef(prediction.image, uri),
+                prediction.size,
+                prediction.regions,
+                version=version,
+                taxonomy=queue.taxonomy,
+                image_url=url,
+            )
+            tasks.append((prediction.image, task))
+        except FormatError as error:
+            failed.append(Quarantined(uri, str(error), "push", image=prediction.image))
+    encoded = {image for image, _ in tasks}
+    catalog.tasks.drop_intents(queue.project.key, [image for image in uris if image not in encoded])
+    catalog.quarantine.record(failed)
+    return tasks, [Failure(one.uri, one.reason) for one in failed]
+
+
+def _bounded(tasks: Sequence[tuple[ImageId, Json]]) -> Iterator[list[tuple[ImageId, Json]]]:
+    """The tasks in batches of at most the bytes of a request; one that is larger travels alone."""
+    batch: list[tuple[ImageId, Json]] = []
+    n_bytes = 0
+    for image, task in tasks:
+        task_bytes = len(json.dumps(task))
+        if batch and n_bytes + task_bytes > _BYTES_PER_REQUEST:
+            yield batch
+            batch, n_bytes = [], 0
+        batch.append((image, task))
+        n_bytes += task_bytes
+    if batch:
+        yield batch
