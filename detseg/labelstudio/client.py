@@ -53,7 +53,6 @@ class Project:
     model_version: str
     n_tasks: int
     created_at: datetime
-    created_at: datetime
 
 
 class LabelStudioClient:
@@ -337,7 +336,6 @@ def _project(entry: Json) -> Project:
         label_config=str(entry.get("label_config") or ""),
         model_version=str(entry.get("model_version") or ""),
         n_tasks=int(entry.get("task_number") or 0),
-        created_at=datetime.fromisoformat(entry["created_at"]),
         created_at=datetime.fromisoformat(entry["created_at"]),
     )
 
