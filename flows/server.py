@@ -48,8 +48,9 @@ def up(state_dir: Path, *, port: int | None = None) -> PrefectServer:
 def down(state_dir: Path) -> bool:
     """Stop the server; False if it did not run."""
     home = _home(state_dir)
+    port = _read_port(home)
     _temporary(home).unlink(missing_ok=True)
-    return stop(_spec(home, _read_port(home) or PREFERRED_PORT))
+    return port is not None and stop(_spec(home, port))
 
 
 def status(state_dir: Path) -> PrefectServer | None:
@@ -70,9 +71,11 @@ def prefect_api(state_dir: Path) -> Iterator[str]:
     """
     from flows.terminal import chosen_api, reporting_to
 
+    home = _home(state_dir)
+    home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        url = chosen_api() or stack.enter_context(_embedded_or_temporary(_home(state_dir))).api_url
-        stack.enter_context(reporting_to(url, log=_home(state_dir) / "flows.log"))
+        url = chosen_api() or stack.enter_context(_embedded_or_temporary(home)).api_url
+        stack.enter_context(reporting_to(url, log=home / "flows.log"))
         yield url
 
 
@@ -88,8 +91,9 @@ def _embedded_or_temporary(home: Path) -> Iterator[PrefectServer]:
         try:
             yield server
         finally:
-            if is_last_user() and _temporary(home).exists():
-                stop(_spec(home, _read_port(home) or PREFERRED_PORT))
+            port = _read_port(home)
+            if port is not None and is_last_user() and _temporary(home).exists():
+                stop(_spec(home, port))
                 _temporary(home).unlink(missing_ok=True)
 
 
@@ -161,9 +165,7 @@ def _server(port: int, pid: int) -> PrefectServer:
 
 
 def _home(state_dir: Path) -> Path:
-    home = state_dir.absolute() / "prefect"
-    home.mkdir(parents=True, exist_ok=True)
-    return home
+    return state_dir.absolute() / "prefect"
 
 
 def _temporary(home: Path) -> Path:
