@@ -22,6 +22,8 @@ from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size, State
 
 __all__ = [
+    "SIMULATED_AUTHOR",
+    "SIMULATED_EMAIL",
     "Review",
     "TaskReview",
     "decode_task",
@@ -33,6 +35,11 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+
+SIMULATED_EMAIL = "simulated-reviewer@detseg.invalid"
+"""The user in whose name simulated reviews are submitted; a made-up address by RFC 2606."""
+
+SIMULATED_AUTHOR = "simulated-reviewer"
 
 _DISAGREEMENT = 0.5
 
@@ -145,17 +152,25 @@ def _annotation(
     entry: Mapping[str, Any], image: ImageId, size: Size, regions: tuple[Region, ...]
 ) -> Annotation:
     state: State = "skipped" if entry.get("was_cancelled") else "labeled" if regions else "empty"
-    person = entry.get("completed_by")
-    number = person.get("id") if isinstance(person, Mapping) else person
     return Annotation(
         image=image,
         size=size,
-        author=f"user-{number}",
+        author=_author(entry),
         state=state,
         regions=regions,
         lead_time_s=None if entry.get("lead_time") is None else float(entry["lead_time"]),
         updated_at=datetime.fromisoformat(entry["updated_at"]),
     )
+
+
+def _author(entry: Mapping[str, Any]) -> str:
+    """``user-<id>``: no names of people are kept. A simulated review is told by its user's address."""
+    person = entry.get("completed_by")
+    number, email = (person.get("id"), person.get("email")) if isinstance(person, Mapping) else (person, None)
+    # Lists of tasks give the id alone, and the address within "First Last address, id".
+    if email == SIMULATED_EMAIL or f"{SIMULATED_EMAIL}," in str(entry.get("created_username")).split():
+        return SIMULATED_AUTHOR
+    return f"user-{number}"
 
 
 def _agreed_score(instance: Instance) -> float:
