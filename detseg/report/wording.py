@@ -1,0 +1,99 @@
+"""Edits and figures in words, for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from detseg.geometry.masks import mask_to_box
+from detseg.types import Box, Edit, EditKind, Instance, Region
+
+EDIT_KINDS: tuple[EditKind, ...] = ("kept", "moved", "reshaped", "relabeled", "deleted", "added")
+"""In the order in which reports show them: what needed no work first."""
+
+EDIT_MEANINGS: dict[EditKind, str] = {
+    "kept": "left as the model drew it",
+    "moved": "the box was moved or resized",
+    "reshaped": "the outline of the mask was redrawn",
+    "relabeled": "it was given another class",
+    "deleted": "it was not there",
+    "added": "the model had missed it",
+}
+
+NOT_DEFINED = "n/a"
+
+
+def describe_edit(edit: Edit) -> str:
+    """One edit in words: ``bolt moved 6 px (IoU 0.82)``."""
+    before, after = edit.before, edit.after
+    name = _name(after if after is not None else before)
+    overlap = f" (IoU {edit.iou:.2f})" if edit.iou is not None else ""
+    if edit.kind == "relabeled" and before is not None and after is not None:
+        return f"{_name(before)} relabeled as {_name(after)}{overlap}"
+    if edit.kind == "moved" and before is not None and after is not None:
+        return f"{name} {_movement(before.instance, after.instance)}{overlap}"
+    if edit.kind == "deleted" and before is not None and before.instance.score is not None:
+        return f"{name} deleted (score {before.instance.score:.2f})"
+    return f"{name} {edit.kind}{overlap}"
+
+
+def describe_edits(edits: Sequence[Edit]) -> tuple[str, ...]:
+    """All that changed, in the order of ``EDIT_KINDS``, each in words; what was kept is not listed."""
+    changed = sorted((e for e in edits if e.kind != "kept"), key=lambda e: EDIT_KINDS.index(e.kind))
+    return tuple(describe_edit(edit) for edit in changed)
+
+
+def format_share(value: float | None) -> str:
+    """A share as a percentage: ``84 %``; ``99.7 %`` where rounding would hide that it is not all."""
+    if value is None:
+        return NOT_DEFINED
+    percent = value * 100
+    if round(percent) in (0, 100) and percent not in (0, 100):
+        return f"{percent:.1f} %"
+    return f"{percent:.0f} %"
+
+
+def format_score(value: float | None) -> str:
+    """A score in [0, 1] with three decimals."""
+    return NOT_DEFINED if value is None else f"{value:.3f}"
+
+
+def format_seconds(value: float | None) -> str:
+    """A duration at the precision that matters: ``85 ms``, ``3.4 s``, ``48 s``, ``2 min 05 s``."""
+    if value is None:
+        return NOT_DEFINED
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 10:
+        return f"{value:.1f} s"
+    if round(value) < 120:
+        return f"{value:.0f} s"
+    minutes, seconds = divmod(round(value), 60)
+    if minutes < 120:
+        return f"{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(round(value / 60), 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def format_count(n: int, noun: str) -> str:
+    """``1 image``, ``12,000 images``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def _name(region: Region | None) -> str:
+    return region.instance.label if region is not None else "region"
+
+
+def _movement(before: Instance, after: Instance) -> str:
+    a, b = instance_box(before), instance_box(after)
+    if a is None or b is None:
+        return "moved"
+    distance = math.hypot(b.x0 + b.x1 - a.x0 - a.x1, b.y0 + b.y1 - a.y0 - a.y1) / 2
+    return f"moved {distance:.0f} px" if distance >= 0.5 else "resized"
+
+
+def instance_box(instance: Instance) -> Box | None:
+    """Its box, or the box around its mask; None for an empty mask."""
+    if instance.box is not None:
+        return instance.box
+    return mask_to_box(instance.mask) if instance.mask is not None else None
