@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NewType
+from typing import Literal, NewType, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ State = Literal["unlabeled", "labeled", "empty", "skipped"]
 RegionOrigin = Literal["model", "person"]
 
 EditKind = Literal["kept", "moved", "reshaped", "relabeled", "deleted", "added"]
+EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,17 @@ class FoundImage:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A Label Studio project. ``server_id`` and ``created_at`` (the server's) say which one it is."""
+    """A Label Studio project. ``server_id`` and ``created_at`` (the server's) say which one it is.
+
+    ``label_config`` is its labeling interface as it was last seen.
+    """
 
     key: ProjectKey
     server_id: int
     url: str
     title: str
     created_at: datetime
+    label_config: str
 
 
 @dataclass(frozen=True, slots=True)

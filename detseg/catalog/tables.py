@@ -86,6 +86,7 @@ class ProjectColumns(TypedColumns):
     created_at: Named[datetime] = Column(UtcDateTime)
     url: Named[str] = Column(Text)
     title: Named[str] = Column(Text)
+    label_config: Named[str] = Column(Text)
 
 
 class TaskColumns(TypedColumns):

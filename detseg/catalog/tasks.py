@@ -23,17 +23,25 @@ class Projects:
 
     database: Database
 
-    def record(self, server_id: int, *, url: str, title: str, created_at: datetime) -> Project:
+    def record(
+        self, server_id: int, *, url: str, title: str, created_at: datetime, label_config: str
+    ) -> Project:
         """The catalog's project for one on a server, made at the first call.
 
         The server's id and its ``created_at`` say which project it is, so a server that moved to another
         port is the same one, and a new server that counts from 1 again is another one.
         """
-        values = {"server_id": server_id, "url": url, "title": title, "created_at": created_at}
+        values = {
+            "server_id": server_id,
+            "url": url,
+            "title": title,
+            "created_at": created_at,
+            "label_config": label_config,
+        }
         statement = self.database.insert(projects)
         statement = statement.on_conflict_do_update(
             index_elements=["server_id", "created_at"],
-            set_={"url": statement.excluded.url, "title": statement.excluded.title},
+            set_={name: statement.excluded[name] for name in ("url", "title", "label_config")},
         )
         with self.database.writing() as connection:
             row = connection.execute(statement.returning(*projects.c), values).one()
@@ -184,7 +192,9 @@ def _is_confirmed(row: Row | None, image: ImageId, task_id: int) -> bool:
 
 
 def _project(row: Row) -> Project:
-    return Project(ProjectKey(row.key), row.server_id, row.url, row.title, row.created_at)
+    return Project(
+        ProjectKey(row.key), row.server_id, row.url, row.title, row.created_at, row.label_config
+    )
 
 
 def _task(row: Row) -> Task:

@@ -20,7 +20,7 @@ from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.push import settle_intents
-from detseg.pipeline.workspace import find_connection
+from detseg.pipeline.workspace import find_connection, record_project
 from detseg.processes import file_lock
 from detseg.taxonomy import Taxonomy
 from detseg.types import Failure, State
@@ -65,9 +65,7 @@ def collect(settings: Settings, catalog: Catalog) -> CollectReport:
         file_lock(settings.state_path / "push.lock"),
     ):
         on_server = _find_project(client, settings.project)
-        project = catalog.projects.record(
-            on_server.id, url=client.url, title=on_server.title, created_at=on_server.created_at
-        )
+        project = record_project(catalog, client.url, on_server)
         settle_intents(client, catalog, project)
         taxonomy = settings.taxonomy or config_to_taxonomy(on_server.label_config)
         changes = _collect_changes(client, catalog, project, taxonomy)

@@ -20,7 +20,7 @@ from detseg.labelstudio.codec import encode_task
 from detseg.labelstudio.project import DOCUMENT_ROOT, ensure_project, ensure_storages, image_url
 from detseg.paging import pages
 from detseg.pipeline import progress
-from detseg.pipeline.workspace import find_connection
+from detseg.pipeline.workspace import find_connection, record_project
 from detseg.processes import file_lock
 from detseg.taxonomy import Taxonomy
 from detseg.types import Failure, ImageId, ImageRef, ModelVersion
@@ -71,10 +71,7 @@ def push(
         file_lock(settings.state_path / "push.lock"),
     ):
         server_id = ensure_project(client, settings.project, taxonomy)
-        on_server = client.project(server_id)
-        project = catalog.projects.record(
-            server_id, url=client.url, title=on_server.title, created_at=on_server.created_at
-        )
+        project = record_project(catalog, client.url, client.project(server_id))
         root = settings.path(settings.label_studio_files) if settings.label_studio_files else DOCUMENT_ROOT
         queue = _Queue(client, project, root, taxonomy)
         settle_intents(queue.client, catalog, project)

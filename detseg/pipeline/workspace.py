@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from detseg.errors import ConfigError, LabelStudioError
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog
+    from detseg.catalog import Catalog, Project
     from detseg.config import Settings
+    from detseg.labelstudio import client as label_studio
     from detseg.labelstudio.server import Connection
 
 
@@ -46,3 +47,14 @@ def find_connection(settings: Settings) -> Connection:
             "Label Studio does not run: start it with `detseg up`, or set label_studio_url"
         )
     return connection
+
+
+def record_project(catalog: Catalog, url: str, project: label_studio.Project) -> Project:
+    """The catalog's project for one on the server at that URL."""
+    return catalog.projects.record(
+        project.id,
+        url=url,
+        title=project.title,
+        created_at=project.created_at,
+        label_config=project.label_config,
+    )

@@ -57,6 +57,7 @@ def _make_task_tables(op: Operations) -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("label_config", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_projects"),
         sa.UniqueConstraint("server_id", "created_at", name="uq_projects_server_id_created_at"),
     )

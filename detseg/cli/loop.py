@@ -1,0 +1,162 @@
+"""The commands of the loop: preannotate, collect, qa. Each runs its flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detseg.cli import options
+
+if TYPE_CHECKING:
+    from detseg.pipeline.collect import CollectReport
+    from detseg.pipeline.evaluate import EvaluateReport
+    from detseg.pipeline.preannotate import PreannotateReport
+
+
+def preannotate(
+    config: options.ConfigOption = None,
+    source: Annotated[str | None, typer.Option(help="Folder of images.")] = None,
+    detector: options.DetectorOption = None,
+    segmenter: options.SegmenterOption = None,
+    device: options.DeviceOption = None,
+    batch_size: options.BatchOption = None,
+    box_threshold: options.BoxThresholdOption = None,
+    mask_threshold: options.MaskThresholdOption = None,
+    project: options.ProjectOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what a run would do, and do nothing.")
+    ] = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Pulls what nobody labeled, predicts it, and pushes it to Label Studio, each image once."""
+    from detseg.cli.output import EXIT_QUARANTINED, print_json, progress_bars
+    from detseg.config import load_settings
+
+    settings = load_settings(
+        config,
+        source=source,
+        detector=detector,
+        segmenter=segmenter,
+        device=device,
+        batch_size=batch_size,
+        box_threshold=box_threshold,
+        mask_threshold=mask_threshold,
+        project=project,
+    )
+    if dry_run:
+        from detseg.pipeline.preannotate import plan
+
+        with progress_bars():
+            report = plan(settings)
+    else:
+        from flows.preannotate import preannotate as flow
+        from flows.server import prefect_api
+
+        with prefect_api(settings.state_path), progress_bars():
+            report = flow(settings)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_preannotated(report, would=dry_run)
+    if report.quarantined_share > settings.max_quarantined_share:
+        raise typer.Exit(EXIT_QUARANTINED)
+
+
+def collect(
+    config: options.ConfigOption = None,
+    project: options.ProjectOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Brings what people did since the last time from Label Studio into the catalog."""
+    from detseg.cli.output import EXIT_QUARANTINED, print_json, progress_bars
+    from detseg.config import load_settings
+    from flows.collect import collect as flow
+    from flows.server import prefect_api
+
+    settings = load_settings(config, project=project)
+    with prefect_api(settings.state_path), progress_bars():
+        report = flow(settings)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_collected(report)
+    if report.failures:
+        raise typer.Exit(EXIT_QUARANTINED)
+
+
+def qa(
+    config: options.ConfigOption = None,
+    project: options.ProjectOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the HTML report goes.")] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Measures the model and people's edits over what was collected, and writes the report."""
+    from detseg.cli.output import print_json, progress_bars
+    from detseg.config import load_settings
+    from flows.evaluate import evaluate as flow
+    from flows.server import prefect_api
+
+    settings = load_settings(config, project=project)
+    path = (out or settings.state_path / "report.html").absolute()
+    with prefect_api(settings.state_path), progress_bars():
+        report = flow(settings, path)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_evaluated(report)
+
+
+def print_preannotated(report: PreannotateReport, *, would: bool = False) -> None:
+    """The run in a few lines."""
+    from detseg.cli.output import console, print_failures
+
+    verb = "would be " if would else ""
+    screen = console()
+    screen.print(
+        f"{report.scanned} files: {report.new} new images, {verb}predicted {report.predicted}, "
+        f"{verb}pushed {report.pushed}, already done {report.already_done}",
+        markup=False,
+    )
+    if report.quarantined:
+        screen.print(f"{len(report.quarantined)} could not be used and are in quarantine:")
+        print_failures([(one.uri, one.reason) for one in report.quarantined])
+    screen.print(f"model {report.model_version}", markup=False)
+    if report.url:
+        screen.print(f"queue {report.url}", markup=False)
+
+
+def print_collected(report: CollectReport) -> None:
+    """The run in a few lines."""
+    from detseg.cli.output import console, print_failures
+
+    screen = console()
+    screen.print(f"reviews: {report.new} new, {report.updated} updated, {report.deleted} deleted")
+    states = ", ".join(f"{n} {state}" for state, n in report.states.items())
+    screen.print(f"tasks: {states}")
+    if report.failures:
+        screen.print(f"{len(report.failures)} tasks could not be read and are asked for again next time:")
+        print_failures([(one.uri, one.reason) for one in report.failures])
+
+
+def print_evaluated(report: EvaluateReport) -> None:
+    """The headline figures and the edits per class."""
+    from detseg.cli.output import console, figure, table
+    from detseg.types import EDIT_KINDS
+
+    screen, qa = console(), report.qa
+    simulated = " (simulated reviews)" if qa.simulated else ""
+    screen.print(f"{qa.edits.n_images} reviewed images{simulated}")
+    screen.print(
+        f"accepted as they were {figure(qa.edits.all.acceptance_rate)}   box AP {figure(qa.box.ap)} "
+        f"(AP50 {figure(qa.box.ap50)}, AP75 {figure(qa.box.ap75)})   mask IoU {figure(qa.mask.all.iou)}   "
+        f"PQ {figure(qa.panoptic.all.pq)}"
+    )
+    rows = [
+        (name, *(str(getattr(counts, kind)) for kind in EDIT_KINDS), figure(counts.acceptance_rate))
+        for name, counts in qa.edits.per_class.items()
+    ]
+    if rows:
+        screen.print(table(("class", *EDIT_KINDS, "accepted"), rows))
+    screen.print(f"report {report.path}", markup=False)
