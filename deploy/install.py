@@ -154,7 +154,7 @@ class Progress:
         found = re.search(r"(?:Downloading|Using cached) \S+ \(([\d.]+) ([kMG])B\)", line)
         if found:
             self.megabytes += float(found[1]) * {"k": 1e-3, "M": 1.0, "G": 1e3}[found[2]]
-        self.n_collected += line.startswith(("Collecting ", "Requirement already satisfied: "))
+        self.n_collected += line.startswith(("Collecting ", "Processing "))
         self.unpacking |= line.startswith("Installing collected packages")
 
     def text(self, now: float) -> str:

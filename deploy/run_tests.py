@@ -1,4 +1,4 @@
-"""Runs pytest with a real browser: installs Chromium through apt-get where it may, else says loudly what is left.
+"""Runs pytest with a real browser: installs Chromium where it may, else says loudly what is left out.
 
 Arguments are handed to pytest. Without a browser the tests marked `browser` are left out, a banner names them
 at the end, and where CI is set the run fails.
