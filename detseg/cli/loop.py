@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.evaluate import EvaluateReport
     from detseg.pipeline.preannotate import PreannotateReport
+    from flows.parameters import Overrides
 
 
 def preannotate(
@@ -34,17 +35,17 @@ def preannotate(
     from detseg.cli.output import EXIT_QUARANTINED, print_json, progress_bars
     from detseg.config import load_settings
 
-    settings = load_settings(
-        config,
-        source=source,
-        detector=detector,
-        segmenter=segmenter,
-        device=device,
-        batch_size=batch_size,
-        box_threshold=box_threshold,
-        mask_threshold=mask_threshold,
-        project=project,
-    )
+    flags: Overrides = {
+        "source": source,
+        "detector": detector,
+        "segmenter": segmenter,
+        "device": device,
+        "batch_size": batch_size,
+        "box_threshold": box_threshold,
+        "mask_threshold": mask_threshold,
+        "project": project,
+    }
+    settings = load_settings(config, **flags)
     if dry_run:
         from detseg.pipeline.preannotate import plan
 
@@ -55,7 +56,7 @@ def preannotate(
         from flows.server import prefect_api
 
         with prefect_api(settings.state_path), progress_bars():
-            report = flow(settings)
+            report = flow(options.config_parameter(config), flags)
     if as_json:
         print_json(report.to_json())
     else:
@@ -77,7 +78,7 @@ def collect(
 
     settings = load_settings(config, project=project)
     with prefect_api(settings.state_path), progress_bars():
-        report = flow(settings)
+        report = flow(options.config_parameter(config), {"project": project})
     if as_json:
         print_json(report.to_json())
     else:
@@ -101,7 +102,7 @@ def qa(
     settings = load_settings(config, project=project)
     path = (out or settings.state_path / "report.html").absolute()
     with prefect_api(settings.state_path), progress_bars():
-        report = flow(settings, path)
+        report = flow(options.config_parameter(config), {"project": project}, str(path))
     if as_json:
         print_json(report.to_json())
     else:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from detseg.pipeline import predictors
 from detseg.pipeline.push import PushReport
-from detseg.pipeline.scan import Scan
+from detseg.pipeline.scan import Scan, scan
 from detseg.pipeline.shards import ShardReport
+from detseg.pipeline.workspace import opened_catalog
 from detseg.types import Failure, ModelVersion
+
+if TYPE_CHECKING:
+    from detseg.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class PreannotateReport:
 
 
 def sum_up(
-    scan: Scan,
+    found: Scan,
     shards: Sequence[ShardReport],
     push: PushReport,
     *,
@@ -63,13 +68,13 @@ def sum_up(
 ) -> PreannotateReport:
     """The report of a run from those of its steps."""
     predicted = {image for shard in shards for image in shard.predicted}
-    failures = (*scan.failures, *(one for shard in shards for one in shard.failures), *push.failures)
+    failures = (*found.failures, *(one for shard in shards for one in shard.failures), *push.failures)
     touched = predicted | set(push.pushed)
     failed = {one.uri for one in failures}
-    done = sum(1 for ref in scan.images if ref.id not in touched and ref.uri not in failed)
+    done = sum(1 for ref in found.images if ref.id not in touched and ref.uri not in failed)
     return PreannotateReport(
-        scanned=scan.n_files,
-        new=scan.n_new,
+        scanned=found.n_files,
+        new=found.n_new,
         predicted=len(predicted),
         pushed=len(push.pushed),
         already_done=done,
@@ -78,4 +83,29 @@ def sum_up(
         project_id=push.project_id,
         url=push.url,
         seconds=seconds,
+    )
+
+
+def plan(settings: Settings) -> PreannotateReport:
+    """What a run would do, as its report; nothing is recorded, predicted or pushed.
+
+    The catalog is asked, not the server: a task that was made without it is not seen.
+    """
+    with opened_catalog(settings) as catalog:
+        found = scan(settings, catalog, record=False)
+        version = predictors.load(settings).version
+        images = [ref.id for ref in found.images]
+        predicted = set(catalog.predictions.missing(images, version))
+        projects = [project for project in catalog.projects.all() if project.title == settings.project]
+        queued = {task.image for project in projects[-1:] for task in catalog.tasks.of_project(project.key)}
+    pushed = set(images) - queued
+    return PreannotateReport(
+        scanned=found.n_files,
+        new=found.n_new,
+        predicted=len(predicted),
+        pushed=len(pushed),
+        already_done=len(set(images) - predicted - pushed),
+        quarantined=found.failures,
+        model_version=version,
+        project_id=projects[-1].server_id if projects else None,
     )

@@ -37,8 +37,11 @@ class Scan:
         return tuple(pages(self.images, size))
 
 
-def scan(settings: Settings, catalog: Catalog) -> Scan:
-    """Lists the source and records in the catalog what is new. Raises SourceError if there is no source."""
+def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
+    """Lists the source and records in the catalog what is new, unless ``record`` is False.
+
+    Raises SourceError if there is no source.
+    """
     stamps = list_images(settings.path(settings.source))
     progress.report("scan", total=len(stamps))
     found: dict[str, ImageId] = {}
@@ -48,8 +51,10 @@ def scan(settings: Settings, catalog: Catalog) -> Scan:
         known = catalog.images.known(page)
         progress.report("scan", advance=len(known))
         new, failed = _read([stamp for stamp in page if stamp.uri not in known], settings.max_pixels)
-        n_new += catalog.images.record(new)
-        catalog.quarantine.record(Quarantined(one.uri, one.reason, "read") for one in failed)
+        ids = {image.id for image in new}
+        n_new += catalog.images.record(new) if record else len(ids - catalog.images.sizes(ids).keys())
+        if record:
+            catalog.quarantine.record(Quarantined(one.uri, one.reason, "read") for one in failed)
         found |= known | {image.stamp.uri: image.id for image in new}
         failures += failed
     refs: dict[ImageId, ImageRef] = {}
