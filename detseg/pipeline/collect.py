@@ -15,7 +15,7 @@ from detseg.catalog import Catalog, ReviewRecord
 from detseg.errors import FormatError, LabelStudioError
 from detseg.labelstudio.client import Json, LabelStudioClient
 from detseg.labelstudio.client import Project as ProjectOnServer
-from detseg.labelstudio.codec import decode_task, is_ours
+from detseg.labelstudio.codec import SIMULATED_AUTHOR, decode_task, is_ours
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.paging import pages
 from detseg.pipeline import progress
@@ -136,7 +136,12 @@ def _record(
             continue
         read.append(decoded.task_id)
         records += [
-            ReviewRecord(review.annotation_id, decoded.task_id, review.annotation)
+            ReviewRecord(
+                review.annotation_id,
+                decoded.task_id,
+                review.annotation,
+                simulated=review.annotation.author == SIMULATED_AUTHOR,
+            )
             for review in decoded.reviews
         ]
     counts = catalog.reviews.record(project.key, records)

@@ -1,0 +1,41 @@
+"""The flow of ``detseg collect``: what people did in Label Studio since the last time, into the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from detseg.config import Settings
+from detseg.pipeline import collect as collecting
+from detseg.pipeline.collect import CollectReport
+from detseg.pipeline.workspace import opened_catalog
+from flows.artifacts import publish
+from flows.parameters import Overrides, run_settings
+from flows.retries import RETRY_IO
+
+
+@task(cache_policy=NO_CACHE, **RETRY_IO)
+def collect_reviews(settings: Settings) -> CollectReport:
+    """Brings the catalog's reviews up to the server's; a page of tasks is one transaction."""
+    with opened_catalog(settings) as catalog:
+        return collecting.collect(settings, catalog)
+
+
+def _run_name() -> str:
+    settings = run_settings(**flow_run.parameters)
+    return f"collect reviews of {settings.project}"
+
+
+@flow(name="collect", flow_run_name=_run_name)
+def collect(config: Path | None = None, overrides: Overrides | None = None) -> CollectReport:
+    """Brings what people did in Label Studio since the last time into the catalog.
+
+    ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
+    are settings over it. Doing it again changes nothing.
+    """
+    report = collect_reviews(run_settings(config, overrides))
+    publish("collect", report.to_json(), link=report.url, link_text="The tasks in Label Studio")
+    return report

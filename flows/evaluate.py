@@ -1,0 +1,46 @@
+"""The flow of ``detseg qa``: what was predicted against what was collected, as figures and as a report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from detseg.config import Settings
+from detseg.pipeline import evaluate as evaluating
+from detseg.pipeline.evaluate import EvaluateReport
+from detseg.pipeline.workspace import opened_catalog
+from flows.artifacts import publish
+from flows.parameters import Overrides, run_settings
+
+
+@task(cache_policy=NO_CACHE)
+def measure(settings: Settings, out: Path, now: datetime) -> EvaluateReport:
+    """Measures and writes the report; needs the catalog alone."""
+    with opened_catalog(settings) as catalog:
+        return evaluating.evaluate(settings, catalog, out=out, now=now)
+
+
+def _run_name() -> str:
+    parameters = flow_run.parameters
+    settings = run_settings(parameters["config"], parameters["overrides"])
+    return f"evaluate {settings.project}"
+
+
+@flow(name="evaluate", flow_run_name=_run_name)
+def evaluate(
+    config: Path | None = None, overrides: Overrides | None = None, out: Path | None = None
+) -> EvaluateReport:
+    """Measures the model and the labels on what people reviewed, and writes the HTML report.
+
+    ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
+    are settings over it. The report goes to ``out``, else to report.html in the state folder.
+    """
+    settings = run_settings(config, overrides)
+    out = out or settings.state_path / "report.html"
+    report = measure(settings, out, datetime.now(UTC))
+    publish("evaluate", report.to_json(), link=report.path, link_text="The report")
+    return report

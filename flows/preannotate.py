@@ -1,0 +1,92 @@
+"""The flow of ``detseg preannotate``: scan the source, predict what is new in shards, push to Label Studio.
+
+A run that was killed is simply started again: what is done is in the catalog, and is not done twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from detseg.config import Settings
+from detseg.pipeline import predictors, progress
+from detseg.pipeline import push as pushing
+from detseg.pipeline import scan as scanning
+from detseg.pipeline import shards as predicting
+from detseg.pipeline.preannotate import PreannotateReport, sum_up
+from detseg.pipeline.push import PushReport
+from detseg.pipeline.scan import Scan
+from detseg.pipeline.shards import ShardReport
+from detseg.pipeline.workspace import opened_catalog
+from detseg.taxonomy import Taxonomy
+from detseg.types import ImageRef, ModelVersion
+from flows.artifacts import publish
+from flows.parameters import Overrides, run_settings
+from flows.retries import RETRY_IO
+from flows.runners import THREADS, task_runner
+from flows.stopwatch import Stopwatch
+
+
+@task(cache_policy=NO_CACHE)
+def scan(settings: Settings) -> Scan:
+    """Which images there are, and what was never seen before."""
+    with opened_catalog(settings) as catalog:
+        return scanning.scan(settings, catalog)
+
+
+@task(cache_policy=NO_CACHE)
+def load_model(settings: Settings) -> tuple[ModelVersion, Taxonomy]:
+    """Who predicts, and the classes that it knows. Its weights stay in this process."""
+    predictor = predictors.load(settings)
+    return predictor.version, predictor.taxonomy
+
+
+@task(cache_policy=NO_CACHE, task_run_name="predict shard {number}")
+def predict_shard(number: int, refs: tuple[ImageRef, ...], settings: Settings) -> ShardReport:
+    """Predicts what this model has not predicted yet, and records it in one transaction."""
+    del number  # names the run
+    with opened_catalog(settings) as catalog:
+        return predicting.predict_shard(settings, catalog, predictors.load(settings), refs)
+
+
+@task(cache_policy=NO_CACHE, **RETRY_IO)
+def push(
+    settings: Settings, refs: tuple[ImageRef, ...], version: ModelVersion, taxonomy: Taxonomy
+) -> PushReport:
+    """Makes tasks of what is predicted and not in the queue yet."""
+    with opened_catalog(settings) as catalog:
+        return pushing.push(settings, catalog, refs=refs, version=version, taxonomy=taxonomy)
+
+
+def _run_name() -> str:
+    settings = run_settings(**flow_run.parameters)
+    models = " + ".join(name for name in (settings.detector, settings.segmenter) if name)
+    return f"preannotate {settings.source} with {models} for {settings.project}"
+
+
+@flow(name="preannotate", flow_run_name=_run_name, task_runner=task_runner(THREADS))
+def preannotate(config: Path | None = None, overrides: Overrides | None = None) -> PreannotateReport:
+    """Predicts the images that nobody has labeled yet and puts them into the queue of Label Studio.
+
+    ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
+    are settings over it. Equal images, and images that this model predicted before, cost nothing.
+    """
+    settings = run_settings(config, overrides)
+    watch = Stopwatch()
+    with watch("scan"):
+        found = scan(settings)
+    with watch("load"):
+        version, taxonomy = load_model(settings)
+    with watch("predict"):
+        progress.report("predict", total=len(found.images))
+        shards = enumerate(found.shards(settings.shard_size), 1)
+        futures = [predict_shard.submit(number, refs, settings) for number, refs in shards]
+        predicted = [future.result() for future in futures]
+    with watch("push"):
+        pushed = push(settings, found.images, version, taxonomy)
+    report = sum_up(found, predicted, pushed, version=version, seconds=watch.seconds)
+    publish("preannotate", report.to_json(), link=report.url, link_text="The queue in Label Studio")
+    return report
