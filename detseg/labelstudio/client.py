@@ -27,18 +27,14 @@ from typing import Any, Self
 
 import httpx
 
-from detseg.errors import LabelStudioError, Unreachable
-from detseg.labelstudio.auth import token_auth
-from detseg.labelstudio.wire import back_off_s, explain, is_loopback, one_line
-
-Json = dict[str, Any]
+from detseg.errors import LabelStudioError
+from detseg.labelstudio.session import Json, Session
+from detseg.labelstudio.wire import one_line
 
 KEY = "image_id"
 """The field of a task's data that holds our image id."""
 
-_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
-_N_ATTEMPTS = 4
 _KEYS_PER_REQUEST = 100
 _IDS_PER_PAGE = 1000
 
@@ -56,7 +52,7 @@ class Project:
 
 
 class LabelStudioClient:
-    """A connection to one server. ``transport`` and ``sleep`` are for tests."""
+    """One server, one user. ``transport`` and ``sleep`` are for tests."""
 
     def __init__(
         self,
@@ -66,15 +62,8 @@ class LabelStudioClient:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.url = url.rstrip("/")
-        self._sleep = sleep
-        self._http = httpx.Client(
-            base_url=self.url,
-            auth=token_auth(token, self.url),
-            timeout=_TIMEOUT,
-            transport=transport,
-            trust_env=not is_loopback(self.url),  # a proxy cannot reach our loopback
-        )
+        self._session = Session(url, token, transport=transport, sleep=sleep)
+        self.url = self._session.url
 
     def __enter__(self) -> Self:
         return self
@@ -85,31 +74,31 @@ class LabelStudioClient:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._session.close()
 
     def whoami(self) -> Json:
         """The user that the token belongs to: ``id``, ``email``, ..."""
-        return self._json("GET", "/api/current-user/whoami")
+        return self._session.json("GET", "/api/current-user/whoami")
 
     def ensure_user(self, email: str, *, first_name: str, last_name: str) -> int:
         """The id of the user with that e-mail address, added to the organisation if there is none yet."""
-        for user in self._send("GET", "/api/users/").json():
+        for user in self._session.send("GET", "/api/users/").json():
             if user["email"] == email:
                 return int(user["id"])
         names = {"first_name": first_name, "last_name": last_name}
         body = {"email": email, "username": email.split("@")[0], **names}
-        return int(self._json("POST", "/api/users/", body=body)["id"])
+        return int(self._session.json("POST", "/api/users/", body=body)["id"])
 
     def version(self) -> str:
         """The server's version, for instance ``1.23.2``."""
-        return str(self._json("GET", "/api/version").get("release", "unknown"))
+        return str(self._session.json("GET", "/api/version").get("release", "unknown"))
 
     def find_projects(self, title: str) -> tuple[Project, ...]:
         """Projects with exactly that title, oldest first."""
         found: list[Project] = []
         page, n_seen = 1, 0
         while True:
-            answer = self._json("GET", "/api/projects/", params={"title": title, "page": page})
+            answer = self._session.json("GET", "/api/projects/", params={"title": title, "page": page})
             results = _list_of(answer, "results", self.url)
             n_seen += len(results)
             found += [_project(entry) for entry in results if entry.get("title") == title]
@@ -119,30 +108,30 @@ class LabelStudioClient:
 
     def project(self, project: int) -> Project:
         """One project. Raises LabelStudioError if there is none of that id."""
-        return _project(self._json("GET", f"/api/projects/{project}"))
+        return _project(self._session.json("GET", f"/api/projects/{project}"))
 
     def create_project(self, title: str, label_config: str, **settings: str | int | bool) -> Project:
         """A new project. Titles are not unique on the server: look first."""
         body = {"title": title, "label_config": label_config, **settings}
-        return _project(self._json("POST", "/api/projects/", body=body))
+        return _project(self._session.json("POST", "/api/projects/", body=body))
 
     def update_project(self, project: int, **settings: str | int | bool) -> Project:
         """Set ``label_config``, ``model_version`` (one that has predictions) or other fields."""
-        return _project(self._json("PATCH", f"/api/projects/{project}", body=settings))
+        return _project(self._session.json("PATCH", f"/api/projects/{project}", body=settings))
 
     def delete_project(self, project: int) -> None:
         """Delete a project with everything that people did in it."""
-        self._send("DELETE", f"/api/projects/{project}")
+        self._session.send("DELETE", f"/api/projects/{project}")
 
     def local_storages(self, project: int) -> tuple[str, ...]:
         """The folders that the server serves files of to this project's page, sorted."""
-        answer = self._send("GET", "/api/storages/localfiles", params={"project": project}).json()
+        answer = self._session.send("GET", "/api/storages/localfiles", params={"project": project}).json()
         return tuple(sorted(str(entry["path"]) for entry in answer))
 
     def create_local_storage(self, project: int, folder: str) -> None:
         """Let the server serve the files below that folder (absolute, strictly below its document root)."""
         body = {"project": project, "path": folder, "use_blob_urls": True, "title": folder[-256:]}
-        self._json("POST", "/api/storages/localfiles", body=body)
+        self._session.json("POST", "/api/storages/localfiles", body=body)
 
     def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
         """Add tasks (with predictions) in one transaction; their ids, ascending, in the order given.
@@ -152,7 +141,7 @@ class LabelStudioClient:
         """
         if not tasks:
             return ()
-        answer = self._json(
+        answer = self._session.json(
             "POST",
             f"/api/projects/{project}/import",
             params={"return_task_ids": "true"},
@@ -188,7 +177,7 @@ class LabelStudioClient:
 
     def task(self, task: int) -> Json:
         """One task with its annotations (skipped ones too) and predictions."""
-        return self._json("GET", f"/api/tasks/{task}/")
+        return self._session.json("GET", f"/api/tasks/{task}/")
 
     def changed_tasks(
         self, project: int, since: datetime | None = None, *, page_size: int = 100
@@ -236,19 +225,19 @@ class LabelStudioClient:
             body["parent_prediction"] = parent_prediction
         if completed_by is not None:
             body["completed_by"] = completed_by
-        return int(self._json("POST", f"/api/tasks/{task}/annotations/", body=body)["id"])
+        return int(self._session.json("POST", f"/api/tasks/{task}/annotations/", body=body)["id"])
 
     def update_annotation(self, annotation: int, **fields: Any) -> None:
         """Set fields of an annotation, as the page's Update does."""
-        self._json("PATCH", f"/api/annotations/{annotation}/", body=fields)
+        self._session.json("PATCH", f"/api/annotations/{annotation}/", body=fields)
 
     def delete_task(self, task: int) -> None:
         """Delete a task with its annotations."""
-        self._send("DELETE", f"/api/tasks/{task}/")
+        self._session.send("DELETE", f"/api/tasks/{task}/")
 
     def fetch(self, path: str) -> bytes:
         """The bytes behind a URL of the server, for instance a task's image."""
-        return self._send("GET", path).content
+        return self._session.send("GET", path).content
 
     def _pages(self, project: int, query: Json | None, *, include: str) -> Iterator[Json]:
         """Tasks by ascending id, asked from the last id seen, so that nothing shifts between pages."""
@@ -269,64 +258,13 @@ class LabelStudioClient:
     def _page(self, project: int, query: Json, params: Json) -> tuple[list[Json], int]:
         """One page of tasks, and how many match in all (not only on this page)."""
         params = {"project": project, "query": json.dumps(query), **params}
-        answer = self._json("GET", "/api/tasks/", params=params)
+        answer = self._session.json("GET", "/api/tasks/", params=params)
         tasks, n_total = _list_of(answer, "tasks", self.url), answer.get("total")
         if not isinstance(n_total, int) or (n_total > 0 and not tasks and params.get("page", 1) == 1):
             raise LabelStudioError(
                 f"{self.url} lists {len(tasks)} of {n_total} tasks of project {project} on the first page"
             )
         return tasks, n_total
-
-    def _json(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Json | None = None,
-        body: Any = None,
-        timeout: httpx.Timeout = _TIMEOUT,
-    ) -> Json:
-        response = self._send(method, path, params=params, body=body, timeout=timeout)
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise LabelStudioError(
-                f"{self.url}{path} answered no JSON ({one_line(response.text)[:80]}): is that the URL of a "
-                "Label Studio?"
-            ) from error
-        if not isinstance(answer, dict):
-            raise LabelStudioError(f"{self.url}{path} answered {type(answer).__name__}, expected an object")
-        return answer
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Json | None = None,
-        body: Any = None,
-        timeout: httpx.Timeout = _TIMEOUT,
-    ) -> httpx.Response:
-        n_attempts = 1 if method == "POST" else _N_ATTEMPTS
-        for attempt in range(1, n_attempts + 1):
-            last = attempt == n_attempts
-            try:
-                response = self._http.request(method, path, params=params, json=body, timeout=timeout)
-            except httpx.TransportError as error:
-                if last:
-                    raise Unreachable(
-                        f"Label Studio at {self.url} did not answer {method} {path} ({type(error).__name__}: "
-                        f"{one_line(str(error))}): is it running? `detseg up` starts the embedded one, "
-                        "label_studio_url names another"
-                    ) from error
-                self._sleep(back_off_s(attempt, None))
-                continue
-            if response.is_success:
-                return response
-            if last or not (response.status_code >= 500 or response.status_code == 429):
-                raise LabelStudioError(explain(response, self.url, f"{method} {path}"))
-            self._sleep(back_off_s(attempt, response.headers.get("Retry-After")))
-        raise AssertionError("the last attempt returns or raises")
 
 
 def _project(entry: Json) -> Project:

@@ -26,8 +26,10 @@ def taxonomy_to_config(taxonomy: Taxonomy) -> str:
     )
     things = taxonomy.of_kind("thing")
     if things:
+        ElementTree.SubElement(view, "Header", value="Boxes", size="5")
         _add_control(view, "RectangleLabels", BOX_NAME, things)
     if taxonomy.classes:
+        ElementTree.SubElement(view, "Header", value="Masks", size="5")
         _add_control(view, "BrushLabels", MASK_NAME, taxonomy.classes)
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")

@@ -1,0 +1,96 @@
+"""Requests to one Label Studio server: authentication, timeouts, bounded retries, errors in one line.
+
+Reading and what sets a value (GET, PATCH, DELETE) is repeated a few times when nobody answers, on 5xx and on
+429; what adds something (POST) never is, because a request whose answer got lost may have been carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from detseg.errors import LabelStudioError, Unreachable
+from detseg.labelstudio.auth import token_auth
+from detseg.labelstudio.wire import back_off_s, explain, is_loopback, one_line
+
+Json = dict[str, Any]
+
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_N_ATTEMPTS = 4
+_NOBODY_THERE = (502, 503, 504)  # a proxy in front says so; what it passed on may have been carried out
+
+
+class Session:
+    """A connection to one server as one user. Raises Unreachable and LabelStudioError."""
+
+    def __init__(
+        self, url: str, token: str, *, transport: httpx.BaseTransport | None, sleep: Callable[[float], None]
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._sleep = sleep
+        self._http = httpx.Client(
+            base_url=self.url,
+            auth=token_auth(token, self.url),
+            timeout=_TIMEOUT,
+            transport=transport,
+            trust_env=not is_loopback(self.url),  # a proxy cannot reach our loopback
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def json(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Json | None = None,
+        body: Any = None,
+        timeout: httpx.Timeout = _TIMEOUT,
+    ) -> Json:
+        """The object that the server answers with."""
+        response = self.send(method, path, params=params, body=body, timeout=timeout)
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise LabelStudioError(
+                f"{self.url}{path} answered no JSON ({one_line(response.text)[:80]}): is that the URL of a "
+                "Label Studio?"
+            ) from error
+        if not isinstance(answer, dict):
+            raise LabelStudioError(f"{self.url}{path} answered {type(answer).__name__}, expected an object")
+        return answer
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Json | None = None,
+        body: Any = None,
+        timeout: httpx.Timeout = _TIMEOUT,
+    ) -> httpx.Response:
+        """The server's answer, which is a success."""
+        n_attempts = 1 if method == "POST" else _N_ATTEMPTS
+        for attempt in range(1, n_attempts + 1):
+            last = attempt == n_attempts
+            try:
+                response = self._http.request(method, path, params=params, json=body, timeout=timeout)
+            except httpx.TransportError as error:
+                if last:
+                    raise Unreachable(
+                        f"Label Studio at {self.url} did not answer {method} {path} ({type(error).__name__}: "
+                        f"{one_line(str(error))}): is it running? `detseg up` starts the embedded one, "
+                        "label_studio_url names another"
+                    ) from error
+                self._sleep(back_off_s(attempt, None))
+                continue
+            if response.is_success:
+                return response
+            if last or not (response.status_code >= 500 or response.status_code == 429):
+                words = explain(response, self.url, f"{method} {path}")
+                raise Unreachable(words) if response.status_code in _NOBODY_THERE else LabelStudioError(words)
+            self._sleep(back_off_s(attempt, response.headers.get("Retry-After")))
+        raise AssertionError("the last attempt returns or raises")
