@@ -29,52 +29,75 @@ def score_panoptic_files(
     A folder that is not given is the JSON file's path without ``.json``. Every image of the truth needs a
     result. Raises FormatError for files that are not COCO panoptic or do not belong together.
     """
-    categories = _check_files(truth_path, results_path)
+    truth = _read(truth_path, ("images", "categories"))
+    results = _read(results_path, ())
+    _check_categories(truth["categories"], truth_path)
+    _check_images(truth, results, results_path)
     folders = (truth_masks or truth_path.with_suffix(""), results_masks or results_path.with_suffix(""))
     for folder in folders:
         if not folder.is_dir():
             raise FormatError(f"the folder of panoptic PNGs {folder} does not exist: name the right one")
     try:
-        evaluated = PanopticEval(
-            str(truth_path), str(results_path), gt_folder=str(folders[0]), pred_folder=str(folders[1])
-        )
+        evaluated = PanopticEval(truth, results, gt_folder=str(folders[0]), pred_folder=str(folders[1]))
         evaluated.evaluate()
     except (ValueError, OSError) as error:
         raise FormatError(f"{truth_path} and {results_path} cannot be compared: {error}") from error
     counted = evaluated.results()["per_class"]
+    categories = sorted(truth["categories"], key=lambda category: str(category["name"]))
     return summarize_classes(
         {category["name"]: _score(counted.get(category["id"], {})) for category in categories},
         {category["name"]: "thing" if category["isthing"] else "stuff" for category in categories},
     )
 
 
-def _check_files(truth_path: Path, results_path: Path) -> list[dict[str, Any]]:
-    """The truth's categories, sorted by name, once both files look like COCO panoptic."""
-    truth, results = read_json(truth_path), read_json(results_path)
-    for path, data, keys in (
-        (truth_path, truth, ("images", "annotations", "categories")),
-        (results_path, results, ("annotations",)),
-    ):
-        for key in keys:
-            if not isinstance(data, dict) or not isinstance(data.get(key), list):
-                raise FormatError(
-                    f'{path} is not COCO panoptic: expected an object with a list under "{key}"'
-                )
-    categories = truth["categories"]
+def _read(path: Path, other_keys: tuple[str, ...]) -> dict[str, Any]:
+    """A panoptic JSON file, with what the evaluation needs of each segment.
+
+    A segment's ``area`` is left out: the evaluation would believe it, and a wrong one gives an IoU above 1.
+    Without it, the pixels of the PNG are counted.
+    """
+    data = read_json(path)
+    for key in ("annotations", *other_keys):
+        if not isinstance(data, dict) or not isinstance(data.get(key), list):
+            raise FormatError(f'{path} is not COCO panoptic: expected an object with a list under "{key}"')
+    annotations = []
+    for position, entry in enumerate(data["annotations"]):
+        if not _is_entry(entry):
+            raise FormatError(
+                f"{path}, annotations {position}: expected image_id, file_name and a list of segments_info"
+            )
+        segments = [
+            {key: segment[key] for key in ("id", "category_id", "iscrowd") if key in segment}
+            for segment in entry["segments_info"]
+        ]
+        annotations.append({**entry, "segments_info": segments})
+    return {**data, "annotations": annotations}
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not {"image_id", "file_name", "segments_info"} <= entry.keys():
+        return False
+    segments = entry["segments_info"]
+    return (
+        isinstance(entry["image_id"], int)
+        and isinstance(segments, list)
+        and all(isinstance(segment, dict) for segment in segments)
+    )
+
+
+def _check_categories(categories: list[Any], path: Path) -> None:
     for position, category in enumerate(categories):
         if not isinstance(category, dict) or not {"id", "name", "isthing"} <= category.keys():
-            raise FormatError(f"{truth_path}, categories {position}: expected id, name and isthing")
+            raise FormatError(f"{path}, categories {position}: expected id, name and isthing")
     if len({category["name"] for category in categories}) < len(categories):
-        raise FormatError(f"{truth_path}: two categories have one name")
-    known = {_image_id(entry) for entry in truth["annotations"]}
-    foreign = [_image_id(entry) for entry in results["annotations"] if _image_id(entry) not in known]
-    if foreign:
-        raise FormatError(f"{results_path}: image_id {foreign[0]} is not in {truth_path}")
-    return sorted(categories, key=lambda category: str(category["name"]))
+        raise FormatError(f"{path}: two categories have one name")
 
 
-def _image_id(entry: Any) -> Any:
-    return entry.get("image_id") if isinstance(entry, dict) else None
+def _check_images(truth: Mapping[str, Any], results: Mapping[str, Any], path: Path) -> None:
+    known = {entry["image_id"] for entry in truth["annotations"]}
+    for entry in results["annotations"]:
+        if entry["image_id"] not in known:
+            raise FormatError(f"{path}: image_id {entry['image_id']} is not in the truth file")
 
 
 def _score(counted: Mapping[str, Any]) -> PanopticScore:
