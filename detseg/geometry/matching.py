@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+from scipy.optimize import linear_sum_assignment
 
 
 def match_one_to_one(iou: npt.NDArray[np.float64], *, min_iou: float) -> tuple[tuple[int, int], ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage  # type: ignore[import-untyped]
+from scipy import ndimage
 
 from detseg.geometry.boxes import box_iou, clip_box
 from detseg.geometry.masks import bitmap_to_mask, mask_iou, mask_to_bitmap
