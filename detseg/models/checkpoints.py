@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,9 +28,6 @@ from transformers.utils import logging as transformers_logging
 from detseg.errors import ModelError
 
 Role = Literal["detector", "segmenter"]
-
-SAMPLE = "sample"
-"""The name of the two checkpoints that the package ships."""
 
 _AUTO_CLASSES: Mapping[Role, Any] = {
     "detector": AutoModelForObjectDetection,
@@ -85,7 +81,7 @@ class Checkpoint:
 
 
 def load_checkpoint(name: str, role: Role, *, device: torch.device) -> Checkpoint:
-    """The checkpoint of that name: ``sample``, a folder made by ``save_pretrained``, or a hub's model name.
+    """The checkpoint of that name: a folder made by ``save_pretrained``, or a model name of the hub.
 
     ModelError, in one line, if it is not there, damaged, of another kind, or not in safetensors form.
     """
@@ -125,17 +121,13 @@ def choose_device(name: str) -> torch.device:
 
 def _source(name: str, role: Role) -> str:
     """The folder or hub name to load from; ModelError for a folder that cannot hold a checkpoint."""
-    if name == SAMPLE:
-        folder = Path(str(files("detseg"))) / "samples" / "checkpoints" / role
-    else:
-        folder = Path(name).expanduser()
+    folder = Path(name).expanduser()
     if folder.is_dir():
         _require_files(name, folder)
         return str(folder)
     if folder.exists():
         raise ModelError(f"{name} is a file, not a checkpoint: give --{role} the folder it lies in")
-    looks_like_path = name == SAMPLE or name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_like_path or not name.strip():
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or not name.strip():
         raise ModelError(f"the folder {folder} is not there: give --{role} a folder or a hub's model name")
     return name
 

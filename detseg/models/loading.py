@@ -26,7 +26,7 @@ def load_predictor(
     options: PredictorOptions,
     taxonomy: Taxonomy | None = None,
 ) -> CheckpointPredictor:
-    """The predictor of a detector, a segmenter or both: ``sample``, folders, or the hub's model names.
+    """The predictor of a detector, a segmenter or both, by folder or by the hub's model name.
 
     Without a taxonomy, the models' own labels make one. ModelError, in one line, for what cannot be loaded.
     """

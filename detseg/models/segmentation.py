@@ -33,15 +33,21 @@ def segment(
 ) -> tuple[Findings, ...]:
     """The masks of every image, in the image's own size; one instance per class of stuff."""
     outputs = forward(checkpoint, images)
-    segments = _post_process(checkpoint.processor, outputs, target_sizes(images), options)
-    return tuple(_findings(result, labels) for result in segments)
+    return read_segments(checkpoint.processor, outputs, labels, sizes=target_sizes(images), options=options)
 
 
-def _post_process(processor: Any, outputs: Any, sizes: list[tuple[int, int]], options: MaskOptions) -> Any:
-    """The library's own post-processing: panoptic, or by instance where a checkpoint knows things only.
+def read_segments(
+    processor: Any,
+    outputs: Any,
+    labels: LabelMap,
+    *,
+    sizes: Sequence[tuple[int, int]],
+    options: MaskOptions,
+) -> tuple[Findings, ...]:
+    """What a raw output says, by the library's own post-processing; ``sizes`` are (height, width).
 
-    Without stuff there is no background that takes the pixels of no thing, and the panoptic form would give
-    them all to the things.
+    Panoptic, or by instance where a checkpoint knows things only: without stuff there is no background that
+    takes the pixels of no thing, and the panoptic form would give them all to the things.
 
     Stuff is fused here and not there (``label_ids_to_fuse`` stays empty): in transformers 5.23.0 a segment
     that follows a fused one may get the number of an earlier segment, and both become one.
@@ -54,10 +60,11 @@ def _post_process(processor: Any, outputs: Any, sizes: list[tuple[int, int]], op
         "overlap_mask_area_threshold": options.overlap_threshold,
         "label_ids_to_fuse": set(),
         "return_binary_maps": True,
-        "target_sizes": sizes,
+        "target_sizes": list(sizes),
     }
     taken = inspect.signature(method).parameters
-    return method(outputs, **{name: value for name, value in wanted.items() if name in taken})
+    results = method(outputs, **{name: value for name, value in wanted.items() if name in taken})
+    return tuple(_findings(result, labels) for result in results)
 
 
 def _findings(result: Any, labels: LabelMap) -> Findings:

@@ -1,0 +1,170 @@
+"""The full path on made images: checkpoint folders in, instances out."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detseg.errors import ImageError, ModelError
+from detseg.models.loading import load_predictor
+from detseg.models.predictor import Predictor, PredictorOptions, check_answer, predict_each
+from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.types import Instance
+from tests.models import tiny
+from tests.models.made import made_image
+
+Folder = Callable[[str], str]
+
+PAIRS = [("detr", "detr-panoptic"), ("rt-detr", "mask2former")]
+SIZES = [(97, 61), (40, 30), (61, 97), (97, 61), (40, 30), (97, 61)]
+
+
+def options(**chosen: Any) -> PredictorOptions:
+    return PredictorOptions(**{"device": "cpu", "mask_threshold": 0.3, "overlap_threshold": 0.1, **chosen})
+
+
+def assert_same(a: tuple[Instance, ...], b: tuple[Instance, ...]) -> None:
+    """Equal but for what another order of additions changes."""
+    assert [(one.label, one.kind, one.seen_by) for one in a] == [
+        (one.label, one.kind, one.seen_by) for one in b
+    ]
+    for mine, theirs in zip(a, b, strict=True):
+        assert mine.score == pytest.approx(theirs.score, abs=1e-4)
+        assert (mine.box is None, mine.mask is None) == (theirs.box is None, theirs.mask is None)
+        if mine.box and theirs.box:
+            assert mine.box.xyxy == pytest.approx(theirs.box.xyxy, abs=1e-3)
+        if mine.mask and theirs.mask:
+            assert mine.mask.area == pytest.approx(theirs.mask.area, rel=0.005, abs=2)
+
+
+@pytest.mark.parametrize(("detector", "segmenter"), PAIRS)
+def test_one_image_alone_gets_what_it_gets_in_a_batch(
+    checkpoint: Folder, detector: str, segmenter: str
+) -> None:
+    images = [made_image(*size, seed=i) for i, size in enumerate(SIZES)]
+    predictor = load_predictor(
+        checkpoint(detector), checkpoint(segmenter), options=options(batch_size=3, box_threshold=0.3)
+    )
+    together = predictor.predict(images)
+    assert sum(one.box is not None for answer in together for one in answer) > 6
+    assert sum(one.mask is not None for answer in together for one in answer) > 6
+    assert len(set(together)) == len(images)
+    for image, answer in zip(images, together, strict=True):
+        assert_same(predictor.predict([image])[0], answer)
+    for answer, backwards in zip(together, predictor.predict(images[::-1])[::-1], strict=True):
+        assert_same(answer, backwards)
+
+
+@pytest.mark.parametrize(("detector", "segmenter"), PAIRS)
+def test_the_answer_keeps_its_own_contract(checkpoint: Folder, detector: str, segmenter: str) -> None:
+    predictor: Predictor = load_predictor(checkpoint(detector), checkpoint(segmenter), options=options())
+    images = [made_image(97, 61), made_image(64, 64)]
+    answers = predictor.predict(images)
+    assert check_answer(predictor, images, answers) == answers
+    assert predictor.detector == checkpoint(detector)
+    assert predictor.segmenter == checkpoint(segmenter)
+    stuff = [one.label for one in answers[0] if one.kind == "stuff"]
+    assert max(Counter(stuff).values(), default=0) <= 1
+
+
+def test_no_images_no_answers(checkpoint: Folder) -> None:
+    assert load_predictor(checkpoint("detr"), None, options=options()).predict([]) == ()
+
+
+@pytest.mark.parametrize(("detector", "segmenter"), [*PAIRS, ("rt-detr", None), (None, "mask2former")])
+def test_images_of_any_shape(checkpoint: Folder, detector: str | None, segmenter: str | None) -> None:
+    predictor = load_predictor(
+        detector and checkpoint(detector), segmenter and checkpoint(segmenter), options=options()
+    )
+    images = [made_image(*size) for size in [(1, 1), (3, 3), (1, 40), (40, 1), (3, 200), (97, 61)]]
+    for image, answer in zip(images, predictor.predict(images), strict=True):
+        for one in answer:
+            assert one.mask is None or one.mask.size == image.size
+
+
+def test_an_image_that_is_too_thin_fails_alone(checkpoint: Folder) -> None:
+    predictor = load_predictor(checkpoint("detr"), checkpoint("detr-panoptic"), options=options())
+    good, thin = made_image(97, 61), made_image(3000, 3)
+    first, second, third = predict_each(predictor, [good, thin, good])
+    assert first == third == predictor.predict([good])[0]
+    assert isinstance(second, ImageError)
+    assert str(second).startswith("made-3000x3-0.png: ")
+    assert "cannot predict an image of 3000x3" in str(second)
+    assert "\n" not in str(second)
+
+
+def test_a_detector_alone_answers_boxes_a_segmenter_alone_masks(checkpoint: Folder) -> None:
+    image = made_image(97, 61)
+    (boxes,) = load_predictor(checkpoint("rt-detr"), None, options=options()).predict([image])
+    assert boxes
+    assert all(one.box and not one.mask and one.seen_by == "detector" for one in boxes)
+    segmenter = load_predictor(None, checkpoint("mask2former"), options=options())
+    (masks,) = segmenter.predict([image])
+    assert masks
+    assert all(one.mask and not one.box and one.seen_by == "segmenter" for one in masks)
+    assert segmenter.detector == ""
+
+
+def test_the_detector_says_which_labels_are_things(checkpoint: Folder) -> None:
+    both = load_predictor(checkpoint("detr"), checkpoint("mask2former"), options=options())
+    assert [(cls.name, cls.kind) for cls in both.taxonomy.classes] == [
+        ("bolt", "thing"),
+        ("nut", "thing"),
+        ("gear", "thing"),
+        ("tray", "stuff"),
+        ("belt", "stuff"),
+    ]
+
+
+def test_the_checkpoints_own_word_says_which_labels_are_things(tmp_path: Path) -> None:
+    folder = tiny.mask2former(tmp_path / "m", thing_labels=("nut", "gear"))
+    alone = load_predictor(None, str(folder), options=options())
+    assert [cls.name for cls in alone.taxonomy.of_kind("stuff")] == ["bolt", "tray", "belt"]
+
+
+def test_labels_become_the_taxonomys_and_the_rest_is_counted(checkpoint: Folder) -> None:
+    taxonomy = Taxonomy((LabelClass("part", aliases=("bolt", "nut")), LabelClass("belt", "stuff")))
+    plain = load_predictor(checkpoint("rt-detr"), checkpoint("mask2former"), options=options())
+    mapped = load_predictor(
+        checkpoint("rt-detr"), checkpoint("mask2former"), options=options(), taxonomy=taxonomy
+    )
+    assert mapped.unmapped == {}
+    images = [made_image(97, 61, seed=seed) for seed in range(3)]
+    seen = Counter(one.label for answer in plain.predict(images) for one in answer)
+    labels = {one.label for answer in mapped.predict(images) for one in answer}
+    assert labels <= {"part", "belt"}
+    assert set(mapped.unmapped) == {name for name in seen if name in ("gear", "tray")}
+    assert plain.unmapped == {}
+
+
+def test_a_strict_project_refuses_unknown_labels(checkpoint: Folder) -> None:
+    taxonomy = Taxonomy((LabelClass("bolt"), LabelClass("nut")))
+    with pytest.raises(ModelError, match=r"does not take 1 of its labels \(gear\)"):
+        load_predictor(checkpoint("detr"), None, options=options(strict=True), taxonomy=taxonomy)
+
+
+def test_threads_share_a_predictor(checkpoint: Folder) -> None:
+    taxonomy = Taxonomy((LabelClass("moose"),))
+    predictor = load_predictor(checkpoint("rt-detr"), None, options=options(), taxonomy=taxonomy)
+    predictor.predict([made_image(40, 30)])
+    once = sum(predictor.unmapped.values())
+    threads = [threading.Thread(target=predictor.predict, args=([made_image(40, 30)],)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert once > 0
+    assert sum(predictor.unmapped.values()) == 7 * once
+
+
+def test_predicting_leaves_the_image_as_it_was(checkpoint: Folder) -> None:
+    image = made_image(97, 61)
+    before = image.rgb.copy()
+    load_predictor(checkpoint("detr"), checkpoint("detr-panoptic"), options=options()).predict([image])
+    assert np.array_equal(image.rgb, before)

@@ -1,0 +1,167 @@
+"""What is not a checkpoint, or not one for this place, is one line that says what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import ResNetConfig, ResNetForImageClassification
+from transformers.utils import logging as transformers_logging
+
+from detseg.errors import ModelError
+from detseg.models.checkpoints import choose_device
+from detseg.models.loading import load_predictor
+from detseg.models.predictor import PredictorOptions
+
+Folder = Callable[[str], str]
+OPTIONS = PredictorOptions(device="cpu")
+
+
+@pytest.fixture
+def copy(checkpoint: Folder, tmp_path: Path) -> Path:
+    """A DETR of one's own, to be broken."""
+    return Path(shutil.copytree(checkpoint("detr"), tmp_path / "copy"))
+
+
+def refused(detector: object = None, segmenter: object = None) -> str:
+    with pytest.raises(ModelError) as caught:
+        load_predictor(
+            None if detector is None else str(detector),
+            None if segmenter is None else str(segmenter),
+            options=OPTIONS,
+        )
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_nothing_to_load() -> None:
+    assert "neither a detector nor a segmenter" in refused()
+
+
+def test_an_empty_folder_has_no_config(tmp_path: Path) -> None:
+    assert f"{tmp_path} has no config.json" in refused(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    message = refused(tmp_path / "nowhere")
+    assert "nowhere is not there" in message
+    assert "--detector" in message
+    assert "--segmenter" in refused(segmenter="./nowhere")
+
+
+def test_a_file_is_not_a_checkpoint(copy: Path) -> None:
+    assert "is a file, not a checkpoint" in refused(copy / "model.safetensors")
+
+
+def test_a_missing_preprocessor(copy: Path) -> None:
+    (copy / "preprocessor_config.json").unlink()
+    assert "has no preprocessor_config.json" in refused(copy)
+
+
+def test_missing_weights(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    assert "has no weights: model.safetensors was expected" in refused(copy)
+
+
+def test_pickled_weights_are_never_read(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(b"\x80\x04cos\nsystem\n")
+    message = refused(copy)
+    assert "pickled weights only (pytorch_model.bin)" in message
+    assert "save_pretrained" in message
+
+
+def test_truncated_weights(copy: Path) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert "cannot be loaded as a detector" in refused(copy)
+
+
+def test_lost_weights_are_not_made_up(copy: Path) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    gone = next(name for name in tensors if "class_labels_classifier" in name)
+    del tensors[gone]
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    assert "lacks 1 weights of a DetrForObjectDetection" in refused(copy)
+
+
+def test_weights_of_another_shape(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["d_model"] = 64
+    (copy / "config.json").write_text(json.dumps(config))
+    assert "cannot be loaded as a detector" in refused(copy)
+
+
+def test_weights_that_are_not_numbers(copy: Path) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name].view(-1)[0] = torch.nan
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    assert "weights that are not numbers" in refused(copy)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"model_type": "moose"}', '{"model_type": "detr", "d_model": "x"}']
+)
+def test_a_config_that_is_none(copy: Path, text: str) -> None:
+    (copy / "config.json").write_text(text)
+    assert "cannot be loaded as a detector" in refused(copy)
+
+
+@pytest.mark.parametrize("kind", ["mask2former", "detr-panoptic"])
+def test_a_segmenter_given_as_a_detector_says_which_flag(checkpoint: Folder, kind: str) -> None:
+    assert "is a segmenter" in refused(checkpoint(kind))
+    assert "give it as --segmenter, not as --detector" in refused(checkpoint(kind))
+
+
+@pytest.mark.parametrize("kind", ["detr", "rt-detr"])
+def test_a_detector_given_as_a_segmenter_says_which_flag(checkpoint: Folder, kind: str) -> None:
+    assert "is a detector" in refused(segmenter=checkpoint(kind))
+    assert "give it as --detector, not as --segmenter" in refused(segmenter=checkpoint(kind))
+
+
+def test_a_classifier_is_neither(copy: Path) -> None:
+    config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 4], depths=[1, 1], num_labels=2)
+    (copy / "model.safetensors").unlink()
+    ResNetForImageClassification(config).save_pretrained(copy)
+    assert "is no detector but a ResNetForImageClassification" in refused(copy)
+    assert "is no segmenter but a ResNetForImageClassification" in refused(segmenter=copy)
+
+
+def test_code_beside_the_weights_is_never_run(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
+    (copy / "config.json").write_text(json.dumps(config))
+    trace = copy / "it-ran"
+    (copy / "own.py").write_text(f"open({str(trace)!r}, 'w').close()\n")
+    assert "cannot be loaded as a detector" in refused(copy)
+    assert not trace.exists()
+
+
+def test_the_hub_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the tests need no network
+    message = refused("nobody/no-such-model")
+    assert message.startswith("nobody/no-such-model is no folder, and the model hub did not give it")
+    assert "check the name and the network" in message
+
+
+def test_a_device_that_is_not_there() -> None:
+    for name in ("cuda:93", "moose"):
+        with pytest.raises(ModelError, match=f"the device '{name}' is not there: use auto"):
+            choose_device(name)
+    assert choose_device("auto").type in ("cuda", "mps", "cpu")
+
+
+def test_loading_leaves_the_librarys_settings_alone(
+    checkpoint: Folder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    load_predictor(checkpoint("detr"), checkpoint("mask2former"), options=OPTIONS)
+    assert (transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()) == before
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""

@@ -1,0 +1,140 @@
+"""Our answers against direct calls of transformers on the same pixels, and where we differ on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForObjectDetection,
+    AutoModelForUniversalSegmentation,
+    Mask2FormerImageProcessor,
+)
+
+from detseg.geometry.masks import mask_to_bitmap
+from detseg.models.labels import LabelMap, map_labels
+from detseg.models.loading import load_predictor
+from detseg.models.predictor import PredictorOptions
+from detseg.models.segmentation import MaskOptions, read_segments
+from detseg.taxonomy import LabelClass, Taxonomy
+from tests.models.made import made_image
+from tests.models.tiny import SEGMENTER_LABELS
+
+Folder = Callable[[str], str]
+STUFF = {SEGMENTER_LABELS.index("tray"), SEGMENTER_LABELS.index("belt")}
+
+
+def run(auto_class: Any, folder: str, image: Any) -> tuple[Any, Any, list[tuple[int, int]]]:
+    processor, model = AutoImageProcessor.from_pretrained(folder), auto_class.from_pretrained(folder).eval()
+    with torch.no_grad():
+        outputs = model(**processor(images=image.rgb, return_tensors="pt"))
+    return processor, outputs, [(image.size.height, image.size.width)]
+
+
+@pytest.mark.parametrize("kind", ["detr", "rt-detr"])
+def test_boxes_are_the_librarys_clipped_to_the_image(checkpoint: Folder, kind: str) -> None:
+    image = made_image(97, 61, seed=1)
+    processor, outputs, sizes = run(AutoModelForObjectDetection, checkpoint(kind), image)
+    (theirs,) = processor.post_process_object_detection(outputs, threshold=0.4, target_sizes=sizes)
+    options = PredictorOptions(device="cpu", box_threshold=0.4)
+    (ours,) = load_predictor(checkpoint(kind), None, options=options).predict([image])
+
+    order = torch.argsort(theirs["scores"], descending=True, stable=True)
+    expected = theirs["boxes"][order].numpy().clip(0, [97, 61, 97, 61])
+    assert len(ours) == len(order) > 3
+    assert [one.score for one in ours] == pytest.approx(theirs["scores"][order].tolist(), abs=1e-6)
+    assert np.array([one.box.xyxy for one in ours if one.box]) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["detr-panoptic", "mask2former"])
+def test_masks_are_the_librarys(checkpoint: Folder, kind: str) -> None:
+    image = made_image(97, 61, seed=1)
+    processor, outputs, sizes = run(AutoModelForUniversalSegmentation, checkpoint(kind), image)
+    (theirs,) = processor.post_process_panoptic_segmentation(
+        outputs, threshold=0.3, overlap_mask_area_threshold=0.1, label_ids_to_fuse=set(), target_sizes=sizes
+    )
+    options = PredictorOptions(device="cpu", mask_threshold=0.3, overlap_threshold=0.1)
+    taxonomy = Taxonomy(
+        tuple(LabelClass(name, "stuff" if i in STUFF else "thing") for i, name in enumerate(SEGMENTER_LABELS))
+    )
+    (ours,) = load_predictor(None, checkpoint(kind), options=options, taxonomy=taxonomy).predict([image])
+
+    expected: dict[Any, np.ndarray] = {}
+    for info in theirs["segments_info"]:
+        key = info["label_id"] if info["label_id"] in STUFF else (info["label_id"], info["id"])
+        pixels = (theirs["segmentation"] == info["id"]).numpy()
+        expected[key] = expected.get(key, np.zeros_like(pixels)) | pixels
+    assert len(ours) == len(expected) > 0
+    bitmaps = {mask_to_bitmap(one.mask).tobytes() for one in ours if one.mask}
+    assert bitmaps == {pixels.tobytes() for pixels in expected.values()}
+
+
+def stripes(label_ids: list[int], n_labels: int) -> SimpleNamespace:
+    """What a Mask2Former would answer that sees one stripe per label, side by side, without doubt."""
+    n = len(label_ids)
+    logits = torch.full((1, n, n_labels + 1), -10.0)
+    masks = torch.full((1, n, 4, 4 * n), -10.0)
+    for i, label_id in enumerate(label_ids):
+        logits[0, i, label_id] = 10.0
+        masks[0, i, :, 4 * i : 4 * i + 4] = 10.0
+    return SimpleNamespace(class_queries_logits=logits, masks_queries_logits=masks)
+
+
+def names_of(labels: tuple[str, ...]) -> LabelMap:
+    taxonomy = Taxonomy((LabelClass("bolt"), LabelClass("belt", "stuff")))
+    return map_labels(dict(enumerate(labels)), taxonomy, boxes=False)
+
+
+PANOPTIC = MaskOptions(threshold=0.5, pixel_threshold=0.5, overlap_threshold=0.5, panoptic=True)
+
+
+def test_a_class_of_stuff_is_one_instance_and_no_thing_is_lost_to_it() -> None:
+    """belt, bolt, bolt, belt, bolt: with the library's own fusion the last bolt is one with the first."""
+    seen = stripes([1, 0, 0, 1, 0], 2)
+    processor = Mask2FormerImageProcessor()
+    (fused,) = processor.post_process_panoptic_segmentation(
+        seen, label_ids_to_fuse={1}, target_sizes=[(40, 400)]
+    )
+    assert len({info["id"] for info in fused["segments_info"] if info["label_id"] == 0}) == 2  # 3 bolts
+
+    (found,) = read_segments(processor, seen, names_of(("bolt", "belt")), sizes=[(40, 400)], options=PANOPTIC)
+    assert [one.label for one in found.instances] == ["bolt", "bolt", "bolt", "belt"]
+    areas = [one.mask.area for one in found.instances if one.mask]
+    assert sum(areas) == 40 * 400
+    assert areas[3] == pytest.approx(2 * 40 * 80, rel=0.1)
+    assert not found.unmapped
+
+
+def test_labels_without_a_class_are_counted_and_placeholders_are_not() -> None:
+    seen = stripes([0, 2, 3, 1], 4)
+    labels = names_of(("bolt", "belt", "moose", "N/A"))
+    processor = Mask2FormerImageProcessor()
+    (found,) = read_segments(processor, seen, labels, sizes=[(40, 400)], options=PANOPTIC)
+    assert [one.label for one in found.instances] == ["bolt", "belt"]
+    assert found.unmapped == {"moose": 1}
+
+
+def test_a_checkpoint_of_things_alone_does_not_flood_the_background() -> None:
+    """One bolt in a quarter of the image: the panoptic form would give it every pixel."""
+    seen = stripes([0], 1)
+    seen.masks_queries_logits = torch.nn.functional.pad(seen.masks_queries_logits, (0, 12), value=-10.0)
+    processor = Mask2FormerImageProcessor()
+    by_instance = MaskOptions(threshold=0.5, pixel_threshold=0.5, overlap_threshold=0.5, panoptic=False)
+    for options, share in ((by_instance, 0.25), (PANOPTIC, 1.0)):
+        (found,) = read_segments(processor, seen, names_of(("bolt",)), sizes=[(40, 400)], options=options)
+        assert [one.mask.area for one in found.instances if one.mask] == pytest.approx(
+            [share * 40 * 400], rel=0.05
+        )
+
+
+def test_an_answer_without_segments_is_empty() -> None:
+    seen = stripes([1], 1)  # "no object" only
+    (found,) = read_segments(
+        Mask2FormerImageProcessor(), seen, names_of(("bolt",)), sizes=[(40, 400)], options=PANOPTIC
+    )
+    assert found.instances == ()
