@@ -236,11 +236,20 @@ def _stop(spec: ServiceSpec, process: psutil.Process) -> None:
         family = [process]
     for step, wait_s in ((signal.SIGTERM, spec.stop_grace_s), (signal.SIGKILL, spec.stop_grace_s)):
         _signal_group(process.pid, step)
-        _, family = psutil.wait_procs(family, timeout=wait_s)
-        if not family:
+        if _are_gone(family, within_s=wait_s):
             spec.pid_file.unlink(missing_ok=True)
             return
     raise ServiceError(f"{spec.name} (pid {process.pid}) does not stop, not even on SIGKILL: look at it")
+
+
+def _are_gone(family: list[psutil.Process], *, within_s: float) -> bool:
+    """Whether all end in that time. A zombie has ended: whoever is pid 1 may take its time, or never reap."""
+    deadline = time.monotonic() + within_s
+    while any(process.is_running() and _process(process.pid) is not None for process in family):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S / 4)
+    return True
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
