@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from detseg.report.drawing import ink_on, parse_colour
 
-NARROWEST_LABELLED_SHARE = 0.055
-"""A part of a bar narrower than this has no number in it; the table beside it has."""
+_WIDE_BAR_PX, _NARROW_BAR_PX, _DIGIT_PX = 400, 200, 8
 
 CURVE_SIDE = 100
 """Curves are drawn in a square of this side."""
@@ -26,7 +26,8 @@ class Part:
     ink: str
     x: float
     width: float
-    labelled: bool
+    fits: Literal["always", "wide", "never"]
+    """Whether its number has room in it; the table beside it has the numbers that do not."""
 
 
 def stacked_parts(values: Sequence[tuple[str, int, str]], *, total: int) -> tuple[Part, ...]:
@@ -38,10 +39,18 @@ def stacked_parts(values: Sequence[tuple[str, int, str]], *, total: int) -> tupl
             continue
         share = value / total
         ink = "#" + bytes(ink_on(parse_colour(colour))).hex()
-        labelled = share >= NARROWEST_LABELLED_SHARE
-        parts.append(Part(name, value, colour, ink, round(100 * x, 3), round(100 * share, 3), labelled))
+        parts.append(
+            Part(name, value, colour, ink, round(100 * x, 3), round(100 * share, 3), _fits(value, share))
+        )
         x += share
     return tuple(parts)
+
+
+def _fits(value: int, share: float) -> Literal["always", "wide", "never"]:
+    needed = _DIGIT_PX * len(str(value)) + 6
+    if share * _NARROW_BAR_PX >= needed:
+        return "always"
+    return "wide" if share * _WIDE_BAR_PX >= needed else "never"
 
 
 def curve_path(points: Sequence[tuple[float, float]]) -> str:

@@ -10,6 +10,7 @@ from detseg.report.drawing import (
     Chip,
     Colour,
     Frame,
+    Place,
     draw_box,
     draw_chip,
     draw_cross,
@@ -40,18 +41,16 @@ def corrected_panel(view: View, edits: Sequence[Edit], taxonomy: Taxonomy, *, ti
     """The image as people left it. Counts are of what is there after the review.
 
     Kept things have a thin line in the colour of their class; changed ones the colour of the edit, a
-    name, and a dashed white ghost of where the model had them; deleted ones are crossed out.
+    name, and a white ghost (dashed for boxes) of what the model had drawn; deleted ones are crossed out.
     """
     picture = view.picture.copy()
-    kept = [e for e in edits if e.kind == "kept"]
-    changed = sorted((e for e in edits if e.kind != "kept"), key=lambda e: EDIT_KINDS.index(e.kind))
-    for edit in kept:
-        if edit.after is not None:
+    chips: list[Chip] = []
+    for edit in sorted(edits, key=_paint_order):
+        if edit.kind != "kept":
+            chips += _draw_changed(picture, view.frame, edit)
+        elif edit.after is not None:
             _draw_kept(picture, view.frame, edit.after.instance, taxonomy)
-    for edit in changed:
-        _draw_changed(picture, view.frame, edit)
-    chips = [chip for edit in reversed(changed) if (chip := _chip(view.frame, edit)) is not None]
-    for chip, place, text in place_chips(chips, view.frame):
+    for chip, place, text in place_chips(chips[::-1], view.frame):
         draw_chip(picture, chip, place, text)
     after = [e.after.instance for e in edits if e.after is not None]
     return Panel(title, picture, count_labels(after, taxonomy))
@@ -66,30 +65,48 @@ def _draw_kept(picture: Image.Image, frame: Frame, instance: Instance, taxonomy:
         draw_box(picture, frame.rectangle(instance.box), colour, line=1)
 
 
-def _draw_changed(picture: Image.Image, frame: Frame, edit: Edit) -> None:
+def _draw_changed(picture: Image.Image, frame: Frame, edit: Edit) -> list[Chip]:
+    """Draws one edit and answers the name that goes with it, if there is anything to name."""
     colour = parse_colour(EDIT_COLOURS[edit.kind])
-    before = edit.before.instance if edit.before is not None else None
-    after = edit.after.instance if edit.after is not None else None
-    if before is not None and edit.kind != "relabeled":
-        box = instance_box(before)
-        if box is not None and after is not None:
-            draw_box(picture, frame.rectangle(box), _GHOST, line=1, stroke="dashed")
-        elif box is not None:
-            draw_box(picture, frame.rectangle(box), colour, line=frame.line)
-            draw_cross(picture, frame.rectangle(box), colour, line=frame.line)
-    if after is None:
-        return
+    if edit.after is None:
+        return _draw_deleted(picture, frame, edit, colour)
+    after = edit.after.instance
+    if edit.before is not None:
+        _draw_ghost(picture, frame, edit.before.instance, after)
+    place: Place | None = None
     if after.mask is not None:
-        fill = 0.2 if after.kind == "stuff" else 0.45
-        draw_mask(picture, frame, after.mask, colour, fill=fill, line=frame.line, hatched=False)
+        fill, line = (0.12, 1) if after.kind == "stuff" else (0.45, frame.line)
+        place = draw_mask(picture, frame, after.mask, colour, fill=fill, line=line, hatched=False)
     if after.box is not None:
-        draw_box(picture, frame.rectangle(after.box), colour, line=frame.line)
+        rectangle = frame.rectangle(after.box)
+        draw_box(picture, rectangle, colour, line=frame.line)
+        place = Place(rectangle, place.middle if place else rectangle[:2])
+    if place is None:
+        return []
+    spot = place.middle if after.kind == "stuff" else None
+    return [Chip(place.rectangle, f"{after.label} {edit.kind}", colour, spot)]
 
 
-def _chip(frame: Frame, edit: Edit) -> Chip | None:
+def _draw_deleted(picture: Image.Image, frame: Frame, edit: Edit, colour: Colour) -> list[Chip]:
+    box = instance_box(edit.before.instance) if edit.before is not None else None
+    if edit.before is None or box is None:
+        return []
+    rectangle = frame.rectangle(box)
+    draw_box(picture, rectangle, colour, line=frame.line)
+    draw_cross(picture, rectangle, colour, line=frame.line)
+    return [Chip(rectangle, f"{edit.before.instance.label} deleted", colour)]
+
+
+def _draw_ghost(picture: Image.Image, frame: Frame, before: Instance, after: Instance) -> None:
+    """What the model had drawn, where that is not what is there now."""
+    if before.mask is not None and before.mask != after.mask:
+        draw_mask(picture, frame, before.mask, _GHOST, fill=0.0, line=1, hatched=False)
+    if before.box is not None and before.box != after.box:
+        draw_box(picture, frame.rectangle(before.box), _GHOST, line=max(1, frame.line - 1), stroke="dashed")
+
+
+def _paint_order(edit: Edit) -> tuple[bool, bool, int]:
+    """Surfaces below things, what was kept below what was changed."""
     region = edit.after if edit.after is not None else edit.before
-    box = instance_box(region.instance) if region is not None else None
-    if region is None or box is None:
-        return None
-    text = f"{region.instance.label} {edit.kind}"
-    return Chip(frame.rectangle(box), text, parse_colour(EDIT_COLOURS[edit.kind]))
+    thing = region is not None and region.instance.kind == "thing"
+    return thing, edit.kind != "kept", EDIT_KINDS.index(edit.kind)

@@ -35,11 +35,15 @@ PIXEL_ART_SCALE = 4
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How an image of ``size`` lies in a picture of ``width`` x ``height`` pixels."""
+    """How an image of ``size`` lies in a picture of ``width`` x ``height`` pixels.
+
+    ``emphasis`` makes lines and text larger, for pictures that are shown smaller than they are.
+    """
 
     size: Size
     width: int
     height: int
+    emphasis: float = 1.0
 
     @property
     def scale_x(self) -> float:
@@ -52,11 +56,11 @@ class Frame:
     @property
     def line(self) -> int:
         """Line width."""
-        return min(3, max(2, round(max(self.width, self.height) / 300)))
+        return round(min(3, max(2, max(self.width, self.height) / 300)) * self.emphasis)
 
     @property
     def font_size(self) -> int:
-        return min(16, max(12, round(self.width / 46)))
+        return round(min(16, max(12, self.width / 46)) * self.emphasis)
 
     def rectangle(self, box: Box) -> Rectangle:
         """The box in the picture: inside it, and at least one pixel wide and high."""

@@ -16,12 +16,18 @@ from detseg.report.corrected import corrected_panel
 from detseg.report.data import GalleryItem
 from detseg.report.pictures import PanelSize, instances_panel, scale_to, seen_alone
 from detseg.report.sheet import Panel
-from detseg.report.wording import EDIT_KINDS, describe_edit, format_seconds
+from detseg.report.wording import EDIT_KINDS, describe_edit, format_count, format_seconds
 from detseg.taxonomy import Taxonomy
 from detseg.types import Edit, EditKind, Instance
 
 Reason = Literal["most edited", "models disagree", "nothing to correct", "reviewed"]
 
+_MARKS = {
+    (False, "dashed"): "dashed: only the detector saw it",
+    (False, "dotted"): "dotted: only the segmenter saw it",
+    (True, "dotted"): "hatched: only the segmenter saw it",
+    (True, "dashed"): "hatched: only the detector saw it",
+}
 _QUALITIES = ((520, 82), (520, 60), (360, 55), (240, 45))
 """Panel width in pixels and WebP quality, best first: the first that keeps to the budget is taken."""
 
@@ -35,6 +41,7 @@ class Picture:
     width: int
     height: int
     alt: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +174,11 @@ def _pictures(item: GalleryItem, taxonomy: Taxonomy, *, max_bytes: int) -> tuple
     drawn_width = 0
     for width, quality in _QUALITIES:
         if width != drawn_width:
-            view = scale_to(image, PanelSize(width=width, height=width, smallest=width // 2))
+            view = scale_to(image, _room(width))
             panels = (
                 Panel("Original", view.picture),
-                instances_panel(view, instances, taxonomy, show="boxes", title="Detection"),
-                instances_panel(view, instances, taxonomy, show="masks", title="Segmentation"),
+                instances_panel(view, instances, taxonomy, show="boxes", title="Detection", scores=False),
+                instances_panel(view, instances, taxonomy, show="masks", title="Segmentation", scores=False),
                 corrected_panel(view, item.edits, taxonomy, title="Corrected"),
             )
             drawn_width = width
@@ -179,6 +186,11 @@ def _pictures(item: GalleryItem, taxonomy: Taxonomy, *, max_bytes: int) -> tuple
         if sum(map(len, encoded)) * 4 // 3 <= max_bytes:
             break
     return tuple(_picture(panel, data, name=item.name) for panel, data in zip(panels, encoded, strict=True))
+
+
+def _room(width: int) -> PanelSize:
+    """Panels are shown at about half their size; their lines and text are drawn larger."""
+    return PanelSize(width=width, height=width, smallest=width // 2, emphasis=1.5)
 
 
 def _picture(panel: Panel, data: bytes, *, name: str) -> Picture:
@@ -190,7 +202,12 @@ def _picture(panel: Panel, data: bytes, *, name: str) -> Picture:
         width=panel.picture.width,
         height=panel.picture.height,
         alt=f"{panel.title}: {name}" if panel.counts is None else f"{panel.title} of {name}, {shown}",
+        note=" · ".join((*_summary(panel), *(_MARKS[panel.hatched, stroke] for stroke in panel.strokes))),
     )
+
+
+def _summary(panel: Panel) -> tuple[str, ...]:
+    return () if panel.counts is None else (format_count(panel.total, "thing"),)
 
 
 def _encode_webp(picture: Image.Image, *, quality: int) -> bytes:

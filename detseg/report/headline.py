@@ -95,14 +95,14 @@ def lead_sentence(report: QaReport) -> str:
     who = "The simulated reviewer" if report.simulated else "People"
     images = format_count(report.edits.n_images, "image")
     if counts.n_predicted == 0:
-        return f"{who} reviewed {images}. The model drew nothing there; {counts.added:,} were added."
+        return f"{who} went through {images}. The model drew nothing there; {counts.added:,} were added."
     share = format_share(counts.acceptance_rate)
     regions = format_count(counts.n_predicted, "region")
-    first = f"{who} reviewed {images} and left {share} of the model’s {regions} as drawn."
+    first = f"{who} went through {images} and left {share} of the model’s {regions} as drawn."
     if counts.n_changes == 0:
         return f"{first} Nothing was changed."
     n, kind = max((int(getattr(counts, kind)), kind) for kind in EDIT_KINDS if kind != "kept")
     by_class = {name: int(getattr(of_class, kind)) for name, of_class in report.edits.per_class.items()}
     worst = max(sorted(by_class), key=lambda name: by_class[name])
-    often = f", most often of class {worst}" if len(by_class) > 1 else ""
-    return f"{first} The most frequent correction: {n:,} {kind}{often}."
+    often = f", most often on {worst}" if len(by_class) > 1 else ""
+    return f"{first} The most frequent correction was “{kind}” ({n:,} times{often})."

@@ -40,7 +40,7 @@ MOST_PICTURED = 24
 MOST_PICTURE_BYTES = 8_000_000
 
 _SECTIONS = (
-    ("edits", "What people changed"),
+    ("edits", "What was changed"),
     ("classes", "Quality by class"),
     ("confusion", "What was taken for what"),
     ("curves", "Precision and recall"),

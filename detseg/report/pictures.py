@@ -46,6 +46,8 @@ class PanelSize:
     height: int = 900
     smallest: int = 320
     """An image whose longer side is below this is enlarged to it."""
+    emphasis: float = 1.0
+    """How much larger lines and text are drawn than usual."""
 
     def frame(self, size: Size) -> Frame:
         """How an image of that size lies in its panel. Enlarged pixels stay whole squares."""
@@ -53,7 +55,8 @@ class PanelSize:
         scale = min(self.width / size.width, self.height / size.height, max(1.0, self.smallest / longer))
         if scale >= PIXEL_ART_SCALE:
             scale = float(int(scale))
-        return Frame(size, max(1, round(size.width * scale)), max(1, round(size.height * scale)))
+        width, height = max(1, round(size.width * scale)), max(1, round(size.height * scale))
+        return Frame(size, width, height, self.emphasis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +128,17 @@ def scale_to(image: DecodedImage, room: PanelSize) -> View:
 
 
 def instances_panel(
-    view: View, instances: Sequence[Instance], taxonomy: Taxonomy, *, show: Show, title: str
+    view: View,
+    instances: Sequence[Instance],
+    taxonomy: Taxonomy,
+    *,
+    show: Show,
+    title: str,
+    scores: bool = True,
 ) -> Panel:
     """The image with those instances on it, and how many of each label are shown."""
     picture = view.picture.copy()
-    draw_instances(picture, view.frame, instances, taxonomy, show=show)
+    draw_instances(picture, view.frame, instances, taxonomy, show=show, scores=scores)
     shown = [i for i in instances if _is_shown(i, show)]
     alone = seen_alone(instances)
     strokes = {_STROKES[i.seen_by] for i in shown if id(i) in alone and i.seen_by in _STROKES}
@@ -137,7 +146,13 @@ def instances_panel(
 
 
 def draw_instances(
-    picture: Image.Image, frame: Frame, instances: Sequence[Instance], taxonomy: Taxonomy, *, show: Show
+    picture: Image.Image,
+    frame: Frame,
+    instances: Sequence[Instance],
+    taxonomy: Taxonomy,
+    *,
+    show: Show,
+    scores: bool = True,
 ) -> None:
     """Draws on ``picture``: surfaces first, then large things, small things on top, then the names."""
     alone = seen_alone(instances)
@@ -150,7 +165,7 @@ def draw_instances(
     chips = [
         Chip(
             place.rectangle,
-            layer.text,
+            layer.text if scores else layer.instance.label,
             layer.colour,
             place.middle if layer.instance.kind == "stuff" else None,
         )

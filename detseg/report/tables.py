@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MOST_CONFUSED = 20
 MOST_CURVES = 24
+MOST_WORST = 6
 CLASS_COLUMNS = ("true boxes", "AP", "AP50", "AP75", "mask IoU", "Dice", "PQ")
 _UNKNOWN_COLOUR = "#888888"
 
@@ -56,6 +57,7 @@ class EditRow:
     counts: tuple[int, ...]
     accepted: str
     total_row: bool = False
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Matrix:
     rows: tuple[MatrixRow, ...]
     min_score: str
     note: str
+    worst: tuple[tuple[int, str], ...]
+    """The most frequent confusions: how often, and in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def version_edit_rows(report: QaReport) -> tuple[EditRow, ...]:
     """One row per model version, by name."""
     versions = sorted(report.edits_per_version.items())
     return tuple(
-        _edit_row(f"{version} ({format_count(summary.n_images, 'image')})", summary.all)
+        _edit_row(version, summary.all, detail=format_count(summary.n_images, "image"))
         for version, summary in versions
     )
 
@@ -184,7 +188,20 @@ def confusion_matrix(report: QaReport) -> Matrix | None:
     cut = len(labels) - len(worst)
     note = f"The {len(worst)} of {len(labels)} classes with most confusions are shown." if cut else ""
     columns = (*(labels[i] for i in order[:-1]), "missed")
-    return Matrix(columns, rows, f"{report.confusion.min_score:g}", note)
+    return Matrix(columns, rows, f"{report.confusion.min_score:g}", note, _worst(labels, counts))
+
+
+def _worst(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> tuple[tuple[int, str], ...]:
+    background = len(labels)
+
+    def words(i: int, j: int) -> str:
+        if i == background:
+            return f"{labels[j]} where nothing is"
+        return f"{labels[i]} missed" if j == background else f"{labels[i]} taken for {labels[j]}"
+
+    wrong = [(n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if i != j and n]
+    wrong.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
+    return tuple((n, words(i, j)) for n, i, j in wrong[:MOST_WORST])
 
 
 def curve_charts(report: QaReport) -> tuple[Curve, ...]:
@@ -203,7 +220,7 @@ def curve_charts(report: QaReport) -> tuple[Curve, ...]:
                 curve_path(points),
                 area_path(points),
                 format_score(scores[name].ap50),
-                f"{scores[name].n_truth:,}",
+                format_count(scores[name].n_truth, "object"),
             )
         )
     return tuple(charts)
@@ -245,12 +262,17 @@ def colour_of(taxonomy: Taxonomy, name: str) -> str:
 
 
 def _edit_row(
-    name: str, counts: EditCounts, *, colour: str | None = None, total_row: bool = False
+    name: str,
+    counts: EditCounts,
+    *,
+    colour: str | None = None,
+    total_row: bool = False,
+    detail: str = "",
 ) -> EditRow:
     by_kind = tuple(int(getattr(counts, kind)) for kind in EDIT_KINDS)
     colours = [(kind, n, EDIT_COLOURS[kind]) for kind, n in zip(EDIT_KINDS, by_kind, strict=True)]
     parts = stacked_parts(colours, total=sum(by_kind))
-    return EditRow(name, colour, parts, by_kind, format_share(counts.acceptance_rate), total_row)
+    return EditRow(name, colour, parts, by_kind, format_share(counts.acceptance_rate), total_row, detail)
 
 
 def _cell(n: int, row_sum: int, *, right: bool) -> Cell:

@@ -22,6 +22,9 @@ EDIT_MEANINGS: dict[EditKind, str] = {
 
 NOT_DEFINED = "n/a"
 
+_THIN = "\u202f"
+"""Between a number and its unit: narrow, and no line breaks there."""
+
 
 def describe_edit(edit: Edit) -> str:
     """One edit in words: ``bolt moved 6 px (IoU 0.82)``."""
@@ -29,7 +32,7 @@ def describe_edit(edit: Edit) -> str:
     name = _name(after if after is not None else before)
     overlap = f" (IoU {edit.iou:.2f})" if edit.iou is not None else ""
     if edit.kind == "relabeled" and before is not None and after is not None:
-        return f"{_name(before)} relabeled as {_name(after)}{overlap}"
+        return f"{_name(before)} relabeled as {_name(after)}"
     if edit.kind == "moved" and before is not None and after is not None:
         return f"{name} {_movement(before.instance, after.instance)}{overlap}"
     if edit.kind == "deleted" and before is not None and before.instance.score is not None:
@@ -49,8 +52,8 @@ def format_share(value: float | None) -> str:
         return NOT_DEFINED
     percent = value * 100
     if round(percent) in (0, 100) and percent not in (0, 100):
-        return f"{percent:.1f} %"
-    return f"{percent:.0f} %"
+        return f"{percent:.1f}{_THIN}%"
+    return f"{percent:.0f}{_THIN}%"
 
 
 def format_score(value: float | None) -> str:
@@ -63,16 +66,16 @@ def format_seconds(value: float | None) -> str:
     if value is None:
         return NOT_DEFINED
     if value < 1:
-        return f"{value * 1000:.0f} ms"
+        return f"{value * 1000:.0f}{_THIN}ms"
     if value < 10:
-        return f"{value:.1f} s"
+        return f"{value:.1f}{_THIN}s"
     if round(value) < 120:
-        return f"{value:.0f} s"
+        return f"{value:.0f}{_THIN}s"
     minutes, seconds = divmod(round(value), 60)
     if minutes < 120:
-        return f"{minutes} min {seconds:02d} s"
+        return f"{minutes}{_THIN}min {seconds:02d}{_THIN}s"
     hours, minutes = divmod(round(value / 60), 60)
-    return f"{hours} h {minutes:02d} min"
+    return f"{hours}{_THIN}h {minutes:02d}{_THIN}min"
 
 
 def format_count(n: int, noun: str) -> str:
