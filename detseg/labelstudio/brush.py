@@ -41,7 +41,7 @@ def encode_brush(mask: Mask) -> list[int]:
     sizes[last] = lengths - (n_blocks - 1) * _LONGEST_RUN
     values = np.repeat(values, n_blocks)
 
-    choice = np.digitize(sizes, [8, 16, 256], right=True)  # index of the narrowest width but one
+    choice = np.repeat(np.digitize(lengths, [8, 16, 256], right=True), n_blocks)  # the rest is as wide
     widths = _SIZE_WIDTHS[choice]
     codes = ((((1 << 2) | choice) << widths | (sizes - 1)) << _WORD_BITS) | values
     body = _pack(codes, 3 + widths + _WORD_BITS, offset=_HEADER_BITS)

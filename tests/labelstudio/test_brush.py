@@ -1,0 +1,106 @@
+"""Brush run lengths against label_studio_sdk's own encoder and decoder."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
+from label_studio_sdk.converter.brush import decode_rle, encode_rle, mask2rle
+
+from detseg.errors import FormatError
+from detseg.geometry.masks import Bitmap, bitmap_to_mask, mask_to_bitmap
+from detseg.labelstudio.brush import decode_brush, encode_brush
+from detseg.types import Mask, Size
+
+BITMAPS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+ALPHAS = arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20)))
+
+
+def sdk_encode(bitmap: Bitmap) -> list[int]:
+    return list(mask2rle(bitmap.astype(np.uint8) * 255))
+
+
+def page_encode(alpha: npt.NDArray[np.uint8]) -> list[int]:
+    """As the page does for alpha of shape (H, W): every channel has the alpha's value."""
+    return list(encode_rle(np.repeat(alpha.ravel(), 4)))
+
+
+@given(BITMAPS)
+def test_bytes_are_those_of_the_sdk_and_come_back(bitmap: Bitmap) -> None:
+    mask = bitmap_to_mask(bitmap)
+    rle = encode_brush(mask)
+    assert rle == sdk_encode(bitmap)
+    assert decode_brush(rle, mask.size) == mask
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 70), (70, 1), (128, 128), (480, 640), (700, 300)])
+@pytest.mark.parametrize("value", [False, True])
+def test_one_value_everywhere(shape: tuple[int, int], value: bool) -> None:
+    """Runs longer than 65,536 values are cut as the SDK cuts them."""
+    bitmap = np.full(shape, value)
+    mask = bitmap_to_mask(bitmap)
+    assert encode_brush(mask) == sdk_encode(bitmap)
+    assert decode_brush(encode_brush(mask), mask.size) == mask
+
+
+@pytest.mark.parametrize("run", [1, 2, 3, 4, 5, 63, 64, 65, 16383, 16384, 16385, 32768, 32769])
+def test_every_width_of_run_lengths(run: int) -> None:
+    bitmap = np.zeros((1, 40000), dtype=bool)
+    bitmap[0, 7 : 7 + run] = True
+    mask = bitmap_to_mask(bitmap)
+    assert encode_brush(mask) == sdk_encode(bitmap)
+    assert decode_brush(encode_brush(mask), mask.size) == mask
+
+
+@given(ALPHAS)
+def test_antialiased_alpha_is_foreground_above_127(alpha: npt.NDArray[np.uint8]) -> None:
+    rle = page_encode(alpha)
+    size = Size(alpha.shape[1], alpha.shape[0])
+    decoded = mask_to_bitmap(decode_brush(rle, size))
+    expected = decode_rle(rle).reshape(size.height, size.width, 4)[:, :, 3] > 127
+    assert np.array_equal(decoded, expected)
+
+
+def test_only_alpha_counts() -> None:
+    pixels = np.array([[255, 255, 255, 0], [0, 0, 0, 255]], dtype=np.uint8)
+    assert decode_brush(encode_rle(pixels.ravel()), Size(2, 1)) == Mask(Size(2, 1), (1, 1))
+
+
+def pack(fields: list[tuple[int, int]]) -> list[int]:
+    """Bits of (value, width) pairs, then zeros up to a byte."""
+    bits = "".join(f"{value:0{width}b}" for value, width in fields)
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+
+
+def test_literals_of_several_values_and_other_widths() -> None:
+    header = [(8, 32), (7, 5), (1, 4), (2, 4), (3, 4), (4, 4)]  # 8 values of 8 bits; sizes of 2 to 5 bits
+    literal = [(0, 1), (0, 2), (3, 2), (9, 8), (9, 8), (9, 8), (200, 8)]  # four values
+    run = [(1, 1), (3, 2), (3, 5), (100, 8)]  # four times 100
+    rle = pack(header + literal + run)
+    assert decode_rle(rle).tolist() == [9, 9, 9, 200, 100, 100, 100, 100]
+    assert decode_brush(rle, Size(2, 1)) == Mask(Size(2, 1), (0, 1, 1))
+
+
+@given(bitmap=BITMAPS, cut=st.integers(0, 2**32))
+def test_what_is_cut_off_is_refused(bitmap: Bitmap, cut: int) -> None:
+    mask = bitmap_to_mask(bitmap)
+    rle = encode_brush(mask)
+    whole = len(rle) - 1 if rle[-1] == 0 else len(rle)  # the last byte may be padding alone
+    with pytest.raises(FormatError, match="brush run lengths"):
+        decode_brush(rle[: cut % max(whole - 1, 1)], mask.size)
+
+
+@pytest.mark.parametrize("rle", [[], [0] * 6, [256], [-1], ["a"], [1.5]])
+def test_what_is_no_brush_is_refused(rle: list[int]) -> None:
+    with pytest.raises(FormatError, match="brush run lengths"):
+        decode_brush(rle, Size(1, 1))
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    rle = encode_brush(Mask(Size(4, 3), (12,)))
+    with pytest.raises(FormatError, match="of a 3x3 image has 36 values, not 48"):
+        decode_brush(rle, Size(3, 3))

@@ -1,0 +1,85 @@
+"""The labeling interface of a taxonomy, and whether one fits."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from detseg.errors import FormatError
+from detseg.labelstudio.label_config import (
+    check_config,
+    config_to_taxonomy,
+    missing_labels,
+    taxonomy_to_config,
+)
+from detseg.taxonomy import LabelClass, Taxonomy
+
+NASTY = """a "quoted" & <tagged> 'name' é🙂"""
+TAXONOMY = Taxonomy(
+    (
+        LabelClass("bolt", "thing", "#e6194b", ("screw", "hex bolt")),
+        LabelClass(NASTY, "thing", "#3cb44b"),
+        LabelClass("belt", "stuff", "#4363d8"),
+    )
+)
+NAMES = st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc", "Cn")), min_size=1).filter(
+    lambda name: name.strip() == name and name
+)
+
+
+def labels(config: str, tag: str) -> list[dict[str, str]]:
+    return [
+        label.attrib for label in ElementTree.fromstring(config).iter(tag) for label in label.iter("Label")
+    ]
+
+
+def test_things_have_boxes_and_masks_stuff_has_masks() -> None:
+    config = taxonomy_to_config(TAXONOMY)
+    boxes, masks = labels(config, "RectangleLabels"), labels(config, "BrushLabels")
+    assert [label["value"] for label in boxes] == ["bolt", NASTY]
+    assert [label["value"] for label in masks] == ["bolt", NASTY, "belt"]
+    assert [label["background"] for label in masks] == ["#e6194b", "#3cb44b", "#4363d8"]
+    assert boxes[0]["predicted_values"] == "screw,hex bolt"
+    assert "predicted_values" not in boxes[1]
+
+
+def test_only_stuff_asks_for_no_boxes() -> None:
+    assert labels(taxonomy_to_config(Taxonomy((LabelClass("sky", "stuff"),))), "RectangleLabels") == []
+
+
+@given(st.lists(NAMES, unique_by=str.casefold))
+def test_any_names_survive(names: list[str]) -> None:
+    taxonomy = Taxonomy(tuple(LabelClass(name, "thing", "#123456") for name in names))
+    config = taxonomy_to_config(taxonomy)
+    assert missing_labels(config, taxonomy) == ()
+    assert config_to_taxonomy(config) == taxonomy
+
+
+def test_a_taxonomy_comes_back() -> None:
+    assert config_to_taxonomy(taxonomy_to_config(TAXONOMY)) == TAXONOMY
+
+
+def test_what_is_missing_is_named() -> None:
+    config = taxonomy_to_config(Taxonomy((LabelClass("bolt"), LabelClass("tray", "stuff"))))
+    wanted = Taxonomy((LabelClass("bolt"), LabelClass("nut"), LabelClass("tray", "thing")))
+    assert missing_labels(config, wanted) == ("box: nut", "box: tray", "mask: nut")
+    with pytest.raises(FormatError, match="of project 'x' lacks box: nut, box: tray, mask: nut: add"):
+        check_config(config, wanted, where="project 'x'")
+
+
+def test_more_than_asked_for_is_fine() -> None:
+    config = taxonomy_to_config(TAXONOMY).replace("</View>", '<Choices name="c" toName="image"/></View>')
+    check_config(config, Taxonomy((LabelClass("bolt"),)), where="a project")
+
+
+def test_another_tag_under_our_name_offers_nothing() -> None:
+    config = taxonomy_to_config(TAXONOMY).replace("RectangleLabels", "PolygonLabels")
+    assert missing_labels(config, TAXONOMY) == ("box: bolt", f"box: {NASTY}")
+
+
+def test_what_is_no_xml_is_refused() -> None:
+    with pytest.raises(FormatError, match="is XML, this is not"):
+        missing_labels("<View>", TAXONOMY)
