@@ -21,9 +21,12 @@ def forward(checkpoint: Checkpoint, images: Sequence[DecodedImage]) -> Any:
     ImageError if these images cannot go through the model; ModelError if they do not fit into memory.
     """
     try:
-        # The layout is said, because a guess takes an image that is 1 or 3 pixels high for channels-first.
         inputs = checkpoint.processor(
-            images=[image.rgb for image in images], input_data_format="channels_last", return_tensors="pt"
+            # Copies, because torch warns of arrays that may not be written to.
+            images=[image.rgb.copy() for image in images],
+            # Said, because a guess takes an image that is 1 or 3 pixels high for channels-first.
+            input_data_format="channels_last",
+            return_tensors="pt",
         )
         with torch.inference_mode():
             return checkpoint.model(**inputs.to(checkpoint.device))

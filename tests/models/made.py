@@ -17,6 +17,7 @@ def made_image(width: int, height: int, seed: int = 0) -> DecodedImage:
         x, y = int(rng.integers(width)), int(rng.integers(height))
         ramp[y : y + height // 3 + 1, x : x + width // 3 + 1] = rng.integers(0, 256, 3)
     rgb = np.clip(ramp + rng.normal(0, 12, ramp.shape), 0, 255).astype(np.uint8)
+    rgb.flags.writeable = False  # as read_image gives it
     uri = f"made-{width}x{height}-{seed}.png"
     image_id = ImageId("sha256:" + hashlib.sha256(rgb.tobytes()).hexdigest())
     return DecodedImage(ImageRef(image_id, uri), Size(width, height), rgb)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from detseg.errors import ImageError, ModelError
@@ -161,10 +160,3 @@ def test_threads_share_a_predictor(checkpoint: Folder) -> None:
         thread.join()
     assert once > 0
     assert sum(predictor.unmapped.values()) == 7 * once
-
-
-def test_predicting_leaves_the_image_as_it_was(checkpoint: Folder) -> None:
-    image = made_image(97, 61)
-    before = image.rgb.copy()
-    load_predictor(checkpoint("detr"), checkpoint("detr-panoptic"), options=options()).predict([image])
-    assert np.array_equal(image.rgb, before)

@@ -32,7 +32,7 @@ STUFF = {SEGMENTER_LABELS.index("tray"), SEGMENTER_LABELS.index("belt")}
 def run(auto_class: Any, folder: str, image: Any) -> tuple[Any, Any, list[tuple[int, int]]]:
     processor, model = AutoImageProcessor.from_pretrained(folder), auto_class.from_pretrained(folder).eval()
     with torch.no_grad():
-        outputs = model(**processor(images=image.rgb, return_tensors="pt"))
+        outputs = model(**processor(images=image.rgb.copy(), return_tensors="pt"))
     return processor, outputs, [(image.size.height, image.size.width)]
 
 
