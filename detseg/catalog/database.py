@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from detseg.errors import CatalogError
 
 BUSY_S = 60.0
-"""How long a writer waits for another one."""
+"""How long a writer waits for another one before it gives up."""
 
 
 Row = sa.Row[*tuple[Any, ...]]
@@ -44,8 +44,8 @@ def utc_now() -> datetime:
 class Database:
     """A pool of connections to one database; safe to use from several threads."""
 
-    def __init__(self, url: str) -> None:
-        self.engine = _make_engine(url)
+    def __init__(self, url: str, *, busy_s: float = BUSY_S) -> None:
+        self.engine = _make_engine(url, busy_s)
         self.name = self.engine.url.render_as_string(hide_password=True)
         self._writer = self.engine.execution_options(detseg_writes=True)
 
@@ -94,29 +94,29 @@ class Database:
         self.engine.dispose()
 
 
-def _make_engine(url: str) -> sa.Engine:
+def _make_engine(url: str, busy_s: float) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
         dialect = parsed.get_backend_name()
         if dialect not in ("sqlite", "postgresql"):
             raise CatalogError(f"the catalog is SQLite or PostgreSQL, not {dialect}: change `catalog`")
         if dialect == "sqlite":
-            return _sqlite_engine(parsed)
+            return _sqlite_engine(parsed, busy_s)
         return sa.create_engine(parsed)
     except ArgumentError as error:
         raise CatalogError(
-            f"the catalog {url!r} is not a SQLAlchemy URL: write sqlite:///path/catalog.db, or postgresql://..."
+            "`catalog` is not a SQLAlchemy URL: write sqlite:///path/catalog.db, or postgresql://user@host/name"
         ) from error
     except (NoSuchModuleError, ImportError) as error:
         raise CatalogError(f"the catalog's driver is not installed ({error}): install it with pip") from error
 
 
-def _sqlite_engine(url: sa.URL) -> sa.Engine:
+def _sqlite_engine(url: sa.URL, busy_s: float) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise CatalogError("a catalog is a file that outlives the run: write sqlite:///path/catalog.db")
     if not Path(url.database).parent.is_dir():
         raise CatalogError(f"the catalog's folder {Path(url.database).parent} does not exist: make it first")
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+    engine = sa.create_engine(url, connect_args={"timeout": busy_s})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

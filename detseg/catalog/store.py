@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from detseg.catalog.database import Database, utc_now
+from detseg.catalog.database import BUSY_S, Database, utc_now
 from detseg.catalog.images import Images
 from detseg.catalog.journal import Cursors, Runs
 from detseg.catalog.migrate import migrate
@@ -37,12 +37,15 @@ class Catalog:
 
 
 @contextmanager
-def open_catalog(url: str, *, clock: Callable[[], datetime] = utc_now) -> Iterator[Catalog]:
+def open_catalog(
+    url: str, *, clock: Callable[[], datetime] = utc_now, busy_s: float = BUSY_S
+) -> Iterator[Catalog]:
     """The catalog behind a SQLAlchemy URL, made or migrated if need be, closed at the end of the block.
 
-    Raises CatalogError for a database that cannot be opened, is something else, or is newer than this code.
+    ``busy_s`` is how long a writer waits for another one. Raises CatalogError for a database that
+    cannot be opened, is something else, or is newer than this code.
     """
-    database = Database(url)
+    database = Database(url, busy_s=busy_s)
     try:
         migrate(database)
         yield Catalog(

@@ -147,6 +147,7 @@ reviews = Table(
     ReviewColumns,
     ForeignKeyConstraint(["project", "image_id"], ["tasks.project", "tasks.image_id"]),
     Index(None, "project", "image_id", "author", "updated_at"),
+    Index(None, "project", "task_id"),
 )
 runs = Table("runs", metadata, RunColumns)
 quarantine = Table("quarantine", metadata, QuarantineColumns)

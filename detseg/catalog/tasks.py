@@ -192,9 +192,7 @@ def _is_confirmed(row: Row | None, image: ImageId, task_id: int) -> bool:
 
 
 def _project(row: Row) -> Project:
-    return Project(
-        ProjectKey(row.key), row.server_id, row.url, row.title, row.created_at, row.label_config
-    )
+    return Project(ProjectKey(row.key), row.server_id, row.url, row.title, row.created_at, row.label_config)
 
 
 def _task(row: Row) -> Task:

@@ -100,6 +100,7 @@ def _make_task_tables(op: Operations) -> None:
         ["project", "image_id", "author", "updated_at"],
         unique=False,
     )
+    op.create_index("ix_reviews_project_task_id", "reviews", ["project", "task_id"], unique=False)
 
 
 def _make_journal_tables(op: Operations) -> None:

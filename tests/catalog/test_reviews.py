@@ -1,0 +1,110 @@
+from dataclasses import replace
+
+import pytest
+
+from detseg.catalog import Catalog, ProjectKey, ReviewCounts
+from detseg.errors import CatalogError
+from tests.catalog.made import REGIONS, found, image_id, review
+
+
+def test_recording_twice_changes_nothing(catalog: Catalog, project: ProjectKey) -> None:
+    reviews = [review(1, 0), review(2, 1, state="empty", regions=()), review(3, 2, state="skipped")]
+    assert catalog.reviews.record(project, reviews) == ReviewCounts(new=3)
+    assert catalog.reviews.record(project, reviews) == ReviewCounts(unchanged=3)
+    assert list(catalog.reviews.latest(project)) == reviews
+    assert catalog.reviews.record(project, []) == ReviewCounts()
+
+
+def test_a_changed_review_replaces_the_old_one(catalog: Catalog, project: ProjectKey) -> None:
+    catalog.reviews.record(project, [review(1, 0), review(2, 1)])
+    changed = review(1, 0, minute=5, regions=REGIONS[:1])
+    counts = catalog.reviews.record(project, [changed, review(2, 1), review(3, 2)])
+    assert counts == ReviewCounts(new=1, updated=1, unchanged=1)
+    assert next(catalog.reviews.latest(project)) == changed
+
+
+def test_an_older_state_never_overwrites_a_newer_one(catalog: Catalog, project: ProjectKey) -> None:
+    newer = review(1, 0, minute=5)
+    catalog.reviews.record(project, [newer])
+    assert catalog.reviews.record(project, [review(1, 0, minute=1, regions=())]) == ReviewCounts(unchanged=1)
+    assert list(catalog.reviews.latest(project)) == [newer]
+
+
+def test_the_latest_per_image_and_author(catalog: Catalog, project: ProjectKey) -> None:
+    reviews = [
+        review(1, 0, author="b", minute=3),
+        review(2, 0, author="b", minute=9),
+        review(3, 0, author="a", minute=1),
+        review(4, 1, author="b", minute=2),
+        review(5, 1, author="b", minute=2),  # equally late: the later annotation
+    ]
+    catalog.reviews.record(project, reviews)
+    assert [record.annotation_id for record in catalog.reviews.latest(project)] == [3, 2, 5]
+    catalog.reviews.mark_deleted(project, [2, 5])
+    assert [record.annotation_id for record in catalog.reviews.latest(project)] == [3, 1, 4]
+
+
+def test_latest_pages_through_many(catalog: Catalog, project: ProjectKey) -> None:
+    reviews = [review(n, n % 6, author=f"person {n // 6:04}") for n in range(1_203)]
+    catalog.reviews.record(project, reviews)
+    found_back = list(catalog.reviews.latest(project))
+    assert len(found_back) == 1_203
+    keys = [(record.annotation.image, record.annotation.author) for record in found_back]
+    assert keys == sorted(keys)
+
+
+def test_deleted_reviews_are_marked_and_come_back(catalog: Catalog, project: ProjectKey) -> None:
+    catalog.reviews.record(project, [review(1, 0), review(2, 1)])
+    assert catalog.reviews.mark_deleted(project, [1, 77]) == 1
+    assert catalog.reviews.mark_deleted(project, [1]) == 0
+    assert catalog.reviews.ids_of_tasks(project, [100, 101, 102]) == {2}
+    assert catalog.reviews.record(project, [review(1, 0)]) == ReviewCounts(updated=1)
+    assert catalog.reviews.ids_of_tasks(project, [100]) == {1}
+
+
+def test_the_four_states_sum_to_the_tasks(catalog: Catalog, project: ProjectKey) -> None:
+    assert catalog.reviews.states(project) == {"unlabeled": 6, "labeled": 0, "empty": 0, "skipped": 0}
+    catalog.reviews.record(
+        project,
+        [
+            review(1, 0),
+            review(2, 1, state="empty", regions=()),
+            review(3, 2, state="skipped"),
+            review(4, 2, state="labeled", author="another", minute=1),  # the later word counts
+            review(5, 3),
+            review(6, 4),
+        ],
+    )
+    catalog.reviews.mark_deleted(project, [5])
+    catalog.tasks.mark_deleted(project, [104])
+    assert catalog.reviews.states(project) == {"unlabeled": 2, "labeled": 2, "empty": 1, "skipped": 0}
+
+
+def test_simulated_reviews_stay_marked(catalog: Catalog, project: ProjectKey) -> None:
+    simulated = replace(review(1, 0, lead_time_s=None), simulated=True)
+    catalog.reviews.record(project, [simulated])
+    assert list(catalog.reviews.latest(project)) == [simulated]
+
+
+def test_a_review_of_a_foreign_image_is_refused(catalog: Catalog, project: ProjectKey) -> None:
+    catalog.images.record([found(60)])
+    with pytest.raises(CatalogError, match="FOREIGN KEY"):
+        catalog.reviews.record(project, [review(1, 0), review(2, 60)])
+    assert list(catalog.reviews.latest(project)) == []
+
+
+def test_a_review_needs_its_time(catalog: Catalog, project: ProjectKey) -> None:
+    timeless = replace(review(1, 0).annotation, updated_at=None)
+    with pytest.raises(ValueError, match="no updated_at"):
+        catalog.reviews.record(project, [replace(review(1, 0), annotation=timeless)])
+    naive = replace(review(1, 0).annotation, updated_at=timeless_noon())
+    with pytest.raises((ValueError, CatalogError), match="has no"):
+        catalog.reviews.record(project, [replace(review(1, 0), annotation=naive)])
+    assert catalog.reviews.ids_of_tasks(project, [100]) == set()
+    assert catalog.tasks.find(project, image_id(0)) is not None
+
+
+def timeless_noon() -> "object":
+    from tests.catalog.made import NOON
+
+    return NOON.replace(tzinfo=None)
