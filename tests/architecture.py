@@ -39,7 +39,7 @@ ROOMS = (
     "cli",
 )
 ROOF = frozenset(("cli", "__main__"))
-ROOMS_OF_FLOWS = frozenset(("types", "errors", "config", "processes", "pipeline"))
+ROOMS_OF_FLOWS = frozenset(("types", "errors", "taxonomy", "config", "processes", "pipeline"))
 
 # Who alone may import a package, as the beginnings of module names.
 _NETS = ("detseg.models", "detseg.samples.train")
@@ -74,7 +74,8 @@ class Import:
 
     target: str
     line: int
-    in_function: bool
+    deferred: bool
+    """Whether it is not run on import: it stands in a function, or is for the type checker alone."""
 
 
 def read_modules(root: Path, folders: Iterable[str]) -> tuple[Module, ...]:
@@ -92,21 +93,27 @@ def parse_module(path: str, source: str) -> Module:
 
 def imports_of(module: Module) -> tuple[Import, ...]:
     """Every import of a module, also those inside functions; relative ones made absolute."""
-    return tuple(_walk_imports(module, module.tree, in_function=False))
+    return tuple(_walk_imports(module, module.tree, deferred=False))
 
 
-def _walk_imports(module: Module, node: ast.AST, *, in_function: bool) -> Iterator[Import]:
+def _walk_imports(module: Module, node: ast.AST, *, deferred: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             for alias in child.names:
-                yield Import(alias.name, child.lineno, in_function)
+                yield Import(alias.name, child.lineno, deferred)
         elif isinstance(child, ast.ImportFrom):
             source = _absolute(module, child)
             for alias in child.names:
                 target = source if alias.name == "*" else f"{source}.{alias.name}"
-                yield Import(target, child.lineno, in_function)
-        inside = in_function or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        yield from _walk_imports(module, child, in_function=inside)
+                yield Import(target, child.lineno, deferred)
+        yield from _walk_imports(module, child, deferred=deferred or _defers(child))
+
+
+def _defers(node: ast.AST) -> bool:
+    """Whether what stands in the node is not run when the module is imported."""
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def _absolute(module: Module, statement: ast.ImportFrom) -> str:
@@ -193,7 +200,7 @@ def _forbidden(room: str, target: str, imported: Import) -> str | None:
     if target == "flows":
         if room not in ROOF:
             return "only detseg/cli/ may import flows/"
-        return None if imported.in_function else "flows/ is imported inside the command that needs it"
+        return None if imported.deferred else "flows/ is imported inside the command that needs it"
     if room == "detseg":
         return "the package itself imports none of its rooms"
     if room in ROOF:
