@@ -103,20 +103,20 @@ def _make_engine(url: str, busy_s: float) -> sa.Engine:
         if dialect == "sqlite":
             return _sqlite_engine(parsed, busy_s)
         return sa.create_engine(parsed)
+    except (NoSuchModuleError, ImportError) as error:
+        raise CatalogError(f"the catalog's driver is not installed ({error}): install it with pip") from error
     except ArgumentError as error:
         raise CatalogError(
             "`catalog` is not a SQLAlchemy URL: write sqlite:///path/catalog.db, or postgresql://user@host/name"
         ) from error
-    except (NoSuchModuleError, ImportError) as error:
-        raise CatalogError(f"the catalog's driver is not installed ({error}): install it with pip") from error
 
 
 def _sqlite_engine(url: sa.URL, busy_s: float) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise CatalogError("a catalog is a file that outlives the run: write sqlite:///path/catalog.db")
-    if not Path(url.database).parent.is_dir():
+    if not url.database.startswith("file:") and not Path(url.database).parent.is_dir():
         raise CatalogError(f"the catalog's folder {Path(url.database).parent} does not exist: make it first")
-    engine = sa.create_engine(url, connect_args={"timeout": busy_s})
+    engine = sa.create_engine(url, connect_args={"timeout": busy_s}, max_overflow=-1)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

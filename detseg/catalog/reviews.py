@@ -160,8 +160,8 @@ def _is_news(stored: dict[str, Any] | None, given: dict[str, Any]) -> bool:
 
 def _values(project: ProjectKey, record: ReviewRecord) -> dict[str, Any]:
     annotation = record.annotation
-    if annotation.updated_at is None:
-        raise ValueError(f"review {record.annotation_id} has no updated_at")
+    if annotation.updated_at is None or annotation.updated_at.tzinfo is None:
+        raise ValueError(f"review {record.annotation_id} has no updated_at with a timezone")
     return {
         "project": project,
         "annotation_id": record.annotation_id,

@@ -1,0 +1,44 @@
+"""What other processes do to a catalog in the tests: ``python -m tests.catalog.processes WHAT URL NUMBER``.
+
+``claim`` claims 20 shards of images and prints what it got; ``die`` ends without warning in the middle of a
+transaction that has written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+import sqlalchemy as sa
+
+from detseg.catalog import open_catalog
+from detseg.catalog.database import Database
+from detseg.catalog.tables import cursors
+from tests.catalog.made import VERSION, found, image_id, prediction, record_project
+
+
+def claim(url: str, number: int) -> None:
+    claimed: list[str] = []
+    with open_catalog(url) as catalog:
+        project = record_project(catalog).key
+        for shard in range(20):
+            images = range(shard * 10, shard * 10 + 10)
+            catalog.images.record(found(n) for n in images)
+            catalog.predictions.record(prediction(n) for n in images)
+            claimed += catalog.tasks.open_push(project, [image_id(n) for n in images], VERSION)
+            catalog.cursors.set(f"process {number}", str(shard))
+    print(json.dumps(claimed))
+
+
+def die(url: str, number: int) -> None:
+    database = Database(url)
+    with database.writing() as connection:
+        rows = [{"name": f"half {number} {n}", "value": "x" * 10_000} for n in range(2_000)]
+        connection.execute(sa.insert(cursors), rows)  # 20 MB: more than what stays in memory
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    {"claim": claim, "die": die}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
