@@ -19,19 +19,19 @@ class Pair:
 def pair_annotations(truth: Iterable[Annotation], predictions: Iterable[Annotation]) -> tuple[Pair, ...]:
     """The reviewed images that were predicted, sorted by image.
 
-    Only labeled and empty images are truth: what nobody reviewed, or somebody skipped, says nothing about
-    the model. Where several people reviewed an image, the latest review is taken. ValueError for two
+    Where several people reviewed an image, the latest review counts. Only labeled and empty images are
+    truth: what nobody reviewed, or was skipped, says nothing about the model. ValueError for two
     predictions of one image: they are of two model versions, measure one at a time.
     """
-    latest: dict[ImageId, Annotation] = {}
-    for annotation in sorted(truth, key=_age):
-        if annotation.state in ("labeled", "empty"):
-            latest[annotation.image] = annotation
+    latest = {annotation.image: annotation for annotation in sorted(truth, key=_age)}
+    reviewed = {image: a for image, a in latest.items() if a.state in ("labeled", "empty")}
     predicted: dict[ImageId, Annotation] = {}
     for prediction in predictions:
         if predicted.setdefault(prediction.image, prediction) is not prediction:
             raise ValueError(f"two predictions of image {prediction.image}")
-    return tuple(Pair(latest[image], predicted[image]) for image in sorted(latest.keys() & predicted.keys()))
+    return tuple(
+        Pair(reviewed[image], predicted[image]) for image in sorted(reviewed.keys() & predicted.keys())
+    )
 
 
 def _age(annotation: Annotation) -> tuple[float, str]:

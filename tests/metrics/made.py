@@ -13,7 +13,7 @@ from detseg.types import Annotation, Box, ImageId, Instance, Kind, Mask, Region,
 SIZE = Size(40, 30)
 
 
-def block(x0: int, y0: int, x1: int, y1: int, size: Size = SIZE) -> Mask:
+def block(x0: int, y0: int, x1: int, y1: int, *, size: Size = SIZE) -> Mask:
     """A mask that covers a rectangle."""
     bitmap = np.zeros((size.height, size.width), dtype=bool)
     bitmap[y0:y1, x0:x1] = True

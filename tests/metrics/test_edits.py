@@ -186,7 +186,8 @@ def test_pairs_are_what_was_reviewed_and_predicted() -> None:
         review("c"),
         review("a", 2),
         review("a", 1),
-        review("skip", state="skipped"),
+        review("skip", 1),
+        review("skip", 2, state="skipped"),
         review("unpredicted"),
     ]
     predictions = [annotation([NUT], image=image) for image in ("never reviewed", "skip", "c", "a")]
