@@ -5,6 +5,7 @@ Relative paths are relative to the folder of ``detseg.toml`` (the working direct
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -172,23 +173,15 @@ def _first_problem(error: ValidationError, origins: Mapping[str, str]) -> str:
     return f"{where}: {name}: {problem['msg']}{more}"
 
 
-def settings_template() -> str:
-    """The commented ``detseg.toml`` that ``detseg init`` writes: every setting with its default."""
+def settings_template(**values: str) -> str:
+    """The commented ``detseg.toml`` that ``detseg init`` writes: every setting with its default, or given."""
     lines = ["# Settings of detseg. DETSEG_* variables go over this file, flags over both.", ""]
     for name, field in Settings.model_fields.items():
         if name in ("root", "classes"):
             continue
-        default = field.default
-        lines.append(f"# {field.description}")
-        if default is None or name == "label_studio_token":
-            lines.append(f"# {name} = ")
-        elif isinstance(default, bool):
-            lines.append(f"{name} = {str(default).lower()}")
-        elif isinstance(default, int | float):
-            lines.append(f"{name} = {default}")
-        else:
-            lines.append(f'{name} = "{default}"')
-        lines.append("")
+        value = values.get(name, field.default)
+        comment = "# " if value is None else ""
+        lines += [f"# {field.description}", f"{comment}{name} = {_to_toml(value)}".rstrip(), ""]
     lines += [
         "# What annotators are asked for. Without any [[classes]], the models' own labels are taken.",
         "# [[classes]]",
@@ -199,3 +192,9 @@ def settings_template() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _to_toml(value: object) -> str:
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, bool | int | float) else json.dumps(str(value))

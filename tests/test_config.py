@@ -93,7 +93,7 @@ def test_the_template_is_what_the_defaults_are(file: Path) -> None:
     assert written == load_settings(None, environ={}).model_copy(update={"root": written.root})
     missing = set(Settings.model_fields) - {"root", "classes"} - set(tomllib.loads(settings_template()))
     for name in missing:
-        assert f"# {name} = " in settings_template()
+        assert f"# {name} =" in settings_template()
 
 
 def test_the_empty_name_means_no_model(file: Path) -> None:

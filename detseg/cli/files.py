@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,7 @@ def init(
 
 
 def predict(
+    *,
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and predictions.json.")],
     config: options.ConfigOption = None,
@@ -74,6 +75,7 @@ def predict(
 
 
 def score(
+    *,
     truth: Annotated[Path, typer.Option("--truth", help="COCO file with the truth.")],
     results: Annotated[Path, typer.Option("--results", help="COCO results file.")],
     iou_type: Annotated[Literal["bbox", "segm"], typer.Option(help="Compare boxes or masks.")] = "bbox",
@@ -83,18 +85,29 @@ def score(
     as_json: options.JsonOption = False,
 ) -> None:
     """COCO's metrics of any two COCO files."""
-    from detseg.cli.output import console, figure, print_json, table
+    from dataclasses import asdict
 
+    from detseg.cli.output import console, print_json, table
+
+    figures: dict[str, Any]
     if panoptic:
-        from detseg.metrics.segmentation import score_panoptic_files
+        from detseg.metrics.panoptic_files import score_panoptic_files
 
-        figures = score_panoptic_files(truth, results).to_json()
+        figures = asdict(score_panoptic_files(truth, results))
+        figures = figures.pop("all") | figures  # the mean over all classes on top
     else:
         from detseg.metrics.detection import score_coco_files
 
-        figures = score_coco_files(truth, results, iou_type).to_json()
+        figures = asdict(score_coco_files(truth, results, iou_type))
     if as_json:
         print_json(figures)
         return
-    rows = [(name, figure(value)) for name, value in figures.items() if not isinstance(value, dict)]
-    console().print(table(("metric", "value"), rows))
+    groups = {"all": figures} | {name: value for name, value in figures.items() if isinstance(value, dict)}
+    per_class = groups.pop("per_class")
+    for name, group in (groups | per_class).items():
+        rows = [(key, _cell(value)) for key, value in group.items() if not isinstance(value, dict)]
+        console().print(table((name, ""), rows))
+
+
+def _cell(value: float | int | None) -> str:
+    return str(value) if isinstance(value, int) else "n/a" if value is None else f"{value:.4f}"

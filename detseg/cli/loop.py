@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def preannotate(
+    *,
     config: options.ConfigOption = None,
     source: Annotated[str | None, typer.Option(help="Folder of images.")] = None,
     detector: options.DetectorOption = None,
@@ -33,7 +34,7 @@ def preannotate(
 ) -> None:
     """Pulls what nobody labeled, predicts it, and pushes it to Label Studio, each image once."""
     from detseg.cli.output import EXIT_QUARANTINED, print_json, progress_bars
-    from detseg.config import load_settings
+    from flows.parameters import run_settings
 
     flags: Overrides = {
         "source": source,
@@ -45,7 +46,7 @@ def preannotate(
         "mask_threshold": mask_threshold,
         "project": project,
     }
-    settings = load_settings(config, **flags)
+    settings = run_settings(config, flags)
     if dry_run:
         from detseg.pipeline.preannotate import plan
 
@@ -56,7 +57,7 @@ def preannotate(
         from flows.server import prefect_api
 
         with prefect_api(settings.state_path), progress_bars():
-            report = flow(options.config_parameter(config), flags)
+            report = flow(config, flags)
     if as_json:
         print_json(report.to_json())
     else:
@@ -78,7 +79,7 @@ def collect(
 
     settings = load_settings(config, project=project)
     with prefect_api(settings.state_path), progress_bars():
-        report = flow(options.config_parameter(config), {"project": project})
+        report = flow(config, {"project": project})
     if as_json:
         print_json(report.to_json())
     else:
@@ -102,7 +103,7 @@ def qa(
     settings = load_settings(config, project=project)
     path = (out or settings.state_path / "report.html").absolute()
     with prefect_api(settings.state_path), progress_bars():
-        report = flow(options.config_parameter(config), {"project": project}, str(path))
+        report = flow(config, {"project": project}, path)
     if as_json:
         print_json(report.to_json())
     else:

@@ -22,8 +22,3 @@ BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Images in
 BoxThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a box, 0 to 1.")]
 MaskThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a mask, 0 to 1.")]
 ProjectOption = Annotated[str | None, typer.Option(help="Title of the Label Studio project.")]
-
-
-def config_parameter(config: Path | None) -> str | None:
-    """The settings file as a flow takes it."""
-    return None if config is None else str(config.absolute())

@@ -96,6 +96,7 @@ def _place(url: str | None, healthy: bool) -> str:
 
 
 def doctor(
+    *,
     config: options.ConfigOption = None,
     source: Annotated[str | None, typer.Option(help="Folder of images.")] = None,
     detector: options.DetectorOption = None,

@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from detseg.catalog import Catalog, ReviewRecord
-from detseg.errors import FormatError, LabelStudioError
-from detseg.labelstudio.client import Json, LabelStudioClient
-from detseg.labelstudio.client import Project as ProjectOnServer
+from detseg.errors import FormatError
+from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import SIMULATED_AUTHOR, decode_task, is_ours
 from detseg.labelstudio.label_config import config_to_taxonomy
+from detseg.labelstudio.session import Json
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.push import settle_intents
-from detseg.pipeline.workspace import find_connection, record_project
+from detseg.pipeline.workspace import find_connection, find_project, record_project
 from detseg.processes import file_lock
 from detseg.taxonomy import Taxonomy
 from detseg.types import Failure, State
@@ -64,7 +64,7 @@ def collect(settings: Settings, catalog: Catalog) -> CollectReport:
         LabelStudioClient(connection.url, connection.token) as client,
         file_lock(settings.state_path / "push.lock"),
     ):
-        on_server = _find_project(client, settings.project)
+        on_server = find_project(client, settings.project)
         project = record_project(catalog, client.url, on_server)
         settle_intents(client, catalog, project)
         taxonomy = settings.taxonomy or config_to_taxonomy(on_server.label_config)
@@ -79,16 +79,6 @@ def collect(settings: Settings, catalog: Catalog) -> CollectReport:
         states=catalog.reviews.states(project.key),
         failures=tuple(changes.failures),
     )
-
-
-def _find_project(client: LabelStudioClient, title: str) -> ProjectOnServer:
-    found = client.find_projects(title)
-    if len(found) != 1:
-        raise LabelStudioError(
-            f"{len(found)} projects on {client.url} are called {title!r}, expected one: "
-            + ("rename all but one of them" if found else "`detseg preannotate` makes it")
-        )
-    return found[0]
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from detseg.samples.checkpoints import checkpoint_path
+from detseg.samples.checkpoints import Role, checkpoint_path
 from detseg.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -59,5 +59,5 @@ def _load(request: _Request) -> Predictor:
     )
 
 
-def _resolve(name: str | None, role: str) -> str | None:
-    return str(checkpoint_path("detector" if role == "detector" else "segmenter")) if name == SAMPLE else name
+def _resolve(name: str | None, role: Role) -> str | None:
+    return str(checkpoint_path(role)) if name == SAMPLE else name

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
 from detseg.errors import FormatError, LabelStudioError
-from detseg.labelstudio.client import Json, LabelStudioClient
+from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import encode_task
 from detseg.labelstudio.project import DOCUMENT_ROOT, ensure_project, ensure_storages, image_url
+from detseg.labelstudio.session import Json
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.workspace import find_connection, record_project

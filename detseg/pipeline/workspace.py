@@ -49,6 +49,17 @@ def find_connection(settings: Settings) -> Connection:
     return connection
 
 
+def find_project(client: label_studio.LabelStudioClient, title: str) -> label_studio.Project:
+    """The one project of that title. Raises LabelStudioError if there is none, or several."""
+    found = client.find_projects(title)
+    if len(found) != 1:
+        raise LabelStudioError(
+            f"{len(found)} projects on {client.url} are called {title!r}, expected one: "
+            + ("rename all but one of them" if found else "`detseg preannotate` makes it")
+        )
+    return found[0]
+
+
 def record_project(catalog: Catalog, url: str, project: label_studio.Project) -> Project:
     """The catalog's project for one on the server at that URL."""
     return catalog.projects.record(

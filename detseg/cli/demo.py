@@ -1,0 +1,125 @@
+"""The command demo: the whole loop on the embedded servers, the sample scenes and the simulated reviewer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detseg.cli import options
+
+if TYPE_CHECKING:
+    from detseg.config import Settings
+
+STATE = ".detseg"
+
+
+def demo(
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path("demo"),
+    scenes: Annotated[int, typer.Option("--scenes", min=1, max=10_000, help="How many sample images.")] = 60,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which scenes, and what the reviewer does.")] = 0,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the servers running at the end.")] = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Runs the whole loop on made-up photographs, reviewed by a simulated annotator."""
+    from detseg.cli.loop import print_collected, print_evaluated, print_preannotated
+    from detseg.cli.output import print_json, progress_bars
+    from detseg.config import load_settings
+    from detseg.pipeline.demo import clear_folder, review_as_simulated, write_scenes, write_settings
+    from flows.collect import collect
+    from flows.evaluate import evaluate
+    from flows.preannotate import preannotate
+    from flows.server import prefect_api
+
+    folder = out.absolute()
+    _stop_servers(folder / STATE)
+    clear_folder(folder)
+    config = write_settings(folder)
+    settings = load_settings(config)
+    _check_own_world(settings, load_settings(config, environ={}))
+    started = time.monotonic()
+    with _servers(settings, keep=keep) as url, prefect_api(settings.state_path), progress_bars():
+        truth = write_scenes(folder / settings.source, scenes, seed=seed)
+        preannotated = preannotate(config)
+        review_as_simulated(settings, truth, seed=seed)
+        collected = collect(config)
+        evaluated = evaluate(config, None, folder / "report.html")
+    result: dict[str, Any] = {
+        "simulated": True,
+        "label_studio_url": url,
+        "report": str(evaluated.path),
+        "preannotate": preannotated.to_json(),
+        "collect": collected.to_json(),
+        "qa": evaluated.to_json(),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    if as_json:
+        print_json(result)
+        return
+    print_preannotated(preannotated)
+    print_collected(collected)
+    print_evaluated(evaluated)
+    _print_next_steps(evaluated.path, folder, seconds=result["seconds"], url=url if keep else None)
+
+
+def _check_own_world(settings: Settings, written: Settings) -> None:
+    """The demo submits simulated reviews, so it never works on a queue or a catalog of somebody's."""
+    from detseg.config import ENV_PREFIX
+    from detseg.errors import ConfigError
+
+    for name in ("source", "label_studio_url", "project", "catalog", "state_dir"):
+        if getattr(settings, name) != getattr(written, name):
+            variable = f"{ENV_PREFIX}{name.upper()}"
+            raise ConfigError(
+                f"the demo works on images and servers of its own: unset {variable} and try again"
+            )
+
+
+@contextmanager
+def _servers(settings: Settings, *, keep: bool) -> Iterator[str]:
+    """Label Studio's URL; it is stopped at the end unless it is to be kept, with Prefect beside it."""
+    from detseg.cli.output import note
+    from detseg.labelstudio.install import ensure_installed
+    from detseg.labelstudio.server import EmbeddedLabelStudio
+    from flows import server as prefect_server
+
+    settings.state_path.mkdir(parents=True, exist_ok=True)
+    ensure_installed(note)
+    note("starting Label Studio (the first start takes about half a minute) ...")
+    try:
+        url = EmbeddedLabelStudio(settings.state_path).up().url
+        if keep:
+            prefect_server.up(settings.state_path)
+        yield url
+    finally:
+        if not keep:
+            _stop_servers(settings.state_path)
+
+
+def _stop_servers(state_dir: Path) -> None:
+    """Stops what runs with that state; nothing where there is none."""
+    from detseg.labelstudio.server import EmbeddedLabelStudio
+    from flows import server as prefect_server
+
+    if state_dir.is_dir():
+        EmbeddedLabelStudio(state_dir).down()
+        prefect_server.down(state_dir)
+
+
+def _print_next_steps(report: Path, folder: Path, *, seconds: float, url: str | None) -> None:
+    print(
+        f"\nDone in {seconds:.0f} s. The reviews are simulated; models, servers, flows and figures are real."
+    )
+    print(f"Read the report:   {report.as_uri()}")
+    if url is None:
+        print(f"See the queue:     cd {folder} && detseg up, then open the address that it prints")
+    else:
+        credentials = folder / STATE / "label-studio" / "credentials.json"
+        print(f"See the queue:     {url} (user and password: {credentials})")
+        print(f"Stop the servers:  cd {folder} && detseg down")
+    print("Use your images:   detseg init, set source in detseg.toml, then detseg up && detseg preannotate")
