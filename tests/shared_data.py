@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,7 @@ def shared_data(request: pytest.FixtureRequest) -> Path:
         missing = f"{SHARED_DATA} is missing: tests against its files did not run"
         if os.environ.get("CI"):
             pytest.fail(missing)
-        terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-        if terminal is not None:
-            terminal.ensure_newline()
-            terminal.write_line(f"NOT RUN: {missing}", yellow=True, bold=True)
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\nNOT RUN: {missing}", file=sys.stderr)
         pytest.skip(missing)
     return SHARED_DATA
