@@ -15,6 +15,9 @@ from detseg.types import Size
 
 Rgb = tuple[float, float, float]
 
+Planes = npt.NDArray[np.float32]
+"""A picture in linear light, shape (3, H, W): planes, because numpy is several times faster on them."""
+
 _TILE = 1024
 
 METALS: tuple[Rgb, ...] = (
@@ -67,18 +70,20 @@ def noise(sigma_y: float, sigma_x: float) -> Field:
     white = rng.standard_normal((_TILE, _TILE), dtype=np.float32)
     if sigma_x == sigma_y == 0:
         return white
-    smooth = gaussian_filter(white, (sigma_y, sigma_x), mode="wrap")
+    smooth: Field = gaussian_filter(white, (sigma_y, sigma_x), mode="wrap")
     return np.asarray(smooth / smooth.std(), dtype=np.float32)
 
 
-def crop_noise(tile: Field, height: int, width: int, rng: np.random.Generator) -> Field:
-    """A (height, width) piece of a tile from a random place, repeated where it is too small."""
+def crop_noise(tile: Field, shape: tuple[int, ...], rng: np.random.Generator) -> Field:
+    """A piece of a tile of that shape, (H, W), from a random place; repeated where the tile is too small."""
+    height, width = shape
     y = int(rng.integers(0, _TILE - height)) if height < _TILE else 0
     x = int(rng.integers(0, _TILE - width)) if width < _TILE else 0
     if height <= _TILE and width <= _TILE:
         return tile[y : y + height, x : x + width]
     rows, columns = np.arange(y, y + height) % _TILE, np.arange(x, x + width) % _TILE
-    return tile[rows[:, None], columns]
+    repeated: Field = tile[rows[:, None], columns]
+    return repeated
 
 
 def smooth_field(size: Size, rng: np.random.Generator, cells: int = 4) -> Field:
@@ -98,17 +103,17 @@ def vary(colour: Rgb, rng: np.random.Generator, amount: float) -> npt.NDArray[np
     return np.asarray(np.array(colour) * factor, dtype=np.float32)
 
 
-def paint_belt(size: Size, scale: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """The empty belt, linear light, shape (3, H, W)."""
+def paint_belt(size: Size, scale: float, rng: np.random.Generator) -> Planes:
+    """The empty belt."""
     height, width = size.height, size.width
     angle = (0 if rng.random() < 0.6 else np.pi / 2) + rng.normal(0, 0.05)
     ys = np.arange(height, dtype=np.float32)[:, None]
     xs = np.arange(width, dtype=np.float32)[None, :]
     along = xs * np.float32(np.cos(angle)) + ys * np.float32(np.sin(angle))
     across = ys * np.float32(np.cos(angle)) - xs * np.float32(np.sin(angle))
-    texture = np.float32(rng.uniform(0.04, 0.1)) * crop_noise(noise(0.7, 0.7), height, width, rng)
+    texture = np.float32(rng.uniform(0.04, 0.1)) * crop_noise(noise(0.7, 0.7), (height, width), rng)
     scuffs = noise(1.0, 40.0) if abs(np.sin(angle)) < 0.5 else noise(40.0, 1.0)
-    texture = texture + np.float32(rng.uniform(0.03, 0.12)) * crop_noise(scuffs, height, width, rng)
+    texture = texture + np.float32(rng.uniform(0.03, 0.12)) * crop_noise(scuffs, (height, width), rng)
     kind = rng.integers(0, 4)
     if kind == 1:  # ribs across the way of travel
         pitch = scale * rng.uniform(22, 60)
@@ -132,7 +137,7 @@ class Tray:
 
     top: int
     left: int
-    rgb: npt.NDArray[np.float32]
+    rgb: Planes
     alpha: Field
     floor: npt.NDArray[np.bool_]
 
@@ -154,7 +159,7 @@ def paint_tray(size: Size, scale: float, light: Light, rng: np.random.Generator)
     u, v = dx * cos + dy * sin, dy * cos - dx * sin
     radius = scale * rng.uniform(8, 40)
     radius = min(radius, half_w * 0.9, half_h * 0.9)
-    distance = rounded_box(u, v, half_w, half_h, radius)
+    distance = rounded_box(u, v, (half_w, half_h), radius)
     rim = scale * rng.uniform(9, 17)
     # The rim's two slopes face outwards and inwards; which side of the box is lit depends on the light.
     sideways = np.abs(u) * np.float32(half_h) > np.abs(v) * np.float32(half_w)
@@ -166,8 +171,8 @@ def paint_tray(size: Size, scale: float, light: Light, rng: np.random.Generator)
         [0.0, 0.0, -1.0, -0.2, 0.05, 0.2, 1.0],
     ).astype(np.float32)
     tone = 1 + np.float32(0.38) * slope * facing
-    tone += np.float32(rng.uniform(0.015, 0.045)) * crop_noise(noise(0.7, 0.7), *distance.shape, rng)
-    tone += np.float32(rng.uniform(0.02, 0.05)) * crop_noise(noise(18, 18), *distance.shape, rng)
+    tone += np.float32(rng.uniform(0.015, 0.045)) * crop_noise(noise(0.7, 0.7), distance.shape, rng)
+    tone += np.float32(rng.uniform(0.02, 0.05)) * crop_noise(noise(18, 18), distance.shape, rng)
     floor = distance < np.float32(-1.6 * rim)
     kind = rng.integers(0, 4)
     if kind == 1:  # moulded grooves
@@ -184,8 +189,8 @@ def paint_tray(size: Size, scale: float, light: Light, rng: np.random.Generator)
 
 def shade_metal(
     shape: Shape, u: Field, v: Field, angle: float, *, light: Light, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """What the metal of a part looks like, linear light, shape (3, H, W)."""
+) -> Planes:
+    """What the metal of a part looks like in its own window."""
     distance = shape.distance
     gy, gx = np.gradient(distance)
     edge = np.clip(1 + distance / np.float32(max(shape.bevel, 1.2)), 0, 1)
@@ -202,16 +207,19 @@ def shade_metal(
     glint = np.maximum(nx * half[0] + ny * half[1] + nz * half[2], 0) ** np.float32(rng.uniform(14, 40))
     streaks = _brushed(u, v, turned=shape.turned, rng=rng) * np.float32(rng.uniform(0.02, 0.09))
     reach = max(float(u.max()), 1.0)
-    sheen = np.sin((u * np.float32(rng.normal()) + v * np.float32(rng.normal())) * np.float32(1.6 / reach)
-                   + np.float32(rng.uniform(0, 6.3))) * np.float32(rng.uniform(0.05, 0.22))  # fmt: skip
-    grime = crop_noise(noise(6, 6), *distance.shape, rng) * np.float32(rng.uniform(0.0, 0.08))
+    slope = u * np.float32(rng.normal()) + v * np.float32(rng.normal())
+    wave = np.sin(slope * np.float32(1.6 / reach) + np.float32(rng.uniform(0, 6.3)))
+    sheen = wave * np.float32(rng.uniform(0.05, 0.22))
+    grime = crop_noise(noise(6, 6), distance.shape, rng) * np.float32(rng.uniform(0.0, 0.08))
     tone = (np.float32(0.3) + np.float32(0.85) * np.maximum(lit, 0)) * (1 + sheen + streaks + grime)
     if shape.tone is not None:
         tone = tone * shape.tone
     colour = vary(METALS[rng.choice(len(METALS), p=_METAL_ODDS)], rng, 0.15)
     shine = glint * np.float32(rng.uniform(0.08, 0.4))
-    colour = colour[:, None, None]
-    return np.maximum(tone, np.float32(0.03)) * colour + shine * (np.float32(0.4) + np.float32(0.6) * colour)
+    paint = colour[:, None, None]
+    metal: Planes = np.maximum(tone, np.float32(0.03)) * paint
+    metal += shine * (np.float32(0.4) + np.float32(0.6) * paint)
+    return metal
 
 
 def _brushed(u: Field, v: Field, *, turned: bool, rng: np.random.Generator) -> Field:
@@ -224,4 +232,5 @@ def _brushed(u: Field, v: Field, *, turned: bool, rng: np.random.Generator) -> F
         across, along = v * 2, u * np.float32(0.6)
     rows = (across.astype(np.int32) + y) & (_TILE - 1)
     columns = (along.astype(np.int32) + x) & (_TILE - 1)
-    return tile[rows, columns]
+    marks: Field = tile[rows, columns]
+    return marks

@@ -36,10 +36,10 @@ Outline = Callable[[Field, Field, float, np.random.Generator], Shape]
 """(u, v, size in pixels, random numbers) -> the shape."""
 
 
-def rounded_box(u: Field, v: Field, half_u: float, half_v: float, radius: float) -> Field:
-    """Signed distance to a box about (0, 0) with rounded corners."""
-    qu = np.abs(u) - np.float32(half_u - radius)
-    qv = np.abs(v) - np.float32(half_v - radius)
+def rounded_box(u: Field, v: Field, half: tuple[float, float], radius: float) -> Field:
+    """Signed distance to a box about (0, 0) with rounded corners; ``half`` is half its length and width."""
+    qu = np.abs(u) - np.float32(half[0] - radius)
+    qv = np.abs(v) - np.float32(half[1] - radius)
     outside = np.hypot(np.maximum(qu, 0), np.maximum(qv, 0))
     inside = np.minimum(np.maximum(qu, qv), 0)
     return np.asarray(outside + inside - np.float32(radius), dtype=np.float32)
@@ -63,8 +63,7 @@ def bolt(u: Field, v: Field, size: float, rng: np.random.Generator) -> Shape:
     head = rounded_box(
         u + np.float32(length / 2 - head_length / 2),
         v,
-        head_length / 2,
-        head_half,
+        (head_length / 2, head_half),
         head_length * (0.45 if round_head else 0.12),
     )
     threaded = u > thread_from
@@ -93,7 +92,7 @@ def nut(u: Field, v: Field, size: float, rng: np.random.Generator) -> Shape:
     radius = np.hypot(u, v)
     body = np.maximum(hexagon(u, v, inradius), radius - np.float32(size * 0.485))
     distance = np.maximum(body, np.float32(hole) - radius)
-    rim = radius < np.float32(hole * 1.0 + size * 0.05)
+    rim = radius < np.float32(hole + size * 0.05)
     chamfer = radius > np.float32(inradius * 0.95)
     tone = np.where(rim, np.float32(0.72), np.where(chamfer, np.float32(0.8), np.float32(1.0)))
     return Shape(distance, None, tone, turned=bool(rng.random() < 0.5), bevel=size * 0.06)
@@ -142,11 +141,9 @@ def bracket(u: Field, v: Field, size: float, rng: np.random.Generator) -> Shape:
     width = size * rng.uniform(0.24, 0.34)
     second = size * rng.uniform(0.62, 1.0)
     corner = size * rng.uniform(0.03, 0.1)
-    shift = np.float32((size - second) * 0.5)
-    arm_u = rounded_box(u, v - np.float32(second / 2 - width / 2), half, width / 2, corner)
-    arm_v = rounded_box(u + np.float32(half - width / 2), v, width / 2, second / 2, corner)
+    arm_u = rounded_box(u, v - np.float32(second / 2 - width / 2), (half, width / 2), corner)
+    arm_v = rounded_box(u + np.float32(half - width / 2), v, (width / 2, second / 2), corner)
     distance = np.minimum(arm_u, arm_v)
-    del shift
     if rng.random() < 0.4:
         inner = np.float32(size * rng.uniform(0.1, 0.2))
         du, dv = u + np.float32(half - width), np.float32(second / 2 - width) - v
