@@ -25,9 +25,8 @@ def measure(settings: Settings, out: Path, now: datetime) -> EvaluateReport:
 
 
 def _run_name() -> str:
-    parameters = flow_run.parameters
-    settings = run_settings(parameters["config"], parameters["overrides"])
-    return f"evaluate {settings.project}"
+    given = flow_run.parameters
+    return f"evaluate {run_settings(given.get('config'), given.get('overrides')).project}"
 
 
 @flow(name="evaluate", flow_run_name=_run_name)

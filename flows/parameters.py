@@ -16,7 +16,7 @@ Overrides = dict[str, str | int | float | bool | None]
 """Settings by name that go over the file and the environment, as flags do; None means not given."""
 
 
-def run_settings(config: Path | None, overrides: Mapping[str, Any] | None) -> Settings:
+def run_settings(config: Path | str | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """The settings of a run. Raises ConfigError, also for a secret among the overrides."""
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     unknown = sorted(given.keys() - Settings.model_fields.keys())
@@ -30,7 +30,7 @@ def run_settings(config: Path | None, overrides: Mapping[str, Any] | None) -> Se
                 f"overrides: {name} holds a secret, and everybody can read a flow's parameters: set "
                 f"DETSEG_{name.upper()} for the process that runs the flow"
             )
-    return load_settings(config, **given)
+    return load_settings(None if config is None else Path(config), **given)
 
 
 def _is_secret(name: str, value: object) -> bool:

@@ -63,7 +63,8 @@ def push(
 
 def _run_name() -> str:
     settings = run_settings(**flow_run.parameters)
-    models = " + ".join(name for name in (settings.detector, settings.segmenter) if name)
+    named = (name for name in (settings.detector, settings.segmenter) if name)
+    models = " + ".join(Path(name).name if Path(name).is_absolute() else name for name in named)
     return f"preannotate {settings.source} with {models} for {settings.project}"
 
 

@@ -1,0 +1,81 @@
+"""Every deployment of deploy/prefect.yaml, through Prefect's own loader, scheduler and command."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import __version__
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.flows import load_flow_from_entrypoint
+from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT / "deploy" / "prefect.yaml"
+PROJECT: dict[str, Any] = yaml.safe_load(FILE.read_text())
+DEPLOYMENTS: list[dict[str, Any]] = PROJECT["deployments"]
+
+
+def by_entrypoint(deployment: dict[str, Any]) -> str:
+    return str(deployment["entrypoint"])
+
+
+def test_there_is_a_deployment_of_every_flow() -> None:
+    assert [deployment["entrypoint"] for deployment in DEPLOYMENTS] == [
+        "flows/preannotate.py:preannotate",
+        "flows/collect.py:collect",
+        "flows/evaluate.py:evaluate",
+    ]
+    assert PROJECT["prefect-version"] == __version__
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=by_entrypoint)
+def test_its_entrypoint_loads_and_takes_its_parameters(
+    deployment: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    flow = load_flow_from_entrypoint(deployment["entrypoint"])
+    assert flow.name == deployment["entrypoint"].rpartition(":")[2]
+    assert flow.validate_parameters(deployment["parameters"])["config"] == Path("detseg.toml")
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=by_entrypoint)
+def test_its_schedule_fires_once_a_night_or_hour(deployment: dict[str, Any]) -> None:
+    (schedule,) = deployment["schedules"]
+    assert CronSchedule(**schedule).cron == schedule["cron"]
+    midnight = datetime(2026, 1, 1, tzinfo=UTC)
+    dates = asyncio.run(ServerCronSchedule(**schedule).get_dates(n=2, start=midnight))
+    gap_h = (dates[1] - dates[0]).total_seconds() / 3600
+    assert gap_h == (1 if deployment["name"] == "hourly" else 24)
+
+
+def test_no_place_of_this_machine_is_in_it() -> None:
+    assert not re.search(r"(^|[\s\"'=])/\w", re.sub(r"\w+://\S+", "", FILE.read_text()))
+
+
+def test_prefect_deploys_all_of_them(prefect_url: str, tmp_path: Path) -> None:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    env = own | {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(tmp_path)}
+    command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="detseg", type="process"))
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *command], cwd=ROOT, env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = {deployment.entrypoint: deployment for deployment in client.read_deployments()}
+    assert set(found) == {deployment["entrypoint"] for deployment in DEPLOYMENTS}
+    for deployment in found.values():
+        assert deployment.work_pool_name == "detseg"
+        assert deployment.parameters == {"config": "detseg.toml"}
+        assert [schedule.active for schedule in deployment.schedules] == [True]
+        assert deployment.global_concurrency_limit is not None
+        assert deployment.global_concurrency_limit.limit == 1

@@ -1,0 +1,177 @@
+"""The flows on a real Prefect server and a real Label Studio, with tiny real checkpoints."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterName,
+)
+from prefect.client.schemas.objects import FlowRun
+
+from detseg.errors import ConfigError, ModelError, SourceError
+from detseg.images import image_id
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.label_config import config_to_taxonomy
+from detseg.labelstudio.server import Connection
+from detseg.samples.reviewer import ReviewerHabits, truth_of_scene
+from detseg.samples.scenes import generate_scene
+from detseg.samples.simulate import SimulatedReviewer
+from detseg.types import Annotation, ImageId, Size
+from flows.collect import collect
+from flows.evaluate import evaluate
+from flows.parameters import Overrides
+from flows.preannotate import preannotate
+from tests.models import tiny
+
+N_SCENES = 5
+SIZE = Size(160, 120)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder with detseg.toml and images, and what is true of them."""
+
+    config: Path
+    project: str
+    truths: dict[ImageId, Annotation]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("checkpoints")
+    return {
+        "detector": str(tiny.detr(root / "detector")),
+        "segmenter": str(tiny.detr_panoptic(root / "segmenter")),
+    }
+
+
+@pytest.fixture
+def workplace(
+    tmp_path: Path,
+    checkpoints: dict[str, str],
+    label_studio: Connection,
+    new_title: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Workplace:
+    monkeypatch.setenv("DETSEG_LABEL_STUDIO_TOKEN", label_studio.token)
+    (tmp_path / "images").mkdir()
+    truths = {}
+    for seed in range(N_SCENES):
+        scene = generate_scene(seed, SIZE)
+        data = io.BytesIO()
+        Image.fromarray(scene.image).save(data, "PNG")
+        (tmp_path / "images" / f"scene {seed}.png").write_bytes(data.getvalue())
+        key = image_id(data.getvalue())
+        truths[key] = truth_of_scene(scene, key)
+    (tmp_path / "images" / "broken.png").write_bytes(b"no image")
+    values = checkpoints | {"project": new_title(), "label_studio_url": label_studio.url, "device": "cpu"}
+    lines = [f'{name} = "{value}"' for name, value in values.items()]
+    config = tmp_path / "detseg.toml"
+    config.write_text("\n".join([*lines, "shard_size = 2", "batch_size = 2"]))
+    return Workplace(config, values["project"], truths)
+
+
+@pytest.fixture
+def prefect(prefect_url: str) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        assert str(client.api_url).rstrip("/") == prefect_url
+        yield client
+
+
+def runs_like(prefect: SyncPrefectClient, words: str) -> list[FlowRun]:
+    """Flow runs with these words in their names, the oldest first."""
+    like = FlowRunFilter(name=FlowRunFilterName(like_=words))
+    return sorted(prefect.read_flow_runs(flow_run_filter=like), key=lambda run: str(run.start_time))
+
+
+def artifacts_of(prefect: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    return {artifact.key or "": artifact.data for artifact in prefect.read_artifacts(artifact_filter=of_run)}
+
+
+def n_task_runs(prefect: SyncPrefectClient, run: FlowRun, name: str) -> int:
+    runs = prefect.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+    return sum(1 for task_run in runs if task_run.name.startswith(name))
+
+
+@pytest.mark.timeout(600)
+def test_the_loop_runs_and_a_second_run_does_nothing_twice(
+    workplace: Workplace, prefect: SyncPrefectClient, client: LabelStudioClient, label_studio: Connection
+) -> None:
+    first = preannotate(workplace.config)
+    assert (first.scanned, first.new, first.predicted, first.pushed) == (N_SCENES + 1, 5, 5, 5)
+    assert [Path(one.uri).name for one in first.quarantined] == ["broken.png"]
+    assert set(first.seconds) == {"scan", "load", "predict", "push", "total"}
+    again = preannotate(workplace.config)
+    assert (again.new, again.predicted, again.pushed, again.already_done) == (0, 0, 0, N_SCENES)
+
+    assert first.project_id is not None
+    taxonomy = config_to_taxonomy(client.project(first.project_id).label_config)
+    reviewer = SimulatedReviewer(client, taxonomy, workplace.truths.get, ReviewerHabits(skip_rate=0.0))
+    assert len(list(reviewer.review_all(first.project_id))) == N_SCENES
+
+    collected = collect(workplace.config)
+    assert (collected.new, collected.updated, collected.deleted) == (N_SCENES, 0, 0)
+    assert sum(collected.states.values()) == N_SCENES
+    nothing = collect(workplace.config)
+    assert (nothing.new, nothing.updated, nothing.deleted) == (0, 0, 0)
+
+    measured = evaluate(workplace.config)
+    assert measured.path == workplace.config.parent / ".detseg" / "report.html"
+    assert "simulated" in measured.path.read_text().casefold()
+    assert measured.to_json()["images"] == N_SCENES
+    assert measured.to_json()["simulated"] is True
+    _left_on_prefect(workplace, prefect, label_studio)
+
+
+def _left_on_prefect(workplace: Workplace, prefect: SyncPrefectClient, label_studio: Connection) -> None:
+    """What the runs of the test above left on Prefect's pages: names, shards, artifacts, and no token."""
+    name = f"preannotate images with detector + segmenter for {workplace.project}"
+    preannotated, _ = runs_like(prefect, name)
+    assert n_task_runs(prefect, preannotated, "predict shard ") == 3
+    left = artifacts_of(prefect, preannotated)
+    assert label_studio.url in left["preannotate-link"]
+    assert '"pushed", "value": "5"' in left["preannotate-figures"]
+    assert '"quarantined", "value": "1"' in left["preannotate-figures"]
+    collected, _ = runs_like(prefect, f"collect reviews of {workplace.project}")
+    assert '"reviews.new", "value": "5"' in artifacts_of(prefect, collected)["collect-figures"]
+    (evaluated,) = runs_like(prefect, f"evaluate {workplace.project}")
+    report = workplace.config.parent / ".detseg" / "report.html"
+    assert report.as_uri() in artifacts_of(prefect, evaluated)["evaluate-link"]
+    for run in (preannotated, collected, evaluated):
+        assert label_studio.token not in run.model_dump_json()
+        assert run.parameters["config"] == str(workplace.config)
+
+
+def test_a_model_that_is_none_fails_at_once(
+    workplace: Workplace, prefect: SyncPrefectClient, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="nothing-here"):
+        preannotate(workplace.config, {"detector": str(tmp_path / "nothing-here")})
+    (run,) = runs_like(prefect, "nothing-here")
+    assert run.state_name == "Failed"
+    assert n_task_runs(prefect, run, "load_model") == 1
+    assert n_task_runs(prefect, run, "predict shard") == 0
+
+
+@pytest.mark.usefixtures("prefect_url")
+def test_a_source_that_does_not_exist_is_one_error(workplace: Workplace) -> None:
+    with pytest.raises(SourceError, match="no-such-folder"):
+        preannotate(workplace.config, {"source": "no-such-folder"})
+
+
+@pytest.mark.usefixtures("prefect_url")
+@pytest.mark.parametrize("overrides", [{"sauce": "images"}, {"environ": "x"}, {"label_studio_token": "x"}])
+def test_wrong_parameters_are_one_error(workplace: Workplace, overrides: Overrides) -> None:
+    with pytest.raises(ConfigError, match=r"sauce|environ|DETSEG_LABEL_STUDIO_TOKEN"):
+        collect(workplace.config, overrides)
