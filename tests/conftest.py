@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from detseg.labelstudio.client import LabelStudioClient
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is imported, so before any test module
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+
+settings.register_profile("detseg", deadline=None)  # a busy machine is not a failure
+settings.load_profile("detseg")
 
 
 @pytest.fixture(scope="session")

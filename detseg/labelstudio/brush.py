@@ -46,7 +46,7 @@ def encode_brush(mask: Mask) -> list[int]:
     codes = ((((1 << 2) | choice) << widths | (sizes - 1)) << _WORD_BITS) | values
     body = _pack(codes, 3 + widths + _WORD_BITS, offset=_HEADER_BITS)
     body[: len(_header(flat.size))] |= _header(flat.size)
-    return [int(byte) for byte in body.tolist()]
+    return list(body.tobytes())
 
 
 def decode_brush(rle: Sequence[int], size: Size) -> Mask:

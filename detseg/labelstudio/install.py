@@ -24,6 +24,7 @@ VERSION = "1.23.2"
 LOCK_FILE = Path(__file__).with_name("requirements.lock")
 _VARIABLE = "DETSEG_LABEL_STUDIO_BIN"
 _N_BYTES_NEEDED = 2_000_000_000  # 1 GB installed, and what pip unpacks on the way
+_TEMPLATE = Path("template", "label_studio.sqlite3")
 _PYTHONS = ((3, 11), (3, 12))
 _NETWORK_SIGNS = (
     "NewConnectionError",
@@ -53,6 +54,15 @@ def find_executable() -> Path | None:
             raise ServiceError(f"{_VARIABLE} names {named}, which is no program: mend or unset it")
         return Path(named)
     return _program(home()) if _marker(home()).exists() and _program(home()).exists() else None
+
+
+def template_database(executable: Path) -> Path | None:
+    """A database with all tables and nobody in it, made at installation; None if there is none.
+
+    A first start from it takes 3 s, one from nothing 30 s.
+    """
+    template = executable.resolve().parent.parent / _TEMPLATE
+    return template if template.exists() else None
 
 
 def ensure_installed(say: Callable[[str], None]) -> Path:
@@ -99,18 +109,24 @@ def _install(folder: Path) -> None:
     _run([sys.executable, "-m", "venv", str(folder)], "its environment cannot be made")
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     _run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK_FILE)], "pip failed")
-    # Not `label-studio version`: that makes a database in the user's home and asks the package index.
-    ask = "import label_studio.server, importlib.metadata as m; print(m.version('label-studio'))"
-    answer = _run([str(folder / "bin" / "python"), "-I", "-c", ask], "the installed server does not load")
-    installed = answer.strip()
-    if installed != VERSION:
-        raise ServiceError(f"{LOCK_FILE} installed Label Studio {installed}, not {VERSION}: lock it again")
+    template = folder / _TEMPLATE
+    asked = _run(
+        [str(_program(folder)), "version"],
+        "the installed program does not run",
+        LABEL_STUDIO_BASE_DATA_DIR=str(template.parent),
+        LATEST_VERSION_CHECK="false",
+        SENTRY_DSN="",
+    )
+    if f"version: {VERSION}" not in asked:
+        raise ServiceError(f"{LOCK_FILE} installed {asked.strip()[:80]!r}, not {VERSION}: lock it again")
+    if not template.exists():
+        raise ServiceError(f"Label Studio {VERSION} made no database in {template.parent}: look there")
     _marker(folder).write_text(f"{VERSION}\n", encoding="utf-8")
 
 
-def _run(argv: list[str], failure: str) -> str:
+def _run(argv: list[str], failure: str, **variables: str) -> str:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, env=env | variables, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return done.stdout
     raise ServiceError(f"Label Studio cannot be installed: {_explain(done.stdout + done.stderr, failure)}")
