@@ -20,9 +20,9 @@ from detseg.report.drawing import (
 )
 from detseg.report.pictures import View, count_labels, label_colour
 from detseg.report.sheet import Panel
-from detseg.report.wording import EDIT_KINDS, instance_box
+from detseg.report.wording import instance_box
 from detseg.taxonomy import Taxonomy
-from detseg.types import Edit, EditKind, Instance
+from detseg.types import EDIT_KINDS, Edit, EditKind, Instance
 
 EDIT_COLOURS: dict[EditKind, str] = {
     "kept": "#a3adba",

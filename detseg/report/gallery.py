@@ -16,9 +16,9 @@ from detseg.report.corrected import corrected_panel
 from detseg.report.data import GalleryItem
 from detseg.report.pictures import PanelSize, instances_panel, scale_to, seen_alone
 from detseg.report.sheet import Panel
-from detseg.report.wording import EDIT_KINDS, describe_edit, format_count, format_seconds
+from detseg.report.wording import describe_edit, format_count, format_seconds
 from detseg.taxonomy import Taxonomy
-from detseg.types import Edit, EditKind, Instance
+from detseg.types import EDIT_KINDS, Edit, EditKind, Instance
 
 Reason = Literal["most edited", "models disagree", "nothing to correct", "reviewed"]
 
@@ -100,7 +100,7 @@ def choose_items(items: Sequence[GalleryItem], *, limit: int) -> tuple[tuple[Gal
     n_disagree = min(len(disputed), limit // 4)
     take(edited, "most edited", limit - n_perfect - n_disagree)
     take(disputed, "models disagree", limit - n_perfect)
-    take(perfect, "nothing to correct", limit)
+    take(perfect, "nothing to correct", len(chosen) + n_perfect)
     take(edited, "most edited", limit)
     take(ranked, "reviewed", limit)
     order: tuple[Reason, ...] = ("most edited", "models disagree", "nothing to correct", "reviewed")
@@ -168,6 +168,11 @@ def _changes(edits: Sequence[Edit]) -> tuple[Change, ...]:
 
 def _pictures(item: GalleryItem, taxonomy: Taxonomy, *, max_bytes: int) -> tuple[Picture, ...]:
     image = item.load()
+    if image.size != item.prediction.size:
+        raise ImageError(
+            f"{item.name} is {image.size} now and was {item.prediction.size} when it was predicted: "
+            "put the old file back, or predict it again"
+        )
     instances = _instances(item)
     panels: tuple[Panel, ...] = ()
     encoded: tuple[bytes, ...] = ()

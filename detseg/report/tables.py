@@ -20,7 +20,6 @@ from detseg.report.charts import (
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.data import QaReport
 from detseg.report.wording import (
-    EDIT_KINDS,
     EDIT_MEANINGS,
     format_count,
     format_score,
@@ -31,6 +30,7 @@ from detseg.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from detseg.metrics.edits import EditCounts
+from detseg.types import EDIT_KINDS
 
 MOST_CONFUSED = 20
 MOST_CURVES = 24
@@ -71,12 +71,11 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """``share`` of its row in [0, 1]; ``strong`` where the shading calls for another ink."""
+    """A count and its share of the row, in [0, 1]; ``role`` is right, wrong or none."""
 
     n: int
     share: float
     role: str
-    strong: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,6 @@ class Matrix:
 
     columns: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
-    min_score: str
     note: str
     worst: tuple[tuple[int, str], ...]
     """The most frequent confusions: how often, and in words."""
@@ -186,9 +184,13 @@ def confusion_matrix(report: QaReport) -> Matrix | None:
         for i in order
     )
     cut = len(labels) - len(worst)
-    note = f"The {len(worst)} of {len(labels)} classes with most confusions are shown." if cut else ""
+    least = report.confusion.min_score
+    notes = (
+        f"Boxes with a score below {least:g} are left out." if least > 0 else "",
+        f"The {len(worst)} of {len(labels)} classes with most confusions are shown." if cut else "",
+    )
     columns = (*(labels[i] for i in order[:-1]), "missed")
-    return Matrix(columns, rows, f"{report.confusion.min_score:g}", note, _worst(labels, counts))
+    return Matrix(columns, rows, " ".join(note for note in notes if note), _worst(labels, counts))
 
 
 def _worst(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> tuple[tuple[int, str], ...]:
@@ -278,4 +280,4 @@ def _edit_row(
 def _cell(n: int, row_sum: int, *, right: bool) -> Cell:
     share = n / row_sum if row_sum else 0.0
     role = "none" if n == 0 else "right" if right else "wrong"
-    return Cell(n, round(share, 3), role, strong=share > 0.45)
+    return Cell(n, round(share, 3), role)

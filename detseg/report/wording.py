@@ -6,10 +6,7 @@ import math
 from collections.abc import Sequence
 
 from detseg.geometry.masks import mask_to_box
-from detseg.types import Box, Edit, EditKind, Instance, Region
-
-EDIT_KINDS: tuple[EditKind, ...] = ("kept", "moved", "reshaped", "relabeled", "deleted", "added")
-"""In the order in which reports show them: what needed no work first."""
+from detseg.types import EDIT_KINDS, Box, Edit, EditKind, Instance, Region
 
 EDIT_MEANINGS: dict[EditKind, str] = {
     "kept": "left as the model drew it",

@@ -39,7 +39,7 @@ def is_grey(pixels: np.ndarray) -> np.ndarray:
     return (pixels == GREY).all(axis=-1)
 
 
-@pytest.mark.parametrize("side", [40, 400, 4000])
+@pytest.mark.parametrize("side", [40, 400, 2000])
 def test_a_mask_colours_its_inside_and_leaves_its_hole(side: int) -> None:
     image = grey_image(side, side)
     mask = ring(image.size, outer=side * 4 // 10, inner=side // 10)

@@ -1,0 +1,74 @@
+"""Edits and figures in words."""
+
+import pytest
+
+from detseg.report.wording import (
+    describe_edit,
+    format_count,
+    format_score,
+    format_seconds,
+    format_share,
+)
+from detseg.types import Box, Edit, EditKind, Instance, Region, RegionId
+
+
+def region(label: str, box: Box, score: float | None = None) -> Region:
+    return Region(RegionId("r"), "model", Instance(label, "thing", box, score=score))
+
+
+BOLT = region("bolt", Box(0, 0, 10, 10), 0.4)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (Edit("moved", BOLT, region("bolt", Box(3, 4, 13, 14)), 0.82), "bolt moved 5 px (IoU 0.82)"),
+        (Edit("moved", BOLT, region("bolt", Box(-1, -1, 11, 11)), 0.7), "bolt resized (IoU 0.70)"),
+        (Edit("reshaped", BOLT, BOLT, 0.911), "bolt reshaped (IoU 0.91)"),
+        (Edit("relabeled", BOLT, region("nut", Box(0, 0, 9, 9)), 0.9), "bolt relabeled as nut"),
+        (Edit("deleted", BOLT, None), "bolt deleted (score 0.40)"),
+        (Edit("added", None, region("gear", Box(0, 0, 9, 9))), "gear added"),
+        (Edit("kept", BOLT, BOLT, 1.0), "bolt kept (IoU 1.00)"),
+    ],
+)
+def test_an_edit_in_words(edit: Edit, words: str) -> None:
+    assert describe_edit(edit) == words
+
+
+@pytest.mark.parametrize("kind", ["kept", "moved", "reshaped", "relabeled", "deleted", "added"])
+def test_an_edit_with_a_missing_side_still_has_words(kind: EditKind) -> None:
+    assert describe_edit(Edit(kind, None, None)) == f"region {kind}"
+
+
+def plain(text: str) -> str:
+    return text.replace("\u202f", " ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "n/a"), (0.0, "0 %"), (1.0, "100 %"), (0.998, "99.8 %"), (0.004, "0.4 %"), (0.844, "84 %")],
+)
+def test_shares(value: float | None, text: str) -> None:
+    assert plain(format_share(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "n/a"),
+        (0.0, "0 ms"),
+        (0.0854, "85 ms"),
+        (3.44, "3.4 s"),
+        (48.2, "48 s"),
+        (125.4, "2 min 05 s"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_durations(value: float | None, text: str) -> None:
+    assert plain(format_seconds(value)) == text
+
+
+def test_scores_and_counts() -> None:
+    assert (format_score(None), format_score(0.12345)) == ("n/a", "0.123")
+    counts = [format_count(n, "image") for n in (0, 1, 12000)]
+    assert counts == ["0 images", "1 image", "12,000 images"]
