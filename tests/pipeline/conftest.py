@@ -1,0 +1,118 @@
+"""A folder of images, a predictor that knows what it says, and settings for the shared Label Studio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detseg.catalog import Catalog, open_catalog
+from detseg.config import Settings, load_settings
+from detseg.errors import ImageError
+from detseg.geometry.masks import bitmap_to_mask
+from detseg.labelstudio.server import Connection
+from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.types import Box, DecodedImage, Instance, Mask, ModelVersion, Size
+
+TAXONOMY = Taxonomy((LabelClass("bolt", colour="#e4572e"), LabelClass("belt", "stuff", "#5c6b73")))
+
+VERSION = ModelVersion("fixed@00000001")
+
+
+def half_mask(size: Size) -> Mask:
+    """The left half of an image."""
+    bitmap = np.zeros((size.height, size.width), dtype=bool)
+    bitmap[:, : size.width // 2] = True
+    return bitmap_to_mask(bitmap)
+
+
+@dataclass
+class FixedPredictor:
+    """Says the same of every image: a bolt with box and mask, one with a box alone, and a belt.
+
+    Refuses images of ``refused_width``. Counts the images that it was asked about.
+    """
+
+    version: ModelVersion = VERSION
+    refused_width: int = 13
+    n_asked: int = 0
+    taxonomy: Taxonomy = TAXONOMY
+    detector: str = "fixed"
+    segmenter: str = "fixed"
+
+    def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
+        if any(image.size.width == self.refused_width for image in batch):
+            raise ImageError("is too unlucky")
+        self.n_asked += len(batch)
+        return tuple(self._instances(image.size) for image in batch)
+
+    def _instances(self, size: Size) -> tuple[Instance, ...]:
+        half = half_mask(size)
+        left = Box(0, 0, size.width // 2, size.height)
+        right = Box(size.width / 2, 0, size.width, size.height / 2)
+        return (
+            Instance("bolt", "thing", left, half, 0.9, "both"),
+            Instance("bolt", "thing", right, None, 0.8, "detector"),
+            Instance("belt", "stuff", None, half, 0.7, "segmenter"),
+        )
+
+
+def write_image(path: Path, *, seed: int, width: int = 40, height: int = 30) -> None:
+    """A picture of noise; seeds make different bytes."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six files, five contents."""
+    images = tmp_path / "my photos 🔩"
+    for number in range(5):
+        write_image(images / f"{number}.png", seed=number)
+    (images / "again.png").write_bytes((images / "0.png").read_bytes())
+    return images
+
+
+@pytest.fixture
+def settings(folder: Path, tmp_path: Path) -> Settings:
+    """Without a server."""
+    return load_settings(
+        None, environ={}, source=str(folder), state_dir=str(tmp_path / "state"), batch_size=2
+    )
+
+
+@pytest.fixture
+def catalog(settings: Settings) -> Iterator[Catalog]:
+    settings.state_path.mkdir()
+    with open_catalog(settings.catalog_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def predictor() -> FixedPredictor:
+    return FixedPredictor()
+
+
+@pytest.fixture
+def queue(settings: Settings, label_studio: Connection, new_title: Callable[[], str]) -> Settings:
+    """The settings with the shared server and a project of the test's own."""
+    return settings_for(settings, label_studio.url, label_studio.token, title=new_title())
+
+
+def settings_for(settings: Settings, url: str, token: str, *, title: str) -> Settings:
+    """The settings with that server."""
+    return load_settings(
+        None,
+        environ={"DETSEG_LABEL_STUDIO_TOKEN": token},
+        source=settings.source,
+        state_dir=str(settings.state_dir),
+        batch_size=settings.batch_size,
+        label_studio_url=url,
+        label_studio_files="/",
+        project=title,
+    )
