@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.shared_data import shared_data  # noqa: F401  (a fixture)
+
 if TYPE_CHECKING:
     from detseg.labelstudio.client import LabelStudioClient
     from detseg.labelstudio.server import Connection

@@ -11,7 +11,7 @@ def main() -> None:
     from detseg.errors import ConfigError, DetsegError
 
     try:
-        app()
+        app(prog_name="detseg")
     except ConfigError as error:
         _fail(error, code=2)
     except DetsegError as error:

@@ -17,7 +17,6 @@ from detseg.metrics.coco_files import IouType
 from detseg.metrics.detection import confusion, precision_recall, score_annotations, score_coco_files
 from detseg.types import Box
 from tests.metrics.made import annotation, block, boxed, masked
-from tests.shared_data import shared_data  # noqa: F401  (a fixture)
 
 FIGURES = (
     *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
@@ -34,7 +33,7 @@ def write(folder: Path, truth: Any, results: Any) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
-def test_the_reference_files_give_the_reference_figures(shared_data: Path, iou_type: IouType) -> None:  # noqa: F811
+def test_the_reference_files_give_the_reference_figures(shared_data: Path, iou_type: IouType) -> None:
     folder = shared_data / "cocoapi"
     expected = json.loads((folder / "expected.json").read_text())["stats"][iou_type]
     score = asdict(

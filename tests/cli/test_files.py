@@ -1,0 +1,142 @@
+"""init, predict and score: the exact JSON, and one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from detseg.geometry.masks import decode_mask
+from detseg.images import image_id
+from tests.cli.conftest import Run
+from tests.pipeline.conftest import write_image
+
+TWELVE = [
+    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+    *("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large"),
+]
+COMMANDS = (
+    "demo",
+    "init",
+    "up",
+    "down",
+    "status",
+    "preannotate",
+    "collect",
+    "qa",
+    "predict",
+    "score",
+    "doctor",
+)
+
+
+def test_help_lists_every_command_and_every_command_has_help(run: Run) -> None:
+    listed = run("--help").out
+    for command in COMMANDS:
+        assert f"  {command} " in listed
+        answer = run(command, "--help")
+        assert (answer.code, answer.err) == (0, "")
+        assert answer.out.startswith(f"Usage: detseg {command}")
+
+
+def test_version_and_wrong_usage(run: Run) -> None:
+    assert run("--version").out.startswith("detseg 0.")
+    for argv in (["fly"], ["predict"], ["score", "--truth", "x"], ["demo", "--scenes", "0"]):
+        answer = run(*argv)
+        assert (answer.code, answer.out) == (2, "")
+
+
+def test_init_writes_a_file_that_can_be_read_once(run: Run, tmp_path: Path) -> None:
+    assert run("init").code == 0
+    assert tomllib.loads((tmp_path / "detseg.toml").read_text())["detector"] == "sample"
+    again = run("init")
+    assert (again.code, again.err) == (2, "detseg: detseg.toml is there already: --force replaces it\n")
+    assert run("init", "--force").code == 0
+
+
+def test_predict_answers_json_pictures_and_failures(
+    run: Run, models: tuple[str, ...], tmp_path: Path
+) -> None:
+    images = tmp_path / "in"
+    for number, name in enumerate(("a b.png", "🔩.jpg", "sub/deep.png")):
+        write_image(images / name, seed=number, width=80 + number, height=60)
+    (images / "bad.png").write_bytes(b"")
+    answer = run("predict", images, "--out", tmp_path / "out", "--box-threshold", 0, *models, "--json")
+    assert answer.code == 3  # one of four could not be used
+    result = answer.json
+    assert result.keys() == {"model", "images", "failed"}
+    assert result["model"].keys() == {"detector", "segmenter", "version"}
+    assert result["model"]["detector"] == models[1]
+    assert result["failed"] == [{"path": str(images / "bad.png"), "reason": "is empty (0 bytes)"}]
+    assert [Path(entry["path"]).name for entry in result["images"]] == ["a b.png", "deep.png", "🔩.jpg"]
+    for entry in result["images"]:
+        assert entry.keys() == {"path", "id", "width", "height", "counts", "instances", "picture"}
+        assert entry["id"] == image_id(Path(entry["path"]).read_bytes())
+        assert sum(entry["counts"].values()) == len(entry["instances"]) > 0
+        with Image.open(entry["picture"]) as picture:
+            assert picture.width > 300
+        for instance in entry["instances"]:
+            assert {"label", "kind", "score", "box", "mask"} <= instance.keys()
+            assert instance["box"] or instance["mask"]
+            if instance["mask"]:
+                mask = decode_mask(instance["mask"])
+                assert (mask.size.width, mask.size.height) == (entry["width"], entry["height"])
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text()) == result
+
+
+def test_predict_for_people_names_files_and_counts(run: Run, models: tuple[str, ...], tmp_path: Path) -> None:
+    write_image(tmp_path / "x.png", seed=0)
+    answer = run("predict", "x.png", "--out", "out", *models)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[0].startswith(str(tmp_path / "x.png") + ": ")
+    assert answer.out.splitlines()[-1] == "1 pictures and predictions.json in out"
+
+
+def test_predict_says_what_is_wrong_in_one_line(run: Run, models: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    write_image(tmp_path / "x.png", seed=0)
+    for argv, words in (
+        (["gone.png", *models], "there is no file or folder gone.png"),
+        (["empty", *models], "no images in empty"),
+        (["x.png", "--detector", "empty", "--segmenter", ""], "empty"),
+        (["x.png", "--detector", "x.png", "--segmenter", ""], "x.png"),
+        (["x.png", "--detector", models[3], "--segmenter", ""], "--segmenter"),
+        (["x.png", "--detector", "", "--segmenter", ""], "detector"),
+    ):
+        answer = run("predict", "--out", "out", *argv)
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.startswith("detseg: ")
+        assert answer.err.count("\n") == 1
+        assert words in answer.err
+
+
+def test_a_broken_settings_file_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    write_image(tmp_path / "x.png", seed=0)
+    (tmp_path / "detseg.toml").write_text("batch_size = many\n")
+    answer = run("predict", "x.png", "--out", "out")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("detseg: detseg.toml is not valid TOML")
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_score_gives_cocos_numbers(run: Run, shared_data: Path, iou_type: str) -> None:
+    folder = shared_data / "cocoapi"
+    truth = folder / "instances_val2014_100.json"
+    results = folder / f"instances_val2014_fake{iou_type}100_results.json"
+    answer = run("score", "--truth", truth, "--results", results, "--iou-type", iou_type, "--json")
+    assert answer.code == 0
+    expected = json.loads((folder / "expected.json").read_text())["stats"][iou_type]
+    assert [answer.json[name] for name in TWELVE] == pytest.approx(expected, abs=1e-6)
+    assert answer.json["per_class"]["person"]["ap"] > 0
+
+
+def test_score_of_files_that_are_something_else_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "b.json").write_text("[")
+    for truth, results in (("a.json", "a.json"), ("b.json", "a.json"), ("gone.json", "a.json")):
+        answer = run("score", "--truth", truth, "--results", results)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+        assert truth in answer.err
