@@ -65,7 +65,9 @@ def template_database(executable: Path) -> Path | None:
     return template if template.exists() else None
 
 
-def ensure_installed(say: Callable[[str], None]) -> Path:
+def ensure_installed(
+    say: Callable[[str], None], *, lock_file: Path = LOCK_FILE, n_bytes_needed: int = _N_BYTES_NEEDED
+) -> Path:
     """The ``label-studio`` program, installed if it is missing. Two at once install once.
 
     ``say`` gets one line before and one after an installation. Raises ServiceError with the mend.
@@ -74,65 +76,74 @@ def ensure_installed(say: Callable[[str], None]) -> Path:
     if found is not None:
         return found
     folder = home()
-    with file_lock(folder.parent / f"{folder.name}.lock"):
-        found = find_executable()  # another process may have installed it while we waited
-        if found is not None:
-            return found
-        _check_preconditions(folder)
-        say(
-            f"Installing the Label Studio {VERSION} server into {folder}: the web page that people annotate "
-            "in. About 1 GB and one or two minutes, once per user."
-        )
-        started = time.monotonic()
-        _install(folder)
-        say(f"Label Studio {VERSION} is installed ({time.monotonic() - started:.0f} s).")
+    try:
+        with file_lock(folder.parent / f"{folder.name}.lock"):
+            found = find_executable()  # another process may have installed it while we waited
+            if found is not None:
+                return found
+            _check_preconditions(folder, lock_file, n_bytes_needed)
+            say(
+                f"Installing the Label Studio {VERSION} server into {folder}: the web page that people "
+                "annotate in. About 1 GB and two minutes, once per user."
+            )
+            started = time.monotonic()
+            _install(folder, lock_file)
+            say(f"Label Studio {VERSION} is installed ({time.monotonic() - started:.0f} s).")
+    except OSError as error:
+        raise ServiceError(
+            f"Label Studio cannot be installed into {folder} ({error}): mend that, or set XDG_CACHE_HOME to "
+            "a folder that you may write to"
+        ) from error
     return _program(folder)
 
 
-def _check_preconditions(folder: Path) -> None:
+def _check_preconditions(folder: Path, lock_file: Path, n_bytes_needed: int) -> None:
     if sys.version_info[:2] not in _PYTHONS:
         wanted = " or ".join(f"{major}.{minor}" for major, minor in _PYTHONS)
         raise ServiceError(f"Label Studio is installed with Python {wanted}, not {sys.version.split()[0]}")
-    if not LOCK_FILE.exists():
-        raise ServiceError(f"{LOCK_FILE} is missing: detseg is not installed completely, install it again")
+    if not lock_file.exists():
+        raise ServiceError(f"{lock_file} is missing: detseg is not installed completely, install it again")
     n_free = shutil.disk_usage(folder.parent).free
-    if n_free < _N_BYTES_NEEDED:
+    if n_free < n_bytes_needed:
         raise ServiceError(
-            f"Label Studio needs {_N_BYTES_NEEDED / 1e9:.0f} GB in {folder.parent} and {n_free / 1e9:.1f} GB "
+            f"Label Studio needs {n_bytes_needed / 1e9:.0f} GB in {folder.parent} and {n_free / 1e9:.1f} GB "
             "are free: make room, or set XDG_CACHE_HOME to a folder on another disk"
         )
 
 
-def _install(folder: Path) -> None:
+def _install(folder: Path, lock_file: Path) -> None:
     """Scripts hold absolute paths, so it is made in place; the marker comes last and makes it count."""
     shutil.rmtree(folder, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(folder)], "its environment cannot be made")
+    users = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    _run([sys.executable, "-m", "venv", str(folder)], users, "its environment cannot be made")
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    _run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK_FILE)], "pip failed")
-    template = folder / _TEMPLATE
-    asked = _run(
-        [str(_program(folder)), "version"],
-        "the installed program does not run",
-        LABEL_STUDIO_BASE_DATA_DIR=str(template.parent),
-        LATEST_VERSION_CHECK="false",
-        SENTRY_DSN="",
-    )
-    if f"version: {VERSION}" not in asked:
-        raise ServiceError(f"{LOCK_FILE} installed {asked.strip()[:80]!r}, not {VERSION}: lock it again")
-    if not template.exists():
-        raise ServiceError(f"Label Studio {VERSION} made no database in {template.parent}: look there")
+    _run([*pip, "install", "--quiet", "--require-hashes", "-r", str(lock_file)], users, "pip failed")
+    _make_template(folder)
     _marker(folder).write_text(f"{VERSION}\n", encoding="utf-8")
 
 
-def _run(argv: list[str], failure: str, **variables: str) -> str:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(argv, env=env | variables, capture_output=True, text=True, check=False)
+def _make_template(folder: Path) -> None:
+    """Let the program tell its version, for which it makes a database: the template of all first starts."""
+    template = folder / _TEMPLATE
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    env |= {"LABEL_STUDIO_BASE_DATA_DIR": str(template.parent), "XDG_CONFIG_HOME": str(template.parent)}
+    env |= {"LATEST_VERSION_CHECK": "false", "COLLECT_ANALYTICS": "false", "SENTRY_DSN": ""}
+    answer = _run([str(_program(folder)), "version"], env, "the installed program does not run")
+    if f"version: {VERSION}" not in answer:
+        raise ServiceError(f"{_program(folder)} is not version {VERSION}: lock it again (`make lock`)")
+    if not template.exists():
+        raise ServiceError(f"Label Studio {VERSION} made no database in {template.parent}: look there")
+
+
+def _run(argv: list[str], env: dict[str, str], failure: str) -> str:
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return done.stdout
-    raise ServiceError(f"Label Studio cannot be installed: {_explain(done.stdout + done.stderr, failure)}")
+    reason = explain_failure(done.stdout + done.stderr, failure)
+    raise ServiceError(f"Label Studio cannot be installed: {reason}")
 
 
-def _explain(output: str, failure: str) -> str:
+def explain_failure(output: str, failure: str) -> str:
     """One line out of what a program said, with the mend where we know one."""
     if "No space left on device" in output:
         return "the disk is full; make room, or set XDG_CACHE_HOME to a folder on another disk"
