@@ -62,21 +62,15 @@ class CheckpointPredictor:
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
         """See ``Predictor.predict``. Only images of one size run together: none is padded for another."""
         answers: list[tuple[Instance, ...]] = [()] * len(batch)
+        unmapped: Counter[str] = Counter()
         for indices in _groups([image.size for image in batch], at_most=self._options.batch_size):
-            found = self._predict_group([batch[i] for i in indices])
-            for i, instances in zip(indices, found, strict=True):
-                answers[i] = instances
+            images = [batch[i] for i in indices]
+            for i, boxes, masks in zip(indices, self._detect(images), self._segment(images), strict=True):
+                answers[i] = combine(boxes.instances, masks.instances, match_iou=self._options.match_iou)
+                unmapped.update(boxes.unmapped + masks.unmapped)
+        with self._lock:  # counted only now: a batch that failed is predicted again
+            self._unmapped.update(unmapped)
         return check_answer(self, batch, answers)
-
-    def _predict_group(self, images: Sequence[DecodedImage]) -> list[tuple[Instance, ...]]:
-        detected, segmented = self._detect(images), self._segment(images)
-        with self._lock:
-            for findings in (*detected, *segmented):
-                self._unmapped.update(findings.unmapped)
-        return [
-            combine(boxes.instances, masks.instances, match_iou=self._options.match_iou)
-            for boxes, masks in zip(detected, segmented, strict=True)
-        ]
 
     def _detect(self, images: Sequence[DecodedImage]) -> tuple[Findings, ...]:
         if self._detector is None:

@@ -9,7 +9,7 @@ from typing import Any
 from detseg.errors import ModelError
 from detseg.geometry.boxes import clip_box
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.forward import forward, target_sizes
+from detseg.models.forward import answering, forward, target_sizes
 from detseg.models.labels import Findings, LabelMap, is_placeholder
 from detseg.types import Box, DecodedImage, Instance, Size
 
@@ -18,10 +18,10 @@ def detect(
     checkpoint: Checkpoint, labels: LabelMap, images: Sequence[DecodedImage], *, threshold: float
 ) -> tuple[Findings, ...]:
     """The boxes of every image, best first; all images have one size."""
-    outputs = forward(checkpoint, images)
-    found = checkpoint.processor.post_process_object_detection(
-        outputs, threshold=threshold, target_sizes=target_sizes(images)
-    )
+    with answering(checkpoint, images):
+        found = checkpoint.processor.post_process_object_detection(
+            forward(checkpoint, images), threshold=threshold, target_sizes=target_sizes(images)
+        )
     return tuple(
         _findings(result, labels, image.size, model=checkpoint.name)
         for result, image in zip(found, images, strict=True)

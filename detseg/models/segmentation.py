@@ -12,7 +12,7 @@ import numpy as np
 
 from detseg.geometry.masks import Bitmap, bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.forward import forward, target_sizes
+from detseg.models.forward import answering, forward, target_sizes
 from detseg.models.labels import Findings, LabelMap, is_placeholder
 from detseg.taxonomy import LabelClass
 from detseg.types import DecodedImage, Instance
@@ -32,25 +32,23 @@ def segment(
     checkpoint: Checkpoint, labels: LabelMap, images: Sequence[DecodedImage], *, options: MaskOptions
 ) -> tuple[Findings, ...]:
     """The masks of every image, in the image's own size; one instance per class of stuff."""
-    outputs = forward(checkpoint, images)
-    return read_segments(checkpoint.processor, outputs, labels, sizes=target_sizes(images), options=options)
+    with answering(checkpoint, images):
+        results = post_process(
+            checkpoint.processor, forward(checkpoint, images), sizes=target_sizes(images), options=options
+        )
+    return tuple(read_segments(result, labels) for result in results)
 
 
-def read_segments(
-    processor: Any,
-    outputs: Any,
-    labels: LabelMap,
-    *,
-    sizes: Sequence[tuple[int, int]],
-    options: MaskOptions,
-) -> tuple[Findings, ...]:
-    """What a raw output says, by the library's own post-processing; ``sizes`` are (height, width).
+def post_process(
+    processor: Any, outputs: Any, *, sizes: Sequence[tuple[int, int]], options: MaskOptions
+) -> Any:
+    """The library's own segments of a raw output, one answer per image; ``sizes`` are (height, width).
 
     Panoptic, or by instance where a checkpoint knows things only: without stuff there is no background that
     takes the pixels of no thing, and the panoptic form would give them all to the things.
 
-    Stuff is fused here and not there (``label_ids_to_fuse`` stays empty): in transformers 5.23.0 a segment
-    that follows a fused one may get the number of an earlier segment, and both become one.
+    Stuff is not fused here (``label_ids_to_fuse`` stays empty) but in ``read_segments``: in transformers
+    5.23.0 a segment that follows a fused one may get the number of an earlier segment, and both become one.
     """
     kind = "panoptic" if options.panoptic else "instance"
     method = getattr(processor, f"post_process_{kind}_segmentation")
@@ -63,11 +61,11 @@ def read_segments(
         "target_sizes": list(sizes),
     }
     taken = inspect.signature(method).parameters
-    results = method(outputs, **{name: value for name, value in wanted.items() if name in taken})
-    return tuple(_findings(result, labels) for result in results)
+    return method(outputs, **{name: value for name, value in wanted.items() if name in taken})
 
 
-def _findings(result: Any, labels: LabelMap) -> Findings:
+def read_segments(result: Any, labels: LabelMap) -> Findings:
+    """The instances of one image: one per segment of a thing, one per class of stuff."""
     things: list[Instance] = []
     stuff: dict[str, tuple[LabelClass, float, Bitmap]] = {}
     unmapped: Counter[str] = Counter()

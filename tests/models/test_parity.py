@@ -17,10 +17,10 @@ from transformers import (
 )
 
 from detseg.geometry.masks import mask_to_bitmap
-from detseg.models.labels import LabelMap, map_labels
+from detseg.models.labels import Findings, LabelMap, map_labels
 from detseg.models.loading import load_predictor
 from detseg.models.predictor import PredictorOptions
-from detseg.models.segmentation import MaskOptions, read_segments
+from detseg.models.segmentation import MaskOptions, post_process, read_segments
 from detseg.taxonomy import LabelClass, Taxonomy
 from tests.models.made import made_image
 from tests.models.tiny import SEGMENTER_LABELS
@@ -90,6 +90,11 @@ def names_of(labels: tuple[str, ...]) -> LabelMap:
     return map_labels(dict(enumerate(labels)), taxonomy, boxes=False)
 
 
+def read(processor: Any, seen: SimpleNamespace, labels: LabelMap, options: MaskOptions) -> Findings:
+    (result,) = post_process(processor, seen, sizes=[(40, 400)], options=options)
+    return read_segments(result, labels)
+
+
 PANOPTIC = MaskOptions(threshold=0.5, pixel_threshold=0.5, overlap_threshold=0.5, panoptic=True)
 
 
@@ -102,7 +107,7 @@ def test_a_class_of_stuff_is_one_instance_and_no_thing_is_lost_to_it() -> None:
     )
     assert len({info["id"] for info in fused["segments_info"] if info["label_id"] == 0}) == 2  # 3 bolts
 
-    (found,) = read_segments(processor, seen, names_of(("bolt", "belt")), sizes=[(40, 400)], options=PANOPTIC)
+    found = read(processor, seen, names_of(("bolt", "belt")), PANOPTIC)
     assert [one.label for one in found.instances] == ["bolt", "bolt", "bolt", "belt"]
     areas = [one.mask.area for one in found.instances if one.mask]
     assert sum(areas) == 40 * 400
@@ -114,7 +119,7 @@ def test_labels_without_a_class_are_counted_and_placeholders_are_not() -> None:
     seen = stripes([0, 2, 3, 1], 4)
     labels = names_of(("bolt", "belt", "moose", "N/A"))
     processor = Mask2FormerImageProcessor()
-    (found,) = read_segments(processor, seen, labels, sizes=[(40, 400)], options=PANOPTIC)
+    found = read(processor, seen, labels, PANOPTIC)
     assert [one.label for one in found.instances] == ["bolt", "belt"]
     assert found.unmapped == {"moose": 1}
 
@@ -126,7 +131,7 @@ def test_a_checkpoint_of_things_alone_does_not_flood_the_background() -> None:
     processor = Mask2FormerImageProcessor()
     by_instance = MaskOptions(threshold=0.5, pixel_threshold=0.5, overlap_threshold=0.5, panoptic=False)
     for options, share in ((by_instance, 0.25), (PANOPTIC, 1.0)):
-        (found,) = read_segments(processor, seen, names_of(("bolt",)), sizes=[(40, 400)], options=options)
+        found = read(processor, seen, names_of(("bolt",)), options)
         assert [one.mask.area for one in found.instances if one.mask] == pytest.approx(
             [share * 40 * 400], rel=0.05
         )
@@ -134,7 +139,5 @@ def test_a_checkpoint_of_things_alone_does_not_flood_the_background() -> None:
 
 def test_an_answer_without_segments_is_empty() -> None:
     seen = stripes([1], 1)  # "no object" only
-    (found,) = read_segments(
-        Mask2FormerImageProcessor(), seen, names_of(("bolt",)), sizes=[(40, 400)], options=PANOPTIC
-    )
+    found = read(Mask2FormerImageProcessor(), seen, names_of(("bolt",)), PANOPTIC)
     assert found.instances == ()
