@@ -149,7 +149,7 @@ def start_install(project: Path) -> subprocess.Popen[str]:
 def run_install(project: Path) -> tuple[int, str]:
     """Exit code and what it said."""
     process = start_install(project)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate()
     return process.returncode, said
 
 
@@ -178,9 +178,8 @@ def test_installs_once_and_follows_the_lock(project: Path) -> None:
 
 def test_a_killed_installation_is_made_anew(project: Path) -> None:
     process = start_install(project)
-    deadline = time.monotonic() + 60
     while not (project / ".venv" / install.MARKER).exists():
-        assert time.monotonic() < deadline, "the marker never came"
+        assert process.poll() is None, "it ended without having left its marker"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
