@@ -57,8 +57,8 @@ MENDS = (
     ),
     (
         r"No matching distribution found",
-        "a package of requirements.lock is not to be had for this machine: they exist for 64-bit Linux and for "
-        "macOS 14 on Apple silicon",
+        "a package of requirements.lock is not to be had for this machine: they exist for 64-bit Linux "
+        "and for macOS 14 on Apple silicon",
     ),
 )
 
