@@ -3,77 +3,102 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+from detseg.errors import DetsegError
 from detseg.samples.train.data import HELD_OUT_SEEDS, PROGRESS_SEEDS, open_store, render
 from detseg.samples.train.evaluate import score_model
 from detseg.samples.train.export import export
 from detseg.samples.train.loop import Plan, Training, train
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Render, train or go on training, measure, export. The exit code."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    try:
+        _run(options)
+    except (DetsegError, OSError) as error:
+        print(f"training failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m detseg.samples.train",
+        description="Train a sample checkpoint on made-up scenes. Killed, it goes on where it was.",
+    )
+    add = parser.add_argument
+    add("role", choices=("detector", "segmenter"))
+    add("--out", type=Path, help="folder for the checkpoint; SCRATCH/ROLE if not given")
+    add("--scratch", type=Path, default=Path("training"), help="folder for scenes and saved states")
+    add("--scenes", type=int, default=12_000, help="how many scenes to render and learn from")
+    add("--images", type=int, default=100_000, help="stop after so many images")
+    add("--minutes", type=float, default=math.inf, help="or after so many minutes of training")
+    add("--batch-size", type=int, default=16)
+    add("--learning-rate", type=float, default=6e-4, help="at its highest")
+    add("--seed", type=int, default=7)
+    add("--workers", type=int, default=2, help="processes that render")
+    add("--threads", type=int, default=1, help="threads that compute")
+    add(
+        "--held-out",
+        type=int,
+        default=len(HELD_OUT_SEEDS),
+        help="scenes of the last evaluation, at most 1000",
+    )
+    add("--export-only", action="store_true", help="do not train: export and measure the saved state")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    plan = Plan(
+        options.role,
+        options.images,
+        options.minutes,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+    )
+    options.scratch.mkdir(parents=True, exist_ok=True)
+    state_path = options.scratch / f"{plan.role}.pt"
+    training = Training(plan)
+    if state_path.exists():
+        training.read(state_path)
+        _say(f"going on after {training.n_images} images")
+    if not options.export_only:
+        _train(training, options, state_path)
+    _say(f"measuring on {options.held_out} held-out scenes")
+    score = score_model(training.average, plan.role, HELD_OUT_SEEDS[: options.held_out])
+    _say(f"held-out score {score.headline:.4f}")
+    folder = options.out or options.scratch / plan.role
+    export(training, score, folder, n_scenes=options.scenes)
+    _say(f"wrote {folder}")
+
+
+def _train(training: Training, options: argparse.Namespace, state_path: Path) -> None:
+    scenes = options.scratch / "scenes"
+    for n_rendered in render(scenes, options.scenes, n_workers=options.workers):
+        if n_rendered % 1000 == 0 or n_rendered == options.scenes:
+            _say(f"{n_rendered} of {options.scenes} scenes are rendered")
+    train(
+        training,
+        open_store(scenes, options.scenes),
+        state_path=state_path,
+        report=_say,
+        evaluate=lambda model: score_model(model, training.plan.role, PROGRESS_SEEDS).headline,
+    )
+
+
 def _say(line: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S}  {line}", file=sys.stderr, flush=True)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m detseg.samples.train", description=__doc__)
-    parser.add_argument("task", choices=("detector", "segmenter"))
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--scratch", type=Path, default=Path("training"), help="folder for scenes and state")
-    parser.add_argument("--scenes", type=int, default=12_000, help="how many scenes to render and learn from")
-    parser.add_argument("--images", type=int, default=100_000, help="stop after so many images")
-    parser.add_argument("--minutes", type=float, default=1e9, help="or after so many minutes of training")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=6e-4)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--workers", type=int, default=2, help="processes that render")
-    parser.add_argument("--threads", type=int, default=1, help="threads that compute")
-    parser.add_argument("--held-out", type=int, default=len(HELD_OUT_SEEDS), help="scenes of the last evaluation")
-    parser.add_argument("--export-only", action="store_true", help="write the checkpoint of the state as it is")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Render, train (or go on training), export and evaluate."""
-    arguments = _arguments()
-    torch.set_num_threads(arguments.threads)
-    scratch = arguments.scratch
-    scratch.mkdir(parents=True, exist_ok=True)
-    plan = Plan(
-        arguments.task,
-        arguments.images,
-        arguments.minutes,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-    )
-    training = Training(plan)
-    state_path = scratch / f"{plan.task}.pt"
-    if state_path.exists():
-        training.read(state_path)
-        _say(f"going on at image {training.progress.step * plan.batch_size}")
-    if not arguments.export_only:
-        for done in render(scratch / "scenes", arguments.scenes, n_workers=arguments.workers):
-            if done % 1000 == 0:
-                _say(f"{done} of {arguments.scenes} scenes rendered")
-        store = open_store(scratch / "scenes", arguments.scenes)
-        train(
-            training,
-            store,
-            state_path=state_path,
-            report=_say,
-            evaluate=lambda model: score_model(model, plan.task, PROGRESS_SEEDS).headline,
-        )
-    _say(f"evaluating on {arguments.held_out} held-out scenes")
-    score = score_model(training.average, plan.task, HELD_OUT_SEEDS[: arguments.held_out])
-    _say(f"held-out score {score.headline:.4f}")
-    export(training, score, arguments.out, n_scenes=arguments.scenes, n_held_out=arguments.held_out)
-    _say(f"wrote {arguments.out}")
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

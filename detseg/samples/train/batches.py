@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from detseg.samples.checkpoints import Role
 from detseg.samples.train.data import SceneStore
-from detseg.samples.train.models import PIXEL_DEVIATION, PIXEL_MEAN, Task
-
-_NO_LABEL = 255
+from detseg.samples.train.models import PIXEL_DEVIATION, PIXEL_MEAN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """``pixels`` float32 (B, 3, H, W), normalized; ``owner`` int64 (B, 192, 256): the instance of a pixel;
-    ``labels`` int64 (B, 12), 255 where there is no instance; ``boxes`` float32 (B, 12, 4), cxcywh in [0, 1],
-    zero for stuff."""
+    """Pictures and their truth.
+
+    ``pixels`` float32 (B, 3, H, W), normalized; ``owner`` int64 (B, 192, 256): the instance that a pixel
+    belongs to; ``labels`` int64 (B, 12), 255 where there is no instance; ``boxes`` float32 (B, 12, 4),
+    cxcywh in [0, 1], zero for stuff.
+    """
 
     pixels: torch.Tensor
     owner: torch.Tensor
@@ -25,7 +28,7 @@ class Batch:
     boxes: torch.Tensor
 
 
-def batch_indices(step: int, *, n_scenes: int, batch_size: int, seed: int) -> np.ndarray:
+def batch_indices(step: int, *, n_scenes: int, batch_size: int, seed: int) -> npt.NDArray[np.int64]:
     """Which scenes step ``step`` sees: every scene once an epoch, in an order of the epoch's own."""
     steps_per_epoch = max(1, n_scenes // batch_size)
     epoch, place = divmod(step, steps_per_epoch)
@@ -33,10 +36,10 @@ def batch_indices(step: int, *, n_scenes: int, batch_size: int, seed: int) -> np
     return order[place * batch_size : (place + 1) * batch_size]
 
 
-def load_batch(store: SceneStore, step: int, task: Task, *, batch_size: int, seed: int) -> Batch:
+def load_batch(store: SceneStore, step: int, role: Role, *, batch_size: int, seed: int) -> Batch:
     """The batch of a step: a pure function of the arguments, so that a resumed training sees the same."""
     indices = batch_indices(step, n_scenes=len(store), batch_size=batch_size, seed=seed)
-    images, owner, labels, boxes = store.rows(indices, (task, "owner", "labels", "boxes"))
+    images, owner, labels, boxes = store.rows(indices, (role, "owner", "labels", "boxes"))
     rng = np.random.default_rng((seed, step, 1))
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)  # (B, 3, H, W)
     return _flipped(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ MAX_INSTANCES = 12
 
 _SHARD = 250
 _LABEL_IDS = {c.name: i for i, c in enumerate(SAMPLE_CLASSES)}
-_NO_LABEL = 255
+NO_LABEL = 255
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ def render_shard(seeds: Sequence[int]) -> Shrunk:
         np.empty((n, DETECTOR_SIZE.height, DETECTOR_SIZE.width, 3), np.uint8),
         np.empty((n, SEGMENTER_SIZE.height, SEGMENTER_SIZE.width, 3), np.uint8),
         np.empty((n, SEGMENTER_SIZE.height, SEGMENTER_SIZE.width), np.uint8),
-        np.full((n, MAX_INSTANCES), _NO_LABEL, np.uint8),
+        np.full((n, MAX_INSTANCES), NO_LABEL, np.uint8),
         np.zeros((n, MAX_INSTANCES, 4), np.float32),
     )
     for row, seed in enumerate(seeds):
@@ -129,7 +130,7 @@ class SceneStore:
     def __len__(self) -> int:
         return sum(len(s) for s in self.shards)
 
-    def rows(self, indices: npt.NDArray[np.int64], fields: Sequence[str]) -> list[npt.NDArray[np.generic]]:
+    def rows(self, indices: npt.NDArray[np.int64], fields: Sequence[str]) -> list[npt.NDArray[Any]]:
         """Those scenes' fields, each stacked to (len(indices), ...)."""
         ends = np.cumsum([len(s) for s in self.shards])
         found = [(int(np.searchsorted(ends, i, side="right")), int(i)) for i in indices]

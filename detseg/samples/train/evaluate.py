@@ -1,49 +1,62 @@
-"""How good a model is on scenes that it was not trained on, at their full 640x480 pixels."""
+"""How good a model is on scenes that it was not trained on, at their full 640x480 pixels.
+
+What the raw output means is read by ``detseg.models``, the way every command reads it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
-from detseg.geometry.masks import bitmap_to_mask
 from detseg.metrics.detection import DetectionScore, score_annotations
 from detseg.metrics.panoptic import PanopticQuality, panoptic_quality
-from detseg.samples.scenes import SAMPLE_CLASSES, THING_NAMES, Scene, generate_scene
-from detseg.samples.train.models import Task, build_processor
-from detseg.types import Annotation, Box, ImageId, Instance, Region, RegionId, Size
+from detseg.models.checkpoints import Checkpoint
+from detseg.models.detection import detect
+from detseg.models.labels import LabelMap
+from detseg.models.segmentation import MaskOptions, segment
+from detseg.samples.checkpoints import Role
+from detseg.samples.scenes import SAMPLE_CLASSES, Scene, generate_scene
+from detseg.samples.train.models import build_processor
+from detseg.taxonomy import LabelClass
+from detseg.types import Annotation, DecodedImage, ImageId, ImageRef, Instance, Region, RegionId, State
 
 _BATCH = 16
+_MASK_OPTIONS = MaskOptions(threshold=0.5, pixel_threshold=0.5, overlap_threshold=0.8, panoptic=True)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
-    """The score that counts for the task (box AP or PQ, in [0, 1]) and all that belongs to it."""
+    """What was measured: ``detection`` of a detector, ``panoptic`` of a segmenter."""
 
-    headline: float
+    n_scenes: int
     detection: DetectionScore | None = None
     panoptic: PanopticQuality | None = None
 
+    @property
+    def headline(self) -> float:
+        """The figure that counts, in [0, 1]: box AP, or PQ over all classes."""
+        figure = self.detection.ap if self.detection else self.panoptic.all.pq if self.panoptic else None
+        return figure or 0.0
 
-def score_model(model: nn.Module, task: Task, seeds: Iterable[int]) -> HeldOutScore:
-    """The box AP of a detector or the PQ of a segmenter on the scenes of those seeds."""
-    processor = build_processor(task)
+
+def score_model(model: Any, role: Role, seeds: Iterable[int]) -> HeldOutScore:
+    """The score of a model in evaluation mode on the scenes of those seeds.
+
+    Boxes of every score count, as COCO's AP wants it; segments from a score of 0.5 on.
+    """
+    checkpoint = Checkpoint(f"sample {role}", role, model, build_processor(role), torch.device("cpu"))
     truth: list[Annotation] = []
-    guesses: list[Annotation] = []
+    found: list[Annotation] = []
     for scenes in _chunks(seeds):
-        for scene in scenes:
-            things = [i for i in scene.instances if task == "segmenter" or i.kind == "thing"]
-            truth.append(_annotation(scene, "truth", things))
-        found = _detect(model, processor, scenes) if task == "detector" else _segment(model, processor, scenes)
-        guesses.extend(_annotation(s, "model", instances) for s, instances in zip(scenes, found, strict=True))
-    if task == "detector":
-        detection = score_annotations(truth, guesses, "bbox")
-        return HeldOutScore(detection.ap or 0.0, detection=detection)
-    panoptic = panoptic_quality(truth, guesses)
-    return HeldOutScore(panoptic.all.pq or 0.0, panoptic=panoptic)
+        truth.extend(_annotation(scene, "truth", scene.instances) for scene in scenes)
+        answers = _predict(checkpoint, scenes)
+        found.extend(_annotation(s, "model", answer) for s, answer in zip(scenes, answers, strict=True))
+    if role == "detector":
+        return HeldOutScore(len(truth), detection=score_annotations(truth, found, "bbox"))
+    return HeldOutScore(len(truth), panoptic=panoptic_quality(truth, found))
 
 
 def _chunks(seeds: Iterable[int]) -> Iterator[list[Scene]]:
@@ -57,59 +70,26 @@ def _chunks(seeds: Iterable[int]) -> Iterator[list[Scene]]:
         yield scenes
 
 
+def _predict(checkpoint: Checkpoint, scenes: Sequence[Scene]) -> list[tuple[Instance, ...]]:
+    images = [DecodedImage(ImageRef(_image_id(s), _image_id(s)), s.size, s.image) for s in scenes]
+    classes = {
+        i: LabelClass(c.name, c.kind, c.colour)
+        for i, c in enumerate(SAMPLE_CLASSES)
+        if checkpoint.role == "segmenter" or c.kind == "thing"
+    }
+    labels = LabelMap({i: cls.name for i, cls in classes.items()}, classes)
+    if checkpoint.role == "detector":
+        findings = detect(checkpoint, labels, images, threshold=0.0)
+    else:
+        findings = segment(checkpoint, labels, images, options=_MASK_OPTIONS)
+    return [f.instances for f in findings]
+
+
+def _image_id(scene: Scene) -> ImageId:
+    return ImageId(f"scene {scene.seed}")
+
+
 def _annotation(scene: Scene, author: str, instances: Iterable[Instance]) -> Annotation:
-    regions = tuple(
-        Region(RegionId(f"{author}-{scene.seed}-{i}"), "model", instance) for i, instance in enumerate(instances)
-    )
-    state = "labeled" if regions else "empty"
-    return Annotation(ImageId(f"seed:{scene.seed}"), scene.size, author, state, regions)
-
-
-def _targets(scenes: list[Scene]) -> list[tuple[int, int]]:
-    return [(s.size.height, s.size.width) for s in scenes]
-
-
-@torch.no_grad()
-def _detect(model: nn.Module, processor: object, scenes: list[Scene]) -> list[list[Instance]]:
-    inputs = processor(images=[s.image for s in scenes], return_tensors="pt")
-    answer = model(pixel_values=inputs["pixel_values"])
-    results = processor.post_process_object_detection(answer, threshold=0.0, target_sizes=_targets(scenes))
-    found = []
-    for scene, result in zip(scenes, results, strict=True):
-        boxes = result["boxes"].numpy().astype(np.float64)
-        found.append(
-            [
-                Instance(THING_NAMES[label], "thing", box=_clipped(box, scene.size), score=min(1.0, score))
-                for box, label, score in zip(
-                    boxes, result["labels"].tolist(), result["scores"].tolist(), strict=True
-                )
-            ]
-        )
-    return found
-
-
-def _clipped(xyxy: np.ndarray, size: Size) -> Box:
-    x0, y0, x1, y1 = (float(v) for v in xyxy)
-    x0, x1 = min(max(x0, 0.0), size.width), min(max(x1, 0.0), size.width)
-    y0, y1 = min(max(y0, 0.0), size.height), min(max(y1, 0.0), size.height)
-    return Box(x0, y0, max(x0, x1), max(y0, y1))
-
-
-@torch.no_grad()
-def _segment(model: nn.Module, processor: object, scenes: list[Scene]) -> list[list[Instance]]:
-    inputs = processor(images=[s.image for s in scenes], return_tensors="pt")
-    answer = model(pixel_values=inputs["pixel_values"])
-    results = processor.post_process_panoptic_segmentation(
-        answer, threshold=0.5, label_ids_to_fuse={len(THING_NAMES), len(THING_NAMES) + 1}, target_sizes=_targets(scenes)
-    )
-    found = []
-    for result in results:
-        owner = result["segmentation"].numpy()
-        instances = []
-        for segment in result["segments_info"]:
-            kind = SAMPLE_CLASSES[segment["label_id"]]
-            bitmap = owner == segment["id"]
-            if bitmap.any():
-                instances.append(Instance(kind.name, kind.kind, mask=bitmap_to_mask(bitmap), score=segment["score"]))
-        found.append(instances)
-    return found
+    regions = tuple(Region(RegionId(str(i)), "model", instance) for i, instance in enumerate(instances))
+    state: State = "labeled" if regions else "empty"
+    return Annotation(_image_id(scene), scene.size, author, state, regions)

@@ -7,17 +7,20 @@ instead of sampled points, which is many times faster on a CPU. Both models also
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from scipy.optimize import linear_sum_assignment
-from torch import nn
 
+from detseg.samples.checkpoints import Role
 from detseg.samples.scenes import SAMPLE_CLASSES, THING_NAMES
 from detseg.samples.train.batches import Batch
+from detseg.samples.train.data import NO_LABEL
 from detseg.samples.train.models import DenseHead
 
 _N_CLASSES = len(SAMPLE_CLASSES)
-_NO_LABEL = 255
 _CLASS_WEIGHT, _MASK_WEIGHT, _DICE_WEIGHT = 2.0, 5.0, 5.0
 _NO_OBJECT_WEIGHT = 0.1
 
@@ -45,7 +48,8 @@ def dense_loss(head: DenseHead, features: torch.Tensor, batch: Batch) -> torch.T
     overlap = (smaller[:, 0] + smaller[:, 2]) * (smaller[:, 1] + smaller[:, 3])
     area = (guess[:, 0] + guess[:, 2]) * (guess[:, 1] + guess[:, 3]) + w * h
     iou = overlap / (area - overlap).clamp(min=1e-6)
-    return loss + 2 * (guess - truth).abs().sum(-1).mean() + (1 - iou).mean()
+    loss = loss + 2 * (guess - truth).abs().sum(-1).mean() + (1 - iou).mean()
+    return loss
 
 
 def owner_to_masks(batch: Batch, shrink: int) -> torch.Tensor:
@@ -85,7 +89,7 @@ def match(
         cost = _CLASS_WEIGHT * class_cost + _MASK_WEIGHT * mask_cost + _DICE_WEIGHT * dice_cost
     image, query, instance = [], [], []
     for i, table in enumerate(cost.numpy()):
-        n_known = int((labels[i] != _NO_LABEL).sum())
+        n_known = int((labels[i] != NO_LABEL).sum())
         rows, columns = linear_sum_assignment(table[:, :n_known])
         image.append(torch.full((len(rows),), i))
         query.append(torch.from_numpy(rows))
@@ -117,10 +121,11 @@ def set_loss(
     return _CLASS_WEIGHT * class_loss + _MASK_WEIGHT * mask_loss + _DICE_WEIGHT * dice
 
 
-def detector_loss(model: nn.Module, head: DenseHead, batch: Batch) -> torch.Tensor:
+def detector_loss(model: Any, head: DenseHead, batch: Batch) -> torch.Tensor:
     """RT-DETR's loss and the dense loss on its finest encoder features."""
     seen: list[torch.Tensor] = []
-    hook = model.model.decoder_input_proj[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    finest = model.model.decoder_input_proj[0]
+    hook = finest.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     targets = []
     for labels, boxes in zip(batch.labels, batch.boxes, strict=True):
         things = labels < len(THING_NAMES)
@@ -129,10 +134,11 @@ def detector_loss(model: nn.Module, head: DenseHead, batch: Batch) -> torch.Tens
         answer = model(pixel_values=batch.pixels, labels=targets)
     finally:
         hook.remove()
-    return answer.loss + dense_loss(head, seen[0], batch)
+    loss: torch.Tensor = answer.loss
+    return loss + dense_loss(head, seen[0], batch)
 
 
-def segmenter_loss(model: nn.Module, head: DenseHead, batch: Batch) -> torch.Tensor:
+def segmenter_loss(model: Any, head: DenseHead, batch: Batch) -> torch.Tensor:
     """The set loss of every decoder layer and the dense loss on the mask features."""
     answer = model(pixel_values=batch.pixels, output_auxiliary_logits=True)
     coarse, fine = owner_to_masks(batch, 4), owner_to_masks(batch, 2)
@@ -143,3 +149,10 @@ def segmenter_loss(model: nn.Module, head: DenseHead, batch: Batch) -> torch.Ten
         loss = loss + set_loss(classes, masks, batch.labels, truth=(coarse, coarse, coarse_weights))
     classes, masks = answer.class_queries_logits.float(), answer.masks_queries_logits.float()
     return loss + set_loss(classes, masks, batch.labels, truth=(coarse, fine, fine_weights))
+
+
+LOSSES: dict[Role, Callable[[Any, DenseHead, Batch], torch.Tensor]] = {
+    "detector": detector_loss,
+    "segmenter": segmenter_loss,
+}
+"""(model, dense head, batch) -> what to make small."""
