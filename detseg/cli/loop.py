@@ -33,7 +33,7 @@ def preannotate(
     as_json: options.JsonOption = False,
 ) -> None:
     """Pulls what nobody labeled, predicts it, and pushes it to Label Studio, each image once."""
-    from detseg.cli.output import EXIT_QUARANTINED, print_json, progress_bars
+    from detseg.cli.output import EXIT_QUARANTINED, note, print_json, progress_bars
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -62,6 +62,8 @@ def preannotate(
         print_json(report.to_json())
     else:
         print_preannotated(report, would=dry_run)
+    if not report.scanned:
+        note(f"no image files in {settings.path(settings.source)}: is that the right folder?")
     if report.quarantined_share > settings.max_quarantined_share:
         raise typer.Exit(EXIT_QUARANTINED)
 

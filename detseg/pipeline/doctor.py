@@ -105,4 +105,4 @@ def _label_studio(settings: Settings) -> str:
 
     connection = find_connection(settings)
     with LabelStudioClient(connection.url, connection.token) as client:
-        return f"{connection.url}, signed in as {client.whoami()}"
+        return f"{connection.url}, version {client.version()}, signed in as {client.whoami()['email']}"
