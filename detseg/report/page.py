@@ -14,6 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from detseg import __version__
+from detseg.errors import DetsegError
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.data import QaReport
 from detseg.report.gallery import Card, choose_items, make_cards
@@ -78,11 +79,21 @@ class Page:
 def write_report(path: Path, report: QaReport) -> None:
     """Writes the page to ``path``, whole or not at all; its folder is made if need be.
 
-    At most 24 images are shown, in about 8 MB of pictures.
+    At most 24 images are shown, in about 8 MB of pictures. DetsegError if the file cannot be written.
     """
     html = render_report(report)
+    try:
+        _replace(path, html)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DetsegError(
+            f"the report cannot be written to {path} ({reason}): choose another place"
+        ) from error
+
+
+def _replace(path: Path, html: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".report-", suffix=".part")
     part = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from detseg.errors import DetsegError
 from detseg.metrics.detection import Confusion
 from detseg.report.page import render_report, write_report
 from detseg.report.tables import MOST_CONFUSED, confusion_matrix
@@ -178,6 +179,12 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_report(path, broken)
     assert path.read_bytes() == first
     assert [entry.name for entry in path.parent.iterdir()] == ["report 1.html"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DetsegError, match=r"the report cannot be written to .*report\.html \(.+\): choose"):
+        write_report(tmp_path / "file" / "report.html", make_report(()))
 
 
 def test_the_same_report_is_the_same_page() -> None:
