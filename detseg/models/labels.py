@@ -92,11 +92,11 @@ def map_labels(names: Mapping[int, str], taxonomy: Taxonomy, *, boxes: bool) -> 
     return LabelMap(dict(names), classes)
 
 
-def require_mapped(labels: LabelMap, *, model: str) -> None:
+def require_mapped(labels: LabelMap, *, model: str, boxes: bool) -> None:
     """ModelError that names the labels which the taxonomy does not know; for strict projects."""
     if labels.unmapped:
         shown = ", ".join(labels.unmapped[:8]) + (", ..." if len(labels.unmapped) > 8 else "")
         raise ModelError(
-            f"{model}: the taxonomy does not take {len(labels.unmapped)} of its labels ({shown}): "
-            "add them to [[classes]] as names or aliases, or turn strict off to leave them out"
+            f"{model}: the taxonomy has no {'thing' if boxes else 'class'} for {len(labels.unmapped)} "
+            f"of its labels ({shown}): add them to [[classes]] as names or aliases, or turn strict off"
         )

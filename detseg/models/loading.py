@@ -54,9 +54,10 @@ def load_predictor(
 
 
 def _part(checkpoint: Checkpoint, taxonomy: Taxonomy, *, things: Iterable[str], strict: bool) -> Part:
-    labels = map_labels(checkpoint.labels, taxonomy, boxes=checkpoint.role == "detector")
+    boxes = checkpoint.role == "detector"
+    labels = map_labels(checkpoint.labels, taxonomy, boxes=boxes)
     if strict:
-        require_mapped(labels, model=checkpoint.name)
+        require_mapped(labels, model=checkpoint.name, boxes=boxes)
     # What the taxonomy does not say, the checkpoint's own knowledge does: this is about how it was trained.
     own = {name for name in checkpoint.labels.values() if not is_placeholder(name)} - frozenset(things)
     panoptic = any(

@@ -17,6 +17,9 @@ from detseg.models.labels import Findings, LabelMap, is_placeholder
 from detseg.taxonomy import LabelClass
 from detseg.types import DecodedImage, Instance
 
+_ONE_BY_ONE = frozenset({"detr"})
+"""DETR's mask head runs on every query: one photo at 800x1066 takes 13 GB, and a batch as often as much."""
+
 
 @dataclass(frozen=True, slots=True)
 class MaskOptions:
@@ -32,6 +35,10 @@ def segment(
     checkpoint: Checkpoint, labels: LabelMap, images: Sequence[DecodedImage], *, options: MaskOptions
 ) -> tuple[Findings, ...]:
     """The masks of every image, in the image's own size; one instance per class of stuff."""
+    if checkpoint.config.model_type in _ONE_BY_ONE and len(images) > 1:
+        return tuple(
+            found for image in images for found in segment(checkpoint, labels, [image], options=options)
+        )
     with answering(checkpoint, images):
         results = post_process(
             checkpoint.processor, forward(checkpoint, images), sizes=target_sizes(images), options=options

@@ -144,7 +144,7 @@ def test_labels_become_the_taxonomys_and_the_rest_is_counted(checkpoint: Folder)
 
 def test_a_strict_project_refuses_unknown_labels(checkpoint: Folder) -> None:
     taxonomy = Taxonomy((LabelClass("bolt"), LabelClass("nut")))
-    with pytest.raises(ModelError, match=r"does not take 1 of its labels \(gear\)"):
+    with pytest.raises(ModelError, match=r"has no thing for 1 of its labels \(gear\)"):
         load_predictor(checkpoint("detr"), None, options=options(strict=True), taxonomy=taxonomy)
 
 

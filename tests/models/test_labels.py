@@ -62,9 +62,9 @@ def test_a_detectors_label_cannot_be_stuff() -> None:
 
 
 def test_a_strict_project_names_what_it_does_not_know() -> None:
-    require_mapped(map_labels({0: "car", 1: "N/A"}, TAXONOMY, boxes=True), model="m")
+    require_mapped(map_labels({0: "car", 1: "N/A"}, TAXONOMY, boxes=True), model="m", boxes=True)
     names = {i: f"moose {i}" for i in range(10)}
     with pytest.raises(
-        ModelError, match=r"m: the taxonomy does not take 10 of its labels \(moose 0, .*\.\.\.\)"
+        ModelError, match=r"m: the taxonomy has no thing for 10 of its labels \(moose 0, .*\.\.\.\)"
     ):
-        require_mapped(map_labels(names, TAXONOMY, boxes=True), model="m")
+        require_mapped(map_labels(names, TAXONOMY, boxes=True), model="m", boxes=True)
