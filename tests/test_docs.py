@@ -16,10 +16,10 @@ def by_path(path: Path) -> str:
 
 
 def code_of(text: str) -> str:
-    """The fenced blocks and the inline code of a document."""
+    """The fenced blocks, without comments, and the inline code of a document."""
     fenced = re.findall(r"(?ms)^```\w*\n(.*?)^```", text)
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"(?ms)^```.*?^```", "", text))
-    return "\n".join([*fenced, *inline])
+    return "\n".join([*(re.sub(r"(?m)(?:^|\s)#.*$", "", block) for block in fenced), *inline])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=by_path)
@@ -72,5 +72,5 @@ def test_the_map_has_the_order_that_the_rules_hold() -> None:
 
 
 def test_code_is_found_in_documents() -> None:
-    text = "see `make demo`\n```sh\ndetseg qa\n```\nand not make this or detseg that"
-    assert code_of(text).split("\n") == ["detseg qa", "", "make demo"]
+    text = "see `make demo`\n```sh\ndetseg qa   # detseg is here\n```\nand not make this or detseg that"
+    assert code_of(text).split("\n") == ["detseg qa  ", "", "make demo"]
