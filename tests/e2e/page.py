@@ -60,7 +60,6 @@ class LabelingPage:
                 return selected?.regions?.length === n && image?.stageWidth > 0
             }""",
             arg=n_regions,
-            timeout=60_000,
         )
         self.page.wait_for_load_state("networkidle")
 
@@ -73,19 +72,20 @@ class LabelingPage:
         """The labels that the side panel shows, one per region."""
         return self.page.locator(".lsf-tree__node .lsf-outliner-item__title").all_inner_texts()
 
+    def on_screen(self, x: float, y: float, *, size: Size) -> tuple[int, int]:
+        """Where a pixel of the image lies in the tab."""
+        stage = self.page.evaluate(_STAGE)
+        return (
+            round(stage["x"] + x * stage["width"] / size.width),
+            round(stage["y"] + y * stage["height"] / size.height),
+        )
+
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, size: Size) -> None:
         """Drag with the mouse from one image pixel to another."""
-        stage = self.page.evaluate(_STAGE)
-
-        def move(x: float, y: float) -> None:
-            self.page.mouse.move(
-                stage["x"] + x * stage["width"] / size.width, stage["y"] + y * stage["height"] / size.height
-            )
-
-        move(*start)
+        (x0, y0), (x1, y1) = (self.on_screen(*point, size=size) for point in (start, end))
+        self.page.mouse.move(x0, y0)
         self.page.mouse.down()
-        for step in range(1, 11):
-            move(*(a + (b - a) * step / 10 for a, b in zip(start, end, strict=True)))
+        self.page.mouse.move(x1, y1, steps=20)
         self.page.mouse.up()
 
     def delete(self, region_id: str) -> None:
@@ -119,6 +119,7 @@ def labeling_page(connection: Connection, *, width: int = 1400, height: int = 90
         try:
             page = browser.new_page(viewport={"width": width, "height": height})
             requested: set[str] = set()
+            page.set_default_timeout(120_000)
             page.on("request", lambda request: requested.add(request.url.split("/")[2]))
             page.goto(f"{connection.url}/user/login/")
             page.fill("input[name=email]", connection.username or "")
