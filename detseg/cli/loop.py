@@ -53,6 +53,9 @@ def preannotate(
         with progress_bars():
             report = plan(settings)
     else:
+        from detseg.pipeline.workspace import check_label_studio
+
+        check_label_studio(settings)
         from flows.preannotate import preannotate as flow
         from flows.server import prefect_api
 
@@ -76,10 +79,12 @@ def collect(
     """Brings what people did since the last time from Label Studio into the catalog."""
     from detseg.cli.output import EXIT_QUARANTINED, print_json, progress_bars
     from detseg.config import load_settings
+    from detseg.pipeline.workspace import check_label_studio
     from flows.collect import collect as flow
     from flows.server import prefect_api
 
     settings = load_settings(config, project=project)
+    check_label_studio(settings)
     with prefect_api(settings.state_path), progress_bars():
         report = flow(config, {"project": project})
     if as_json:

@@ -49,6 +49,18 @@ def find_connection(settings: Settings) -> Connection:
     return connection
 
 
+def check_label_studio(settings: Settings) -> None:
+    """Asks Label Studio who we are, so that a wrong URL or token is said before any work is done.
+
+    Raises ConfigError, Unreachable or LabelStudioError.
+    """
+    from detseg.labelstudio.client import LabelStudioClient
+
+    connection = find_connection(settings)
+    with LabelStudioClient(connection.url, connection.token) as client:
+        client.whoami()
+
+
 def find_project(client: label_studio.LabelStudioClient, title: str) -> label_studio.Project:
     """The one project of that title. Raises LabelStudioError if there is none, or several."""
     found = client.find_projects(title)
