@@ -42,7 +42,14 @@ def predict(
     as_json: options.JsonOption = False,
 ) -> None:
     """Boxes, masks, counts and side-by-side pictures of images; no server needed."""
-    from detseg.cli.output import EXIT_QUARANTINED, console, print_failures, print_json, progress_bars
+    from detseg.cli.output import (
+        EXIT_QUARANTINED,
+        console,
+        note_unmapped,
+        print_failures,
+        print_json,
+        progress_bars,
+    )
     from detseg.config import load_settings
     from detseg.pipeline.predict import RESULTS_NAME
     from detseg.pipeline.predict import predict as predict_files
@@ -69,6 +76,7 @@ def predict(
         if report.failed:
             screen.print(f"{len(report.failed)} files could not be used:")
             print_failures([(failure.uri, failure.reason) for failure in report.failed])
+    note_unmapped(report.unmapped)
     n_files = len(report.images) + len(report.failed)
     if len(report.failed) > settings.max_quarantined_share * n_files:
         raise typer.Exit(EXIT_QUARANTINED)

@@ -33,7 +33,7 @@ def preannotate(
     as_json: options.JsonOption = False,
 ) -> None:
     """Pulls what nobody labeled, predicts it, and pushes it to Label Studio, each image once."""
-    from detseg.cli.output import EXIT_QUARANTINED, note, print_json, progress_bars
+    from detseg.cli.output import EXIT_QUARANTINED, note, note_unmapped, print_json, progress_bars
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -65,6 +65,7 @@ def preannotate(
         print_json(report.to_json())
     else:
         print_preannotated(report, would=dry_run)
+    note_unmapped(report.unmapped)
     if not report.scanned:
         note(f"no image files in {settings.path(settings.source)}: is that the right folder?")
     if report.quarantined_share > settings.max_quarantined_share:

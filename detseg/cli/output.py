@@ -75,6 +75,13 @@ def print_failures(failures: Sequence[tuple[str, str]], *, most: int = 10) -> No
         note(f"  ... and {len(failures) - most} more (--json lists all)")
 
 
+def note_unmapped(unmapped: Mapping[str, int]) -> None:
+    """Which labels of the models were left out, on stderr; nothing where there are none."""
+    if unmapped:
+        counted = ", ".join(f"{label} {n}" for label, n in sorted(unmapped.items()))
+        note(f"left out, because no class takes them: {counted} (add them to [[classes]], or as aliases)")
+
+
 @contextmanager
 def progress_bars() -> Iterator[None]:
     """Shows how far the stages are on stderr while the block runs; nothing where that is no terminal."""

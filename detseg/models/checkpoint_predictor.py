@@ -55,7 +55,7 @@ class CheckpointPredictor:
 
     @property
     def unmapped(self) -> Mapping[str, int]:
-        """How often, until now, a label was seen that no class of the taxonomy takes. Those are left out."""
+        """See ``Predictor.unmapped``; sorted by label."""
         with self._lock:
             return dict(sorted(self._unmapped.items()))
 

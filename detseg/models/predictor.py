@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -64,6 +64,10 @@ class Predictor(Protocol):
     @property
     def segmenter(self) -> str:
         """The segmenter as the user named it; empty if there is none."""
+
+    @property
+    def unmapped(self) -> Mapping[str, int]:
+        """How often, until now, a label was seen that no class of the taxonomy takes; those are left out."""
 
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
         """One tuple of instances per image, in the order of the batch, each sorted as ``ordered`` does.

@@ -5,6 +5,7 @@ The flow runs the steps: scan, one ``predict_shard`` per shard, push. Every step
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ class PreannotateReport:
 
     ``already_done`` images needed nothing: predicted and in the queue before. ``project_id`` is None in a
     dry run where there is no project yet; then ``predicted`` and ``pushed`` are what a run would do.
+    ``unmapped`` counts by label what was seen and left out, because no class of the taxonomy takes it.
     """
 
     scanned: int
@@ -38,6 +40,7 @@ class PreannotateReport:
     project_id: int | None
     url: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    unmapped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def quarantined_share(self) -> float:
@@ -83,6 +86,7 @@ def sum_up(
         project_id=push.project_id,
         url=push.url,
         seconds=seconds,
+        unmapped=sum((Counter(shard.unmapped) for shard in shards), Counter()),
     )
 
 

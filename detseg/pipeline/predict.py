@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +36,17 @@ class PredictedImage:
 
 @dataclass(frozen=True, slots=True)
 class PredictReport:
-    """``images`` are in the order of their paths, as JSON objects; so are those that failed."""
+    """``images`` are in the order of their paths, as JSON objects; so are those that failed.
+
+    ``unmapped`` counts by label what was seen and left out, because no class of the taxonomy takes it.
+    """
 
     detector: str
     segmenter: str
     version: ModelVersion
     images: tuple[dict[str, Any], ...]
     failed: tuple[Failure, ...]
+    unmapped: Mapping[str, int]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -71,7 +75,12 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path) -> PredictRepo
                 images.append(_encode(_with_picture(predictor, *answer, out=out)))
             progress.report("predict", advance=1)
     report = PredictReport(
-        settings.detector or "", settings.segmenter or "", predictor.version, tuple(images), tuple(failed)
+        detector=settings.detector or "",
+        segmenter=settings.segmenter or "",
+        version=predictor.version,
+        images=tuple(images),
+        failed=tuple(failed),
+        unmapped=predictor.unmapped,
     )
     text = json.dumps(report.to_json(), ensure_ascii=False, indent=1)
     (out / RESULTS_NAME).write_text(text + "\n", encoding="utf-8")
@@ -118,7 +127,15 @@ def _with_picture(
 ) -> PredictedImage:
     digest = image.ref.id.removeprefix("sha256:")[:8]  # names of two folders may be equal
     picture = out / f"{Path(image.ref.uri).stem}-{digest}.png"
-    prediction_picture(image, instances, predictor.taxonomy, subtitle=predictor.version).save(picture)
+    sheet = prediction_picture(
+        image,
+        instances,
+        predictor.taxonomy,
+        subtitle=predictor.version,
+        detector=bool(predictor.detector),
+        segmenter=bool(predictor.segmenter),
+    )
+    sheet.save(picture)
     return PredictedImage(image, instances, picture)
 
 

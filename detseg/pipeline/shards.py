@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
@@ -27,10 +28,14 @@ _forward = threading.Lock()  # torch uses every core in one forward pass; two at
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """``predicted`` and failed images of a shard; those that were predicted before are in neither."""
+    """``predicted`` and failed images of a shard; those that were predicted before are in neither.
+
+    ``unmapped`` counts by label what was seen and left out, because no class of the taxonomy takes it.
+    """
 
     predicted: tuple[ImageId, ...]
     failures: tuple[Failure, ...]
+    unmapped: Mapping[str, int] = field(default_factory=dict)
 
 
 def predict_shard(
@@ -44,10 +49,13 @@ def predict_shard(
     progress.report("predict", advance=len(refs) - len(missing))
     predictions: list[Annotation] = []
     failures: list[Quarantined] = []
+    unmapped: Counter[str] = Counter()
     for decoded, unreadable in _decoded(settings, [ref for ref in refs if ref.id in missing]):
         failures += unreadable
         with _forward:
+            before = Counter(predictor.unmapped)
             answers = predict_each(predictor, decoded)
+            unmapped += Counter(predictor.unmapped) - before
         for image, answer in zip(decoded, answers, strict=True):
             if isinstance(answer, ImageError):
                 failures.append(Quarantined(image.ref.uri, str(answer), "predict", image=image.ref.id))
@@ -63,6 +71,7 @@ def predict_shard(
     return ShardReport(
         tuple(prediction.image for prediction in predictions),
         tuple(Failure(failure.uri, failure.reason) for failure in failures),
+        unmapped,
     )
 
 

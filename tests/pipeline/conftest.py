@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,13 @@ class FixedPredictor:
     taxonomy: Taxonomy = TAXONOMY
     detector: str = "fixed"
     segmenter: str = "fixed"
+    unmapped: Counter[str] = field(default_factory=Counter)
 
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
         if any(image.size.width == self.refused_width for image in batch):
             raise ImageError("is too unlucky")
         self.n_asked += len(batch)
+        self.unmapped["cat"] += len(batch)
         return tuple(self._instances(image.size) for image in batch)
 
     def _instances(self, size: Size) -> tuple[Instance, ...]:

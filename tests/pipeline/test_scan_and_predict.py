@@ -86,7 +86,9 @@ def test_a_shard_is_predicted_once(settings: Settings, catalog: Catalog, predict
     report = predict_shard(settings, catalog, predictor, refs)
     assert set(report.predicted) == {ref.id for ref in refs}
     assert predictor.n_asked == 5
-    assert predict_shard(settings, catalog, predictor, refs).predicted == ()
+    assert report.unmapped == {"cat": 5}
+    again = predict_shard(settings, catalog, predictor, refs)
+    assert (again.predicted, again.unmapped) == ((), {})
     assert predictor.n_asked == 5
     stored = list(catalog.predictions.read([ref.id for ref in refs], predictor.version))
     assert all(len(prediction.regions) == 3 for prediction in stored)
