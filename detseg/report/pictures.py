@@ -89,21 +89,22 @@ def prediction_picture(
     *,
     title: str = "",
     subtitle: str = "",
+    detector: bool = True,
+    segmenter: bool = True,
 ) -> Image.Image:
     """Original, detection and segmentation side by side, with counts, as one RGB picture.
 
-    ``title`` is the image's file name if none is given. Any image size: panels are 320 to 720 pixels wide,
-    very wide images are stacked.
+    ``title`` is the image's file name if none is given. A model that did not run (``detector``,
+    ``segmenter``) has no panel unless there is something to show. Any image size: panels are 320 to 720
+    pixels wide, very wide images are stacked.
     """
     view = scale_to(image, PanelSize(width=1440) if _is_wide(image.size) else PanelSize())
-    return side_by_side(
-        image,
-        Panel("Original", view.picture),
-        instances_panel(view, instances, taxonomy, show="boxes", title="Detection"),
-        instances_panel(view, instances, taxonomy, show="masks", title="Segmentation"),
-        title=title,
-        subtitle=subtitle,
-    )
+    panels = [Panel("Original", view.picture)]
+    if detector or any(instance.box is not None for instance in instances):
+        panels.append(instances_panel(view, instances, taxonomy, show="boxes", title="Detection"))
+    if segmenter or any(instance.mask is not None for instance in instances):
+        panels.append(instances_panel(view, instances, taxonomy, show="masks", title="Segmentation"))
+    return side_by_side(image, *panels, title=title, subtitle=subtitle)
 
 
 def side_by_side(image: DecodedImage, *panels: Panel, title: str = "", subtitle: str = "") -> Image.Image:

@@ -155,6 +155,15 @@ def test_any_image_makes_a_picture(width: int, height: int) -> None:
     assert prediction_picture(image, [], TAXONOMY).size[0] == picture.width
 
 
+def test_a_model_that_did_not_run_has_no_panel() -> None:
+    image, box = grey_image(400, 400), Instance("nut", "thing", Box(10, 10, 90, 90), score=0.5)
+    both = prediction_picture(image, [box], TAXONOMY)
+    boxes = prediction_picture(image, [box], TAXONOMY, segmenter=False)
+    found_anyway = prediction_picture(image, [box], TAXONOMY, detector=False)
+    assert both.width == found_anyway.width
+    assert both.width - boxes.width == 400 + 20
+
+
 def test_a_wide_image_is_stacked() -> None:
     wide, square = (prediction_picture(grey_image(w, h), [], TAXONOMY) for w, h in [(2000, 400), (800, 800)])
     assert wide.height > 3 * 400 * 1440 / 2000 > 800
