@@ -58,6 +58,8 @@ class LabelingPage:
                 const selected = window.Htx?.annotationStore?.selected
                 const image = selected?.names?.get("image")
                 return selected?.regions?.length === n && image?.stageWidth > 0
+                    && image.currentImageEntity?.imageLoaded
+                    && selected.regions.every(region => region.type !== "brushregion" || region.imageData)
             }""",
             arg=n_regions,
         )

@@ -1,0 +1,86 @@
+"""The README's picture of a pre-annotated task, made anew:
+
+    python -m tests.e2e.picture docs/pictures/task.png
+
+A sample scene, the shipped checkpoints, a Label Studio of its own that is taken down again. ``--seed``
+chooses the scene.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from detseg.errors import DetsegError
+from detseg.images import read_image
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.codec import encode_task, prediction_regions
+from detseg.labelstudio.project import ensure_project, ensure_storages, image_url
+from detseg.labelstudio.server import EmbeddedLabelStudio
+from detseg.models.loading import load_predictor
+from detseg.models.predictor import PredictorOptions
+from detseg.samples.checkpoints import checkpoint_path
+from detseg.samples.scenes import SAMPLE_CLASSES, generate_scene
+from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.types import Size
+from tests.e2e.page import labeling_page
+
+TAXONOMY = Taxonomy(tuple(LabelClass(cls.name, cls.kind, cls.colour) for cls in SAMPLE_CLASSES))
+
+
+def take_picture(out: Path, state_dir: Path, *, seed: int) -> None:
+    """Predict one scene, push it, open it in the page at 1400x900 and write what the tab shows."""
+    path = state_dir / "images" / f"scene-{seed}.png"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(generate_scene(seed, Size(960, 720)).image).save(path)
+    image = read_image(str(path))
+    predictor = load_predictor(
+        str(checkpoint_path("detector")),
+        str(checkpoint_path("segmenter")),
+        options=PredictorOptions(),
+        taxonomy=TAXONOMY,
+    )
+    (instances,) = predictor.predict([image])
+    regions = prediction_regions(image.ref.id, predictor.version, instances)
+    task = encode_task(
+        image.ref,
+        image.size,
+        regions,
+        version=predictor.version,
+        taxonomy=TAXONOMY,
+        image_url=image_url(path),
+    )
+    n_results = len(task["predictions"][0]["result"])
+    connection = EmbeddedLabelStudio(state_dir).up()
+    with LabelStudioClient(connection.url, connection.token) as client:
+        project = ensure_project(client, "Parts on the belt", TAXONOMY)
+        ensure_storages(client, project, [path.parent])
+        (task_id,) = client.import_tasks(project, [task])
+    with labeling_page(connection) as page:
+        page.open_task(project, task_id, n_regions=n_results)
+        page.picture(out)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = EmbeddedLabelStudio(Path(folder))
+        try:
+            take_picture(arguments.out, Path(folder), seed=arguments.seed)
+        except DetsegError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        finally:
+            server.down()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
