@@ -7,4 +7,6 @@ label_config  the labeling interface from the taxonomy, and the check that a pro
 project       ensure_project, ensure_storages, image_url: what a project needs before tasks are sent
 codec         encode_task, decode_task: our regions <-> Label Studio's results
 brush         encode_brush, decode_brush: masks <-> Label Studio's brush run lengths
+results       regions <-> the results of one prediction or annotation (used by codec)
+session, auth, wire   requests, tokens, and what an answer means (used by client)
 """
