@@ -1,0 +1,299 @@
+"""What is repeated and what never is, refusals in one line, pages, tokens: against made-up answers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from detseg.errors import LabelStudioError, Unreachable
+from detseg.labelstudio.client import LabelStudioClient
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def client_of(handler: Handler, *, token: str = "secret") -> tuple[LabelStudioClient, list[float]]:
+    """A client whose server is that function, and the list of its waits."""
+    waits: list[float] = []
+    transport = httpx.MockTransport(handler)
+    return LabelStudioClient("http://ls.example", token, transport=transport, sleep=waits.append), waits
+
+
+def answers(*responses: httpx.Response | Exception) -> Handler:
+    """A server that gives these answers one after another, the last one for ever."""
+    left = list(responses)
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return handler
+
+
+OK = httpx.Response(200, json={"id": 1, "email": "a@example.com"})
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ReadTimeout("slow"),
+        httpx.RemoteProtocolError("cut"),
+        httpx.Response(500, json={"detail": "oops"}),
+        httpx.Response(503),
+        httpx.Response(429),
+    ],
+)
+def test_reading_is_repeated(failure: httpx.Response | Exception) -> None:
+    client, waits = client_of(answers(failure, failure, OK))
+    assert client.whoami()["id"] == 1
+    assert waits == [0.25, 0.5]
+
+
+def test_reading_is_given_up_after_four_attempts() -> None:
+    client, waits = client_of(answers(httpx.ConnectError("[Errno 111] refused")))
+    with pytest.raises(Unreachable, match=r"ls\.example did not answer GET .*refused.*`detseg up`"):
+        client.whoami()
+    assert len(waits) == 3
+
+
+def test_the_server_says_how_long_to_wait() -> None:
+    busy = httpx.Response(429, headers={"Retry-After": "7"})
+    far = httpx.Response(429, headers={"Retry-After": "86400"})
+    client, waits = client_of(answers(busy, far, OK))
+    client.whoami()
+    assert waits == [7.0, 30.0]
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (httpx.ReadTimeout("slow"), Unreachable),
+        (httpx.ConnectError("refused"), Unreachable),
+        (httpx.RemoteProtocolError("cut"), Unreachable),
+        (httpx.Response(502), Unreachable),
+        (httpx.Response(500), LabelStudioError),
+        (httpx.Response(429), LabelStudioError),
+    ],
+)
+def test_adding_is_never_repeated(failure: httpx.Response | Exception, error: type[Exception]) -> None:
+    n_requests = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal n_requests
+        n_requests += 1
+        return answers(failure)(request)
+
+    client, waits = client_of(handler)
+    calls: list[Callable[[], object]] = [
+        lambda: client.import_tasks(1, [{"data": {}}]),
+        lambda: client.create_project("title", "<View/>"),
+        lambda: client.create_annotation(1, [], lead_time_s=1.0),
+        lambda: client.create_local_storage(1, "/images"),
+    ]
+    for call in calls:
+        with pytest.raises(error):
+            call()
+    assert n_requests == len(calls)
+    assert waits == []
+
+
+def test_what_will_not_change_is_not_repeated() -> None:
+    client, waits = client_of(answers(httpx.Response(404, json={"detail": "No Project\n matches."}), OK))
+    with pytest.raises(
+        LabelStudioError, match=r"refused GET /api/projects/9 \(HTTP 404\): No Project matches"
+    ):
+        client.project(9)
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            httpx.Response(200, text="<html>It works!</html>"),
+            "answered no JSON .*is that the URL of a Label Studio",
+        ),
+        (httpx.Response(200, json=[1]), "answered list, expected an object"),
+        (httpx.Response(301, headers={"Location": "https://b/"}), "sends .* on to https://b/: use that"),
+        (
+            httpx.Response(401, json={"detail": "Invalid token."}),
+            "Invalid token.*set DETSEG_LABEL_STUDIO_TOKEN",
+        ),
+        (
+            httpx.Response(401, json={"detail": "legacy token authentication has been disabled"}),
+            "personal access",
+        ),
+        (httpx.Response(403, json={"detail": "No permission"}), "No permission.*ask an owner"),
+        (httpx.Response(404, text="<title>404 |\n Not here</title>"), "404 | Not here"),
+        (
+            httpx.Response(400, json={"validation_errors": {"title": ["too short"], "x": "y"}}),
+            "title: too short; x: y",
+        ),
+        (httpx.Response(418), "no reason given"),
+    ],
+)
+def test_refusals_are_one_line_with_the_mend(answer: httpx.Response, words: str) -> None:
+    client, _ = client_of(answers(answer))
+    with pytest.raises(LabelStudioError, match=words) as caught:
+        client.whoami()
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"task_count": 2, "prediction_count": 1, "task_ids": [1]},
+        {"task_count": 1, "prediction_count": 1, "task_ids": [1]},
+        {"task_count": 2, "prediction_count": 0, "task_ids": [1, 2]},
+        {"task_count": 2, "prediction_count": 1, "task_ids": [2, 1]},
+        {"task_count": 2, "prediction_count": 1, "task_ids": [1, 1]},
+    ],
+)
+def test_counts_of_an_import_must_be_ours(answer: dict[str, Any]) -> None:
+    client, _ = client_of(answers(httpx.Response(201, json=answer)))
+    with pytest.raises(LabelStudioError, match="sent 2 tasks with 1 predictions"):
+        client.import_tasks(1, [{"data": {}}, {"data": {}, "predictions": [{}]}])
+
+
+def test_an_import_of_nothing_asks_nothing() -> None:
+    client, _ = client_of(answers(httpx.ConnectError("refused")))
+    assert client.import_tasks(1, []) == ()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"tasks": [{"id": 3}, {"id": 2}], "total": 2},
+        {"tasks": [{"id": 3}, {"id": 3}], "total": 2},
+        {"tasks": [], "total": 2},
+        {"tasks": [{"id": 3}]},
+        {"total": 3},
+    ],
+)
+def test_pages_that_surprise_are_refused(page: dict[str, Any]) -> None:
+    client, _ = client_of(answers(httpx.Response(200, json=page)))
+    with pytest.raises(LabelStudioError):
+        client.task_ids(1)
+
+
+def test_changed_tasks_that_all_changed_at_one_instant() -> None:
+    """A page full of one instant cannot move the watermark, so it goes on by number."""
+    moment = "2026-11-20T20:23:44.713603Z"
+    tasks = [{"id": i, "updated_at": moment} for i in range(7)]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        page, size = (int(request.url.params[key]) for key in ("page", "page_size"))
+        return httpx.Response(
+            200, json={"tasks": tasks[(page - 1) * size : page * size], "total": len(tasks)}
+        )
+
+    client, _ = client_of(handler)
+    assert [task["id"] for task in client.changed_tasks(1, page_size=3)] == list(range(7))
+
+
+def test_changed_tasks_that_change_while_we_read_are_not_missed() -> None:
+    """Touching a task of the first page moves it to the end, and every later one up by a place."""
+    start = datetime(2026, 11, 20, tzinfo=UTC)
+    tasks = {i: start + timedelta(seconds=i) for i in range(9)}
+    n_requests = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal n_requests
+        query = json.loads(request.url.params["query"])
+        since = datetime.fromisoformat(query["filters"]["items"][0]["value"])
+        matching = sorted((at, i) for i, at in tasks.items() if at >= since)
+        page, size = (int(request.url.params[key]) for key in ("page", "page_size"))
+        shown = [
+            {"id": i, "updated_at": at.isoformat()} for at, i in matching[(page - 1) * size : page * size]
+        ]
+        n_requests += 1
+        if n_requests == 1:
+            tasks[0] = start + timedelta(hours=1)
+        return httpx.Response(200, json={"tasks": shown, "total": len(matching)})
+
+    client, _ = client_of(handler)
+    seen = [task["id"] for task in client.changed_tasks(1, start, page_size=4)]
+    assert seen == [*range(9), 0]
+
+
+def test_watermarks_have_a_time_zone() -> None:
+    client, _ = client_of(answers(OK))
+    with pytest.raises(ValueError, match="time zone"):
+        list(client.changed_tasks(1, datetime(2026, 1, 1)))
+
+
+def jwt(expires_at: float) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": expires_at}).encode()).decode().rstrip("=")
+    return f"header.{payload}.signature"
+
+
+def pat_server(*, lives_s: float, revoked: bool = False) -> tuple[Handler, list[str]]:
+    """A server that knows personal access tokens, and what it was asked in order."""
+    log: list[str] = []
+    valid: set[str] = set()
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/token/refresh/":
+            log.append("refresh")
+            if revoked or json.loads(request.content)["refresh"] != "a.b.c":
+                return httpx.Response(401, json={"detail": "Token is blacklisted"})
+            valid.add(access := jwt(time.time() + lives_s + len(log)))
+            return httpx.Response(200, json={"access": access})
+        known = request.headers["Authorization"].removeprefix("Bearer ") in valid
+        log.append("ok" if known else "refused")
+        return OK if known else httpx.Response(401, json={"detail": "Token is expired"})
+
+    handler.valid = valid  # type: ignore[attr-defined]
+    return handler, log
+
+
+def test_personal_access_tokens_buy_one_access_token_for_many_requests() -> None:
+    handler, log = pat_server(lives_s=300)
+    client, _ = client_of(handler, token="a.b.c")
+    client.whoami()
+    client.whoami()
+    assert log == ["refresh", "ok", "ok"]
+
+
+def test_access_tokens_are_renewed_before_they_end() -> None:
+    handler, log = pat_server(lives_s=10)
+    client, _ = client_of(handler, token="a.b.c")
+    client.whoami()
+    client.whoami()
+    assert log == ["refresh", "ok", "refresh", "ok"]
+
+
+def test_access_tokens_that_the_server_forgot_are_renewed_once() -> None:
+    handler, log = pat_server(lives_s=300)
+    client, _ = client_of(handler, token="a.b.c")
+    client.whoami()
+    handler.valid.clear()  # type: ignore[attr-defined]
+    client.whoami()
+    assert log == ["refresh", "ok", "refused", "refresh", "ok"]
+
+
+def test_a_revoked_personal_access_token_is_named() -> None:
+    handler, _ = pat_server(lives_s=300, revoked=True)
+    client, _ = client_of(handler, token="a.b.c")
+    with pytest.raises(
+        LabelStudioError, match=r"refused the personal access token \(HTTP 401\): make a new one"
+    ):
+        client.whoami()
+
+
+@pytest.mark.parametrize("token", ["", "  \n"])
+def test_no_token_is_named(token: str) -> None:
+    with pytest.raises(
+        LabelStudioError, match=r"no token for Label Studio at http://ls\.example: set DETSEG"
+    ):
+        LabelStudioClient("http://ls.example", token)
