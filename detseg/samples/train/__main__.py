@@ -15,7 +15,7 @@ from detseg.errors import DetsegError
 from detseg.samples.train.data import HELD_OUT_SEEDS, PROGRESS_SEEDS, open_store, render
 from detseg.samples.train.evaluate import score_model
 from detseg.samples.train.export import export
-from detseg.samples.train.loop import Plan, Training, train
+from detseg.samples.train.loop import Pauses, Plan, Training, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=7)
     add("--workers", type=int, default=2, help="processes that render")
     add("--threads", type=int, default=1, help="threads that compute")
+    add("--save-every", type=float, default=180.0, help="seconds of training between two saved states")
     add(
         "--held-out",
         type=int,
@@ -93,6 +94,7 @@ def _train(training: Training, options: argparse.Namespace, state_path: Path) ->
         state_path=state_path,
         report=_say,
         evaluate=lambda model: score_model(model, training.plan.role, PROGRESS_SEEDS).headline,
+        pauses=Pauses(save_s=options.save_every),
     )
 
 

@@ -157,7 +157,7 @@ class Pauses:
 
     line_s: float = 20.0
     save_s: float = 180.0
-    evaluate_s: float = 600.0
+    evaluate_s: float = 900.0
 
 
 def train(
@@ -167,7 +167,7 @@ def train(
     state_path: Path,
     report: Callable[[str], None],
     evaluate: Callable[[Any], float],
-    pauses: Pauses = Pauses(),  # noqa: B008
+    pauses: Pauses = Pauses(),
 ) -> None:
     """Train until the plan is fulfilled. ``evaluate`` gets the averaged model and answers its score."""
     start = training.progress.seconds
