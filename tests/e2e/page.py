@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from detseg.labelstudio.server import Connection
 from detseg.types import Size
@@ -114,20 +114,27 @@ class LabelingPage:
 
 
 @contextmanager
+def browser() -> Iterator[Browser]:
+    """A fresh headless Chromium."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(_FLAGS))
+        try:
+            yield launched
+        finally:
+            launched.close()
+
+
+@contextmanager
 def labeling_page(connection: Connection, *, width: int = 1400, height: int = 900) -> Iterator[LabelingPage]:
     """A tab of a fresh headless Chromium, logged in as the connection's user."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(_FLAGS))
-        try:
-            page = browser.new_page(viewport={"width": width, "height": height})
-            requested: set[str] = set()
-            page.set_default_timeout(120_000)
-            page.on("request", lambda request: requested.add(request.url.split("/")[2]))
-            page.goto(f"{connection.url}/user/login/")
-            page.fill("input[name=email]", connection.username or "")
-            page.fill("input[name=password]", connection.password or "")
-            page.click("button[type=submit]")
-            page.wait_for_function("() => !location.pathname.includes('login')")
-            yield LabelingPage(page, connection.url, requested)
-        finally:
-            browser.close()
+    with browser() as tabs:
+        page = tabs.new_page(viewport={"width": width, "height": height})
+        requested: set[str] = set()
+        page.set_default_timeout(120_000)
+        page.on("request", lambda request: requested.add(request.url.split("/")[2]))
+        page.goto(f"{connection.url}/user/login/")
+        page.fill("input[name=email]", connection.username or "")
+        page.fill("input[name=password]", connection.password or "")
+        page.click("button[type=submit]")
+        page.wait_for_function("() => !location.pathname.includes('login')")
+        yield LabelingPage(page, connection.url, requested)

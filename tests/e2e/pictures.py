@@ -1,14 +1,15 @@
-"""The README's picture of a pre-annotated task, made anew:
+"""The README's pictures, made anew:
 
-    python -m tests.e2e.picture docs/pictures/task.png
+    python -m tests.e2e.pictures docs/pictures
 
-A sample scene, the shipped checkpoints, a Label Studio of its own that is taken down again. ``--seed``
-chooses the scene.
+``task.png``, a pre-annotated task in Label Studio; ``predict.png``, what `detseg predict` writes for that
+image; ``report.png``, the top of the report of a `detseg demo`. Servers are the tool's own and taken down.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,17 +24,18 @@ from detseg.labelstudio.project import ensure_project, ensure_storages, image_ur
 from detseg.labelstudio.server import EmbeddedLabelStudio
 from detseg.models.loading import load_predictor
 from detseg.models.predictor import PredictorOptions
+from detseg.report.pictures import prediction_picture
 from detseg.samples.checkpoints import checkpoint_path
 from detseg.samples.scenes import SAMPLE_CLASSES, generate_scene
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Size
-from tests.e2e.page import labeling_page
+from tests.e2e.page import browser, labeling_page
 
 TAXONOMY = Taxonomy(tuple(LabelClass(cls.name, cls.kind, cls.colour) for cls in SAMPLE_CLASSES))
 
 
-def take_picture(out: Path, state_dir: Path, *, seed: int) -> None:
-    """Predict one scene, push it, open it in the page at 1400x900 and write what the tab shows."""
+def take_pictures_of_scene(folder: Path, state_dir: Path, *, seed: int) -> None:
+    """One scene: what is predicted, and its task in the page at 1400x900."""
     path = state_dir / "images" / f"scene-{seed}.png"
     path.parent.mkdir(parents=True)
     Image.fromarray(generate_scene(seed, Size(960, 720)).image).save(path)
@@ -45,6 +47,10 @@ def take_picture(out: Path, state_dir: Path, *, seed: int) -> None:
         taxonomy=TAXONOMY,
     )
     (instances,) = predictor.predict([image])
+    sheet = prediction_picture(image, instances, TAXONOMY, subtitle=predictor.version)
+    sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), Image.Resampling.LANCZOS).save(
+        folder / "predict.png", optimize=True
+    )
     regions = prediction_regions(image.ref.id, predictor.version, instances)
     task = encode_task(
         image.ref,
@@ -62,23 +68,35 @@ def take_picture(out: Path, state_dir: Path, *, seed: int) -> None:
         (task_id,) = client.import_tasks(project, [task])
     with labeling_page(connection) as page:
         page.open_task(project, task_id, n_regions=n_results)
-        page.picture(out)
+        page.picture(folder / "task.png")
+
+
+def take_picture_of_report(folder: Path, demo: Path) -> None:
+    """The first screen of a demo's report, 1400 pixels wide."""
+    command = [sys.executable, "-m", "detseg", "demo", "--out", str(demo)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with browser() as tabs:
+        page = tabs.new_page(viewport={"width": 1400, "height": 1100})
+        page.goto((demo / "report.html").as_uri())
+        page.screenshot(path=folder / "report.png")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=7, help="which scene")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = EmbeddedLabelStudio(Path(folder))
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        server = EmbeddedLabelStudio(Path(scratch))
         try:
-            take_picture(arguments.out, Path(folder), seed=arguments.seed)
+            take_pictures_of_scene(arguments.folder, Path(scratch), seed=arguments.seed)
         except DetsegError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         finally:
             server.down()
+        take_picture_of_report(arguments.folder, Path(scratch) / "demo")
     return 0
 
 
