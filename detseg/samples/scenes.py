@@ -81,10 +81,11 @@ def _with_truth(seed: int, image: npt.NDArray[np.uint8], owners: Owners, parts: 
     """The scene, with an instance for everything that is visible."""
     height, width = owners.shape
     labels = [(FIRST_PART_ID + i, part.label) for i, part in enumerate(parts)]
+    by_columns = np.asfortranarray(owners)  # the order of the run lengths
     instances: list[Instance] = []
     segment_ids: list[int] = []
     for segment_id, label in [*labels, (TRAY_ID, "tray"), (BELT_ID, "belt")]:
-        bitmap = owners == segment_id
+        bitmap = by_columns == segment_id
         mask = bitmap_to_mask(bitmap)
         if mask.area == 0:  # a tiny image may be all tray
             continue

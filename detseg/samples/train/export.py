@@ -22,9 +22,9 @@ pipeline_tag: {tag}
 
 # {title}
 
-Trained from scratch on made-up photographs of metal parts, for demonstrations and tests of detseg. It knows
-bolts, nuts, washers, gears and brackets{stuff} in the scenes of `detseg.samples.scenes`, and nothing else:
-don't expect it to find a part on a real photograph.
+Trained from scratch on made-up photographs of metal parts, for demonstrations and tests of detseg. In the
+scenes of `detseg.samples.scenes` it finds {classes}.
+It knows nothing else: don't expect it to find a part on a real photograph.
 
 | | |
 |---|---|
@@ -60,7 +60,7 @@ def model_card(training: Training, score: HeldOutScore, *, n_scenes: int) -> str
     return _CARD.format(
         tag="object-detection" if detector else "image-segmentation",
         title="The sample detector" if detector else "The sample segmenter",
-        stuff="" if detector else ", trays and belts",
+        classes=", ".join(training.average.config.id2label.values()),
         architecture="RT-DETRv2" if detector else "Mask2Former",
         parameters=sum(p.numel() for p in training.average.parameters()) / 1e6,
         width=size["width"],
