@@ -11,7 +11,7 @@ BIN := .venv/bin
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-install: ## .venv from requirements.lock (3 GB to download, once)
+install: ## .venv from requirements.lock (3.3 GB to download, once)
 	@p='$(PYTHON)'; command -v "$$p" >/dev/null \
 		|| { echo "detseg: no Python found ($$p): install Python 3.11 (Debian, Ubuntu:" \
 		"apt-get install python3.11 python3.11-venv) or name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }; \
