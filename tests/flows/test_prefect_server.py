@@ -33,6 +33,14 @@ print(url)
 """
 
 
+def has_ended(pid: int) -> bool:
+    """Whether that process is gone, or a zombie that pid 1 has not reaped yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def environment(**values: str) -> dict[str, str]:
     """Ours without what would choose a Prefect server."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -97,7 +105,7 @@ def test_a_temporary_server_is_shared_and_the_last_user_stops_it(tmp_path: Path)
         assert (done.stdout, done.stderr, done.returncode) == (f"12\n{first}\n", "", 0)
         assert running(tmp_path) == server
     assert status(tmp_path) is None
-    assert not psutil.pid_exists(server.pid)
+    assert has_ended(server.pid)
     assert is_port_free(port_of(server))
     log = (tmp_path / "prefect" / "flows.log").read_text()
     assert "Beginning flow run" in log
