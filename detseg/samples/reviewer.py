@@ -34,7 +34,7 @@ class ReviewerHabits:
     """
 
     keep_box_iou: float = 0.85
-    keep_mask_iou: float = 0.9
+    keep_mask_iou: float = 0.85
     error_rate: float = 0.03
     skip_rate: float = 0.01
     draws_boxes: bool = True
