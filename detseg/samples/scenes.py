@@ -16,28 +16,20 @@ from detseg.geometry.masks import bitmap_to_mask
 from detseg.samples.materials import paint_belt
 from detseg.samples.photograph import expose, lay_tray, paint_part, random_light
 from detseg.samples.placement import BELT_ID, FIRST_PART_ID, TRAY_ID, Owners, Part, place_parts
-from detseg.types import Box, Instance, Kind, Size
+from detseg.taxonomy import LabelClass
+from detseg.types import Box, Instance, Size
 
 DEFAULT_SIZE = Size(640, 480)
 
 
-@dataclass(frozen=True, slots=True)
-class SampleClass:
-    """A class of the sample scenes: its name, whether it can be counted, a colour to draw it with."""
-
-    name: str
-    kind: Kind
-    colour: str
-
-
 SAMPLE_CLASSES = (
-    SampleClass("bolt", "thing", "#e4572e"),
-    SampleClass("nut", "thing", "#f3a712"),
-    SampleClass("washer", "thing", "#17bebb"),
-    SampleClass("gear", "thing", "#7b5ea7"),
-    SampleClass("bracket", "thing", "#2e86ab"),
-    SampleClass("tray", "stuff", "#8fb339"),
-    SampleClass("belt", "stuff", "#5c6b73"),
+    LabelClass("bolt", "thing", "#e4572e"),
+    LabelClass("nut", "thing", "#f3a712"),
+    LabelClass("washer", "thing", "#17bebb"),
+    LabelClass("gear", "thing", "#7b5ea7"),
+    LabelClass("bracket", "thing", "#2e86ab"),
+    LabelClass("tray", "stuff", "#8fb339"),
+    LabelClass("belt", "stuff", "#5c6b73"),
 )
 """In the order of the COCO category ids 1 to 7 and of the label ids 0 to 6 of the shipped checkpoints."""
 

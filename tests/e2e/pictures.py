@@ -27,11 +27,11 @@ from detseg.models.predictor import PredictorOptions
 from detseg.report.pictures import prediction_picture
 from detseg.samples.checkpoints import checkpoint_path
 from detseg.samples.scenes import SAMPLE_CLASSES, generate_scene
-from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.taxonomy import Taxonomy
 from detseg.types import Size
 from tests.e2e.page import browser, labeling_page
 
-TAXONOMY = Taxonomy(tuple(LabelClass(cls.name, cls.kind, cls.colour) for cls in SAMPLE_CLASSES))
+TAXONOMY = Taxonomy(SAMPLE_CLASSES)
 
 
 def take_pictures_of_scene(folder: Path, state_dir: Path, *, seed: int) -> None:

@@ -16,7 +16,7 @@ from detseg.metrics.panoptic import panoptic_quality
 from detseg.metrics.segmentation import score_masks
 from detseg.report.data import GalleryItem, QaReport
 from detseg.samples.scenes import SAMPLE_CLASSES, Scene, generate_scene
-from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.taxonomy import Taxonomy
 from detseg.types import (
     Annotation,
     Box,
@@ -30,7 +30,7 @@ from detseg.types import (
     Size,
 )
 
-TAXONOMY = Taxonomy(tuple(LabelClass(c.name, c.kind, c.colour) for c in SAMPLE_CLASSES))
+TAXONOMY = Taxonomy(SAMPLE_CLASSES)
 VERSION = ModelVersion("sample+sample@0123abcd")
 SIZE = Size(240, 180)
 
