@@ -27,7 +27,7 @@ settings.load_profile("detseg")
 
 @pytest.fixture(scope="session")
 def label_studio_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The state folder of a running Label Studio. The first start takes half a minute."""
+    """The state folder of a running Label Studio. The first start takes a while."""
     from detseg.labelstudio.server import EmbeddedLabelStudio
 
     state_dir = tmp_path_factory.mktemp("label-studio-state")

@@ -90,7 +90,7 @@ def _servers(settings: Settings, *, keep: bool) -> Iterator[str]:
 
     settings.state_path.mkdir(parents=True, exist_ok=True)
     ensure_installed(note)
-    note("starting Label Studio (the first start takes about half a minute) ...")
+    note("starting Label Studio ...")
     try:
         url = EmbeddedLabelStudio(settings.state_path).up().url
         if keep:

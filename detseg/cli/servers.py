@@ -22,7 +22,7 @@ def up(config: options.ConfigOption = None, as_json: options.JsonOption = False)
     ensure_installed(note)
     label_studio = EmbeddedLabelStudio(settings.state_path)
     if not label_studio.status().running:
-        note("starting Label Studio (the first start takes about half a minute) ...")
+        note("starting Label Studio ...")
     connection = label_studio.up()
     prefect = prefect_server.up(settings.state_path)
     if as_json:
