@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,14 +115,16 @@ def _stop_servers(state_dir: Path) -> None:
 
 
 def _print_next_steps(report: Path, folder: Path, *, seconds: float, url: str | None) -> None:
+    program = "detseg" if shutil.which("detseg") else sys.argv[0]  # make does not put it on the PATH
+    config = f"--config {shlex.quote(str(folder / 'detseg.toml'))}"
     print(
         f"\nDone in {seconds:.0f} s. The reviews are simulated; models, servers, flows and figures are real."
     )
     print(f"Read the report:   {report.as_uri()}")
     if url is None:
-        print(f"See the queue:     cd {folder} && detseg up, then open the address that it prints")
+        print(f"See the queue:     {program} up {config}   (it prints the address and where the password is)")
     else:
         credentials = folder / STATE / "label-studio" / "credentials.json"
         print(f"See the queue:     {url} (user and password: {credentials})")
-        print(f"Stop the servers:  cd {folder} && detseg down")
-    print("Use your images:   detseg init, set source in detseg.toml, then detseg up && detseg preannotate")
+        print(f"Stop the servers:  {program} down {config}")
+    print(f"Use your images:   {program} init, set source in detseg.toml, then {program} up and preannotate")
