@@ -32,6 +32,10 @@ def describe_edit(edit: Edit) -> str:
         return f"{_name(before)} relabeled as {_name(after)}"
     if edit.kind == "moved" and before is not None and after is not None:
         return f"{name} {_movement(before.instance, after.instance)}{overlap}"
+    if edit.kind == "reshaped" and before is not None and after is not None:
+        masks = (before.instance.mask is not None, after.instance.mask is not None)
+        if masks[0] != masks[1]:  # the IoU is of the boxes then, and says nothing about the change
+            return f"{name} reshaped: its mask was {'added' if masks[1] else 'removed'}"
     if edit.kind == "deleted" and before is not None and before.instance.score is not None:
         return f"{name} deleted (score {before.instance.score:.2f})"
     return f"{name} {edit.kind}{overlap}"

@@ -1,5 +1,7 @@
 """Edits and figures in words."""
 
+from dataclasses import replace
+
 import pytest
 
 from detseg.report.wording import (
@@ -9,7 +11,7 @@ from detseg.report.wording import (
     format_seconds,
     format_share,
 )
-from detseg.types import Box, Edit, EditKind, Instance, Region, RegionId
+from detseg.types import Box, Edit, EditKind, Instance, Mask, Region, RegionId, Size
 
 
 def region(label: str, box: Box, score: float | None = None) -> Region:
@@ -17,6 +19,7 @@ def region(label: str, box: Box, score: float | None = None) -> Region:
 
 
 BOLT = region("bolt", Box(0, 0, 10, 10), 0.4)
+MASKED = replace(BOLT, instance=replace(BOLT.instance, mask=Mask(Size(10, 10), (0, 100))))
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,8 @@ BOLT = region("bolt", Box(0, 0, 10, 10), 0.4)
         (Edit("moved", BOLT, region("bolt", Box(3, 4, 13, 14)), 0.82), "bolt moved 5 px (IoU 0.82)"),
         (Edit("moved", BOLT, region("bolt", Box(-1, -1, 11, 11)), 0.7), "bolt resized (IoU 0.70)"),
         (Edit("reshaped", BOLT, BOLT, 0.911), "bolt reshaped (IoU 0.91)"),
+        (Edit("reshaped", BOLT, MASKED, 1.0), "bolt reshaped: its mask was added"),
+        (Edit("reshaped", MASKED, BOLT, 1.0), "bolt reshaped: its mask was removed"),
         (Edit("relabeled", BOLT, region("nut", Box(0, 0, 9, 9)), 0.9), "bolt relabeled as nut"),
         (Edit("deleted", BOLT, None), "bolt deleted (score 0.40)"),
         (Edit("added", None, region("gear", Box(0, 0, 9, 9))), "gear added"),
