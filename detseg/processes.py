@@ -33,6 +33,7 @@ from detseg.errors import ServiceError
 
 _START_TIME_TOLERANCE_S = 2.0  # psutil derives start times from the boot time, which NTP may move a little
 _POLL_S = 0.1
+_PORT_RELEASE_S = 3.0
 _N_LOG_LINES = 8
 
 # A child of a child: nobody has to reap it, and it outlives us in a session (and group) of its own.
@@ -163,7 +164,7 @@ def _spawn(spec: ServiceSpec) -> psutil.Process:
     if which(program) is None:
         raise ServiceError(f"{spec.name}: the program {program} is missing or may not be run: install it")
     port = urlsplit(spec.health_url).port
-    if port is not None and not is_port_free(port):
+    if port is not None and not _becomes_free(port):
         raise ServiceError(f"{spec.name}: port {port} is taken by another program: stop it, or set a port")
     spec.log.parent.mkdir(parents=True, exist_ok=True)
     spec.pid_file.parent.mkdir(parents=True, exist_ok=True)
@@ -181,6 +182,16 @@ def _spawn(spec: ServiceSpec) -> psutil.Process:
         raise ServiceError(f"{spec.name} died at once; {spec.log} ends with\n{last_log_lines(spec.log)}")
     _write_pid_file(spec, process)
     return process
+
+
+def _becomes_free(port: int) -> bool:
+    """Whether the port is free, or soon: a killed server's last threads let go of it a little late."""
+    deadline = time.monotonic() + _PORT_RELEASE_S
+    while not is_port_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def _write_pid_file(spec: ServiceSpec, process: psutil.Process) -> None:
