@@ -96,6 +96,8 @@ def close_bitmap(bitmap: Bitmap, *, radius_px: int) -> Bitmap:
 
 def fill_holes(bitmap: Bitmap, *, min_px: int) -> Bitmap:
     """Without the holes of fewer than ``min_px`` pixels. What touches the bitmap's edge is no hole."""
+    if min_px <= 1:
+        return bitmap
     pieces, _ = ndimage.label(~bitmap, structure=_FOUR)
     small = _areas(pieces) < min_px
     for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
@@ -107,6 +109,8 @@ def fill_holes(bitmap: Bitmap, *, min_px: int) -> Bitmap:
 
 def drop_specks(bitmap: Bitmap, *, min_px: int) -> Bitmap:
     """Without the pieces of fewer than ``min_px`` pixels."""
+    if min_px <= 1:
+        return bitmap
     pieces, _ = ndimage.label(bitmap, structure=_EIGHT)
     large = _areas(pieces) >= min_px
     large[0] = False  # the background
