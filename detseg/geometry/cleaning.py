@@ -59,7 +59,7 @@ def clean_mask(mask: Mask, options: CleaningOptions) -> Mask:
     margin = 2 * max(options.opening_px, options.closing_px) + 1  # what is done here cannot reach further
     x0, y0 = max(int(box.x0) - margin, 0), max(int(box.y0) - margin, 0)
     x1, y1 = min(int(box.x1) + margin, mask.size.width), min(int(box.y1) + margin, mask.size.height)
-    bitmap = cut_bitmap(mask, x0=x0, y0=y0, x1=x1, y1=y1)
+    bitmap = np.ascontiguousarray(cut_bitmap(mask, x0=x0, y0=y0, x1=x1, y1=y1))
     bitmap = open_bitmap(bitmap, radius_px=options.opening_px, keep_thin=options.keep_thin)
     bitmap = close_bitmap(bitmap, radius_px=options.closing_px)
     bitmap = fill_holes(bitmap, min_px=options.min_hole_px)
