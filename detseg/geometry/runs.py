@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from detseg.geometry.masks import Bitmap
+from detseg.geometry.masks import Bitmap, mask_to_bitmap
 from detseg.types import Mask, Size
 
 Positions = npt.NDArray[np.int64]
@@ -20,16 +20,19 @@ _ROUNDING = 1e-9
 """What sums of weights may be off by, as a share of all weights."""
 
 
-def cut_bitmap(mask: Mask, *, x0: int, y0: int, x1: int, y1: int) -> Bitmap:
-    """The pixels of a window, bool of shape (y1-y0, x1-x0). The window lies inside the image.
+def cut_mask(mask: Mask, *, x0: int, y0: int, x1: int, y1: int) -> Mask:
+    """The pixels of a window, which lies inside the image, as a mask of the window's size."""
+    height = y1 - y0
+    columns, tops, bottoms = _column_runs(mask)
+    tops, bottoms = np.clip(tops, y0, y1) - y0, np.clip(bottoms, y0, y1) - y0
+    inside = (x0 <= columns) & (columns < x1) & (tops < bottoms)
+    offsets = (columns - x0) * height
+    return _runs_to_mask((offsets + tops)[inside], (offsets + bottoms)[inside], Size(x1 - x0, height))
 
-    Decodes the window's columns only.
-    """
-    height = mask.size.height
-    edges = np.concatenate(([0], np.cumsum(mask.counts)))
-    counts = np.diff(np.clip(edges, x0 * height, x1 * height))
-    columns = np.repeat(np.arange(counts.size) % 2 == 1, counts).reshape(x1 - x0, height)
-    return columns[:, y0:y1].T
+
+def cut_bitmap(mask: Mask, *, x0: int, y0: int, x1: int, y1: int) -> Bitmap:
+    """The pixels of a window, which lies inside the image: bool of shape (y1-y0, x1-x0)."""
+    return mask_to_bitmap(cut_mask(mask, x0=x0, y0=y0, x1=x1, y1=y1))
 
 
 def paste_bitmap(bitmap: Bitmap, size: Size, *, x0: int, y0: int) -> Mask:
@@ -49,14 +52,9 @@ def paste_mask(mask: Mask, size: Size, *, x0: int, y0: int) -> Mask:
     """The mask of a tile at (x0, y0), which lies inside an image of that size, as a mask of the image."""
     if mask.size == size:
         return mask
-    starts, ends = _runs(mask)
-    first, last = starts // mask.size.height, (ends - 1) // mask.size.height  # columns, the last included
-    n_columns = last - first + 1
-    column = np.repeat(first, n_columns) + _counting(n_columns)  # one entry per run and column
-    tops = np.maximum(np.repeat(starts, n_columns) - column * mask.size.height, 0)
-    bottoms = np.minimum(np.repeat(ends, n_columns) - column * mask.size.height, mask.size.height)
-    offset = (column + x0) * size.height + y0
-    return _runs_to_mask(offset + tops, offset + bottoms, size)
+    columns, tops, bottoms = _column_runs(mask)
+    offsets = (columns + x0) * size.height + y0
+    return _runs_to_mask(offsets + tops, offsets + bottoms, size)
 
 
 def unite_masks(masks: Sequence[Mask]) -> Mask:
@@ -95,6 +93,18 @@ def _runs(mask: Mask) -> tuple[Positions, Positions]:
     return starts[starts < ends], ends[starts < ends]
 
 
+def _column_runs(mask: Mask) -> tuple[Positions, Positions, Positions]:
+    """The column of every foreground run, its first row and the row after its last; cut at column ends."""
+    height = mask.size.height
+    starts, ends = _runs(mask)
+    n_columns = (ends - 1) // height - starts // height + 1
+    before = np.cumsum(n_columns) - n_columns
+    columns = np.arange(int(n_columns.sum())) + np.repeat(starts // height - before, n_columns)
+    tops = np.maximum(np.repeat(starts, n_columns) - columns * height, 0)
+    bottoms = np.minimum(np.repeat(ends, n_columns) - columns * height, height)
+    return columns, tops, bottoms
+
+
 def _runs_to_mask(starts: Positions, ends: Positions, size: Size) -> Mask:
     """The mask of runs in order, which may touch but not overlap."""
     if starts.size == 0:
@@ -103,10 +113,3 @@ def _runs_to_mask(starts: Positions, ends: Positions, size: Size) -> Mask:
     starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
     counts = np.diff(np.stack((starts, ends), axis=1).reshape(-1), prepend=0, append=size.area)
     return Mask(size, tuple(counts.tolist() if counts[-1] else counts[:-1].tolist()))
-
-
-def _counting(lengths: Positions) -> Positions:
-    """``0 1 .. n-1`` for every length n, one after the other."""
-    before = np.cumsum(lengths) - lengths
-    counted: Positions = np.arange(int(lengths.sum())) - np.repeat(before, lengths)
-    return counted

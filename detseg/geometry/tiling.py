@@ -11,11 +11,11 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from detseg.geometry.boxes import Floats, box_iou_matrix, boxes_to_array
-from detseg.geometry.masks import Bitmap, mask_to_box
+from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
+from detseg.geometry.masks import mask_iou, mask_to_box
 from detseg.geometry.matching import match_one_to_one
-from detseg.geometry.runs import cut_bitmap, paste_mask, unite_masks
-from detseg.types import Box, Instance, Size
+from detseg.geometry.runs import cut_mask, paste_mask, unite_masks
+from detseg.types import Box, Instance, Mask, Size
 
 _NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
 
@@ -84,50 +84,50 @@ def merge_tiles(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """What of the thing at that position lies in a window: corners (4,), and pixels where it has a mask."""
+    """What of the thing at that position lies in a window; the mask in the window's coordinates."""
 
     position: int
     label: str
-    xyxy_px: Floats
-    pixels: Bitmap | None
+    box: Box
+    mask: Mask | None
 
 
 def _parts(things: Sequence[Instance], window: Tile) -> list[_Part]:
     parts = []
     for i, one in enumerate(things):
         box = _extent(one)
-        x0, x1 = np.clip((box.x0, box.x1), window.x0, window.x1)
-        y0, y1 = np.clip((box.y0, box.y1), window.y0, window.y1)
+        x0, x1 = max(box.x0, window.x0), min(box.x1, window.x1)
+        y0, y1 = max(box.y0, window.y0), min(box.y1, window.y1)
         if one.kind == "thing" and x0 < x1 and y0 < y1:
-            parts.append(_Part(i, one.label, np.array([x0, y0, x1, y1]), _pixels(one, window)))
+            parts.append(_Part(i, one.label, Box(x0, y0, x1, y1), _cut(one.mask, window)))
     return parts
 
 
-def _pixels(one: Instance, window: Tile) -> Bitmap | None:
-    if one.mask is None:
-        return None
-    return cut_bitmap(one.mask, x0=window.x0, y0=window.y0, x1=window.x1, y1=window.y1)
+def _cut(mask: Mask | None, window: Tile) -> Mask | None:
+    return mask and cut_mask(mask, x0=window.x0, y0=window.y0, x1=window.x1, y1=window.y1)
 
 
 def _joins(first: Sequence[_Part], second: Sequence[_Part], min_share: float) -> list[tuple[int, int]]:
     """The positions of the parts that are one thing."""
-    boxes_a, boxes_b = _corners(first), _corners(second)
-    iou = box_iou_matrix(boxes_a, boxes_b)
-    joins = []
+    iou = box_iou_matrix(boxes_to_array([a.box for a in first]), boxes_to_array([b.box for b in second]))
+    joins, boxes_iou = [], np.zeros_like(iou)
     for i, j in np.argwhere(iou > 0.0):
         a, b = first[i], second[j]
         if a.label != b.label:
-            iou[i, j] = 0.0
-        elif a.pixels is not None and b.pixels is not None:
-            smaller = min(np.count_nonzero(a.pixels), np.count_nonzero(b.pixels))
-            if smaller and np.count_nonzero(a.pixels & b.pixels) >= min_share * smaller:
-                joins.append((a.position, b.position))
-            iou[i, j] = 0.0
-    area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (boxes_a, boxes_b))
-    intersection = iou / (1.0 + iou) * (area_a[:, None] + area_b[None, :])
-    enough = intersection >= min_share * np.minimum(area_a[:, None], area_b[None, :])
-    pairs = match_one_to_one(np.where(enough, iou, 0.0), min_iou=0.0)
+            continue
+        if a.mask is None or b.mask is None:
+            if _share(iou[i, j], a.box.area, b.box.area) >= min_share:
+                boxes_iou[i, j] = iou[i, j]
+        elif _share(mask_iou(a.mask, b.mask), a.mask.area, b.mask.area) >= min_share:
+            joins.append((a.position, b.position))
+    pairs = match_one_to_one(boxes_iou, min_iou=0.0)
     return joins + [(first[i].position, second[j].position) for i, j in pairs]
+
+
+def _share(iou: float, area_a: float, area_b: float) -> float:
+    """The share of the smaller part that both have, in [0, 1]; 0 where it has no area."""
+    smaller = min(area_a, area_b)
+    return iou / (1.0 + iou) * (area_a + area_b) / smaller if smaller else 0.0
 
 
 def _groups(joins: Iterable[tuple[int, int]], n: int) -> Iterator[list[int]]:
@@ -172,10 +172,6 @@ def _extent(instance: Instance) -> Box:
 def _hull(boxes: Sequence[Box]) -> Box:
     corners = boxes_to_array([box for box in boxes if box != _NOWHERE])
     return Box(*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
-
-
-def _corners(parts: Sequence[_Part]) -> Floats:
-    return np.array([part.xyxy_px for part in parts]).reshape(-1, 4)
 
 
 def _shared(first: Tile, second: Tile) -> Tile | None:
