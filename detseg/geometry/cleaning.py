@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from detseg.errors import ConfigError
 from detseg.geometry.masks import Bitmap, empty_mask, mask_to_box
 from detseg.geometry.runs import cut_bitmap, paste_bitmap
 from detseg.types import Mask
@@ -41,7 +42,7 @@ class CleaningOptions:
     def __post_init__(self) -> None:
         for name in ("opening_px", "closing_px", "min_hole_px", "min_speck_px", "min_area_px"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} is a number of pixels from 0 on, not {getattr(self, name)}")
+                raise ConfigError(f"{name} is a number of pixels from 0 on, not {getattr(self, name)}")
 
     @property
     def changes_nothing(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from detseg.errors import ConfigError
 from detseg.geometry.boxes import Floats, box_iou_matrix
 
 Positions = npt.NDArray[np.int64]
@@ -36,7 +37,7 @@ class FusionOptions:
     def __post_init__(self) -> None:
         for name in ("iou_threshold", "skip_score"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} is in [0, 1], not {getattr(self, name)}")
+                raise ConfigError(f"{name} is in [0, 1], not {getattr(self, name)}: set a value in between")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

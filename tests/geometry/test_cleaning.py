@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detseg.errors import ConfigError
 from detseg.geometry.cleaning import CleaningOptions, clean_mask
 from detseg.geometry.masks import Bitmap, bitmap_to_mask, empty_mask, mask_to_bitmap
 from detseg.types import Size
@@ -123,5 +124,5 @@ def test_a_gap_in_the_border_of_a_hole_is_no_hole_but_a_corner_is_closed() -> No
 
 
 def test_options_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ValueError, match="opening_px is a number of pixels from 0 on, not -1"):
+    with pytest.raises(ConfigError, match="opening_px is a number of pixels from 0 on, not -1"):
         CleaningOptions(opening_px=-1)
