@@ -1,0 +1,75 @@
+"""Every detection family end to end, against the library's own post-processing of the same model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoImageProcessor, AutoModelForObjectDetection
+
+from detseg.models.families import FAMILIES
+from detseg.types import DecodedImage
+from tests.models.answers import network_of, photo, sightings, wanted
+from tests.models.made import made_image
+from tests.models.tiny_detection import DETECTORS
+
+
+@pytest.fixture(scope="module", params=sorted(DETECTORS))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return DETECTORS[request.param](tmp_path_factory.mktemp("detectors") / request.param)
+
+
+def theirs(folder: Path, image: DecodedImage, threshold: float) -> dict[str, Any]:
+    processor = AutoImageProcessor.from_pretrained(folder)
+    model = AutoModelForObjectDetection.from_pretrained(folder).eval()
+    with torch.no_grad():
+        outputs = model(**processor(images=image.rgb.copy(), return_tensors="pt"))
+    sizes = [(image.size.height, image.size.width)]
+    (result,) = processor.post_process_object_detection(outputs, threshold=threshold, target_sizes=sizes)
+    return dict(result)
+
+
+def require_equal(folder: Path, image: DecodedImage) -> None:
+    (ours,) = sightings(network_of(folder, wanted(box_threshold=0.4)), [image])
+    expected = theirs(folder, image, 0.4)
+    assert len(ours) > 2
+    assert [one.label_id for one in ours] == expected["labels"].tolist()
+    assert [one.score for one in ours] == pytest.approx(expected["scores"].tolist(), abs=1e-5)
+    boxes = [list(one.box.xyxy) for one in ours if one.box]
+    assert len({tuple(box) for box in boxes}) > 2
+    torch.testing.assert_close(torch.tensor(boxes), expected["boxes"], rtol=1e-5, atol=1e-3)
+
+
+def test_the_answer_is_the_librarys(folder: Path) -> None:
+    require_equal(folder, made_image(160, 120))
+
+
+def test_the_answer_for_a_photo_is_the_librarys(folder: Path, shared_data: Path) -> None:
+    require_equal(folder, photo(shared_data))
+
+
+def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
+    network = network_of(folder, wanted())
+    images = [made_image(120, 160, seed=seed) for seed in (1, 2)]
+    together = sightings(network, images)
+    for image, in_batch in zip(images, together, strict=True):
+        (alone,) = sightings(network, [image])
+        assert [one.label_id for one in alone] == [one.label_id for one in in_batch]
+        for one, other in zip(alone, in_batch, strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+            assert one.box
+            assert other.box
+            assert one.box.xyxy == pytest.approx(other.box.xyxy, rel=1e-5, abs=1e-4)
+    assert together[0] != together[1]
+
+
+def test_each_detector_of_the_library_for_photographs_is_in_the_registry() -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES as NAMES
+
+    of_documents = ("pp_doclayout", "pp_ocr", "table-transformer")
+    for kind, architecture in NAMES.items():
+        if not kind.startswith(of_documents):
+            assert FAMILIES[architecture].kind == kind
+            assert FAMILIES[architecture].boxes
