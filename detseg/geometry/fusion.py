@@ -27,15 +27,16 @@ class FusionOptions:
     Boxes below ``skip_score`` are left out. ``score_rule`` makes a fused score of the weighted scores of its
     boxes (ensemble-boxes calls it ``conf_type``): ``avg`` is their mean, lowered by the share of models that
     did not see the object; ``max`` the largest; ``box_and_model_avg`` and ``absent_model_aware_avg`` weigh
-    boxes and absent models by the models' weights.
+    boxes and absent models by the models' weights. What has less than ``min_score`` after that is left out.
     """
 
     iou_threshold: float = 0.55
     skip_score: float = 0.0
     score_rule: ScoreRule = "avg"
+    min_score: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("iou_threshold", "skip_score"):
+        for name in ("iou_threshold", "skip_score", "min_score"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is in [0, 1], not {getattr(self, name)}: set a value in between")
 
@@ -76,9 +77,10 @@ def fuse_boxes(
         for cluster in _clusters(boxes, scores * weight[models], taken[labels[taken] == label], options)
     ]
     fused = np.array([_mean(boxes[c], (scores * weight[models])[c]) for c in clusters]).reshape(-1, 4)
-    agreed = np.array([_score(scores[c], models[c], weight, options.score_rule) for c in clusters])
+    agreed = np.array([fused_score(scores[c], models[c], weight, options.score_rule) for c in clusters])
     best = np.array([cluster[0] for cluster in clusters], dtype=np.int64)
     ranks = np.lexsort((best, -agreed))
+    ranks = ranks[agreed[ranks] >= options.min_score]
     return Fused(fused[ranks], agreed[ranks], tuple(tuple(clusters[i]) for i in ranks))
 
 
@@ -107,8 +109,8 @@ def _mean(boxes: Floats, weights: Floats) -> Floats:
     return mean
 
 
-def _score(scores: Floats, models: Positions, weights: Floats, rule: ScoreRule) -> float:
-    """The score of one fused box, from the scores (N,) and models (N,) of its boxes."""
+def fused_score(scores: Floats, models: Positions, weights: Floats, rule: ScoreRule) -> float:
+    """The score of one fused box, from the scores (N,) and models (N,) of its boxes, N at least 1."""
     weighted, seen = scores * weights[models], np.unique(models)
     if rule == "max":
         return float(weighted.max() / weights.max())

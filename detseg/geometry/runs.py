@@ -1,4 +1,4 @@
-"""Masks cut, pasted, united and counted by their run lengths, without the bitmap of the whole image.
+"""Masks cut, pasted, turned, united and counted by run lengths, without the bitmap of the whole image.
 
 A run is half-open in column-major positions: ``column * height + row``. Bitmaps here are crops, bool arrays
 of shape (h, w) whose upper left pixel lies at (x0, y0) of the image.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from detseg.geometry.masks import Bitmap, mask_to_bitmap
+from detseg.geometry.masks import Bitmap, empty_mask, mask_to_bitmap, mask_to_box
 from detseg.types import Mask, Size
 
 Positions = npt.NDArray[np.int64]
@@ -55,6 +55,31 @@ def paste_mask(mask: Mask, size: Size, *, x0: int, y0: int) -> Mask:
     columns, tops, bottoms = _column_runs(mask)
     offsets = (columns + x0) * size.height + y0
     return _runs_to_mask(offsets + tops, offsets + bottoms, size)
+
+
+def flip_mask(mask: Mask) -> Mask:
+    """The mask mirrored, left to right."""
+    columns, tops, bottoms = _column_runs(mask)
+    order = np.argsort(-columns, kind="stable")
+    offsets = (mask.size.width - 1 - columns[order]) * mask.size.height
+    return _runs_to_mask(offsets + tops[order], offsets + bottoms[order], mask.size)
+
+
+def resize_mask(mask: Mask, size: Size) -> Mask:
+    """The mask of an image stretched to that size: every pixel is what lies under its centre."""
+    box = mask_to_box(mask)
+    if mask.size == size:
+        return mask
+    if box is None:
+        return empty_mask(size)
+    rows = (2 * np.arange(size.height) + 1) * mask.size.height // (2 * size.height)
+    columns = (2 * np.arange(size.width) + 1) * mask.size.width // (2 * size.width)
+    x0, x1, y0, y1 = int(box.x0), int(box.x1), int(box.y0), int(box.y1)
+    top, bottom = np.searchsorted(rows, (y0, y1))
+    left, right = np.searchsorted(columns, (x0, x1))
+    bitmap = cut_bitmap(mask, x0=x0, y0=y0, x1=x1, y1=y1)
+    stretched = bitmap[np.ix_(rows[top:bottom] - y0, columns[left:right] - x0)]
+    return paste_bitmap(stretched, size, x0=int(left), y0=int(top))
 
 
 def unite_masks(masks: Sequence[Mask]) -> Mask:
@@ -108,7 +133,7 @@ def _column_runs(mask: Mask) -> tuple[Positions, Positions, Positions]:
 def _runs_to_mask(starts: Positions, ends: Positions, size: Size) -> Mask:
     """The mask of runs in order, which may touch but not overlap."""
     if starts.size == 0:
-        return Mask(size, (size.area,))
+        return empty_mask(size)
     apart = ends[:-1] != starts[1:]
     starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
     counts = np.diff(np.stack((starts, ends), axis=1).reshape(-1), prepend=0, append=size.area)

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.geometry.boxes import Floats, boxes_to_array
+from detseg.geometry.extent import NOWHERE
 from detseg.geometry.masks import mask_iou, mask_to_box
-from detseg.types import Box, Mask
+from detseg.types import Mask
 
 Positions = npt.NDArray[np.int64]
 Labels = npt.NDArray[Any]
-
-_NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
 
 
 def suppress(
@@ -127,7 +126,7 @@ def _most_iou(masks: Sequence[Mask]) -> Floats:
 
     Two masks share at most what their tight boxes share, and at most the smaller of them.
     """
-    boxes = boxes_to_array([mask_to_box(mask) or _NOWHERE for mask in masks])
+    boxes = boxes_to_array([mask_to_box(mask) or NOWHERE for mask in masks])
     area = np.array([mask.area for mask in masks], dtype=np.float64)
     width, height = (
         np.minimum(boxes[:, None, axis + 2], boxes[None, :, axis + 2])

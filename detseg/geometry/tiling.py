@@ -12,12 +12,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
-from detseg.geometry.masks import mask_iou, mask_to_box
+from detseg.geometry.extent import NOWHERE, extent
+from detseg.geometry.masks import mask_iou
 from detseg.geometry.matching import match_one_to_one
 from detseg.geometry.runs import cut_mask, paste_mask, unite_masks
 from detseg.types import Box, Instance, Mask, Size
-
-_NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class _Part:
 def _parts(things: Sequence[Instance], window: Tile) -> list[_Part]:
     parts = []
     for i, one in enumerate(things):
-        box = _extent(one)
+        box = extent(one)
         x0, x1 = max(box.x0, window.x0), min(box.x1, window.x1)
         y0, y1 = max(box.y0, window.y0), min(box.y1, window.y1)
         if one.kind == "thing" and x0 < x1 and y0 < y1:
@@ -148,7 +147,7 @@ def _merge(parts: Sequence[Instance]) -> Instance:
     seen = {one.seen_by for one in parts}
     return replace(
         best,
-        box=_hull([_extent(one) for one in parts]) if any(one.box for one in parts) else None,
+        box=_hull([extent(one) for one in parts]) if any(one.box for one in parts) else None,
         mask=unite_masks(masks) if masks else None,
         seen_by=best.seen_by if len(seen) == 1 else "both",
     )
@@ -164,13 +163,8 @@ def _paste(instance: Instance, tile: Tile, size: Size) -> Instance:
     return replace(instance, box=box, mask=mask)
 
 
-def _extent(instance: Instance) -> Box:
-    """The box, or the tight box of the mask where there is none."""
-    return instance.box or (instance.mask and mask_to_box(instance.mask)) or _NOWHERE
-
-
 def _hull(boxes: Sequence[Box]) -> Box:
-    corners = boxes_to_array([box for box in boxes if box != _NOWHERE])
+    corners = boxes_to_array([box for box in boxes if box != NOWHERE])
     return Box(*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
 
 

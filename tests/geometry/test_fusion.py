@@ -151,6 +151,12 @@ def test_what_one_of_two_models_saw_counts_half() -> None:
     assert (fused.boxes.tolist(), fused.scores.tolist()) == ([[1.0, 2.0, 3.0, 4.0]], [0.4])
 
 
+def test_what_scores_too_little_after_fusion_is_left_out() -> None:
+    fused, _ = fuse(SEEN, options=replace(OPTIONS, min_score=0.5))
+    assert fused.scores == pytest.approx([score for score, _ in EXPECTED["avg"][:3]], abs=6e-6)
+    assert len(fused.boxes) == len(fused.members) == 3
+
+
 def test_edges() -> None:
     nothing, labels = fuse(np.zeros((0, 7)))
     assert (nothing.boxes.shape, nothing.scores.shape, nothing.members, labels) == ((0, 4), (0,), (), [])

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detseg.geometry.masks import bitmap_to_mask, empty_mask, mask_to_bitmap
-from detseg.geometry.runs import cut_bitmap, paste_bitmap, paste_mask, unite_masks, vote
+from detseg.geometry.runs import (
+    cut_bitmap,
+    flip_mask,
+    paste_bitmap,
+    paste_mask,
+    resize_mask,
+    unite_masks,
+    vote,
+)
 from detseg.types import Mask, Size
 
 seeds = st.integers(0, 2**32 - 1)
@@ -36,6 +44,31 @@ def test_pasting_is_pasting_into_the_bitmap(made: tuple[np.ndarray, Size, int, i
     assert paste_bitmap(bitmap, size, x0=x0, y0=y0) == expected
     assert paste_mask(bitmap_to_mask(bitmap), size, x0=x0, y0=y0) == expected
     assert np.array_equal(cut_bitmap(expected, x0=x0, y0=y0, x1=x0 + w, y1=y0 + h), bitmap)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), densities, seeds)
+def test_flipping_is_flipping_the_bitmap(height: int, width: int, density: float, seed: int) -> None:
+    bitmap = noise(np.random.default_rng(seed), height, width, density)
+    assert flip_mask(bitmap_to_mask(bitmap)) == bitmap_to_mask(bitmap[:, ::-1])
+
+
+@given(placed(), st.integers(1, 30), st.integers(1, 30))
+def test_resizing_takes_what_lies_under_the_centres(
+    made: tuple[np.ndarray, Size, int, int], width: int, height: int
+) -> None:
+    bitmap, size, x0, y0 = made
+    mask = paste_bitmap(bitmap, size, x0=x0, y0=y0)
+    whole = mask_to_bitmap(mask)
+    expected = [
+        [
+            whole[(2 * y + 1) * size.height // (2 * height), (2 * x + 1) * size.width // (2 * width)]
+            for x in range(width)
+        ]
+        for y in range(height)
+    ]
+    assert resize_mask(mask, Size(width, height)) == bitmap_to_mask(np.array(expected))
+    thrice = Size(3 * size.width, 3 * size.height)
+    assert resize_mask(resize_mask(mask, thrice), size) == mask
 
 
 @given(st.integers(1, 5), densities, seeds)
