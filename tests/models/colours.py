@@ -44,7 +44,7 @@ class ColourPredictor:
     def _find(self, image: DecodedImage) -> list[Instance]:
         found = []
         for label in COLOURS.keys() - self.blind:
-            of_colour = np.all(np.abs(image.rgb.astype(int) - COLOURS[label]) < 100, axis=2)
+            of_colour = np.all(np.abs(image.rgb.astype(int) - COLOURS[label]) < 120, axis=2)
             stuff = label == "belt"
             pieces, n = (of_colour * 1, int(of_colour.any())) if stuff else ndimage.label(of_colour)
             for piece in range(1, n + 1):
