@@ -19,8 +19,9 @@ Forms = st.sampled_from(["box", "mask", "both"])
 SEEN_BY: dict[str, SeenBy] = {"box": "detector", "mask": "segmenter", "both": "both"}
 
 
-def rectangle(size: Size, x0: int, y0: int, x1: int, y1: int) -> Mask:
+def rectangle(size: Size, *xyxy_px: int) -> Mask:
     bitmap = np.zeros((size.height, size.width), dtype=bool)
+    x0, y0, x1, y1 = xyxy_px
     bitmap[y0:y1, x0:x1] = True
     return bitmap_to_mask(bitmap)
 
