@@ -39,6 +39,23 @@ def mask_to_bitmap(mask: Mask) -> Bitmap:
     return flat.reshape((mask.size.height, mask.size.width), order="F")
 
 
+def segments_to_masks(segments: npt.NDArray[np.integer[Any]], numbers: Sequence[int]) -> tuple[Mask, ...]:
+    """The masks of the pixels that hold each of the numbers, from a map of shape (H, W): one pass for all."""
+    height, width = segments.shape
+    size = Size(width, height)
+    flat = np.ascontiguousarray(segments.T).reshape(-1)  # column-major, (W*H,)
+    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    ends = np.append(starts[1:], flat.size)
+    owners = flat[starts]
+    masks = []
+    for number in numbers:
+        mine = owners == number
+        edges = np.stack((starts[mine], ends[mine]), axis=1).reshape(-1)  # start, end, start, end, ...
+        counts = np.diff(edges, prepend=0, append=flat.size).tolist()
+        masks.append(Mask(size, tuple(counts[:-1] if counts[-1] == 0 else counts)))
+    return tuple(masks)
+
+
 def empty_mask(size: Size) -> Mask:
     """A mask of that size without foreground."""
     return Mask(size, (size.area,))

@@ -1,101 +1,181 @@
-"""The predictor over transformers checkpoints: a detector, a segmenter, or both side by side."""
+"""The predictor over checkpoints: a detector, a segmenter, both side by side, or one that is both."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Any
 
-from detseg.models.checkpoints import Checkpoint
+import torch
+
 from detseg.models.combine import combine
-from detseg.models.detection import detect
-from detseg.models.labels import Findings, LabelMap
-from detseg.models.predictor import PredictorOptions, check_answer
-from detseg.models.segmentation import MaskOptions, segment
+from detseg.models.engine import Engine
+from detseg.models.findings import Findings, boxes_of_masks, read_findings
+from detseg.models.inputs import answering
+from detseg.models.labels import LabelMap
+from detseg.models.network import Network, Role
+from detseg.models.predictor import PredictorOptions, check_answer, ordered
 from detseg.taxonomy import Taxonomy
-from detseg.types import DecodedImage, Instance, ModelVersion, Size
+from detseg.types import DecodedImage, Instance, ModelVersion, SeenBy, Size
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A checkpoint, what its labels mean here, and (a segmenter's) whether it knows stuff."""
+    """A network, what its labels mean, and the checkpoints behind it, by role, as the user named them."""
 
-    checkpoint: Checkpoint
+    names: Mapping[Role, str]
+    network: Network
     labels: LabelMap
-    panoptic: bool = False
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        return " + ".join(dict.fromkeys(self.names.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Images of one size that go through the networks together, and where they stood in the batch.
+
+    ``inputs`` has one entry per part; so has ``outputs``, each a run of (number of images, raw output).
+    """
+
+    positions: tuple[int, ...]
+    images: tuple[DecodedImage, ...]
+    inputs: tuple[Any, ...]
+    outputs: tuple[tuple[tuple[int, Any], ...], ...] = ()
 
 
 class CheckpointPredictor:
-    """A ``Predictor``. ``predict`` may be called from several threads."""
+    """A ``StagedPredictor``. ``predict`` may be called from several threads; one at a time runs forward."""
 
     def __init__(
         self,
-        detector: Part | None,
-        segmenter: Part | None,
+        parts: Sequence[Part],
         *,
         taxonomy: Taxonomy,
         version: ModelVersion,
         options: PredictorOptions,
     ) -> None:
-        self._detector, self._segmenter = detector, segmenter
-        self._options = options
+        self._parts = tuple(parts)
+        self._match_iou = options.match_iou
+        self._largest_batch = min(part.engine.largest_batch or options.batch_size for part in parts)
         self._unmapped: Counter[str] = Counter()
-        self._lock = Lock()
+        self._counting, self._running = Lock(), Lock()
         self.taxonomy = taxonomy
         self.version = version
 
     @property
     def detector(self) -> str:
-        return self._detector.checkpoint.name if self._detector else ""
+        return self._named("detector")
 
     @property
     def segmenter(self) -> str:
-        return self._segmenter.checkpoint.name if self._segmenter else ""
+        return self._named("segmenter")
+
+    @property
+    def engines(self) -> Mapping[str, str]:
+        """How the checkpoints run, by name: device, precision, compiled or not."""
+        return {part.name: str(part.engine) for part in self._parts}
 
     @property
     def unmapped(self) -> Mapping[str, int]:
         """See ``Predictor.unmapped``; sorted by label."""
-        with self._lock:
+        with self._counting:
             return dict(sorted(self._unmapped.items()))
 
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
         """See ``Predictor.predict``. Only images of one size run together: none is padded for another."""
+        return self.finish(batch, self.forward(self.prepare(batch)))
+
+    def prepare(self, batch: Sequence[DecodedImage]) -> tuple[Group, ...]:
+        """See ``StagedPredictor.prepare``."""
+        groups = []
+        for positions in _of_one_size([image.size for image in batch], at_most=self._largest_batch):
+            images = tuple(batch[i] for i in positions)
+            groups.append(Group(positions, images, tuple(_prepare(part, images) for part in self._parts)))
+        return tuple(groups)
+
+    def forward(self, prepared: Sequence[Group]) -> tuple[Group, ...]:
+        """See ``StagedPredictor.forward``."""
+        with self._running:
+            return tuple(replace(group, inputs=(), outputs=self._outputs(group)) for group in prepared)
+
+    def finish(
+        self, batch: Sequence[DecodedImage], outputs: Sequence[Group]
+    ) -> tuple[tuple[Instance, ...], ...]:
+        """See ``StagedPredictor.finish``."""
         answers: list[tuple[Instance, ...]] = [()] * len(batch)
         unmapped: Counter[str] = Counter()
-        for indices in _groups([image.size for image in batch], at_most=self._options.batch_size):
-            images = [batch[i] for i in indices]
-            for i, boxes, masks in zip(indices, self._detect(images), self._segment(images), strict=True):
-                answers[i] = combine(boxes.instances, masks.instances, match_iou=self._options.match_iou)
-                unmapped.update(boxes.unmapped + masks.unmapped)
-        with self._lock:  # counted only now: a batch that failed is predicted again
+        for group in outputs:
+            by_part = [
+                _read(part, group, runs) for part, runs in zip(self._parts, group.outputs, strict=True)
+            ]
+            for i, *found in zip(group.positions, *by_part, strict=True):
+                answers[i] = self._combine(found)
+                for one in found:
+                    unmapped += one.unmapped
+        with self._counting:  # counted only now: a batch that failed is predicted again
             self._unmapped.update(unmapped)
         return check_answer(self, batch, answers)
 
-    def _detect(self, images: Sequence[DecodedImage]) -> tuple[Findings, ...]:
-        if self._detector is None:
-            return (Findings((), Counter()),) * len(images)
-        return detect(
-            self._detector.checkpoint, self._detector.labels, images, threshold=self._options.box_threshold
-        )
+    def _outputs(self, group: Group) -> tuple[tuple[tuple[int, Any], ...], ...]:
+        pairs = zip(self._parts, group.inputs, strict=True)
+        return tuple(tuple(_run(part, group.images, inputs)) for part, inputs in pairs)
 
-    def _segment(self, images: Sequence[DecodedImage]) -> tuple[Findings, ...]:
-        if self._segmenter is None:
-            return (Findings((), Counter()),) * len(images)
-        options = MaskOptions(
-            threshold=self._options.mask_threshold,
-            pixel_threshold=self._options.pixel_threshold,
-            overlap_threshold=self._options.overlap_threshold,
-            panoptic=self._segmenter.panoptic,
-        )
-        return segment(self._segmenter.checkpoint, self._segmenter.labels, images, options=options)
+    def _combine(self, found: Sequence[Findings]) -> tuple[Instance, ...]:
+        """One answer from those of the parts; masks of a network alone bring their boxes with them."""
+        if len(found) == 1:
+            instances = found[0].instances
+            return ordered(boxes_of_masks(instances) if self.segmenter else instances)
+        detected, segmented = found
+        return combine(detected.instances, segmented.instances, match_iou=self._match_iou)
+
+    def _named(self, role: Role) -> str:
+        return next((part.names[role] for part in self._parts if role in part.names), "")
 
 
-def _groups(sizes: Sequence[Size], *, at_most: int) -> Iterator[list[int]]:
+def _of_one_size(sizes: Sequence[Size], *, at_most: int) -> Iterator[tuple[int, ...]]:
     """Positions of equal sizes, at most so many at a time, in the order in which the sizes first come."""
     by_size: dict[Size, list[int]] = {}
     for i, size in enumerate(sizes):
         by_size.setdefault(size, []).append(i)
-    for indices in by_size.values():
-        for start in range(0, len(indices), at_most):
-            yield indices[start : start + at_most]
+    for positions in by_size.values():
+        for start in range(0, len(positions), at_most):
+            yield tuple(positions[start : start + at_most])
+
+
+def _prepare(part: Part, images: Sequence[DecodedImage]) -> Any:
+    with answering(part.name, images):
+        return part.network.prepare(images)
+
+
+def _run(part: Part, images: Sequence[DecodedImage], inputs: Any) -> Iterator[tuple[int, Any]]:
+    """The raw outputs; what does not fit into an accelerator's memory runs again in two halves."""
+    with answering(part.name, images):
+        try:
+            output = part.network.run(inputs)
+        except torch.OutOfMemoryError:
+            if len(images) == 1:
+                raise
+            output = None
+    if output is not None:
+        yield len(images), output
+        return
+    half = len(images) // 2
+    for some in (images[:half], images[half:]):
+        yield from _run(part, some, _prepare(part, some))
+
+
+def _read(part: Part, group: Group, runs: Sequence[tuple[int, Any]]) -> list[Findings]:
+    """What a part says about every image of the group."""
+    size = group.images[0].size
+    seen_by: SeenBy = "segmenter" if "segmenter" in part.names else "detector"
+    with answering(part.name, group.images):
+        return [
+            read_findings(sightings, part.labels, size, seen_by=seen_by)
+            for n_images, output in runs
+            for sightings in part.network.read(output, [size] * n_images)
+        ]

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
+import transformers
 from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModelForObjectDetection,
-    AutoModelForUniversalSegmentation,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
-    MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES,
-)
+from transformers import AutoConfig, AutoImageProcessor, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from detseg.errors import ModelError
 
-Role = Literal["detector", "segmenter"]
-
-_AUTO_CLASSES: Mapping[Role, Any] = {
-    "detector": AutoModelForObjectDetection,
-    "segmenter": AutoModelForUniversalSegmentation,
-}
-_ARCHITECTURES: Mapping[Role, Mapping[str, str]] = {
-    "detector": MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
-    "segmenter": MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES,
-}
-_UNSUPPORTED = {
-    "oneformer": "it needs a text task beside the image",
-    "videomt": "it reads videos, not images",
-}
 _LOADING_ERRORS = (
     OSError,
     ValueError,
@@ -57,13 +36,11 @@ _LOADING_ERRORS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A model that is ready to answer: in evaluation mode, float32, on ``device``. ``name`` is as given."""
+    """A model in evaluation mode, float32, on the CPU, and what makes its inputs. ``name`` is as given."""
 
     name: str
-    role: Role
     model: Any
     processor: Any
-    device: torch.device
 
     @property
     def config(self) -> Any:
@@ -80,60 +57,65 @@ class Checkpoint:
         return Path(self.name).expanduser().name or Path(self.name).resolve().name
 
 
-def load_checkpoint(name: str, role: Role, *, device: torch.device) -> Checkpoint:
-    """The checkpoint of that name: a folder made by ``save_pretrained``, or a model name of the hub.
-
-    ModelError, in one line, if it is not there, damaged, of another kind, or not in safetensors form.
-    """
-    source = _source(name, role)
-    try:
-        with _quiet_library():
-            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-            _require_role(name, role, config)
-            processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-                source, trust_remote_code=False
-            )
-            model, info = _AUTO_CLASSES[role].from_pretrained(
-                source,
-                config=config,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except _LOADING_ERRORS as error:
-        raise ModelError(_explain(name, source, role, error)) from error
-    _require_whole(name, role, model, info["missing_keys"])
-    return Checkpoint(name, role, model.eval().requires_grad_(False).to(device), processor, device)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the first of cuda, mps and cpu that is there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(f"the device {name!r} is not there: use auto, cpu, cuda, cuda:N or mps") from error
-    return device
-
-
-def _source(name: str, role: Role) -> str:
+def find_checkpoint(name: str) -> str:
     """The folder or hub name to load from; ModelError for a folder that cannot hold a checkpoint."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         _require_files(name, folder)
         return str(folder)
     if folder.exists():
-        raise ModelError(f"{name} is a file, not a checkpoint: give --{role} the folder it lies in")
+        raise ModelError(f"{name} is a file, not a checkpoint: give the folder it lies in")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or not name.strip():
-        raise ModelError(f"the folder {folder} is not there: give --{role} a folder or a hub's model name")
+        raise ModelError(f"the folder {folder} is not there: give a folder or a hub's model name")
     return name
 
 
+def read_architecture(name: str) -> str:
+    """The architecture that a checkpoint names; "" if it names none."""
+    source = find_checkpoint(name)
+    if Path(source).is_dir():  # read as it lies there: not every family is one that AutoConfig knows
+        config = read_json(name, Path(source) / "config.json")
+        return str((config.get("architectures") or [""])[0])
+    with loading(name):
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    return str((config.architectures or [""])[0])
+
+
+def load_transformers(name: str, architecture: str) -> Checkpoint:
+    """A model of transformers with its image processor.
+
+    ModelError, in one line, if it is not there, damaged, of another kind, or not in safetensors form.
+    """
+    return load_with_processor(name, architecture, AutoImageProcessor.from_pretrained)
+
+
+def load_with_text(name: str, architecture: str) -> Checkpoint:
+    """The same, with a processor that takes texts beside images."""
+    return load_with_processor(name, architecture, AutoProcessor.from_pretrained)
+
+
+def load_with_processor(name: str, architecture: str, load_processor: Callable[..., Any]) -> Checkpoint:
+    """The same, with what ``load_processor`` makes of the folder or hub name."""
+    source = find_checkpoint(name)
+    with loading(name):
+        processor = load_processor(source, trust_remote_code=False)
+        model, info = getattr(transformers, architecture).from_pretrained(
+            source,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    require_whole(name, model, info["missing_keys"])
+    return Checkpoint(name, model.eval().requires_grad_(False), processor)
+
+
 def _require_files(name: str, folder: Path) -> None:
-    for required in ("config.json", "preprocessor_config.json"):
+    required_files = ["config.json"]
+    with_text = (folder / "processor_config.json").is_file()  # it holds what prepares images, too
+    if not with_text and not _prepares_by_itself(name, folder):
+        required_files.append("preprocessor_config.json")
+    for required in required_files:
         if not (folder / required).is_file():
             raise ModelError(
                 f"{name} has no {required}: give a folder made by save_pretrained (of model and processor)"
@@ -149,40 +131,51 @@ def _require_files(name: str, folder: Path) -> None:
     raise ModelError(f"{name} has no weights: model.safetensors was expected in that folder")
 
 
-def _require_role(name: str, role: Role, config: Any) -> None:
-    other: Role = "segmenter" if role == "detector" else "detector"
-    kind = config.model_type
-    if kind in _UNSUPPORTED:
-        raise ModelError(f"{name} is a {kind} model, which is not supported ({_UNSUPPORTED[kind]})")
-    saved = (config.architectures or [None])[0]
-    wanted, others = _ARCHITECTURES[role].get(kind), _ARCHITECTURES[other].get(kind)
-    if others and (wanted is None or saved == others != wanted):
-        raise ModelError(f"{name} is a {other} ({saved or kind}): give it as --{other}, not as --{role}")
-    if wanted is None:
-        raise ModelError(f"{name} is no {role} but a {saved or kind}: give --{role} a {role}'s checkpoint")
+def _prepares_by_itself(name: str, folder: Path) -> bool:
+    """Whether it is a model of torchvision: what those do to images stands in their ``config.json``."""
+    config = folder / "config.json"
+    return config.is_file() and read_json(name, config).get("model_type") == "torchvision"
 
 
-def _require_whole(name: str, role: Role, model: Any, missing: Any) -> None:
+def require_whole(name: str, model: Any, missing: Any) -> None:
+    """ModelError for a model that lacks weights, or has some that are not numbers."""
     parameters = dict(model.named_parameters())
     absent = sorted(key for key in missing if key in parameters)
     if absent:
         raise ModelError(
             f"{name} lacks {len(absent)} weights of a {type(model).__name__} ({absent[0]}, ...): "
-            f"it is damaged, or no {role}"
+            "it is damaged, or of another kind"
         )
     broken = [key for key, value in parameters.items() if not bool(torch.isfinite(value).all())]
     if broken:
         raise ModelError(f"{name} has weights that are not numbers ({broken[0]}): the checkpoint is damaged")
 
 
-def _explain(name: str, source: str, role: Role, error: BaseException) -> str:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    if Path(source).is_dir():
-        return f"{name} cannot be loaded as a {role}: {reason}"
-    return (
-        f"{name} is no folder, and the model hub did not give it ({reason}): "
-        f"check the name and the network, or give --{role} a folder made by save_pretrained"
-    )
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """In here the libraries are quiet, and what they raise becomes a ModelError in one line."""
+    try:
+        with _quiet_library():
+            yield
+    except _LOADING_ERRORS as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if Path(name).expanduser().is_dir():
+            raise ModelError(f"{name} cannot be loaded: {reason}") from error
+        raise ModelError(
+            f"{name} is no folder, and the model hub did not give it ({reason}): "
+            "check the name and the network, or give a folder made by save_pretrained"
+        ) from error
+
+
+def read_json(name: str, file: Path) -> dict[str, Any]:
+    """The JSON object in a file of a checkpoint's folder; ModelError if there is none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{name} cannot be loaded: {file.name} cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{name} cannot be loaded: {file.name} is no JSON object")
+    return content
 
 
 @contextmanager

@@ -1,52 +1,55 @@
-"""Boxes: what a detector's raw output means in pixels and in the project's classes."""
+"""Detectors of transformers: every query is a box with class scores."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from detseg.errors import ModelError
-from detseg.geometry.boxes import clip_box
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.forward import answering, forward, target_sizes
-from detseg.models.labels import Findings, LabelMap, is_placeholder
-from detseg.types import Box, DecodedImage, Instance, Size
+from detseg.models.engine import Engine
+from detseg.models.inputs import height_width, processor_inputs, to_device
+from detseg.models.network import Sighting, Wanted
+from detseg.types import Box, DecodedImage, Size
 
 
-def detect(
-    checkpoint: Checkpoint, labels: LabelMap, images: Sequence[DecodedImage], *, threshold: float
-) -> tuple[Findings, ...]:
-    """The boxes of every image, best first; all images have one size."""
-    with answering(checkpoint, images):
-        found = checkpoint.processor.post_process_object_detection(
-            forward(checkpoint, images), threshold=threshold, target_sizes=target_sizes(images)
+class Detection:
+    """A ``Network`` over a model with ``logits`` and ``pred_boxes``, read by its processor's own rules."""
+
+    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+        self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
+        self._forward = engine.compile(checkpoint.model.forward)
+
+    def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
+        return processor_inputs(self._checkpoint, images)
+
+    def run(self, inputs: dict[str, Any]) -> Any:
+        with self._engine.running():
+            outputs = self._forward(**to_device(inputs, self._engine.device))
+        return in_float32(outputs, "logits", "pred_boxes")
+
+    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+        results = self._checkpoint.processor.post_process_object_detection(
+            output, threshold=self._wanted.box_threshold, target_sizes=height_width(sizes)
         )
+        return tuple(read_boxes(result, model=self._checkpoint.name) for result in results)
+
+
+def in_float32(outputs: Any, *names: str) -> Any:
+    """The output with these tensors alone, in float32 on the CPU: what reading needs, whatever the engine."""
+    return type(outputs)(**{name: getattr(outputs, name).float().cpu() for name in names})
+
+
+def read_boxes(result: Any, *, model: str) -> tuple[Sighting, ...]:
+    """The sightings of one image, from ``scores``, ``labels`` and ``boxes`` (N, 4) in ``xyxy`` pixels."""
+    rows = zip(result["scores"].tolist(), result["labels"].tolist(), result["boxes"].tolist(), strict=True)
     return tuple(
-        _findings(result, labels, image.size, model=checkpoint.name)
-        for result, image in zip(found, images, strict=True)
+        Sighting(label_id, score, box=read_box(xyxy_px, model=model)) for score, label_id, xyxy_px in rows
     )
 
 
-def _findings(result: Any, labels: LabelMap, size: Size, *, model: str) -> Findings:
-    """Boxes clipped to the image; without area inside it they are none. Of equal ones the best stays."""
-    best: dict[tuple[str, Box], Instance] = {}
-    unmapped: Counter[str] = Counter()
-    rows = zip(result["scores"].tolist(), result["labels"].tolist(), result["boxes"].tolist(), strict=True)
-    for score, label_id, xyxy_px in sorted(rows, key=lambda row: -row[0]):
-        cls = labels.classes.get(label_id)
-        if cls is None:
-            if not is_placeholder(labels.name(label_id)):
-                unmapped[labels.name(label_id)] += 1
-            continue
-        box = clip_box(_box(xyxy_px, model=model), size)
-        if box is not None:
-            instance = Instance(cls.name, "thing", box=box, score=score, seen_by="detector")
-            best.setdefault((cls.name, box), instance)
-    return Findings(tuple(best.values()), unmapped)
-
-
-def _box(xyxy_px: list[float], *, model: str) -> Box:
+def read_box(xyxy_px: Sequence[float], *, model: str) -> Box:
+    """The box; ModelError for corners that are none (not a number, or in the wrong order)."""
     try:
         return Box(*xyxy_px)
     except ValueError as error:

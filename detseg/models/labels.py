@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from detseg.errors import ModelError
 from detseg.taxonomy import LabelClass, Taxonomy, taxonomy_of_labels
-from detseg.types import Instance, Kind
+from detseg.types import Kind
 
 PLACEHOLDERS = frozenset({"", "n/a", "no-object", "no_object"})
 """Names (without case) that stand for no class at all: COCO's holes and DETR's empty answer."""
@@ -42,14 +41,6 @@ class LabelMap:
         return tuple(
             name for i, name in self.names.items() if i not in self.classes and not is_placeholder(name)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What one model says about one image, and how often it saw a label that no class takes."""
-
-    instances: tuple[Instance, ...]
-    unmapped: Counter[str]
 
 
 def is_placeholder(name: str) -> bool:

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 from detseg.errors import ModelError
 from detseg.models.checkpoint_predictor import CheckpointPredictor, Part
-from detseg.models.checkpoints import Checkpoint, choose_device, load_checkpoint
+from detseg.models.checkpoints import Checkpoint, read_architecture
+from detseg.models.engine import Engine, choose_engine
+from detseg.models.families import FAMILIES, Family
 from detseg.models.labels import (
+    LabelMap,
     is_placeholder,
     map_labels,
     require_mapped,
     taxonomy_of_models,
     thing_names,
 )
+from detseg.models.network import BoxesThenMasks, Network, PromptedNetwork, Role, Wanted
 from detseg.models.predictor import PredictorOptions
-from detseg.models.version import model_version
+from detseg.models.version import Fact, model_version
 from detseg.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A checkpoint of a family, and the roles that it has here."""
+
+    checkpoint: Checkpoint
+    family: Family
+    roles: tuple[Role, ...]
+    labels: dict[int, str]
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in self.labels.values() if not is_placeholder(name)]
 
 
 def load_predictor(
@@ -25,58 +45,147 @@ def load_predictor(
     *,
     options: PredictorOptions,
     taxonomy: Taxonomy | None = None,
+    n_images: int | None = None,
 ) -> CheckpointPredictor:
     """The predictor of a detector, a segmenter or both, by folder or by the hub's model name.
 
-    Without a taxonomy, the models' own labels make one. ModelError, in one line, for what cannot be loaded.
+    One checkpoint in both roles, or a segmenter alone, answers boxes and masks in one forward pass. Without a
+    taxonomy, the models' own labels make one. ``n_images`` says how many are to come, if that is known: from
+    many on, compiling pays. ModelError, in one line, for what cannot be loaded.
     """
     if not detector and not segmenter:
         raise ModelError("neither a detector nor a segmenter: name one with --detector or --segmenter")
-    device = choose_device(options.device)
-    boxes = load_checkpoint(detector, "detector", device=device) if detector else None
-    masks = load_checkpoint(segmenter, "segmenter", device=device) if segmenter else None
-    things = _things(boxes, masks)
+    loaded = _load_all(detector, segmenter, taxonomy)
+    things = _things(loaded)
     if taxonomy is None:
-        taxonomy = taxonomy_of_models(_names(boxes), _names(masks), things)
-    parts = [
-        _part(one, taxonomy, things=things, strict=options.strict)
-        for one in (boxes, masks)
-        if one is not None
+        taxonomy = taxonomy_of_models(_names(loaded, "detector"), _names(loaded, "segmenter"), things)
+    maps = [_map_labels(one, taxonomy, strict=options.strict) for one in loaded]
+    engines = [_engine(one.family, options, n_images) for one in loaded]
+    facts = [
+        Fact("+".join(one.roles), one.checkpoint, labels, engine.precision)
+        for one, labels, engine in zip(loaded, maps, engines, strict=True)
     ]
-    by_role = {part.checkpoint.role: part for part in parts}
-    return CheckpointPredictor(
-        by_role.get("detector"),
-        by_role.get("segmenter"),
-        taxonomy=taxonomy,
-        version=model_version({part.checkpoint: part.labels for part in parts}, options),
-        options=options,
+    version = model_version(facts, options)  # before the parts, which change the weights to be faster
+    parts = [
+        _part(one, labels, engine, wanted=_wanted(one, taxonomy, things, options))
+        for one, labels, engine in zip(loaded, maps, engines, strict=True)
+    ]
+    if loaded[-1].family.prompt == "boxes":
+        parts = [_prompted(*parts)]
+    return CheckpointPredictor(parts, taxonomy=taxonomy, version=version, options=options)
+
+
+def _load_all(detector: str | None, segmenter: str | None, taxonomy: Taxonomy | None) -> list[_Loaded]:
+    """One entry per checkpoint; what is named twice is loaded once."""
+    if detector and detector == segmenter:
+        return [_load(detector, ("detector", "segmenter"), taxonomy)]
+    loaded = [_load(detector, ("detector",), taxonomy)] if detector else []
+    if segmenter:
+        one = _load(segmenter, ("segmenter",), taxonomy)
+        if one.family.prompt == "boxes" and not detector:
+            raise ModelError(f"{segmenter} gives masks to the boxes of a detector: name one with --detector")
+        if not detector and one.family.boxes:
+            one = replace(one, roles=("detector", "segmenter"))
+        loaded.append(one)
+    return loaded
+
+
+def _load(name: str, roles: tuple[Role, ...], taxonomy: Taxonomy | None) -> _Loaded:
+    architecture = read_architecture(name)
+    family = FAMILIES.get(architecture)
+    if family is None:
+        raise ModelError(_unknown(name, roles[0], architecture))
+    if roles == ("detector",) and not family.boxes:
+        raise ModelError(f"{name} is a segmenter ({architecture}): give it as --segmenter, not as --detector")
+    if "segmenter" in roles and not family.masks:
+        raise ModelError(f"{name} is a detector ({architecture}): give it as --detector, not as --segmenter")
+    checkpoint = family.load(name, architecture)
+    if family.prompt == "none":
+        return _Loaded(checkpoint, family, roles, checkpoint.labels)
+    if family.prompt == "boxes":
+        return _Loaded(checkpoint, family, roles, {})
+    if taxonomy is None:
+        raise ModelError(f"{name} looks for what it is told to: name the classes in [[classes]]")
+    classes = taxonomy.classes if "segmenter" in roles else taxonomy.of_kind("thing")
+    return _Loaded(checkpoint, family, roles, {i: cls.name for i, cls in enumerate(classes)})
+
+
+def _unknown(name: str, role: Role, architecture: str) -> str:
+    if not architecture:
+        return f"{name} does not name its architecture in config.json: save it again with save_pretrained"
+    kinds = sorted(
+        {one.kind for one in FAMILIES.values() if (one.boxes if role == "detector" else one.masks)}
+    )
+    return f"{name} is no {role} but a {architecture}: give --{role} one of the families {', '.join(kinds)}"
+
+
+def _engine(family: Family, options: PredictorOptions, n_images: int | None) -> Engine:
+    return choose_engine(
+        device=options.device,
+        engine=options.engine,
+        precision=options.precision,
+        keeps_answers_in_half=family.keeps_answers_in_half,
+        compiles=family.compiles,
+        n_images=n_images,
     )
 
 
-def _part(checkpoint: Checkpoint, taxonomy: Taxonomy, *, things: Iterable[str], strict: bool) -> Part:
-    boxes = checkpoint.role == "detector"
-    labels = map_labels(checkpoint.labels, taxonomy, boxes=boxes)
+def _map_labels(one: _Loaded, taxonomy: Taxonomy, *, strict: bool) -> LabelMap:
+    boxes = one.roles == ("detector",)
+    labels = map_labels(one.labels, taxonomy, boxes=boxes)
     if strict:
-        require_mapped(labels, model=checkpoint.name, boxes=boxes)
+        require_mapped(labels, model=one.checkpoint.name, boxes=boxes)
+    return labels
+
+
+def _wanted(one: _Loaded, taxonomy: Taxonomy, things: frozenset[str], options: PredictorOptions) -> Wanted:
     # What the taxonomy does not say, the checkpoint's own knowledge does: this is about how it was trained.
-    own = {name for name in checkpoint.labels.values() if not is_placeholder(name)} - frozenset(things)
-    panoptic = any(
-        cls.kind == "stuff" if (cls := taxonomy.find(name)) else name in own
-        for name in checkpoint.labels.values()
+    own = frozenset(one.names) - things
+    return Wanted(
+        boxes="detector" in one.roles,
+        masks="segmenter" in one.roles,
+        box_threshold=options.box_threshold,
+        mask_threshold=options.mask_threshold,
+        pixel_threshold=options.pixel_threshold,
+        overlap_threshold=options.overlap_threshold,
+        panoptic=any(
+            cls.kind == "stuff" if (cls := taxonomy.find(name)) else name in own
+            for name in one.labels.values()
+        ),
+        names=tuple(one.labels.values()) if one.family.prompt == "names" else (),
     )
-    return Part(checkpoint, labels, panoptic)
 
 
-def _things(detector: Checkpoint | None, segmenter: Checkpoint | None) -> frozenset[str]:
+def _part(one: _Loaded, labels: LabelMap, engine: Engine, *, wanted: Wanted) -> Part:
+    one.checkpoint.model.to(engine.device)
+    network = cast(Network, one.family.network(one.checkpoint, wanted, engine))
+    return Part(dict.fromkeys(one.roles, one.checkpoint.name), network, labels, engine)
+
+
+def _prompted(detector: Part, segmenter: Part) -> Part:
+    network = BoxesThenMasks(
+        detector.network, cast(PromptedNetwork, segmenter.network), detector.labels.classes
+    )
+    return Part({**detector.names, **segmenter.names}, network, detector.labels, detector.engine)
+
+
+def _things(loaded: Sequence[_Loaded]) -> frozenset[str]:
     """Which of the segmenter's labels are things."""
-    if segmenter is None:
-        return frozenset()
-    return thing_names(
-        _names(segmenter),
-        declared=getattr(segmenter.config, "thing_labels", None),
-        detected=_names(detector),
-    )
+    for one in loaded:
+        if "segmenter" in one.roles and one.labels:
+            return thing_names(
+                one.names,
+                declared=getattr(one.checkpoint.config, "thing_labels", None),
+                detected=_names([other for other in loaded if other is not one], "detector"),
+            )
+    return frozenset()
 
 
-def _names(checkpoint: Checkpoint | None) -> list[str]:
-    return [name for name in checkpoint.labels.values() if not is_placeholder(name)] if checkpoint else []
+def _names(loaded: Sequence[_Loaded], role: Role) -> list[str]:
+    """The labels of the checkpoint in that role; as a detector, of one that is nothing else."""
+    return [
+        name
+        for one in loaded
+        if role in one.roles and (role == "segmenter" or len(one.roles) == 1)
+        for name in one.names
+    ]

@@ -5,29 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from detseg.errors import ImageError, ModelError
 from detseg.geometry.boxes import clip_box
 from detseg.taxonomy import Taxonomy
 from detseg.types import Box, DecodedImage, Instance, ModelVersion, Size
 
+EngineName = Literal["auto", "eager", "compile"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 OVERSHOOT_PX = 1.0
 """How far a box may stick out of its image (rounding) before it counts as a broken contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictorOptions:
-    """What a user can choose. All but ``device`` and ``batch_size`` are part of the model version.
+    """What a user can choose. What changes an answer is part of the model version.
 
-    ``device`` is auto, cpu, cuda, cuda:N or mps. ``box_threshold`` and ``mask_threshold`` are the lowest
-    scores of a box and of a mask. ``pixel_threshold`` is the probability from which a pixel belongs to a
-    mask, ``overlap_threshold`` the share of its pixels that a mask must win against the others. From
-    ``match_iou`` on, a box and a mask of one label are one instance. ``strict`` refuses a model with a label
-    that the taxonomy does not know.
+    ``device`` is auto, cpu, cuda, cuda:N or mps; ``engine`` auto, eager or compile; ``precision`` auto,
+    float32, bfloat16 or float16 (see ``detseg.models.engine``). ``batch_size`` is the most images in one
+    forward pass on an accelerator; a CPU takes one at a time. ``box_threshold`` and ``mask_threshold`` are
+    the lowest scores of a box and of a mask. ``pixel_threshold`` is the probability from which a pixel
+    belongs to a mask, ``overlap_threshold`` the share of its pixels that a mask must win against the others.
+    From ``match_iou`` on, a box and a mask of one label are one instance. ``strict`` refuses a model with a
+    label that the taxonomy does not know.
     """
 
     device: str = "auto"
+    engine: EngineName = "auto"
+    precision: Precision = "auto"
     batch_size: int = 4
     box_threshold: float = 0.5
     mask_threshold: float = 0.5
@@ -75,6 +81,20 @@ class Predictor(Protocol):
         Any number of images, none included. One image alone gets what it gets in a batch. An image that
         cannot be predicted is an ImageError for the whole batch (``predict_each`` finds out which).
         """
+
+
+class StagedPredictor(Predictor, Protocol):
+    """A predictor whose ``predict`` is three steps, so that they can overlap:
+    ``finish(forward(prepare))``."""
+
+    def prepare(self, batch: Sequence[DecodedImage]) -> Any:
+        """What runs forward, made on the CPU. Any thread; ImageError as in ``predict``."""
+
+    def forward(self, prepared: Any) -> Any:
+        """The raw outputs. One thread at a time."""
+
+    def finish(self, batch: Sequence[DecodedImage], outputs: Any) -> tuple[tuple[Instance, ...], ...]:
+        """The answer of ``predict`` for the batch that was prepared. Any thread."""
 
 
 def predict_each(

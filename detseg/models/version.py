@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -15,10 +15,10 @@ from detseg.models.labels import LabelMap
 from detseg.models.predictor import PredictorOptions
 from detseg.types import ModelVersion
 
-POSTPROCESSING_REVISION = 1
+POSTPROCESSING_REVISION = 2
 """Raised with every change of the code that changes an answer for the same weights and options."""
 
-_NO_RESULT_OPTIONS = frozenset({"device", "batch_size", "strict"})
+_NO_RESULT_OPTIONS = frozenset({"device", "batch_size", "strict", "engine", "precision"})
 _NO_RESULT_CONFIG = frozenset(
     {
         "_name_or_path",
@@ -32,18 +32,35 @@ _NO_RESULT_CONFIG = frozenset(
 )
 
 
-def model_version(parts: Mapping[Checkpoint, LabelMap], options: PredictorOptions) -> ModelVersion:
-    """``name@8hex``, named after the checkpoints. The same on every machine and wherever the files lie."""
-    facts = {
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A checkpoint in its role, what its labels mean, and the precision that it runs in."""
+
+    role: str
+    checkpoint: Checkpoint
+    labels: LabelMap
+    precision: torch.dtype
+
+
+def model_version(facts: Sequence[Fact], options: PredictorOptions) -> ModelVersion:
+    """``name@8hex``, named after the checkpoints; the same wherever the files lie and on every machine.
+
+    (With ``precision = "auto"`` machines may differ: the precision that was chosen is part of it.)
+    """
+    content = {
         "revision": POSTPROCESSING_REVISION,
         "options": {k: v for k, v in asdict(options).items() if k not in _NO_RESULT_OPTIONS},
         "checkpoints": {
-            checkpoint.role: {"files": checkpoint_digest(checkpoint), "labels": _mapping(labels)}
-            for checkpoint, labels in parts.items()
+            fact.role: {
+                "files": checkpoint_digest(fact.checkpoint),
+                "labels": _mapping(fact.labels),
+                "precision": str(fact.precision),
+            }
+            for fact in facts
         },
     }
-    name = "+".join(dict.fromkeys(checkpoint.short_name for checkpoint in parts))
-    return ModelVersion(f"{name}@{hashlib.sha256(_canonical(facts)).hexdigest()[:8]}")
+    name = "+".join(dict.fromkeys(fact.checkpoint.short_name for fact in facts))
+    return ModelVersion(f"{name}@{hashlib.sha256(_canonical(content)).hexdigest()[:8]}")
 
 
 def checkpoint_digest(checkpoint: Checkpoint) -> str:

@@ -17,11 +17,14 @@ from transformers import (
 )
 
 from detseg.geometry.masks import mask_to_bitmap
-from detseg.models.labels import Findings, LabelMap, map_labels
+from detseg.models.findings import Findings, read_findings
+from detseg.models.labels import LabelMap, map_labels
 from detseg.models.loading import load_predictor
+from detseg.models.network import Wanted
 from detseg.models.predictor import PredictorOptions
-from detseg.models.segmentation import MaskOptions, post_process, read_segments
+from detseg.models.universal import post_process, read_segments, surviving_queries
 from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.types import Size
 from tests.models.made import made_image
 from tests.models.tiny import SEGMENTER_LABELS
 
@@ -41,7 +44,7 @@ def test_boxes_are_the_librarys_clipped_to_the_image(checkpoint: Folder, kind: s
     image = made_image(97, 61, seed=1)
     processor, outputs, sizes = run(AutoModelForObjectDetection, checkpoint(kind), image)
     (theirs,) = processor.post_process_object_detection(outputs, threshold=0.4, target_sizes=sizes)
-    options = PredictorOptions(device="cpu", box_threshold=0.4)
+    options = PredictorOptions(device="cpu", precision="float32", box_threshold=0.4)
     (ours,) = load_predictor(checkpoint(kind), None, options=options).predict([image])
 
     order = torch.argsort(theirs["scores"], descending=True, stable=True)
@@ -58,7 +61,7 @@ def test_masks_are_the_librarys(checkpoint: Folder, kind: str) -> None:
     (theirs,) = processor.post_process_panoptic_segmentation(
         outputs, threshold=0.3, overlap_mask_area_threshold=0.1, label_ids_to_fuse=set(), target_sizes=sizes
     )
-    options = PredictorOptions(device="cpu", mask_threshold=0.3, overlap_threshold=0.1)
+    options = PredictorOptions(device="cpu", precision="float32", mask_threshold=0.3, overlap_threshold=0.1)
     taxonomy = Taxonomy(
         tuple(LabelClass(name, "stuff" if i in STUFF else "thing") for i, name in enumerate(SEGMENTER_LABELS))
     )
@@ -69,7 +72,7 @@ def test_masks_are_the_librarys(checkpoint: Folder, kind: str) -> None:
         key = info["label_id"] if info["label_id"] in STUFF else (info["label_id"], info["id"])
         pixels = (theirs["segmentation"] == info["id"]).numpy()
         expected[key] = expected.get(key, np.zeros_like(pixels)) | pixels
-    assert len(ours) == len(expected) > 0
+    assert len([one for one in ours if one.mask]) == len(expected) > 0
     bitmaps = {mask_to_bitmap(one.mask).tobytes() for one in ours if one.mask}
     assert bitmaps == {pixels.tobytes() for pixels in expected.values()}
 
@@ -90,12 +93,22 @@ def names_of(labels: tuple[str, ...]) -> LabelMap:
     return map_labels(dict(enumerate(labels)), taxonomy, boxes=False)
 
 
-def read(processor: Any, seen: SimpleNamespace, labels: LabelMap, options: MaskOptions) -> Findings:
-    (result,) = post_process(processor, seen, sizes=[(40, 400)], options=options)
-    return read_segments(result, labels)
+def wanted(*, panoptic: bool, threshold: float = 0.5) -> Wanted:
+    return Wanted(
+        boxes=False,
+        masks=True,
+        box_threshold=0.5,
+        mask_threshold=threshold,
+        pixel_threshold=0.5,
+        overlap_threshold=0.02,
+        panoptic=panoptic,
+    )
 
 
-PANOPTIC = MaskOptions(threshold=0.5, pixel_threshold=0.5, overlap_threshold=0.5, panoptic=True)
+def read(processor: Any, seen: SimpleNamespace, labels: LabelMap, *, panoptic: bool = True) -> Findings:
+    size = Size(400, 40)
+    (result,) = post_process(processor, seen, [size], wanted=wanted(panoptic=panoptic))
+    return read_findings(read_segments(result), labels, size, seen_by="segmenter")
 
 
 def test_a_class_of_stuff_is_one_instance_and_no_thing_is_lost_to_it() -> None:
@@ -107,7 +120,7 @@ def test_a_class_of_stuff_is_one_instance_and_no_thing_is_lost_to_it() -> None:
     )
     assert len({info["id"] for info in fused["segments_info"] if info["label_id"] == 0}) == 2  # 3 bolts
 
-    found = read(processor, seen, names_of(("bolt", "belt")), PANOPTIC)
+    found = read(processor, seen, names_of(("bolt", "belt")))
     assert [one.label for one in found.instances] == ["bolt", "bolt", "bolt", "belt"]
     areas = [one.mask.area for one in found.instances if one.mask]
     assert sum(areas) == 40 * 400
@@ -116,10 +129,8 @@ def test_a_class_of_stuff_is_one_instance_and_no_thing_is_lost_to_it() -> None:
 
 
 def test_labels_without_a_class_are_counted_and_placeholders_are_not() -> None:
-    seen = stripes([0, 2, 3, 1], 4)
     labels = names_of(("bolt", "belt", "moose", "N/A"))
-    processor = Mask2FormerImageProcessor()
-    found = read(processor, seen, labels, PANOPTIC)
+    found = read(Mask2FormerImageProcessor(), stripes([0, 2, 3, 1], 4), labels)
     assert [one.label for one in found.instances] == ["bolt", "belt"]
     assert found.unmapped == {"moose": 1}
 
@@ -128,10 +139,8 @@ def test_a_checkpoint_of_things_alone_does_not_flood_the_background() -> None:
     """One bolt in a quarter of the image: the panoptic form would give it every pixel."""
     seen = stripes([0], 1)
     seen.masks_queries_logits = torch.nn.functional.pad(seen.masks_queries_logits, (0, 12), value=-10.0)
-    processor = Mask2FormerImageProcessor()
-    by_instance = MaskOptions(threshold=0.5, pixel_threshold=0.5, overlap_threshold=0.5, panoptic=False)
-    for options, share in ((by_instance, 0.25), (PANOPTIC, 1.0)):
-        found = read(processor, seen, names_of(("bolt",)), options)
+    for panoptic, share in ((False, 0.25), (True, 1.0)):
+        found = read(Mask2FormerImageProcessor(), seen, names_of(("bolt",)), panoptic=panoptic)
         assert [one.mask.area for one in found.instances if one.mask] == pytest.approx(
             [share * 40 * 400], rel=0.05
         )
@@ -139,5 +148,34 @@ def test_a_checkpoint_of_things_alone_does_not_flood_the_background() -> None:
 
 def test_an_answer_without_segments_is_empty() -> None:
     seen = stripes([1], 1)  # "no object" only
-    found = read(Mask2FormerImageProcessor(), seen, names_of(("bolt",)), PANOPTIC)
-    assert found.instances == ()
+    assert read(Mask2FormerImageProcessor(), seen, names_of(("bolt",))).instances == ()
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.2, 0.5])
+@pytest.mark.parametrize("panoptic", [True, False])
+def test_leaving_out_what_cannot_survive_changes_nothing(panoptic: bool, threshold: float) -> None:
+    """Random queries, several labels of one query above a low threshold among them."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(1, 90, 6, generator=generator) * 2
+    logits[:, 20:, -1] += 9.0  # most queries are sure to be no object
+    masks = torch.nn.functional.interpolate(torch.randn(1, 90, 3, 4, generator=generator) * 9, (12, 16))
+    keep = surviving_queries(logits[0], threshold=threshold, panoptic=panoptic)
+    assert 0 < len(keep) < 90
+    answers = []
+    for some in (slice(None), keep):
+        outputs = SimpleNamespace(class_queries_logits=logits[:, some], masks_queries_logits=masks[:, some])
+        asked = wanted(panoptic=panoptic, threshold=threshold)
+        (result,) = post_process(Mask2FormerImageProcessor(), outputs, [Size(60, 50)], wanted=asked)
+        answers.append(sorted(read_segments(result), key=lambda one: (-one.score, one.label_id)))
+    assert answers[0] == answers[1] != []
+
+
+def test_without_survivors_there_are_no_segments() -> None:
+    outputs = SimpleNamespace(
+        class_queries_logits=torch.zeros(1, 0, 3), masks_queries_logits=torch.zeros(1, 0, 4, 4)
+    )
+    for panoptic in (True, False):
+        (result,) = post_process(
+            Mask2FormerImageProcessor(), outputs, [Size(8, 8)], wanted=wanted(panoptic=panoptic)
+        )
+        assert read_segments(result) == ()

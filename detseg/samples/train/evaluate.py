@@ -14,9 +14,12 @@ import torch
 from detseg.metrics.detection import DetectionScore, score_annotations
 from detseg.metrics.panoptic import PanopticQuality, panoptic_quality
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.detection import detect
+from detseg.models.detection import Detection
+from detseg.models.engine import Engine
+from detseg.models.findings import read_findings
 from detseg.models.labels import LabelMap
-from detseg.models.segmentation import MaskOptions, segment
+from detseg.models.network import Wanted
+from detseg.models.universal import Universal
 from detseg.samples.checkpoints import Role
 from detseg.samples.scenes import SAMPLE_CLASSES, Scene, generate_scene
 from detseg.samples.train.models import build_processor
@@ -24,7 +27,6 @@ from detseg.taxonomy import LabelClass
 from detseg.types import Annotation, DecodedImage, ImageId, ImageRef, Instance, Region, RegionId, State
 
 _BATCH = 16
-_MASK_OPTIONS = MaskOptions(threshold=0.5, pixel_threshold=0.5, overlap_threshold=0.8, panoptic=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,12 @@ def score_model(model: Any, role: Role, seeds: Iterable[int]) -> HeldOutScore:
 
     Boxes of every score count, as COCO's AP wants it; segments from a score of 0.5 on.
     """
-    checkpoint = Checkpoint(f"sample {role}", role, model, build_processor(role), torch.device("cpu"))
+    checkpoint = Checkpoint(f"sample {role}", model, build_processor(role))
     truth: list[Annotation] = []
     found: list[Annotation] = []
     for scenes in _chunks(seeds):
         truth.extend(_annotation(scene, "truth", scene.instances) for scene in scenes)
-        answers = _predict(checkpoint, scenes)
+        answers = _predict(checkpoint, role, scenes)
         found.extend(_annotation(s, "model", answer) for s, answer in zip(scenes, answers, strict=True))
     if role == "detector":
         return HeldOutScore(len(truth), detection=score_annotations(truth, found, "bbox"))
@@ -70,19 +72,30 @@ def _chunks(seeds: Iterable[int]) -> Iterator[list[Scene]]:
         yield scenes
 
 
-def _predict(checkpoint: Checkpoint, scenes: Sequence[Scene]) -> list[tuple[Instance, ...]]:
+def _predict(checkpoint: Checkpoint, role: Role, scenes: Sequence[Scene]) -> list[tuple[Instance, ...]]:
     images = [DecodedImage(ImageRef(_image_id(s), _image_id(s)), s.size, s.image) for s in scenes]
+    masks = role == "segmenter"
+    wanted = Wanted(
+        boxes=not masks,
+        masks=masks,
+        box_threshold=0.0,
+        mask_threshold=0.5,
+        pixel_threshold=0.5,
+        overlap_threshold=0.8,
+        panoptic=True,
+    )
+    network = (Universal if masks else Detection)(checkpoint, wanted, Engine(torch.device("cpu")))
     classes = {
         i: LabelClass(c.name, c.kind, c.colour)
         for i, c in enumerate(SAMPLE_CLASSES)
-        if checkpoint.role == "segmenter" or c.kind == "thing"
+        if masks or c.kind == "thing"
     }
     labels = LabelMap({i: cls.name for i, cls in classes.items()}, classes)
-    if checkpoint.role == "detector":
-        findings = detect(checkpoint, labels, images, threshold=0.0)
-    else:
-        findings = segment(checkpoint, labels, images, options=_MASK_OPTIONS)
-    return [f.instances for f in findings]
+    sightings = network.read(network.run(network.prepare(images)), [image.size for image in images])
+    return [
+        read_findings(seen, labels, image.size, seen_by=role).instances
+        for seen, image in zip(sightings, images, strict=True)
+    ]
 
 
 def _image_id(scene: Scene) -> ImageId:

@@ -1,0 +1,173 @@
+"""DETR with its mask head: boxes and masks of one forward pass, masks for the queries that survive.
+
+The library's ``DetrForSegmentation.forward`` runs the mask head on all 100 queries and drops most of them
+after it. Here the class scores choose the queries first. What does not depend on the query (the projected
+features in the first convolution, the FPN adapters) is computed once per image. The result is the library's
+own, but for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from detseg.geometry.masks import segments_to_masks
+from detseg.models.checkpoints import Checkpoint
+from detseg.models.detection import read_box
+from detseg.models.engine import Engine
+from detseg.models.folding import fold_batch_norms
+from detseg.models.inputs import processor_inputs, to_device
+from detseg.models.network import Sighting, Wanted
+from detseg.models.segments import panoptic_segments
+from detseg.types import DecodedImage, Mask, Size
+
+_PROBE_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What DETR says about one image, on the CPU.
+
+    ``scores`` and ``label_ids`` (Q,) are of the best real label of every query, ``boxes`` (Q, 4) are cxcywh
+    in [0, 1]. ``masked`` (N,) are the queries that have a mask, and ``masks`` (N, h, w) its logits, on the
+    device.
+    """
+
+    scores: torch.Tensor
+    label_ids: torch.Tensor
+    boxes: torch.Tensor
+    masked: torch.Tensor
+    masks: torch.Tensor | None
+
+
+class Detr:
+    """A ``Network`` over ``DetrForObjectDetection`` and ``DetrForSegmentation``."""
+
+    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+        self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
+        model = checkpoint.model
+        self._detector = model.detr if hasattr(model, "detr") else model
+        probe = torch.zeros(1, 3, _PROBE_PX, _PROBE_PX, device=engine.device)
+        fold_batch_norms(model, lambda: self._detector(pixel_values=probe))
+        model.to(memory_format=torch.channels_last)
+        self._trunk = engine.compile(self._run_trunk)
+        self._mask_head = engine.compile(self._run_mask_head)
+
+    def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
+        return processor_inputs(self._checkpoint, images)
+
+    def run(self, inputs: dict[str, Any]) -> list[Answer]:
+        pixels = to_device(inputs, self._engine.device)["pixel_values"]  # (B, 3, H, W)
+        with self._engine.running():
+            logits, boxes, states, *maps = self._trunk(pixels)
+            return [
+                self._answer(logits[i].float(), boxes[i].float(), states[i], [one[i : i + 1] for one in maps])
+                for i in range(len(pixels))
+            ]
+
+    def read(self, output: Sequence[Answer], sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+        return tuple(self._read(answer, size) for answer, size in zip(output, sizes, strict=True))
+
+    def _answer(
+        self, logits: torch.Tensor, boxes: torch.Tensor, states: torch.Tensor, maps: list[torch.Tensor]
+    ) -> Answer:
+        probabilities = logits.softmax(-1)  # (Q, labels + 1); the last label is "no object"
+        scores, label_ids = probabilities[:, :-1].max(-1)
+        survives = (scores > self._wanted.mask_threshold) & (scores > probabilities[:, -1])
+        masked = torch.nonzero(survives)[:, 0]  # (N,)
+        masks = None
+        if self._wanted.masks and len(masked):
+            masks = self._mask_head(states[masked], *maps)
+        return Answer(scores.cpu(), label_ids.cpu(), boxes.cpu(), masked.cpu(), masks)
+
+    def _run_trunk(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Logits (B, Q, labels + 1), boxes (B, Q, 4), states (B, Q, d), and the maps that the mask head
+        reads: memory and projected features (B, d, h, w), then the backbone's, from coarse to fine."""
+        model = self._detector.model
+        everywhere = torch.ones((len(pixels), *pixels.shape[-2:]), device=pixels.device)
+        features = [
+            one for one, _ in model.backbone(pixels, everywhere)
+        ]  # (B, C_i, h_i, w_i), fine to coarse
+        projected = model.input_projection(features[-1])  # (B, d, h, w)
+        positions = model.position_embedding(
+            shape=projected.shape, device=pixels.device, dtype=pixels.dtype
+        )  # (1 or B, d, h, w)
+        positions = positions.flatten(2).transpose(1, 2)
+        memory = model.encoder(
+            inputs_embeds=projected.flatten(2).transpose(1, 2), spatial_position_embeddings=positions
+        ).last_hidden_state  # (B, h*w, d)
+        queries = model.query_position_embeddings.weight[None].expand(len(pixels), -1, -1)
+        states = model.decoder(
+            inputs_embeds=torch.zeros_like(queries),
+            spatial_position_embeddings=positions,
+            object_queries_position_embeddings=queries,
+            encoder_hidden_states=memory,
+        ).last_hidden_state  # (B, Q, d)
+        logits = self._detector.class_labels_classifier(states)
+        boxes = self._detector.bbox_predictor(states).sigmoid()
+        if not self._wanted.masks:
+            return logits, boxes, states
+        memory_map = memory.transpose(1, 2).reshape(projected.shape)
+        maps = (memory_map, projected, *reversed(features[:-1]))
+        return logits, boxes, states, *(one.contiguous(memory_format=torch.channels_last) for one in maps)
+
+    def _run_mask_head(
+        self,
+        states: torch.Tensor,
+        memory: torch.Tensor,
+        projected: torch.Tensor,
+        *features: torch.Tensor,
+    ) -> torch.Tensor:
+        """Mask logits (N, h', w') of N queries of one image, from their states (N, d) and its maps."""
+        head = self._checkpoint.model.mask_head
+        attention = self._checkpoint.model.bbox_attention(states[None], memory)[0]  # (N, heads, h, w)
+        # The first convolution reads [projected, attention]. It is linear, and the first part of its input is
+        # the same for every query: that part is convolved once.
+        first, n_shared = head.conv1.conv, projected.shape[1]
+        shared = functional.conv2d(projected, first.weight[:, :n_shared], first.bias, padding=1)
+        own = functional.conv2d(attention, first.weight[:, n_shared:], padding=1)
+        x = head.conv2(head.conv1.activation(head.conv1.norm(shared + own)))  # (N, d / 2, h, w)
+        for stage, feature in zip(head.fpn_stages, features, strict=False):
+            adapted = stage.fpn_adapter(feature)  # (1, C, h_i, w_i), once for all queries
+            x = functional.interpolate(x, size=adapted.shape[-2:], mode="nearest")
+            x = stage.refine(adapted + x)
+        masks: torch.Tensor = head.output_conv(x)[:, 0]
+        return masks
+
+    def _read(self, answer: Answer, size: Size) -> tuple[Sighting, ...]:
+        masks = self._read_masks(answer, size)
+        boxes = _to_xyxy_px(answer.boxes, size) if self._wanted.boxes else None
+        sightings = []
+        for query, (score, label_id) in enumerate(
+            zip(answer.scores.tolist(), answer.label_ids.tolist(), strict=True)
+        ):
+            seen = boxes is not None and score > self._wanted.box_threshold
+            box = read_box(boxes[query], model=self._checkpoint.name) if boxes and seen else None
+            if box or query in masks:
+                sightings.append(Sighting(label_id, score, box, masks.get(query)))
+        return tuple(sightings)
+
+    def _read_masks(self, answer: Answer, size: Size) -> dict[int, Mask]:
+        if answer.masks is None:
+            return {}
+        segments = panoptic_segments(
+            answer.masks,
+            answer.scores[answer.masked],
+            size,
+            pixel_threshold=self._wanted.pixel_threshold,
+            overlap_threshold=self._wanted.overlap_threshold,
+        )
+        queries = answer.masked.tolist()
+        masks = segments_to_masks(segments.owners, segments.kept)
+        return {queries[k]: mask for k, mask in zip(segments.kept, masks, strict=True)}
+
+
+def _to_xyxy_px(cxcywh: torch.Tensor, size: Size) -> list[list[float]]:
+    centre, half = cxcywh[:, :2], cxcywh[:, 2:] / 2
+    corners = torch.cat((centre - half, centre + half), dim=1)  # (Q, 4)
+    scaled: list[list[float]] = (corners * torch.tensor([size.width, size.height] * 2)).tolist()
+    return scaled

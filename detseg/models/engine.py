@@ -1,0 +1,116 @@
+"""Where and how a network runs: device, precision, compiled or not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+
+from detseg.errors import ModelError
+from detseg.models.predictor import EngineName, Precision
+
+COMPILE_FROM = 300
+"""Number of images from which the time to compile (20 to 60 s) is won back, see docs/benchmarks.md."""
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What was chosen for one network."""
+
+    device: torch.device
+    precision: torch.dtype = torch.float32
+    compiled: bool = False
+
+    @property
+    def largest_batch(self) -> int | None:
+        """How many images one forward pass may hold; None where the user says.
+
+        A CPU gains nothing from a second image (its caches are full with one), and with one image at a time
+        no answer can depend on what else was in the batch.
+        """
+        return 1 if self.device.type == "cpu" else None
+
+    def __str__(self) -> str:
+        precision = str(self.precision).removeprefix("torch.")
+        return f"{self.device}, {precision}, {'compiled' if self.compiled else 'eager'}"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Inference without gradients, convolutions and matrix products in the precision of the engine."""
+        half = self.precision is not torch.float32
+        with torch.no_grad(), torch.autocast(self.device.type, self.precision, enabled=half):
+            yield
+
+    def compile(self, function: _Function) -> _Function:
+        """The same function, compiled for any shape if the engine compiles."""
+        if not self.compiled:
+            return function
+        options: dict[str, Any] | None = {"freezing": True} if self.device.type == "cpu" else None
+        return cast(_Function, torch.compile(function, dynamic=True, options=options))
+
+
+def choose_engine(
+    *,
+    device: str,
+    engine: EngineName,
+    precision: Precision,
+    keeps_answers_in_half: bool,
+    compiles: bool,
+    n_images: int | None,
+) -> Engine:
+    """The engine for a family and a number of images (None: not known, taken as few).
+
+    ``precision = "auto"`` is bfloat16 where the hardware has it and the family ``keeps_answers_in_half``;
+    it never depends on the number of images, for it is part of the model version.
+    ``engine = "auto"`` compiles a family that ``compiles`` from ``COMPILE_FROM`` images on. ModelError for
+    what is not there.
+    """
+    place = choose_device(device)
+    dtype = _DTYPES.get(precision, torch.float32)
+    if precision == "auto" and keeps_answers_in_half and has_native_bfloat16(place):
+        dtype = torch.bfloat16
+    if dtype is torch.float16 and place.type == "cpu":
+        raise ModelError("a CPU has no fast float16: set precision to bfloat16, float32 or auto")
+    if engine == "compile" and not can_compile(place):
+        raise ModelError("engine = compile needs a C++ compiler (g++ or clang++) on this machine: use eager")
+    many = n_images is not None and n_images >= COMPILE_FROM
+    wanted = engine == "compile" or (engine == "auto" and compiles and many and can_compile(place))
+    return Engine(place, dtype, wanted)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is the first of cuda, mps and cpu that is there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(f"the device {name!r} is not there: use auto, cpu, cuda, cuda:N or mps") from error
+    return device
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies in bfloat16 itself, so that it is faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        features = torch.cpu.get_capabilities()
+        return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+    return False
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether what ``torch.compile`` needs on that device is installed."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (7, 0)
+    compilers = (os.environ.get("CXX"), "g++", "clang++")
+    return device.type == "cpu" and any(name and shutil.which(name) for name in compilers)

@@ -1,0 +1,169 @@
+"""The model families that can be loaded, by the architecture that a checkpoint's ``config.json`` names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from detseg.models.checkpoints import Checkpoint, load_transformers
+from detseg.models.detection import Detection
+from detseg.models.detr import Detr
+from detseg.models.engine import Engine
+from detseg.models.network import Network, PromptedNetwork, Wanted
+from detseg.models.oneformer import OneFormer, load_oneformer
+from detseg.models.rf_detr import RfDetr
+from detseg.models.torchvision_checkpoints import load_torchvision
+from detseg.models.torchvision_models import TorchvisionDetector, TorchvisionSemantic
+from detseg.models.universal import Universal
+
+Prompt = Literal["none", "names", "boxes"]
+"""What a family needs beside the image: nothing, the names of classes (zero-shot), or a detector's boxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One architecture: what it answers, how it is loaded and run.
+
+    ``kind`` is the ``model_type`` of its configuration. ``compiles`` and ``keeps_answers_in_half`` were tried
+    and measured (docs/benchmarks.md); where they are False, ``engine = "auto"`` and ``precision = "auto"``
+    stay with eager float32. ``weights`` names usual ones on the Hugging Face hub, ``licence`` theirs.
+    """
+
+    kind: str
+    boxes: bool
+    masks: bool
+    network: Callable[[Checkpoint, Wanted, Engine], Network | PromptedNetwork]
+    weights: str
+    licence: str
+    prompt: Prompt = "none"
+    load: Callable[[str, str], Checkpoint] = load_transformers
+    compiles: bool = False
+    keeps_answers_in_half: bool = False
+
+
+FAMILIES: Mapping[str, Family] = {
+    "DetrForObjectDetection": Family(
+        "detr", True, False, Detr, "facebook/detr-resnet-50", "Apache-2.0",
+        compiles=True, keeps_answers_in_half=True,
+    ),
+    "DetrForSegmentation": Family(
+        "detr", True, True, Detr, "facebook/detr-resnet-50-panoptic", "Apache-2.0",
+        compiles=True, keeps_answers_in_half=True,
+    ),
+    "RTDetrForObjectDetection": Family(
+        "rt_detr", True, False, Detection, "PekingU/rtdetr_r50vd", "Apache-2.0"
+    ),
+    "RTDetrV2ForObjectDetection": Family(
+        "rt_detr_v2", True, False, Detection, "PekingU/rtdetr_v2_r50vd", "Apache-2.0"
+    ),
+    "ConditionalDetrForObjectDetection": Family(
+        "conditional_detr", True, False, Detection, "microsoft/conditional-detr-resnet-50", "Apache-2.0"
+    ),
+    "DeformableDetrForObjectDetection": Family(
+        "deformable_detr", True, False, Detection, "SenseTime/deformable-detr", "Apache-2.0"
+    ),
+    "DabDetrForObjectDetection": Family(
+        "dab-detr", True, False, Detection, "IDEA-Research/dab-detr-resnet-50", "Apache-2.0"
+    ),
+    "DFineForObjectDetection": Family("d_fine", True, False, Detection, "ustc-community/dfine-medium-coco", ""),
+    "Deimv2ForObjectDetection": Family(
+        "deimv2", True, False, Detection, "Intellindust/DEIMv2_HGNetv2_N_COCO", ""
+    ),
+    "LwDetrForObjectDetection": Family(
+        "lw_detr", True, False, Detection, "AnnaZhang/lwdetr_small_60e_coco", ""
+    ),
+    "RfDetrForObjectDetection": Family(
+        "rf_detr", True, False, Detection, "Roboflow/rf-detr-medium", "Apache-2.0"
+    ),
+    "YolosForObjectDetection": Family("yolos", True, False, Detection, "hustvl/yolos-small", "Apache-2.0"),
+    "RfDetrForInstanceSegmentation": Family(
+        "rf_detr", True, True, RfDetr, "Roboflow/rf-detr-seg-medium", "Apache-2.0"
+    ),
+    "MaskFormerForInstanceSegmentation": Family(
+        "maskformer", False, True, Universal, "facebook/maskformer-swin-tiny-coco", ""
+    ),
+    "OneFormerForUniversalSegmentation": Family(
+        "oneformer", False, True, OneFormer, "shi-labs/oneformer_coco_swin_large", "MIT", load=load_oneformer
+    ),
+    "EomtForUniversalSegmentation": Family(
+        "eomt", False, True, Universal, "tue-mps/coco_panoptic_eomt_large_640", "MIT"
+    ),
+    "EomtDinov3ForUniversalSegmentation": Family(
+        "eomt_dinov3", False, True, Universal, "tue-mps/coco_panoptic_eomt_large_640_dinov3", ""
+    ),
+    "Mask2FormerForUniversalSegmentation": Family(
+        "mask2former", False, True, Universal, "facebook/mask2former-swin-tiny-coco-panoptic", "MIT"
+    ),
+    "fasterrcnn_resnet50_fpn": Family(
+        "torchvision", True, False, TorchvisionDetector, "FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "fasterrcnn_resnet50_fpn_v2": Family(
+        "torchvision", True, False, TorchvisionDetector, "FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "fasterrcnn_mobilenet_v3_large_fpn": Family(
+        "torchvision", True, False, TorchvisionDetector,
+        "FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Family(
+        "torchvision", True, False, TorchvisionDetector,
+        "FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "maskrcnn_resnet50_fpn": Family(
+        "torchvision", True, True, TorchvisionDetector, "MaskRCNN_ResNet50_FPN_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "maskrcnn_resnet50_fpn_v2": Family(
+        "torchvision", True, True, TorchvisionDetector, "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "retinanet_resnet50_fpn": Family(
+        "torchvision", True, False, TorchvisionDetector, "RetinaNet_ResNet50_FPN_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "retinanet_resnet50_fpn_v2": Family(
+        "torchvision", True, False, TorchvisionDetector, "RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "fcos_resnet50_fpn": Family(
+        "torchvision", True, False, TorchvisionDetector, "FCOS_ResNet50_FPN_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "ssd300_vgg16": Family(
+        "torchvision", True, False, TorchvisionDetector, "SSD300_VGG16_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "ssdlite320_mobilenet_v3_large": Family(
+        "torchvision", True, False, TorchvisionDetector, "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1", "",
+        load=load_torchvision,
+    ),
+    "deeplabv3_resnet50": Family(
+        "torchvision", False, True, TorchvisionSemantic, "DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1",
+        "", load=load_torchvision,
+    ),
+    "deeplabv3_resnet101": Family(
+        "torchvision", False, True, TorchvisionSemantic, "DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1",
+        "", load=load_torchvision,
+    ),
+    "deeplabv3_mobilenet_v3_large": Family(
+        "torchvision", False, True, TorchvisionSemantic, "DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1",
+        "", load=load_torchvision,
+    ),
+    "fcn_resnet50": Family(
+        "torchvision", False, True, TorchvisionSemantic, "FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1",
+        "", load=load_torchvision,
+    ),
+    "fcn_resnet101": Family(
+        "torchvision", False, True, TorchvisionSemantic, "FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1",
+        "", load=load_torchvision,
+    ),
+    "lraspp_mobilenet_v3_large": Family(
+        "torchvision", False, True, TorchvisionSemantic, "LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1",
+        "", load=load_torchvision,
+    ),
+}  # fmt: skip
+"""Every family, by architecture."""

@@ -1,0 +1,77 @@
+"""What sightings mean in the project's classes. Knows no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from detseg.geometry.boxes import clip_box
+from detseg.geometry.masks import mask_to_box
+from detseg.geometry.runs import unite_masks
+from detseg.models.labels import LabelMap, is_placeholder
+from detseg.models.network import Sighting
+from detseg.taxonomy import LabelClass
+from detseg.types import Box, Instance, Mask, SeenBy, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one model says about one image, and how often it saw a label that no class takes."""
+
+    instances: tuple[Instance, ...] = ()
+    unmapped: Counter[str] = field(default_factory=Counter)
+
+
+def read_findings(
+    sightings: Sequence[Sighting], labels: LabelMap, size: Size, *, seen_by: SeenBy
+) -> Findings:
+    """The instances of one image: one per sighting of a thing, one per class of stuff.
+
+    Boxes are clipped to the image, and without area inside it they are none; stuff keeps its mask only. What
+    is left without box and mask is dropped; of things that are equal but for their score the best stays.
+    ``seen_by`` holds for what has one of the two; a box and a mask of one network were seen by both.
+    """
+    unmapped: Counter[str] = Counter()
+    things: dict[tuple[str, Box | None, Mask | None], Instance] = {}
+    stuff: dict[str, list[tuple[LabelClass, Sighting]]] = {}
+    for sighting in sorted(sightings, key=lambda one: -one.score):
+        cls = labels.classes.get(sighting.label_id)
+        if cls is None:
+            name = labels.name(sighting.label_id)
+            unmapped.update([] if is_placeholder(name) else [name])
+        elif cls.kind == "stuff":
+            stuff.setdefault(cls.name, []).append((cls, sighting))
+        elif thing := _thing(cls, sighting, size, seen_by=seen_by):
+            things.setdefault((cls.name, thing.box, thing.mask), thing)
+    surfaces = (surface for parts in stuff.values() if (surface := _surface(parts)))
+    return Findings((*things.values(), *surfaces), unmapped)
+
+
+def boxes_of_masks(instances: Iterable[Instance]) -> tuple[Instance, ...]:
+    """The same, where a thing without a box has the tight box of its mask."""
+    return tuple(
+        Instance(one.label, one.kind, mask_to_box(one.mask), one.mask, one.score, one.seen_by)
+        if one.kind == "thing" and one.box is None and one.mask is not None
+        else one
+        for one in instances
+    )
+
+
+def _thing(cls: LabelClass, sighting: Sighting, size: Size, *, seen_by: SeenBy) -> Instance | None:
+    box = clip_box(sighting.box, size) if sighting.box else None
+    mask = sighting.mask if sighting.mask and sighting.mask.area else None
+    if box is None and mask is None:
+        return None
+    seen: SeenBy = seen_by
+    if sighting.box is not None and sighting.mask is not None:
+        seen = "both" if box and mask else "detector" if box else "segmenter"
+    return Instance(cls.name, "thing", box, mask, min(sighting.score, 1.0), seen)
+
+
+def _surface(parts: Sequence[tuple[LabelClass, Sighting]]) -> Instance | None:
+    masks = [one.mask for _, one in parts if one.mask and one.mask.area]
+    if not masks:
+        return None
+    score = min(max(one.score for _, one in parts if one.mask), 1.0)
+    return Instance(parts[0][0].name, "stuff", None, unite_masks(masks), score, "segmenter")

@@ -1,0 +1,105 @@
+"""What every family of models does: images to inputs, inputs to raw output, raw output to sightings.
+
+The three steps are apart because they run in different places: ``prepare`` and ``read`` in any thread while
+the accelerator is busy, ``run`` in one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from detseg.geometry.boxes import Floats, boxes_to_array
+from detseg.types import Box, DecodedImage, Mask, Size
+
+Role = Literal["detector", "segmenter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One object or surface that a network saw, in the network's own label ids.
+
+    ``score`` is in [0, 1]. The box is in pixels of the upright image and may stick out of it; the mask has
+    the image's size. One of them may be missing.
+    """
+
+    label_id: int
+    score: float
+    box: Box | None = None
+    mask: Mask | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of a network. The thresholds are those of ``PredictorOptions``.
+
+    ``panoptic`` says that every pixel has one owner, stuff among them; ``names`` are the class names by label
+    id that a zero-shot network looks for (empty for the others).
+    """
+
+    boxes: bool
+    masks: bool
+    box_threshold: float
+    mask_threshold: float
+    pixel_threshold: float
+    overlap_threshold: float
+    panoptic: bool = False
+    names: tuple[str, ...] = ()
+
+
+class Network(Protocol):
+    """A checkpoint as its family runs it. Images given together have one size."""
+
+    def prepare(self, images: Sequence[DecodedImage]) -> Any:
+        """The inputs of one forward pass, on the CPU. Any thread."""
+
+    def run(self, inputs: Any) -> Any:
+        """The raw output, on the device. One thread at a time."""
+
+    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+        """The sightings of every image, in any order. Any thread."""
+
+
+class PromptedNetwork(Protocol):
+    """A network that gives a mask to every box that somebody else found (the SAM families)."""
+
+    def prepare(self, images: Sequence[DecodedImage]) -> Any:
+        """The inputs of one pass through the image encoder, on the CPU. Any thread."""
+
+    def segment(
+        self, inputs: Any, boxes: Sequence[Floats], sizes: Sequence[Size]
+    ) -> tuple[tuple[Mask, ...], ...]:
+        """One mask per box of every image, in the order of the boxes: (N, 4) pixels ``x0 y0 x1 y1`` each.
+
+        Every image goes through the encoder once, however many boxes it has.
+        """
+
+
+class BoxesThenMasks:
+    """A ``Network`` made of two: a detector's boxes, and the masks that a prompted network gives them."""
+
+    def __init__(self, detector: Network, prompted: PromptedNetwork, label_ids: Container[int]) -> None:
+        """Only boxes of these label ids get a mask; the others are of no class here."""
+        self._detector, self._prompted, self._label_ids = detector, prompted, label_ids
+
+    def prepare(self, images: Sequence[DecodedImage]) -> Any:
+        sizes = [image.size for image in images]
+        return self._detector.prepare(images), self._prompted.prepare(images), sizes
+
+    def run(self, inputs: Any) -> Any:
+        to_detect, to_segment, sizes = inputs
+        seen = self._detector.read(self._detector.run(to_detect), sizes)
+        kept = [[one for one in sightings if one.label_id in self._label_ids] for sightings in seen]
+        boxes = [boxes_to_array([one.box for one in some if one.box]) for some in kept]
+        return seen, kept, self._prompted.segment(to_segment, boxes, sizes)
+
+    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:  # noqa: ARG002
+        """The detector's sightings in its order, those of a known label with their masks."""
+        return tuple(
+            (
+                *(one for one in sightings if one.label_id not in self._label_ids),
+                *(replace(one, mask=mask) for one, mask in zip(some, masks, strict=True)),
+            )
+            for sightings, some, masks in zip(*output, strict=True)
+        )
