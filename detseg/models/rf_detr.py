@@ -1,8 +1,8 @@
 """RF-DETR with its mask head: boxes and masks of one forward pass, masks for the queries that survive.
 
-The library's ``RfDetrForInstanceSegmentation.forward`` makes the masks of all queries, of the encoder's proposals
-and after every decoder layer; its post-processing reads the last layer's only. Here only those are made, and only
-for queries with a score above the threshold.
+The library's ``RfDetrForInstanceSegmentation.forward`` makes the masks of all queries, of the encoder's
+proposals and after every decoder layer; its post-processing reads the last layer's only. Here only those are
+made, and only for queries with a score above the threshold.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""Semantic segmentation: every pixel has the class that is likeliest. It cannot tell things of a class apart.
+
+So every connected region of a class is one sighting (pixels that touch at a corner are connected). Of things,
+each region is taken for one instance; the regions of stuff are united again by ``read_findings``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch.nn import functional
+
+from detseg.geometry.masks import segments_to_masks
+from detseg.models.checkpoints import Checkpoint
+from detseg.models.engine import Engine
+from detseg.models.inputs import height_width, processor_inputs, to_device
+from detseg.models.network import Sighting, Wanted
+from detseg.types import DecodedImage, Size
+
+SPECK_SHARE = 0.0005
+"""Regions that cover a smaller share of the image are noise on the edges of others, and left out."""
+
+_TOUCHING = np.ones((3, 3), dtype=bool)
+
+
+class Semantic:
+    """A ``Network`` over a model with ``logits`` (B, labels, h, w)."""
+
+    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+        self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
+        if getattr(checkpoint.model, "auxiliary_head", None) is not None:
+            checkpoint.model.auxiliary_head = None  # it helps training only
+        self._forward = engine.compile(checkpoint.model.forward)
+        self._whole = _without_crop(checkpoint.processor)
+
+    def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
+        return processor_inputs(self._checkpoint, images, **self._whole)
+
+    def run(self, inputs: dict[str, Any]) -> torch.Tensor:
+        with self._engine.running():
+            outputs = self._forward(**to_device(inputs, self._engine.device))
+        logits: torch.Tensor = outputs.logits.float().cpu()
+        return logits
+
+    def read(self, output: torch.Tensor, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+        return tuple(
+            read_regions(*class_map(logits, size), threshold=self._wanted.mask_threshold)
+            for logits, size in zip(output, sizes, strict=True)
+        )
+
+
+def class_map(
+    logits: torch.Tensor, size: Size, *, elements_at_once: int = 2**23
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The likeliest label of every pixel and its probability, both (H, W), from logits (labels, h, w).
+
+    Logits are upsampled (bilinear), then compared, as the library does; a few labels at a time
+    (``elements_at_once`` numbers), so that memory does not grow with them. Of equal ones the first wins.
+    """
+    (target,) = height_width([size])
+    best = torch.full(target, -torch.inf)
+    total = torch.full(target, -torch.inf)  # the logarithm of the sum of exponentials, for the softmax
+    labels = torch.zeros(target, dtype=torch.int64)
+    step = max(1, elements_at_once // size.area)
+    for start in range(0, len(logits), step):
+        some = functional.interpolate(
+            logits[None, start : start + step], size=target, mode="bilinear", align_corners=False
+        )[0]  # (step, H, W)
+        top, ids = some.max(0)
+        labels = torch.where(top > best, ids + start, labels)
+        best = torch.maximum(best, top)
+        total = torch.logaddexp(total, some.logsumexp(0))
+    return labels.numpy(), (best - total).exp().numpy()
+
+
+def read_regions(
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float32], *, threshold: float
+) -> tuple[Sighting, ...]:
+    """A sighting per connected region of a label, from (H, W) of labels and of their probabilities.
+
+    Its score is the mean probability of its pixels. Regions with a score of at most ``threshold`` are left
+    out; so are those below ``SPECK_SHARE`` of the image, but for the largest of each label.
+    """
+    return tuple(
+        sighting
+        for label_id in np.unique(labels).tolist()
+        for sighting in _regions(label_id, labels == label_id, probabilities, threshold)
+    )
+
+
+def _regions(
+    label_id: int,
+    pixels: npt.NDArray[np.bool_],
+    probabilities: npt.NDArray[np.float32],
+    threshold: float,
+) -> list[Sighting]:
+    numbered, n_regions = ndimage.label(pixels, structure=_TOUCHING)  # 0 is everything else
+    areas = np.bincount(numbered.reshape(-1), minlength=n_regions + 1)[1:]
+    sums = np.bincount(numbered.reshape(-1), weights=probabilities.reshape(-1), minlength=n_regions + 1)[1:]
+    scores = np.minimum(sums / areas, 1.0)
+    large = areas >= min(SPECK_SHARE * pixels.size, areas.max())
+    kept = np.flatnonzero(large & (scores > threshold))
+    masks = segments_to_masks(numbered, (kept + 1).tolist())
+    return [
+        Sighting(label_id, float(scores[k]), mask=mask) for k, mask in zip(kept.tolist(), masks, strict=True)
+    ]
+
+
+def _without_crop(processor: Any) -> dict[str, Any]:
+    """What the processor is told so that it shows the model the whole image.
+
+    Some processors (MobileNetV2's, MobileViT's) cut out the centre, as for classification. The library's
+    post-processing then stretches the map of the centre over the image.
+    """
+    if not getattr(processor, "do_center_crop", False):
+        return {}
+    if "height" in dict(processor.size):
+        return {"do_center_crop": False, "size": dict(processor.crop_size)}
+    return {"do_center_crop": False}  # the shorter edge as given, the longer in proportion
