@@ -18,6 +18,9 @@ from detseg.geometry.matching import match_one_to_one
 from detseg.geometry.runs import cut_mask, paste_mask, unite_masks
 from detseg.types import Box, Instance, Mask, Size
 
+_EDGE_PX = 4.0
+"""A model's box may end that far before the edge that cuts its thing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -54,31 +57,57 @@ def tiles_of(size: Size, *, tile_px: int, overlap_px: int) -> tuple[Tile, ...]:
 
 
 def merge_tiles(
-    tiles: Sequence[Tile], answers: Sequence[Sequence[Instance]], size: Size, *, min_share: float = 0.5
+    tiles: Sequence[Tile], answers: Sequence[Sequence[Instance]], size: Size, *, min_iou: float = 0.3
 ) -> tuple[Instance, ...]:
     """The instances of the image of that size, from those of each tile in the tile's coordinates.
 
-    Where two tiles overlap, both show the same pixels. Two parts are one thing if they have one label and,
-    in these pixels, share at least ``min_share`` of the smaller part: of the masks where both have one, else
-    of the boxes. Masks may join many to one (a fork in one tile is its prongs in the next); boxes, which may
-    lie in one another, one to one, by the largest sum of IoUs. A joined thing has the box around all parts
-    (if any has a box), all pixels, the best score, and was seen by whom its parts were. Stuff of one label
-    is one. Tiles that do not overlap join no things. In no particular order.
+    A thing that its tile's edge cuts, but that lies free in another tile, is left to that tile, whatever
+    either calls it. Of the others, two are parts of one thing if they have one label and, in the pixels that
+    both tiles show, an IoU of at least ``min_iou``: of the masks where both have one, else of the boxes (so
+    the boxes of a long thin thing across a seam may stay two). Masks may join many to one (a fork in one tile
+    is its prongs in the next); boxes, which may lie in one another, one to one.
+
+    A joined thing has the box around all parts (if any has a box), all pixels, the best score, and was seen
+    by whom its parts were. Stuff of one label is one. Tiles that do not overlap join no things. In no
+    particular order.
     """
     if len(tiles) == 1:
         return tuple(answers[0])
-    found = [[_paste(one, tile, size) for one in answer] for tile, answer in zip(tiles, answers, strict=True)]
+    found = [
+        [one for one in (_paste(part, tile, size) for part in answer) if not _is_left(one, tile, tiles, size)]
+        for tile, answer in zip(tiles, answers, strict=True)
+    ]
     flat = list(itertools.chain.from_iterable(found))
     before = np.cumsum([0, *(len(answer) for answer in found)])
     joins: list[tuple[int, int]] = []
     for a, b in itertools.combinations(range(len(tiles)), 2):
         window = _shared(tiles[a], tiles[b])
         if window is not None:
-            pairs = _joins(_parts(found[a], window), _parts(found[b], window), min_share)
+            pairs = _joins(_parts(found[a], window), _parts(found[b], window), min_iou)
             joins += [(int(before[a]) + i, int(before[b]) + j) for i, j in pairs]
     first: dict[str, int] = {}
     joins += [(first.setdefault(one.label, i), i) for i, one in enumerate(flat) if one.kind == "stuff"]
     return tuple(_merge([flat[i] for i in group]) for group in _groups(joins, len(flat)))
+
+
+def _is_left(one: Instance, tile: Tile, tiles: Sequence[Tile], size: Size) -> bool:
+    """Whether a thing of a tile is left to another one that does not cut it."""
+    box = extent(one)
+    return (
+        one.kind == "thing"
+        and not _lies_free(box, tile, size)
+        and any(_lies_free(box, other, size) for other in tiles)
+    )
+
+
+def _lies_free(box: Box, tile: Tile, size: Size) -> bool:
+    """Whether a box lies in a tile and away from those of its edges that are not the image's."""
+    return (
+        (box.x0 >= tile.x0 + _EDGE_PX or tile.x0 == 0)
+        and (box.y0 >= tile.y0 + _EDGE_PX or tile.y0 == 0)
+        and (box.x1 <= tile.x1 - _EDGE_PX or tile.x1 == size.width)
+        and (box.y1 <= tile.y1 - _EDGE_PX or tile.y1 == size.height)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,27 +135,20 @@ def _cut(mask: Mask | None, window: Tile) -> Mask | None:
     return mask and cut_mask(mask, x0=window.x0, y0=window.y0, x1=window.x1, y1=window.y1)
 
 
-def _joins(first: Sequence[_Part], second: Sequence[_Part], min_share: float) -> list[tuple[int, int]]:
+def _joins(first: Sequence[_Part], second: Sequence[_Part], min_iou: float) -> list[tuple[int, int]]:
     """The positions of the parts that are one thing."""
     iou = box_iou_matrix(boxes_to_array([a.box for a in first]), boxes_to_array([b.box for b in second]))
-    joins, boxes_iou = [], np.zeros_like(iou)
+    joins = []
     for i, j in np.argwhere(iou > 0.0):
         a, b = first[i], second[j]
         if a.label != b.label:
-            continue
-        if a.mask is None or b.mask is None:
-            if _share(iou[i, j], a.box.area, b.box.area) >= min_share:
-                boxes_iou[i, j] = iou[i, j]
-        elif _share(mask_iou(a.mask, b.mask), a.mask.area, b.mask.area) >= min_share:
-            joins.append((a.position, b.position))
-    pairs = match_one_to_one(boxes_iou, min_iou=0.0)
+            iou[i, j] = 0.0
+        elif a.mask is not None and b.mask is not None:
+            iou[i, j] = 0.0
+            if mask_iou(a.mask, b.mask) >= min_iou:
+                joins.append((a.position, b.position))
+    pairs = match_one_to_one(iou, min_iou=min_iou)
     return joins + [(first[i].position, second[j].position) for i, j in pairs]
-
-
-def _share(iou: float, area_a: float, area_b: float) -> float:
-    """The share of the smaller part that both have, in [0, 1]; 0 where it has no area."""
-    smaller = min(area_a, area_b)
-    return iou / (1.0 + iou) * (area_a + area_b) / smaller if smaller else 0.0
 
 
 def _groups(joins: Iterable[tuple[int, int]], n: int) -> Iterator[list[int]]:

@@ -164,7 +164,18 @@ def test_parts_that_share_too_little_stay_two() -> None:
     first = thing(rectangle(left.size, 4, 4, 20, 10), "box")
     second = thing(rectangle(right.size, 0, 8, 14, 14), "box")
     assert len(merge_tiles((left, right), [[first], [second]], SIZE)) == 2  # 2 of 6 rows
-    assert len(merge_tiles((left, right), [[first], [second]], SIZE, min_share=0.3)) == 1
+    assert len(merge_tiles((left, right), [[first], [second]], SIZE, min_iou=0.2)) == 1
+
+
+def test_what_the_edge_cuts_is_left_to_a_tile_that_shows_it_whole() -> None:
+    size, (left, right) = Size(52, 20), (Tile(0, 0, Size(32, 20)), Tile(20, 0, Size(32, 20)))
+    whole = thing(rectangle(size, 26, 4, 40, 12), "box")
+    cut = thing(rectangle(left.size, 25, 4, 31, 12), "box", label="bolt", score=0.9)  # a wrong guess at it
+    answers = [[cut], [seen_in(whole, right)]]
+    assert merge_tiles((left, right), answers, size) == (whole,)
+    assert merge_tiles((left, right), [[cut], []], size) == ()
+    at_both_edges = thing(rectangle(left.size, 22, 4, 31, 12), "box")  # nobody shows it better
+    assert merge_tiles((left, right), [[at_both_edges], []], size) == (at_both_edges,)
 
 
 def test_stuff_of_one_label_is_one_even_where_it_does_not_touch() -> None:
