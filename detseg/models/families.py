@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from detseg.models.checkpoints import Checkpoint, load_transformers
+from detseg.models.checkpoints import Checkpoint, load_transformers, load_with_text
 from detseg.models.detection import Detection
 from detseg.models.detr import Detr
 from detseg.models.engine import Engine
 from detseg.models.network import Network, PromptedNetwork, Wanted
 from detseg.models.oneformer import OneFormer, load_oneformer
 from detseg.models.rf_detr import RfDetr
+from detseg.models.semantic import Semantic
 from detseg.models.torchvision_checkpoints import load_torchvision
 from detseg.models.torchvision_models import TorchvisionDetector, TorchvisionSemantic
 from detseg.models.universal import Universal
+from detseg.models.zero_shot import GroundingDino, OmDetTurbo, Owl
 
 Prompt = Literal["none", "names", "boxes"]
 """What a family needs beside the image: nothing, the names of classes (zero-shot), or a detector's boxes."""
@@ -66,7 +68,9 @@ FAMILIES: Mapping[str, Family] = {
     "DabDetrForObjectDetection": Family(
         "dab-detr", True, False, Detection, "IDEA-Research/dab-detr-resnet-50", "Apache-2.0"
     ),
-    "DFineForObjectDetection": Family("d_fine", True, False, Detection, "ustc-community/dfine-medium-coco", ""),
+    "DFineForObjectDetection": Family(
+        "d_fine", True, False, Detection, "ustc-community/dfine-medium-coco", "Apache-2.0"
+    ),
     "Deimv2ForObjectDetection": Family(
         "deimv2", True, False, Detection, "Intellindust/DEIMv2_HGNetv2_N_COCO", ""
     ),
@@ -96,74 +100,113 @@ FAMILIES: Mapping[str, Family] = {
         "mask2former", False, True, Universal, "facebook/mask2former-swin-tiny-coco-panoptic", "MIT"
     ),
     "fasterrcnn_resnet50_fpn": Family(
-        "torchvision", True, False, TorchvisionDetector, "FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, False, TorchvisionDetector,
+        "FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "fasterrcnn_resnet50_fpn_v2": Family(
-        "torchvision", True, False, TorchvisionDetector, "FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, False, TorchvisionDetector,
+        "FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "fasterrcnn_mobilenet_v3_large_fpn": Family(
         "torchvision", True, False, TorchvisionDetector,
-        "FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "fasterrcnn_mobilenet_v3_large_320_fpn": Family(
         "torchvision", True, False, TorchvisionDetector,
-        "FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "maskrcnn_resnet50_fpn": Family(
-        "torchvision", True, True, TorchvisionDetector, "MaskRCNN_ResNet50_FPN_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, True, TorchvisionDetector,
+        "MaskRCNN_ResNet50_FPN_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "maskrcnn_resnet50_fpn_v2": Family(
-        "torchvision", True, True, TorchvisionDetector, "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, True, TorchvisionDetector,
+        "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "retinanet_resnet50_fpn": Family(
-        "torchvision", True, False, TorchvisionDetector, "RetinaNet_ResNet50_FPN_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, False, TorchvisionDetector,
+        "RetinaNet_ResNet50_FPN_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "retinanet_resnet50_fpn_v2": Family(
-        "torchvision", True, False, TorchvisionDetector, "RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, False, TorchvisionDetector,
+        "RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "fcos_resnet50_fpn": Family(
-        "torchvision", True, False, TorchvisionDetector, "FCOS_ResNet50_FPN_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, False, TorchvisionDetector,
+        "FCOS_ResNet50_FPN_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "ssd300_vgg16": Family(
-        "torchvision", True, False, TorchvisionDetector, "SSD300_VGG16_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, False, TorchvisionDetector,
+        "SSD300_VGG16_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "ssdlite320_mobilenet_v3_large": Family(
-        "torchvision", True, False, TorchvisionDetector, "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1", "",
-        load=load_torchvision,
+        "torchvision", True, False, TorchvisionDetector,
+        "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1", "", load=load_torchvision,
     ),
     "deeplabv3_resnet50": Family(
-        "torchvision", False, True, TorchvisionSemantic, "DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1",
-        "", load=load_torchvision,
+        "torchvision", False, True, TorchvisionSemantic,
+        "DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1", "", load=load_torchvision,
     ),
     "deeplabv3_resnet101": Family(
-        "torchvision", False, True, TorchvisionSemantic, "DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1",
-        "", load=load_torchvision,
+        "torchvision", False, True, TorchvisionSemantic,
+        "DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "", load=load_torchvision,
     ),
     "deeplabv3_mobilenet_v3_large": Family(
-        "torchvision", False, True, TorchvisionSemantic, "DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1",
-        "", load=load_torchvision,
+        "torchvision", False, True, TorchvisionSemantic,
+        "DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1", "", load=load_torchvision,
     ),
     "fcn_resnet50": Family(
-        "torchvision", False, True, TorchvisionSemantic, "FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1",
-        "", load=load_torchvision,
+        "torchvision", False, True, TorchvisionSemantic,
+        "FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1", "", load=load_torchvision,
     ),
     "fcn_resnet101": Family(
-        "torchvision", False, True, TorchvisionSemantic, "FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1",
-        "", load=load_torchvision,
+        "torchvision", False, True, TorchvisionSemantic,
+        "FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "", load=load_torchvision,
     ),
     "lraspp_mobilenet_v3_large": Family(
-        "torchvision", False, True, TorchvisionSemantic, "LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1",
-        "", load=load_torchvision,
+        "torchvision", False, True, TorchvisionSemantic,
+        "LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1", "", load=load_torchvision,
+    ),
+    "GroundingDinoForObjectDetection": Family(
+        "grounding-dino", True, False, GroundingDino, "IDEA-Research/grounding-dino-tiny", "Apache-2.0",
+        prompt="names", load=load_with_text,
+    ),
+    "MMGroundingDinoForObjectDetection": Family(
+        "mm-grounding-dino", True, False, GroundingDino,
+        "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det", "",
+        prompt="names", load=load_with_text,
+    ),
+    "OmDetTurboForObjectDetection": Family(
+        "omdet-turbo", True, False, OmDetTurbo, "omlab/omdet-turbo-swin-tiny-hf", "Apache-2.0",
+        prompt="names", load=load_with_text,
+    ),
+    "OwlViTForObjectDetection": Family(
+        "owlvit", True, False, Owl, "google/owlvit-base-patch32", "Apache-2.0",
+        prompt="names", load=load_with_text,
+    ),
+    "Owlv2ForObjectDetection": Family(
+        "owlv2", True, False, Owl, "google/owlv2-base-patch16-ensemble", "Apache-2.0",
+        prompt="names", load=load_with_text,
+    ),
+    "SegformerForSemanticSegmentation": Family(
+        "segformer", False, True, Semantic, "nvidia/segformer-b0-finetuned-ade-512-512", ""
+    ),
+    "UperNetForSemanticSegmentation": Family(
+        "upernet", False, True, Semantic, "openmmlab/upernet-convnext-tiny", "MIT"
+    ),
+    "DPTForSemanticSegmentation": Family("dpt", False, True, Semantic, "Intel/dpt-large-ade", "Apache-2.0"),
+    "BeitForSemanticSegmentation": Family(
+        "beit", False, True, Semantic, "microsoft/beit-base-finetuned-ade-640-640", "Apache-2.0"
+    ),
+    "Data2VecVisionForSemanticSegmentation": Family("data2vec-vision", False, True, Semantic, "", ""),
+    "MobileNetV2ForSemanticSegmentation": Family(
+        "mobilenet_v2", False, True, Semantic, "google/deeplabv3_mobilenet_v2_1.0_513", ""
+    ),
+    "MobileViTForSemanticSegmentation": Family(
+        "mobilevit", False, True, Semantic, "apple/deeplabv3-mobilevit-small", ""
+    ),
+    "MobileViTV2ForSemanticSegmentation": Family(
+        "mobilevitv2", False, True, Semantic, "apple/mobilevitv2-1.0-voc-deeplabv3", ""
     ),
 }  # fmt: skip
 """Every family, by architecture."""
