@@ -51,16 +51,67 @@ class Settings(BaseModel):
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps"
     )
-    batch_size: int = Field(default=8, ge=1, le=1024, description="images in one forward pass")
+    engine: Literal["auto", "eager", "compile"] = Field(
+        default="auto", description="auto compiles the models when there are images enough to repay it"
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="auto is bfloat16 for models that keep their answers in it, on hardware made for it",
+    )
+    batch_size: int = Field(
+        default=8, ge=1, le=1024, description="images in one forward pass of an accelerator; a CPU takes one"
+    )
     box_threshold: float = Field(default=0.5, ge=0, le=1, description="boxes with a lower score are left out")
     mask_threshold: float = Field(
         default=0.5, ge=0, le=1, description="segments with a lower score are left out"
+    )
+    class_box_thresholds: dict[str, float] = Field(
+        default={}, description="lowest scores of boxes by class: {bolt = 0.3}"
+    )
+    class_mask_thresholds: dict[str, float] = Field(
+        default={}, description="lowest scores of masks that no box came with, by class"
     )
     match_iou: float = Field(
         default=0.5, gt=0, le=1, description="IoU from which a box and a mask of one label are one object"
     )
     strict: bool = Field(
         default=False, description="stop when a model has a label that no class takes, instead of counting it"
+    )
+    suppression: Literal["none", "class", "agnostic"] = Field(
+        default="none", description="drop what is doubled: among things of one class, or of all"
+    )
+    suppression_method: Literal["hard", "linear", "gaussian"] = Field(
+        default="hard", description="hard drops; linear and gaussian lower scores (Soft-NMS)"
+    )
+    suppression_iou: float = Field(
+        default=0.5, ge=0, le=1, description="IoU above which the one with the lower score is doubled"
+    )
+    clean_opening_px: int = Field(default=0, ge=0, le=100, description="radius of masks' opening")
+    clean_closing_px: int = Field(default=0, ge=0, le=100, description="radius of masks' closing")
+    clean_min_hole_px: int = Field(default=0, ge=0, description="smaller holes of masks are filled")
+    clean_min_speck_px: int = Field(default=0, ge=0, description="smaller pieces of masks are dropped")
+    clean_min_area_px: int = Field(default=0, ge=0, description="smaller masks are dropped")
+    clean_keep_thin: bool = Field(
+        default=False, description="an opening leaves pieces that are longer than two of its discs"
+    )
+    tile_px: int = Field(
+        default=0, ge=0, le=100_000, description="images larger than this are predicted in tiles; 0: never"
+    )
+    tile_overlap_px: int = Field(
+        default=128, ge=0, le=100_000, description="overlap of the tiles: more than most objects measure"
+    )
+    augment_flip: bool = Field(default=False, description="predict the mirror image too and fuse both")
+    augment_scales: tuple[float, ...] = Field(
+        default=(1.0,), description="predict at these sizes and fuse the answers"
+    )
+    committee: tuple[str, ...] = Field(
+        default=(), description="more models, by folder or hub name, whose answers are fused with the others"
+    )
+    committee_weights: tuple[float, ...] = Field(
+        default=(), description="how much each model counts, the first one included; () for all the same"
+    )
+    fusion_iou: float = Field(
+        default=0.55, gt=0, le=1, description="IoU from which boxes of several views or models are fused"
     )
     max_pixels: int = Field(
         default=89_478_485, ge=1, le=_MAX_PIXELS, description="larger images are quarantined"
@@ -89,6 +140,19 @@ class Settings(BaseModel):
     )
     state_dir: Path = Field(default=Path(".detseg"), description="where catalog, servers and logs live")
     classes: tuple[ClassSettings, ...] = ()
+
+    @field_validator(
+        "class_box_thresholds",
+        "class_mask_thresholds",
+        "augment_scales",
+        "committee",
+        "committee_weights",
+        mode="before",
+    )
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        """Variables and flags hold tables and lists as JSON."""
+        return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("detector", "segmenter", mode="before")
     @classmethod
@@ -197,4 +261,5 @@ def settings_template(**values: str) -> str:
 def _to_toml(value: object) -> str:
     if value is None:
         return ""
-    return json.dumps(value) if isinstance(value, bool | int | float) else json.dumps(str(value))
+    plain = isinstance(value, bool | int | float | tuple | dict)
+    return json.dumps(value if plain else str(value))

@@ -36,9 +36,12 @@ def predict(
     detector: options.DetectorOption = None,
     segmenter: options.SegmenterOption = None,
     device: options.DeviceOption = None,
+    engine: options.EngineOption = None,
+    precision: options.PrecisionOption = None,
     batch_size: options.BatchOption = None,
     box_threshold: options.BoxThresholdOption = None,
     mask_threshold: options.MaskThresholdOption = None,
+    pictures: Annotated[bool, typer.Option(help="A picture per image.")] = True,
     as_json: options.JsonOption = False,
 ) -> None:
     """Boxes, masks, counts and side-by-side pictures of images; no server needed."""
@@ -47,11 +50,10 @@ def predict(
         console,
         note_unmapped,
         print_failures,
-        print_json,
+        print_file,
         progress_bars,
     )
     from detseg.config import load_settings
-    from detseg.pipeline.predict import RESULTS_NAME
     from detseg.pipeline.predict import predict as predict_files
 
     settings = load_settings(
@@ -59,25 +61,28 @@ def predict(
         detector=detector,
         segmenter=segmenter,
         device=device,
+        engine=engine,
+        precision=precision,
         batch_size=batch_size,
         box_threshold=box_threshold,
         mask_threshold=mask_threshold,
     )
     with progress_bars():
-        report = predict_files(settings, images, out)
+        report = predict_files(settings, images, out, pictures=pictures)
     if as_json:
-        print_json(report.to_json())
+        print_file(report.file)
     else:
         screen = console()
-        for image in report.images:
-            counts = ", ".join(f"{n} {label}" for label, n in image["counts"].items()) or "nothing"
-            screen.print(f"{image['path']}: {counts}", markup=False)
-        screen.print(f"{len(report.images)} pictures and {RESULTS_NAME} in {out}", markup=False)
+        for path, counts in report.counts.items():
+            seen = ", ".join(f"{n} {label}" for label, n in counts.items()) or "nothing"
+            screen.print(f"{path}: {seen}", markup=False)
+        drawn = f"{len(report.counts)} pictures and " if pictures else ""
+        screen.print(f"{drawn}{report.file.name} in {out}", markup=False)
         if report.failed:
             screen.print(f"{len(report.failed)} files could not be used:")
             print_failures([(failure.uri, failure.reason) for failure in report.failed])
     note_unmapped(report.unmapped)
-    n_files = len(report.images) + len(report.failed)
+    n_files = len(report.counts) + len(report.failed)
     if len(report.failed) > settings.max_quarantined_share * n_files:
         raise typer.Exit(EXIT_QUARANTINED)
 

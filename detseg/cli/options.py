@@ -18,6 +18,8 @@ SegmenterOption = Annotated[
     str | None, typer.Option(help="Masks: sample, a folder, a hub name, or '' for none.")
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+EngineOption = Annotated[str | None, typer.Option(help="auto, eager or compile.")]
+PrecisionOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Images in one forward pass.")]
 BoxThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a box, 0 to 1.")]
 MaskThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a mask, 0 to 1.")]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -40,6 +42,12 @@ _STAGES = {
 def print_json(result: Mapping[str, Any]) -> None:
     """The whole answer of a command on stdout."""
     print(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def print_file(file: Path) -> None:
+    """A JSON file as the whole answer of a command on stdout, without reading it into memory."""
+    with file.open(encoding="utf-8") as text:
+        shutil.copyfileobj(text, sys.stdout)
 
 
 def console() -> Console:

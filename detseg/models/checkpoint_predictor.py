@@ -20,6 +20,9 @@ from detseg.models.predictor import PredictorOptions, check_answer, ordered
 from detseg.taxonomy import Taxonomy
 from detseg.types import DecodedImage, Instance, ModelVersion, SeenBy, Size
 
+_WINDOW = 4
+"""So many batches' images are looked at to find some of one size."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -74,6 +77,11 @@ class CheckpointPredictor:
     @property
     def segmenter(self) -> str:
         return self._named("segmenter")
+
+    @property
+    def window(self) -> int:
+        """See ``StagedPredictor.window``."""
+        return 1 if self._largest_batch == 1 else _WINDOW * self._largest_batch
 
     @property
     def engines(self) -> Mapping[str, str]:

@@ -14,9 +14,6 @@ import torch
 from detseg.errors import ModelError
 from detseg.models.predictor import EngineName, Precision
 
-COMPILE_FROM = 300
-"""Number of images from which the time to compile (20 to 60 s) is won back, see docs/benchmarks.md."""
-
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -64,14 +61,14 @@ def choose_engine(
     precision: Precision,
     keeps_answers_in_half: bool,
     compiles: bool,
-    n_images: int | None,
+    many_images: bool,
 ) -> Engine:
-    """The engine for a family and a number of images (None: not known, taken as few).
+    """The engine for a family, and for few images or many.
 
     ``precision = "auto"`` is bfloat16 where the hardware has it and the family ``keeps_answers_in_half``;
     it never depends on the number of images, for it is part of the model version.
-    ``engine = "auto"`` compiles a family that ``compiles`` from ``COMPILE_FROM`` images on. ModelError for
-    what is not there.
+    ``engine = "auto"`` compiles a family that ``compiles`` if there are many images. ModelError for what is
+    not there.
     """
     place = choose_device(device)
     dtype = _DTYPES.get(precision, torch.float32)
@@ -81,8 +78,7 @@ def choose_engine(
         raise ModelError("a CPU has no fast float16: set precision to bfloat16, float32 or auto")
     if engine == "compile" and not can_compile(place):
         raise ModelError("engine = compile needs a C++ compiler (g++ or clang++) on this machine: use eager")
-    many = n_images is not None and n_images >= COMPILE_FROM
-    wanted = engine == "compile" or (engine == "auto" and compiles and many and can_compile(place))
+    wanted = engine == "compile" or (engine == "auto" and compiles and many_images and can_compile(place))
     return Engine(place, dtype, wanted)
 
 

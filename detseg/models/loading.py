@@ -45,13 +45,13 @@ def load_predictor(
     *,
     options: PredictorOptions,
     taxonomy: Taxonomy | None = None,
-    n_images: int | None = None,
+    many_images: bool = False,
 ) -> CheckpointPredictor:
     """The predictor of a detector, a segmenter or both, by folder or by the hub's model name.
 
     One checkpoint in both roles, or a segmenter alone, answers boxes and masks in one forward pass. Without a
-    taxonomy, the models' own labels make one. ``n_images`` says how many are to come, if that is known: from
-    many on, compiling pays. ModelError, in one line, for what cannot be loaded.
+    taxonomy, the models' own labels make one. ``many_images`` says that at least ``COMPILE_FROM`` are to
+    come. ModelError, in one line, for what cannot be loaded.
     """
     if not detector and not segmenter:
         raise ModelError("neither a detector nor a segmenter: name one with --detector or --segmenter")
@@ -60,7 +60,7 @@ def load_predictor(
     if taxonomy is None:
         taxonomy = taxonomy_of_models(_names(loaded, "detector"), _names(loaded, "segmenter"), things)
     maps = [_map_labels(one, taxonomy, strict=options.strict) for one in loaded]
-    engines = [_engine(one.family, options, n_images) for one in loaded]
+    engines = [_engine(one.family, options, many_images) for one in loaded]
     facts = [
         Fact("+".join(one.roles), one.checkpoint, labels, engine.precision)
         for one, labels, engine in zip(loaded, maps, engines, strict=True)
@@ -119,14 +119,14 @@ def _unknown(name: str, role: Role, architecture: str) -> str:
     return f"{name} is no {role} but a {architecture}: give --{role} one of the families {', '.join(kinds)}"
 
 
-def _engine(family: Family, options: PredictorOptions, n_images: int | None) -> Engine:
+def _engine(family: Family, options: PredictorOptions, many_images: bool) -> Engine:
     return choose_engine(
         device=options.device,
         engine=options.engine,
         precision=options.precision,
         keeps_answers_in_half=family.keeps_answers_in_half,
         compiles=family.compiles,
-        n_images=n_images,
+        many_images=many_images,
     )
 
 

@@ -14,6 +14,9 @@ from detseg.types import Box, DecodedImage, Instance, ModelVersion, Size
 
 EngineName = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+COMPILE_FROM = 300
+"""Number of images from which the time to compile (20 to 60 s) is won back, see docs/benchmarks.md."""
+
 OVERSHOOT_PX = 1.0
 """How far a box may stick out of its image (rounding) before it counts as a broken contract."""
 
@@ -84,8 +87,11 @@ class Predictor(Protocol):
 
 
 class StagedPredictor(Predictor, Protocol):
-    """A predictor whose ``predict`` is three steps, so that they can overlap:
-    ``finish(forward(prepare))``."""
+    """A predictor whose ``predict`` has three steps, which can overlap: prepare, forward, finish."""
+
+    @property
+    def window(self) -> int:
+        """How many images to give at once, at best: those of one size among them run together."""
 
     def prepare(self, batch: Sequence[DecodedImage]) -> Any:
         """What runs forward, made on the CPU. Any thread; ImageError as in ``predict``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from detseg.errors import ImageError, SourceError
 from detseg.geometry.masks import encode_mask
 from detseg.images import read_image
-from detseg.paging import pages
 from detseg.pipeline import predictors, progress
+from detseg.pipeline.results_file import ResultsFile
+from detseg.pipeline.streaming import predict_stream
 from detseg.report.pictures import prediction_picture
 from detseg.sources.folder import list_images
-from detseg.types import DecodedImage, Failure, Instance, ModelVersion
+from detseg.types import DecodedImage, Failure, Instance
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -26,65 +27,57 @@ RESULTS_NAME = "predictions.json"
 
 
 @dataclass(frozen=True, slots=True)
-class PredictedImage:
-    """What was seen on one image, and the picture that shows it."""
-
-    image: DecodedImage
-    instances: tuple[Instance, ...]
-    picture: Path
-
-
-@dataclass(frozen=True, slots=True)
 class PredictReport:
-    """``images`` are in the order of their paths, as JSON objects; so are those that failed.
+    """What was written: ``file`` holds the whole answer, ``counts`` say per path how many of each label.
 
-    ``unmapped`` counts by label what was seen and left out, because no class of the taxonomy takes it.
+    Paths are in the order in which they were given; so are those that failed. ``unmapped`` counts by label
+    what was seen and left out, because no class of the taxonomy takes it.
     """
 
-    detector: str
-    segmenter: str
-    version: ModelVersion
-    images: tuple[dict[str, Any], ...]
+    file: Path
+    counts: Mapping[str, Mapping[str, int]]
     failed: tuple[Failure, ...]
     unmapped: Mapping[str, int]
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "model": {"detector": self.detector, "segmenter": self.segmenter, "version": self.version},
-            "images": list(self.images),
-            "failed": [{"path": failure.uri, "reason": failure.reason} for failure in self.failed],
-        }
 
-
-def predict(settings: Settings, paths: Sequence[Path], out: Path) -> PredictReport:
+def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: bool = True) -> PredictReport:
     """Predicts every image of ``paths`` (files, or folders with their subfolders) into the folder ``out``.
 
-    Writes a picture per image and ``predictions.json``. Raises SourceError if nothing is there to predict.
+    Writes ``predictions.json`` and a picture per image. Raises SourceError if nothing is there to predict.
     """
     uris = _uris(paths)
-    predictor = predictors.load(settings)
+    predictor = predictors.load(settings, n_images=len(uris))
     out.mkdir(parents=True, exist_ok=True)
     progress.report("predict", total=len(uris))
-    images: list[dict[str, Any]] = []
+    counts: dict[str, Mapping[str, int]] = {}
     failed: list[Failure] = []
-    for batch in pages(uris, settings.batch_size):
-        for answer in _predict_batch(predictor, batch, max_pixels=settings.max_pixels):
-            if isinstance(answer, Failure):
-                failed.append(answer)
+    with ResultsFile(out / RESULTS_NAME, model=_encode_model(settings, predictor)) as file:
+        outcomes = _predicted(settings, predictor, uris, out if pictures else None)
+        for uri, outcome in zip(uris, outcomes, strict=True):
+            if isinstance(outcome, ImageError):
+                failed.append(Failure(uri, str(outcome)))
             else:
-                images.append(_encode(_with_picture(predictor, *answer, out=out)))
+                counts[uri], text = outcome
+                file.write(text)
             progress.report("predict", advance=1)
-    report = PredictReport(
-        detector=settings.detector or "",
-        segmenter=settings.segmenter or "",
-        version=predictor.version,
-        images=tuple(images),
-        failed=tuple(failed),
-        unmapped=predictor.unmapped,
-    )
-    text = json.dumps(report.to_json(), ensure_ascii=False, indent=1)
-    (out / RESULTS_NAME).write_text(text + "\n", encoding="utf-8")
-    return report
+        file.close([{"path": failure.uri, "reason": failure.reason} for failure in failed])
+    return PredictReport(out / RESULTS_NAME, counts, tuple(failed), predictor.unmapped)
+
+
+def _predicted(
+    settings: Settings, predictor: Predictor, uris: Sequence[str], pictures: Path | None
+) -> Iterator[tuple[Mapping[str, int], str] | ImageError]:
+    """Counts and JSON text per image; its picture is made on the way."""
+
+    def read(uri: str) -> DecodedImage:
+        return read_image(uri, max_pixels=settings.max_pixels)
+
+    def encode(_: str, image: DecodedImage, instances: tuple[Instance, ...]) -> tuple[Mapping[str, int], str]:
+        picture = _draw(predictor, image, instances, out=pictures) if pictures else None
+        answer = _encode(image, instances, picture)
+        return answer["counts"], json.dumps(answer, ensure_ascii=False)
+
+    return predict_stream(predictor, uris, read=read, encode=encode, batch_size=settings.batch_size)
 
 
 def _uris(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -101,30 +94,7 @@ def _uris(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(uris)
 
 
-def _predict_batch(
-    predictor: Predictor, uris: Sequence[str], *, max_pixels: int
-) -> list[tuple[DecodedImage, tuple[Instance, ...]] | Failure]:
-    """One answer per uri, in order."""
-    from detseg.models.predictor import predict_each
-
-    answers: dict[str, tuple[DecodedImage, tuple[Instance, ...]] | Failure] = {}
-    decoded: list[DecodedImage] = []
-    for uri in uris:
-        try:
-            decoded.append(read_image(uri, max_pixels=max_pixels))
-        except ImageError as error:
-            answers[uri] = Failure(uri, str(error))
-    for image, answer in zip(decoded, predict_each(predictor, decoded), strict=True):
-        if isinstance(answer, ImageError):
-            answers[image.ref.uri] = Failure(image.ref.uri, str(answer))
-        else:
-            answers[image.ref.uri] = (image, answer)
-    return [answers[uri] for uri in uris]
-
-
-def _with_picture(
-    predictor: Predictor, image: DecodedImage, instances: tuple[Instance, ...], *, out: Path
-) -> PredictedImage:
+def _draw(predictor: Predictor, image: DecodedImage, instances: tuple[Instance, ...], *, out: Path) -> Path:
     digest = image.ref.id.removeprefix("sha256:")[:8]  # names of two folders may be equal
     picture = out / f"{Path(image.ref.uri).stem}-{digest}.png"
     sheet = prediction_picture(
@@ -136,19 +106,27 @@ def _with_picture(
         segmenter=bool(predictor.segmenter),
     )
     sheet.save(picture)
-    return PredictedImage(image, instances, picture)
+    return picture
 
 
-def _encode(predicted: PredictedImage) -> dict[str, Any]:
-    image = predicted.image
+def _encode_model(settings: Settings, predictor: Predictor) -> dict[str, Any]:
+    return {
+        "detector": settings.detector or "",
+        "segmenter": settings.segmenter or "",
+        "version": predictor.version,
+        "engines": getattr(predictor, "engines", {}),
+    }
+
+
+def _encode(image: DecodedImage, instances: tuple[Instance, ...], picture: Path | None) -> dict[str, Any]:
     return {
         "path": image.ref.uri,
         "id": image.ref.id,
         "width": image.size.width,
         "height": image.size.height,
-        "counts": dict(sorted(Counter(instance.label for instance in predicted.instances).items())),
-        "instances": [_encode_instance(instance) for instance in predicted.instances],
-        "picture": str(predicted.picture),
+        "counts": dict(sorted(Counter(instance.label for instance in instances).items())),
+        "instances": [_encode_instance(instance) for instance in instances],
+        "picture": str(picture) if picture else None,
     }
 
 

@@ -3,59 +3,103 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from detseg.config import Settings
 from detseg.samples.checkpoints import Role, checkpoint_path
-from detseg.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
-    from detseg.config import Settings
+    from detseg.models.arrangement import Arrangement
     from detseg.models.predictor import Predictor, PredictorOptions
 
 SAMPLE = "sample"
 """The name that stands for a checkpoint that comes with the package."""
 
+_WHERE_ELSE = {"root", "source", "project", "catalog", "state_dir", "shard_size", "max_quarantined_share"}
+"""Settings that no predictor depends on (with all of ``label_studio_*``)."""
+
 _loading = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    detector: str | None
-    segmenter: str | None
-    options: PredictorOptions
-    taxonomy: Taxonomy | None
+def load(settings: Settings, *, n_images: int | None = None) -> Predictor:
+    """The predictor of these settings; ``n_images`` are to come, if that is known.
+
+    Raises ModelError when a checkpoint cannot be used.
+    """
+    from detseg.models.predictor import COMPILE_FROM
+
+    elsewhere = {name for name in Settings.model_fields if name.startswith("label_studio_")} | _WHERE_ELSE
+    many_images = n_images is not None and n_images >= COMPILE_FROM
+    with _loading:  # two threads at once would load the weights twice
+        return _load(settings.model_dump_json(exclude=elsewhere), many_images)
 
 
-def load(settings: Settings) -> Predictor:
-    """The predictor of these settings. Raises ModelError when a checkpoint cannot be used."""
+@lru_cache(maxsize=2)
+def _load(chosen: str, many_images: bool) -> Predictor:
+    from detseg.models.arrangement import arrange, inner_options
+    from detseg.models.loading import load_predictor
+
+    settings = Settings.model_validate_json(chosen)
+    arrangement, options = _arrangement(settings), _options(settings)
+    inner = inner_options(options, votes=arrangement.votes or bool(settings.committee))
+    members: list[Predictor] = [
+        load_predictor(
+            _resolve(settings.detector, "detector"),
+            _resolve(settings.segmenter, "segmenter"),
+            options=inner,
+            taxonomy=settings.taxonomy,
+            many_images=many_images,
+        )
+    ]
+    for name in settings.committee:
+        taxonomy = members[0].taxonomy
+        members.append(load_predictor(name, None, options=inner, taxonomy=taxonomy, many_images=many_images))
+    return arrange(members, arrangement, options)
+
+
+def _options(settings: Settings) -> PredictorOptions:
     from detseg.models.predictor import PredictorOptions
 
-    options = PredictorOptions(
+    return PredictorOptions(
         device=settings.device,
+        engine=settings.engine,
+        precision=settings.precision,
         batch_size=settings.batch_size,
         box_threshold=settings.box_threshold,
         mask_threshold=settings.mask_threshold,
         match_iou=settings.match_iou,
         strict=settings.strict,
     )
-    request = _Request(
-        _resolve(settings.detector, "detector"),
-        _resolve(settings.segmenter, "segmenter"),
-        options,
-        settings.taxonomy,
-    )
-    with _loading:  # two threads at once would load the weights twice
-        return _load(request)
 
 
-@lru_cache(maxsize=2)
-def _load(request: _Request) -> Predictor:
-    from detseg.models.loading import load_predictor
+def _arrangement(settings: Settings) -> Arrangement:
+    from detseg.geometry.cleaning import CleaningOptions
+    from detseg.models.arrangement import Arrangement
+    from detseg.models.refined import RefineOptions
 
-    return load_predictor(
-        request.detector, request.segmenter, options=request.options, taxonomy=request.taxonomy
+    return Arrangement(
+        tile_px=settings.tile_px,
+        tile_overlap_px=settings.tile_overlap_px,
+        flip=settings.augment_flip,
+        scales=settings.augment_scales,
+        weights=settings.committee_weights,
+        fusion_iou=settings.fusion_iou,
+        refine=RefineOptions(
+            box_thresholds=settings.class_box_thresholds,
+            mask_thresholds=settings.class_mask_thresholds,
+            suppression=settings.suppression,
+            suppression_method=settings.suppression_method,
+            suppression_iou=settings.suppression_iou,
+            cleaning=CleaningOptions(
+                opening_px=settings.clean_opening_px,
+                closing_px=settings.clean_closing_px,
+                min_hole_px=settings.clean_min_hole_px,
+                min_speck_px=settings.clean_min_speck_px,
+                min_area_px=settings.clean_min_area_px,
+                keep_thin=settings.clean_keep_thin,
+            ),
+        ),
     )
 
 

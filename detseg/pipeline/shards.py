@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,17 +12,16 @@ from detseg.catalog import Catalog, Quarantined
 from detseg.errors import ImageError
 from detseg.images import BROWSER_FORMATS, read_image
 from detseg.labelstudio.codec import prediction_regions
-from detseg.models.predictor import Predictor, predict_each
-from detseg.paging import pages
+from detseg.models.predictor import Predictor
 from detseg.pipeline import progress
-from detseg.types import Annotation, DecodedImage, Failure, ImageId, ImageRef, State
+from detseg.pipeline.streaming import predict_stream
+from detseg.types import Annotation, DecodedImage, Failure, ImageId, ImageRef, Instance, State
 
 if TYPE_CHECKING:
     from detseg.config import Settings
 
-_READERS = 4
-
-_forward = threading.Lock()  # torch uses every core in one forward pass; two at once only share them
+_one_at_a_time = threading.Lock()
+"""A shard keeps every core busy; two at once in one process would only share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +47,16 @@ def predict_shard(
     progress.report("predict", advance=len(refs) - len(missing))
     predictions: list[Annotation] = []
     failures: list[Quarantined] = []
-    unmapped: Counter[str] = Counter()
-    for decoded, unreadable in _decoded(settings, [ref for ref in refs if ref.id in missing]):
-        failures += unreadable
-        with _forward:
-            before = Counter(predictor.unmapped)
-            answers = predict_each(predictor, decoded)
-            unmapped += Counter(predictor.unmapped) - before
-        for image, answer in zip(decoded, answers, strict=True):
-            if isinstance(answer, ImageError):
-                failures.append(Quarantined(image.ref.uri, str(answer), "predict", image=image.ref.id))
-                continue
-            regions = prediction_regions(image.ref.id, predictor.version, answer)
-            state: State = "labeled" if regions else "empty"
-            predictions.append(
-                Annotation(image.ref.id, image.size, predictor.version, state, regions=regions)
-            )
-        progress.report("predict", advance=len(decoded) + len(unreadable))
+    asked = [ref for ref in refs if ref.id in missing]
+    with _one_at_a_time:
+        before = Counter(predictor.unmapped)
+        for ref, outcome in zip(asked, _predicted(settings, predictor, asked), strict=True):
+            if isinstance(outcome, ImageError):
+                failures.append(Quarantined(ref.uri, str(outcome), "predict", image=ref.id))
+            else:
+                predictions.append(outcome)
+            progress.report("predict", advance=1)
+        unmapped = Counter(predictor.unmapped) - before
     catalog.predictions.record(predictions)
     catalog.quarantine.record(failures)
     return ShardReport(
@@ -75,32 +66,20 @@ def predict_shard(
     )
 
 
-def _decoded(
-    settings: Settings, refs: Sequence[ImageRef]
-) -> Iterator[tuple[list[DecodedImage], list[Quarantined]]]:
-    """Batches of upright images and of those that could not be read; one batch is read ahead."""
+def _predicted(
+    settings: Settings, predictor: Predictor, refs: Sequence[ImageRef]
+) -> Iterator[Annotation | ImageError]:
+    """The prediction of every image, in order, or why there is none."""
 
-    def read(ref: ImageRef) -> DecodedImage | Quarantined:
-        try:
-            image = read_image(ref.uri, max_pixels=settings.max_pixels, formats=BROWSER_FORMATS)
-        except ImageError as error:
-            return Quarantined(ref.uri, str(error), "predict", image=ref.id)
+    def read(ref: ImageRef) -> DecodedImage:
+        image = read_image(ref.uri, max_pixels=settings.max_pixels, formats=BROWSER_FORMATS)
         if image.ref.id != ref.id:
-            return Quarantined(ref.uri, "changed while it was being read: run again", "predict", image=ref.id)
+            raise ImageError("changed while it was being read: run again")
         return image
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        ahead = None
-        for batch in pages(refs, settings.batch_size):
-            behind, ahead = ahead, [pool.submit(read, ref) for ref in batch]
-            if behind is not None:
-                yield _sorted_out([future.result() for future in behind])
-        if ahead is not None:
-            yield _sorted_out([future.result() for future in ahead])
+    def encode(ref: ImageRef, image: DecodedImage, instances: tuple[Instance, ...]) -> Annotation:
+        regions = prediction_regions(ref.id, predictor.version, instances)
+        state: State = "labeled" if regions else "empty"
+        return Annotation(ref.id, image.size, predictor.version, state, regions=regions)
 
-
-def _sorted_out(
-    outcomes: Sequence[DecodedImage | Quarantined],
-) -> tuple[list[DecodedImage], list[Quarantined]]:
-    images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
-    return images, [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
+    return predict_stream(predictor, refs, read=read, encode=encode, batch_size=settings.batch_size)

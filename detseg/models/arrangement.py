@@ -1,0 +1,77 @@
+"""What is built around the models: tiles, views, a committee, and what is done to their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from detseg.geometry.fusion import FusionOptions
+from detseg.models.augmented import AugmentedPredictor
+from detseg.models.committee import CommitteePredictor
+from detseg.models.predictor import Predictor, PredictorOptions
+from detseg.models.refined import RefinedPredictor, RefineOptions
+from detseg.models.tiled import TiledPredictor
+
+_INNER_SHARE = 0.5
+"""Members of a vote answer from this share of the thresholds on: a fused score is lower than the best of its
+members', and what one of them saw faintly another may confirm. The fused score meets the threshold itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """``tile_px`` 0 takes images whole; ``flip`` and ``scales`` are views whose answers are fused."""
+
+    tile_px: int = 0
+    tile_overlap_px: int = 128
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    weights: tuple[float, ...] = ()
+    fusion_iou: float = 0.55
+    refine: RefineOptions = field(default_factory=RefineOptions)
+
+    @property
+    def votes(self) -> bool:
+        """Whether several views of an image are fused."""
+        return self.flip or self.scales != (1.0,)
+
+
+def inner_options(options: PredictorOptions, *, votes: bool) -> PredictorOptions:
+    """What the members are asked for, so that the answer as a whole is what the options say."""
+    if not votes:
+        return options
+    return replace(
+        options,
+        box_threshold=options.box_threshold * _INNER_SHARE,
+        mask_threshold=options.mask_threshold * _INNER_SHARE,
+    )
+
+
+def arrange(members: Sequence[Predictor], arrangement: Arrangement, options: PredictorOptions) -> Predictor:
+    """One predictor of the members: each in tiles and views if asked, then fused, then refined.
+
+    ``options`` are those of the whole; the members have ``inner_options``.
+    """
+    fusion = FusionOptions(
+        iou_threshold=arrangement.fusion_iou, min_score=min(options.box_threshold, options.mask_threshold)
+    )
+    arranged = [_in_views(member, arrangement, fusion) for member in members]
+    predictor: Predictor = arranged[0]
+    if len(arranged) > 1:
+        weights = arrangement.weights or (1.0,) * len(arranged)
+        predictor = CommitteePredictor(arranged, weights=weights, options=fusion)
+    if arrangement.refine.changes_nothing:
+        return predictor
+    return RefinedPredictor(predictor, arrangement.refine)
+
+
+def _in_views(member: Predictor, arrangement: Arrangement, fusion: FusionOptions) -> Predictor:
+    predictor = member
+    if arrangement.tile_px:
+        predictor = TiledPredictor(
+            predictor, tile_px=arrangement.tile_px, overlap_px=arrangement.tile_overlap_px
+        )
+    if arrangement.votes:
+        predictor = AugmentedPredictor(
+            predictor, flip=arrangement.flip, scales=arrangement.scales, options=fusion
+        )
+    return predictor
