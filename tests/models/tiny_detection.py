@@ -234,17 +234,17 @@ def _rf_detr_config() -> RfDetrConfig:
 def _finish(model: Any, processor: Any, folder: Path) -> Path:
     """Scores on both sides of one half, different boxes for different queries."""
     enliven(model, *(one for one in model.modules() if isinstance(one, nn.Embedding)))
-    for layer in _last_layers(model, "class"):
+    for layer in last_layers(model, "class"):
         with torch.no_grad():
             layer.weight.mul_(1.5)
             layer.bias.zero_()
-    for layer in _last_layers(model, "bbox"):
+    for layer in last_layers(model, "bbox"):
         nn.init.normal_(layer.weight, std=0.5 / layer.in_features**0.5)
         nn.init.normal_(layer.bias, std=0.3)
     return save(model, processor, folder)
 
 
-def _last_layers(model: nn.Module, role: str) -> Iterator[nn.Linear]:
+def last_layers(model: nn.Module, role: str) -> Iterator[nn.Linear]:
     """The layers that give the numbers of that role: a head is a layer, or ends in one."""
     for name, head in model.named_modules():
         if role in name and not any(role in part for part in name.split(".")[:-1]):

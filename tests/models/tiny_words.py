@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from transformers import CLIPTokenizer
+from transformers import BertTokenizer, CLIPTokenizer
 
-START, END = "<|startoftext|>", "<|endoftext|>"
+_START, _END = "<|startoftext|>", "<|endoftext|>"
 
 
-def clip_tokenizer(words: Iterable[str], **settings: object) -> CLIPTokenizer:
-    """Byte pairs that make up these words, letter by letter from the left; other words are unknown."""
+def clip_tokenizer(words: Sequence[str], **settings: Any) -> CLIPTokenizer:
+    """Byte pairs that make up these words, letter by letter from the left; other letters are unknown.
+
+    As in CLIP's own vocabulary "!" is the first, and the end of a text the last.
+    """
+    letters = dict.fromkeys(letter for word in words for letter in _letters(word))
     merges = list(dict.fromkeys(pair for word in words for pair in _merges(word)))
-    letters = {letter: None for pair in merges for piece in pair for letter in _letters(piece)}
-    vocabulary = dict.fromkeys([START, END, *letters, *(left + right for left, right in merges)])
-    return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(vocabulary)}, merges=merges, **settings)
+    pieces = dict.fromkeys(["!", *letters, *(left + right for left, right in merges), _START, _END])
+    return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges, **settings)
+
+
+def bert_tokenizer(words: Sequence[str]) -> BertTokenizer:
+    """Whole words; those that separate stand where BERT's vocabulary has them, as Grounding DINO expects."""
+    numbers = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}
+    free = iter(sorted(set(range(1050)) - set(numbers.values())))
+    vocabulary = {**numbers, **{word: next(free) for word in words}, **{f"[unused{i}]": i for i in free}}
+    return BertTokenizer(vocab=vocabulary)
+
+
+def _letters(word: str) -> list[str]:
+    """The last letter of a word is marked as such."""
+    return [*word[:-1], f"{word[-1]}</w>"]
 
 
 def _merges(word: str) -> Iterator[tuple[str, str]]:
-    """Pairs of pieces that grow into the word; its last letter is marked as such."""
-    *letters, last = word
-    pieces = [*letters, f"{last}</w>"]
-    for i in range(1, len(pieces)):
-        yield "".join(pieces[:i]), pieces[i]
-
-
-def _letters(piece: str) -> list[str]:
-    body, end, _ = piece.partition("</w>")
-    return [*body[:-1], body[-1] + end] if end else list(body)
+    """Pairs of pieces that grow into the word."""
+    letters = _letters(word)
+    for i in range(1, len(letters)):
+        yield "".join(letters[:i]), letters[i]
