@@ -10,6 +10,7 @@ from detseg.models.checkpoints import Checkpoint, load_transformers, load_with_t
 from detseg.models.detection import Detection
 from detseg.models.detr import Detr
 from detseg.models.engine import Engine
+from detseg.models.eomt import make_eomt
 from detseg.models.network import Network, PromptedNetwork, Wanted
 from detseg.models.oneformer import OneFormer, load_oneformer
 from detseg.models.rf_detr import RfDetr
@@ -91,10 +92,10 @@ FAMILIES: Mapping[str, Family] = {
         "oneformer", False, True, OneFormer, "shi-labs/oneformer_coco_swin_large", "MIT", load=load_oneformer
     ),
     "EomtForUniversalSegmentation": Family(
-        "eomt", False, True, Universal, "tue-mps/coco_panoptic_eomt_large_640", "MIT"
+        "eomt", False, True, make_eomt, "tue-mps/coco_panoptic_eomt_large_640", "MIT"
     ),
     "EomtDinov3ForUniversalSegmentation": Family(
-        "eomt_dinov3", False, True, Universal, "tue-mps/coco_panoptic_eomt_large_640_dinov3", ""
+        "eomt_dinov3", False, True, make_eomt, "tue-mps/coco_panoptic_eomt_large_640_dinov3", ""
     ),
     "Mask2FormerForUniversalSegmentation": Family(
         "mask2former", False, True, Universal, "facebook/mask2former-swin-tiny-coco-panoptic", "MIT"

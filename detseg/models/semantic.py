@@ -25,6 +25,9 @@ from detseg.types import DecodedImage, Size
 SPECK_SHARE = 0.0005
 """Regions that cover a smaller share of the image are noise on the edges of others, and left out."""
 
+_LONGEST_SHAPE = 8
+"""Images that are longer, for their width, are squeezed into this shape where the model sets none."""
+
 _TOUCHING = np.ones((3, 3), dtype=bool)
 
 
@@ -36,10 +39,10 @@ class Semantic:
         if getattr(checkpoint.model, "auxiliary_head", None) is not None:
             checkpoint.model.auxiliary_head = None  # it helps training only
         self._forward = engine.compile(checkpoint.model.forward)
-        self._whole = _without_crop(checkpoint.processor)
 
     def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
-        return processor_inputs(self._checkpoint, images, **self._whole)
+        whole = _without_crop(self._checkpoint.processor, images[0].size)
+        return processor_inputs(self._checkpoint, images, **whole)
 
     def run(self, inputs: dict[str, Any]) -> torch.Tensor:
         with self._engine.running():
@@ -55,27 +58,29 @@ class Semantic:
 
 
 def class_map(
-    logits: torch.Tensor, size: Size, *, elements_at_once: int = 2**23
+    values: torch.Tensor, size: Size, *, logits: bool = True, elements_at_once: int = 2**23
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The likeliest label of every pixel and its probability, both (H, W), from logits (labels, h, w).
+    """The likeliest label of every pixel and its probability, both (H, W), from values (labels, h, w).
 
-    Logits are upsampled (bilinear), then compared, as the library does; a few labels at a time
+    The probability is the softmax of ``logits``; values that are none, but scores of at least 0, are divided
+    by their sum. They are upsampled (bilinear), then compared, as the library does; a few labels at a time
     (``elements_at_once`` numbers), so that memory does not grow with them. Of equal ones the first wins.
     """
     (target,) = height_width([size])
     best = torch.full(target, -torch.inf)
-    total = torch.full(target, -torch.inf)  # the logarithm of the sum of exponentials, for the softmax
+    total = torch.full(target, -torch.inf if logits else 0.0)  # of logits, the logarithm of the sum
     labels = torch.zeros(target, dtype=torch.int64)
     step = max(1, elements_at_once // size.area)
-    for start in range(0, len(logits), step):
+    for start in range(0, len(values), step):
         some = functional.interpolate(
-            logits[None, start : start + step], size=target, mode="bilinear", align_corners=False
+            values[None, start : start + step], size=target, mode="bilinear", align_corners=False
         )[0]  # (step, H, W)
         top, ids = some.max(0)
         labels = torch.where(top > best, ids + start, labels)
         best = torch.maximum(best, top)
-        total = torch.logaddexp(total, some.logsumexp(0))
-    return labels.numpy(), (best - total).exp().numpy()
+        total = torch.logaddexp(total, some.logsumexp(0)) if logits else total + some.sum(0)
+    probabilities = (best - total).exp() if logits else best / total.clamp_min(1e-12)
+    return labels.numpy(), probabilities.numpy()
 
 
 def read_regions(
@@ -111,7 +116,7 @@ def _regions(
     ]
 
 
-def _without_crop(processor: Any) -> dict[str, Any]:
+def _without_crop(processor: Any, size: Size) -> dict[str, Any]:
     """What the processor is told so that it shows the model the whole image.
 
     Some processors (MobileNetV2's, MobileViT's) cut out the centre, as for classification. The library's
@@ -119,6 +124,11 @@ def _without_crop(processor: Any) -> dict[str, Any]:
     """
     if not getattr(processor, "do_center_crop", False):
         return {}
-    if "height" in dict(processor.size):
+    shorter = dict(processor.size).get("shortest_edge")
+    if shorter is None:
         return {"do_center_crop": False, "size": dict(processor.crop_size)}
-    return {"do_center_crop": False}  # the shorter edge as given, the longer in proportion
+    if max(size.width, size.height) <= _LONGEST_SHAPE * min(size.width, size.height):
+        return {"do_center_crop": False}  # the shorter edge as given, the longer in proportion
+    longer = _LONGEST_SHAPE * shorter
+    height, width = (shorter, longer) if size.width > size.height else (longer, shorter)
+    return {"do_center_crop": False, "size": {"height": height, "width": width}}

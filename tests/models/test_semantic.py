@@ -12,6 +12,7 @@ import torch
 import transformers
 from transformers import AutoImageProcessor
 
+from detseg.errors import ImageError
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.models.checkpoints import read_architecture
 from detseg.models.families import FAMILIES
@@ -21,6 +22,7 @@ from detseg.types import DecodedImage, Size
 from tests.models.answers import network_of, photo, sightings, wanted
 from tests.models.made import made_image
 from tests.models.tiny_semantic import SEMANTIC, mobilenet_v2
+from tests.models.tiny_universal import eomt_in_pieces
 
 CROPPING = {"beit", "mobilenet_v2", "mobilevit", "mobilevitv2"}
 
@@ -99,6 +101,63 @@ def test_the_whole_image_is_looked_at(tmp_path: Path) -> None:
     assert network.prepare([wide])["pixel_values"].shape == (1, 3, 64, 256)
 
 
+def test_a_long_image_is_squeezed_where_nothing_else_limits_it(tmp_path: Path) -> None:
+    mobilenet_v2(tmp_path)
+    network = network_of(tmp_path, wanted())
+    assert network.prepare([made_image(900, 9)])["pixel_values"].shape == (1, 3, 64, 512)
+    assert network.prepare([made_image(9, 900)])["pixel_values"].shape == (1, 3, 512, 64)
+    (ours,) = sightings(network, [made_image(900, 9)])
+    assert {one.mask.size for one in ours if one.mask} == {Size(900, 9)}
+
+
+@pytest.mark.parametrize(("width", "height", "n_pieces"), [(160, 120, 2), (60, 170, 3), (64, 64, 1)])
+def test_a_semantic_eomt_looks_at_an_image_in_pieces(
+    tmp_path: Path, width: int, height: int, n_pieces: int
+) -> None:
+    eomt_in_pieces(tmp_path)
+    image = made_image(width, height)
+    network = network_of(tmp_path, wanted(mask_threshold=0.0))
+    inputs = network.prepare([image])
+    assert len(inputs["pixel_values"]) == n_pieces
+    (ours,) = network.read(network.run(inputs), [image.size])
+
+    processor = AutoImageProcessor.from_pretrained(tmp_path)
+    model = transformers.EomtForUniversalSegmentation.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        outputs = model(**processor(images=image.rgb.copy(), return_tensors="pt"))
+    (result,) = processor.post_process_semantic_segmentation(
+        outputs, [(height, width)], return_segmentation_scores=True
+    )
+    scores, labels = result["segmentation_scores"], result["segmentation"].numpy()
+    shares = (scores.max(0).values / scores.sum(0)).numpy()
+    assert len(ours) > 1
+    for one in ours:
+        pixels = bitmap(one)
+        assert (labels[pixels] == one.label_id).all()
+        assert one.score == pytest.approx(float(shares[pixels].mean()), abs=1e-4)
+
+
+def test_a_semantic_eomt_with_two_images_gives_each_its_own(tmp_path: Path) -> None:
+    eomt_in_pieces(tmp_path)
+    network = network_of(tmp_path, wanted(mask_threshold=0.0))
+    images = [made_image(120, 70, seed=seed) for seed in (1, 2)]
+    together = sightings(network, images)
+    for image, in_batch in zip(images, together, strict=True):
+        (alone,) = sightings(network, [image])
+        assert [one.label_id for one in alone] == [one.label_id for one in in_batch]
+        for one, other in zip(alone, in_batch, strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+            assert (bitmap(one) != bitmap(other)).mean() < 1e-3
+    assert together[0] != together[1]
+
+
+def test_a_semantic_eomt_refuses_an_image_of_too_many_pieces(tmp_path: Path) -> None:
+    eomt_in_pieces(tmp_path)
+    network = network_of(tmp_path, wanted())
+    with pytest.raises(ImageError, match="cannot predict an image of 900x9, which is 100 square pieces"):
+        network.prepare([made_image(900, 9)])
+
+
 def test_each_region_is_a_sighting_with_its_mean_probability() -> None:
     labels = np.zeros((40, 50), dtype=np.int64)
     labels[2:6, 3:9] = 2
@@ -143,6 +202,13 @@ def test_the_map_does_not_depend_on_how_many_labels_are_upsampled_at_once() -> N
     one_by_one = class_map(logits, size, elements_at_once=1)
     assert (labels == one_by_one[0]).all()
     assert probabilities == pytest.approx(one_by_one[1], abs=1e-5)
+
+
+def test_scores_are_shares_of_their_sum() -> None:
+    scores = torch.tensor([[[1.0, 0.0]], [[3.0, 0.0]]])
+    labels, probabilities = class_map(scores, Size(2, 1), logits=False)
+    assert labels.tolist() == [[1, 0]]
+    assert probabilities.tolist() == [[0.75, 0.0]]
 
 
 def test_a_single_pixel_has_its_class() -> None:

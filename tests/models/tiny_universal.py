@@ -98,6 +98,14 @@ def eomt(folder: Path) -> Path:
     return _finish_eomt(model, folder)
 
 
+def eomt_in_pieces(folder: Path) -> Path:
+    """As it is trained for semantic segmentation."""
+    torch.manual_seed(0)
+    model = EomtForUniversalSegmentation(EomtConfig(mlp_ratio=2, **_vit()))
+    size = {"shortest_edge": 64, "longest_edge": None}
+    return _finish_eomt(model, folder, EomtImageProcessor(size=size, do_split_image=True))
+
+
 def eomt_dinov3(folder: Path) -> Path:
     torch.manual_seed(0)
     model = EomtDinov3ForUniversalSegmentation(EomtDinov3Config(intermediate_size=64, **_vit()))
@@ -137,8 +145,8 @@ def _vit() -> dict[str, Any]:
     }
 
 
-def _finish_eomt(model: Any, folder: Path) -> Path:
+def _finish_eomt(model: Any, folder: Path, processor: Any = None) -> Path:
     enliven(model, *(one for one in model.modules() if isinstance(one, nn.Embedding)))
     make_sure(model.class_predictor, no_object=True)
     size = {"shortest_edge": 64, "longest_edge": 64}
-    return save(model, EomtImageProcessor(size=size, do_pad=True), folder)
+    return save(model, processor or EomtImageProcessor(size=size, do_pad=True), folder)
