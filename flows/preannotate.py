@@ -16,7 +16,7 @@ from detseg.pipeline import predictors, progress
 from detseg.pipeline import push as pushing
 from detseg.pipeline import scan as scanning
 from detseg.pipeline import shards as predicting
-from detseg.pipeline.preannotate import PreannotateReport, sum_up
+from detseg.pipeline.preannotate import Model, PreannotateReport, load, sum_up
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan
 from detseg.pipeline.shards import ShardReport
@@ -38,18 +38,19 @@ def scan(settings: Settings) -> Scan:
 
 
 @task(cache_policy=NO_CACHE)
-def load_model(settings: Settings) -> tuple[ModelVersion, Taxonomy]:
-    """Who predicts, and the classes that it knows. Its weights stay in this process."""
-    predictor = predictors.load(settings)
-    return predictor.version, predictor.taxonomy
+def load_model(settings: Settings, refs: tuple[ImageRef, ...]) -> Model:
+    """Who predicts, and for how many images. The weights stay in this process."""
+    with opened_catalog(settings) as catalog:
+        return load(settings, catalog, refs)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="predict shard {number}")
-def predict_shard(number: int, refs: tuple[ImageRef, ...], settings: Settings) -> ShardReport:
+def predict_shard(number: int, refs: tuple[ImageRef, ...], settings: Settings, n_images: int) -> ShardReport:
     """Predicts what this model has not predicted yet, and records it in one transaction."""
     del number  # names the run
     with opened_catalog(settings) as catalog:
-        return predicting.predict_shard(settings, catalog, predictors.load(settings), refs)
+        predictor = predictors.load(settings, n_images=n_images)
+        return predicting.predict_shard(settings, catalog, predictor, refs)
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
@@ -80,14 +81,14 @@ def preannotate(config: Path | None = None, overrides: Overrides | None = None) 
     with watch("scan"):
         found = scan(settings)
     with watch("load"):
-        version, taxonomy = load_model(settings)
+        model = load_model(settings, found.images)
     with watch("predict"):
         progress.report("predict", total=len(found.images))
         shards = enumerate(found.shards(settings.shard_size), 1)
-        futures = [predict_shard.submit(number, refs, settings) for number, refs in shards]
+        futures = [predict_shard.submit(number, refs, settings, model.n_images) for number, refs in shards]
         predicted = [future.result() for future in futures]
     with watch("push"):
-        pushed = push(settings, found.images, version, taxonomy)
-    report = sum_up(found, predicted, pushed, version=version, seconds=watch.seconds)
+        pushed = push(settings, found.images, model.version, model.taxonomy)
+    report = sum_up(found, predicted, pushed, model=model, seconds=watch.seconds)
     publish("preannotate", report.to_json(), link=report.url, link_text="The queue in Label Studio")
     return report

@@ -48,6 +48,7 @@ def predict(
     from detseg.cli.output import (
         EXIT_QUARANTINED,
         console,
+        note_precision,
         note_unmapped,
         print_failures,
         print_file,
@@ -81,6 +82,7 @@ def predict(
         if report.failed:
             screen.print(f"{len(report.failed)} files could not be used:")
             print_failures([(failure.uri, failure.reason) for failure in report.failed])
+    note_precision(report.precision_check)
     note_unmapped(report.unmapped)
     n_files = len(report.counts) + len(report.failed)
     if len(report.failed) > settings.max_quarantined_share * n_files:

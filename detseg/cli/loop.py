@@ -33,7 +33,14 @@ def preannotate(
     as_json: options.JsonOption = False,
 ) -> None:
     """Pulls what nobody labeled, predicts it, and pushes it to Label Studio, each image once."""
-    from detseg.cli.output import EXIT_QUARANTINED, note, note_unmapped, print_json, progress_bars
+    from detseg.cli.output import (
+        EXIT_QUARANTINED,
+        note,
+        note_precision,
+        note_unmapped,
+        print_json,
+        progress_bars,
+    )
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -65,6 +72,7 @@ def preannotate(
         print_json(report.to_json())
     else:
         print_preannotated(report, would=dry_run)
+    note_precision(report.precision_check)
     note_unmapped(report.unmapped)
     if not report.scanned:
         note(f"no image files in {settings.path(settings.source)}: is that the right folder?")

@@ -24,6 +24,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from detseg.models.agreement import Agreement
+from detseg.pipeline.precision import describe_check
 from detseg.pipeline.progress import listening
 
 EXIT_QUARANTINED = 3
@@ -81,6 +83,12 @@ def print_failures(failures: Sequence[tuple[str, str]], *, most: int = 10) -> No
         note(f"  {uri} {reason}")
     if len(failures) > most:
         note(f"  ... and {len(failures) - most} more (--json lists all)")
+
+
+def note_precision(check: Agreement | None) -> None:
+    """What a lower precision changed, on stderr; nothing where there was nothing to check."""
+    if check is not None:
+        note(describe_check(check))
 
 
 def note_unmapped(unmapped: Mapping[str, int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -61,7 +61,10 @@ class CheckpointPredictor:
         taxonomy: Taxonomy,
         version: ModelVersion,
         options: PredictorOptions,
+        in_float32: Callable[[], CheckpointPredictor] | None = None,
     ) -> None:
+        """``in_float32`` makes the same predictor in float32, for one that is not."""
+        self._in_float32 = in_float32
         self._parts = tuple(parts)
         self._match_iou = options.match_iou
         self._largest_batch = min(part.engine.largest_batch or options.batch_size for part in parts)
@@ -87,6 +90,15 @@ class CheckpointPredictor:
     def engines(self) -> Mapping[str, str]:
         """How the checkpoints run, by name: device, precision, compiled or not."""
         return {part.name: str(part.engine) for part in self._parts}
+
+    def expect(self, n_images: int) -> None:
+        """So many images are to come: enough of them repay what takes time once (see ``Engine.expect``)."""
+        for part in self._parts:
+            part.engine.expect(n_images)
+
+    def in_float32(self) -> CheckpointPredictor | None:
+        """The same weights in float32; None if this is float32."""
+        return self._in_float32() if self._in_float32 else None
 
     @property
     def unmapped(self) -> Mapping[str, int]:

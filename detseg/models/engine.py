@@ -12,19 +12,26 @@ from typing import Any, TypeVar, cast
 import torch
 
 from detseg.errors import ModelError
-from detseg.models.predictor import EngineName, Precision
+from detseg.models.predictor import COMPILE_FROM, EngineName, Precision
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+@dataclass(slots=True)
+class CompileSwitch:
+    """Whether functions run compiled from now on. It is turned on once, and stays on."""
+
+    on: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What was chosen for one network."""
+    """What was chosen for one network. Without a switch nothing is ever compiled."""
 
     device: torch.device
     precision: torch.dtype = torch.float32
-    compiled: bool = False
+    switch: CompileSwitch | None = None
 
     @property
     def largest_batch(self) -> int | None:
@@ -37,7 +44,7 @@ class Engine:
 
     def __str__(self) -> str:
         precision = str(self.precision).removeprefix("torch.")
-        return f"{self.device}, {precision}, {'compiled' if self.compiled else 'eager'}"
+        return f"{self.device}, {precision}, {'compiled' if self.switch and self.switch.on else 'eager'}"
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -47,11 +54,22 @@ class Engine:
             yield
 
     def compile(self, function: _Function) -> _Function:
-        """The same function, compiled for any shape if the engine compiles."""
-        if not self.compiled:
+        """The same function, which runs compiled, for any shape, once the switch is on."""
+        if self.switch is None:
             return function
+        # Frozen weights are laid out, and cast to the precision, once and not in every pass.
         options: dict[str, Any] | None = {"freezing": True} if self.device.type == "cpu" else None
-        return cast(_Function, torch.compile(function, dynamic=True, options=options))
+        compiled, switch = torch.compile(function, dynamic=True, options=options), self.switch
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            return (compiled if switch.on else function)(*arguments, **named)
+
+        return cast(_Function, run)
+
+    def expect(self, n_images: int) -> None:
+        """So many images are to come: from ``COMPILE_FROM`` on, an engine that may compile does."""
+        if self.switch is not None and n_images >= COMPILE_FROM:
+            self.switch.on = True
 
 
 def choose_engine(
@@ -61,14 +79,13 @@ def choose_engine(
     precision: Precision,
     keeps_answers_in_half: bool,
     compiles: bool,
-    many_images: bool,
 ) -> Engine:
-    """The engine for a family, and for few images or many.
+    """The engine for a family.
 
     ``precision = "auto"`` is bfloat16 where the hardware has it and the family ``keeps_answers_in_half``;
     it never depends on the number of images, for it is part of the model version.
-    ``engine = "auto"`` compiles a family that ``compiles`` if there are many images. ModelError for what is
-    not there.
+    ``engine = "auto"`` compiles a family that ``compiles`` once many images are expected. ModelError for what
+    is not there.
     """
     place = choose_device(device)
     dtype = _DTYPES.get(precision, torch.float32)
@@ -78,8 +95,8 @@ def choose_engine(
         raise ModelError("a CPU has no fast float16: set precision to bfloat16, float32 or auto")
     if engine == "compile" and not can_compile(place):
         raise ModelError("engine = compile needs a C++ compiler (g++ or clang++) on this machine: use eager")
-    wanted = engine == "compile" or (engine == "auto" and compiles and many_images and can_compile(place))
-    return Engine(place, dtype, wanted)
+    may_compile = engine == "compile" or (engine == "auto" and compiles and can_compile(place))
+    return Engine(place, dtype, CompileSwitch(on=engine == "compile") if may_compile else None)
 
 
 def choose_device(name: str) -> torch.device:

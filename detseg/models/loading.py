@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+import torch
+
 from detseg.errors import ModelError
 from detseg.models.checkpoint_predictor import CheckpointPredictor, Part
 from detseg.models.checkpoints import Checkpoint, read_architecture
@@ -45,13 +47,11 @@ def load_predictor(
     *,
     options: PredictorOptions,
     taxonomy: Taxonomy | None = None,
-    many_images: bool = False,
 ) -> CheckpointPredictor:
     """The predictor of a detector, a segmenter or both, by folder or by the hub's model name.
 
     One checkpoint in both roles, or a segmenter alone, answers boxes and masks in one forward pass. Without a
-    taxonomy, the models' own labels make one. ``many_images`` says that at least ``COMPILE_FROM`` are to
-    come. ModelError, in one line, for what cannot be loaded.
+    taxonomy, the models' own labels make one. ModelError, in one line, for what cannot be loaded.
     """
     if not detector and not segmenter:
         raise ModelError("neither a detector nor a segmenter: name one with --detector or --segmenter")
@@ -60,19 +60,29 @@ def load_predictor(
     if taxonomy is None:
         taxonomy = taxonomy_of_models(_names(loaded, "detector"), _names(loaded, "segmenter"), things)
     maps = [_map_labels(one, taxonomy, strict=options.strict) for one in loaded]
-    engines = [_engine(one.family, options, many_images) for one in loaded]
+    engines = [_engine(one.family, options) for one in loaded]
     facts = [
         Fact("+".join(one.roles), one.checkpoint, labels, engine.precision)
         for one, labels, engine in zip(loaded, maps, engines, strict=True)
     ]
     version = model_version(facts, options)  # before the parts, which change the weights to be faster
-    parts = [
-        _part(one, labels, engine, wanted=_wanted(one, taxonomy, things, options))
-        for one, labels, engine in zip(loaded, maps, engines, strict=True)
-    ]
-    if loaded[-1].family.prompt == "boxes":
-        parts = [_prompted(*parts)]
-    return CheckpointPredictor(parts, taxonomy=taxonomy, version=version, options=options)
+    wanted = [_wanted(one, taxonomy, things, options) for one in loaded]
+
+    def build(engines: Sequence[Engine]) -> CheckpointPredictor:
+        parts = [_part(*each) for each in zip(loaded, maps, engines, wanted, strict=True)]
+        if loaded[-1].family.prompt == "boxes":
+            parts = [_prompted(*parts)]
+        half = any(engine.precision is not torch.float32 for engine in engines)
+        exact = [replace(engine, precision=torch.float32, switch=None) for engine in engines]
+        return CheckpointPredictor(
+            parts,
+            taxonomy=taxonomy,
+            version=version,
+            options=options,
+            in_float32=(lambda: build(exact)) if half else None,
+        )
+
+    return build(engines)
 
 
 def _load_all(detector: str | None, segmenter: str | None, taxonomy: Taxonomy | None) -> list[_Loaded]:
@@ -119,14 +129,13 @@ def _unknown(name: str, role: Role, architecture: str) -> str:
     return f"{name} is no {role} but a {architecture}: give --{role} one of the families {', '.join(kinds)}"
 
 
-def _engine(family: Family, options: PredictorOptions, many_images: bool) -> Engine:
+def _engine(family: Family, options: PredictorOptions) -> Engine:
     return choose_engine(
         device=options.device,
         engine=options.engine,
         precision=options.precision,
         keeps_answers_in_half=family.keeps_answers_in_half,
         compiles=family.compiles,
-        many_images=many_images,
     )
 
 
@@ -156,7 +165,7 @@ def _wanted(one: _Loaded, taxonomy: Taxonomy, things: frozenset[str], options: P
     )
 
 
-def _part(one: _Loaded, labels: LabelMap, engine: Engine, *, wanted: Wanted) -> Part:
+def _part(one: _Loaded, labels: LabelMap, engine: Engine, wanted: Wanted) -> Part:
     one.checkpoint.model.to(engine.device)
     network = cast(Network, one.family.network(one.checkpoint, wanted, engine))
     return Part(dict.fromkeys(one.roles, one.checkpoint.name), network, labels, engine)

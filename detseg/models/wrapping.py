@@ -49,6 +49,12 @@ class WrappingPredictor:
         name = joined(member.version.rpartition("@")[0] for member in members)
         self.version = ModelVersion(f"{name}@{hashlib.sha256(canonical).hexdigest()[:8]}")
 
+    def expect(self, n_images: int) -> None:
+        """Tells every member, if it wants to know, how many images are to come."""
+        for member in self._members:
+            if hasattr(member, "expect"):
+                member.expect(n_images)
+
     @property
     def detector(self) -> str:
         """See ``Predictor.detector``; several are joined by ``+``."""

@@ -7,18 +7,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from detseg.catalog import Catalog
+from detseg.models.agreement import Agreement
 from detseg.pipeline import predictors
+from detseg.pipeline.precision import check_precision
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan, scan
 from detseg.pipeline.shards import ShardReport
 from detseg.pipeline.workspace import opened_catalog
-from detseg.types import Failure, ModelVersion
+from detseg.taxonomy import Taxonomy
+from detseg.types import Failure, ImageRef, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Who predicts in a run: the classes that it knows, and the number of images that wait for it.
+
+    ``precision_check`` says what a lower precision than float32 changes on the first of them; None where
+    there is nothing to check.
+    """
+
+    version: ModelVersion
+    taxonomy: Taxonomy
+    n_images: int
+    precision_check: Agreement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +45,9 @@ class PreannotateReport:
 
     ``already_done`` images needed nothing: predicted and in the queue before. ``project_id`` is None in a
     dry run where there is no project yet; then ``predicted`` and ``pushed`` are what a run would do.
-    ``unmapped`` counts by label what was seen and left out, because no class of the taxonomy takes it.
+    ``precision_check`` says what a lower precision than float32 changed on the first images; None where there
+    was nothing to check. ``unmapped`` counts by label what was seen and left out, because no class of the
+    taxonomy takes it.
     """
 
     scanned: int
@@ -41,6 +61,7 @@ class PreannotateReport:
     url: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     unmapped: Mapping[str, int] = field(default_factory=dict)
+    precision_check: Agreement | None = None
 
     @property
     def quarantined_share(self) -> float:
@@ -57,8 +78,18 @@ class PreannotateReport:
             "quarantined": [{"uri": one.uri, "reason": one.reason} for one in self.quarantined],
             "model_version": self.model_version,
             "project_id": self.project_id,
+            "precision_check": asdict(self.precision_check) if self.precision_check else None,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }
+
+
+def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Model:
+    """The predictor of the settings, loaded, and what of ``refs`` it has not answered yet."""
+    predictor = predictors.load(settings)
+    missing = frozenset(catalog.predictions.missing((ref.id for ref in refs), predictor.version))
+    uris = [ref.uri for ref in refs if ref.id in missing]
+    check = check_precision(settings, predictor, uris)
+    return Model(predictor.version, predictor.taxonomy, len(missing), check)
 
 
 def sum_up(
@@ -66,7 +97,7 @@ def sum_up(
     shards: Sequence[ShardReport],
     push: PushReport,
     *,
-    version: ModelVersion,
+    model: Model,
     seconds: Mapping[str, float],
 ) -> PreannotateReport:
     """The report of a run from those of its steps."""
@@ -82,10 +113,11 @@ def sum_up(
         pushed=len(push.pushed),
         already_done=done,
         quarantined=tuple(sorted(failures, key=lambda one: one.uri)),
-        model_version=version,
+        model_version=model.version,
         project_id=push.project_id,
         url=push.url,
         seconds=seconds,
+        precision_check=model.precision_check,
         unmapped=sum((Counter(shard.unmapped) for shard in shards), Counter()),
     )
 

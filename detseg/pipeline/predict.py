@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.errors import ImageError, SourceError
 from detseg.geometry.masks import encode_mask
 from detseg.images import read_image
+from detseg.models.agreement import Agreement
 from detseg.pipeline import predictors, progress
+from detseg.pipeline.precision import check_precision
 from detseg.pipeline.results_file import ResultsFile
 from detseg.pipeline.streaming import predict_stream
 from detseg.report.pictures import prediction_picture
@@ -30,11 +32,13 @@ RESULTS_NAME = "predictions.json"
 class PredictReport:
     """What was written: ``file`` holds the whole answer, ``counts`` say per path how many of each label.
 
-    Paths are in the order in which they were given; so are those that failed. ``unmapped`` counts by label
-    what was seen and left out, because no class of the taxonomy takes it.
+    ``precision_check`` says what a lower precision than float32 changed. Paths are in the order in which they
+    were given; so are those that failed. ``unmapped`` counts by label what was seen and left out, because no
+    class of the taxonomy takes it.
     """
 
     file: Path
+    precision_check: Agreement | None
     counts: Mapping[str, Mapping[str, int]]
     failed: tuple[Failure, ...]
     unmapped: Mapping[str, int]
@@ -47,11 +51,12 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: b
     """
     uris = _uris(paths)
     predictor = predictors.load(settings, n_images=len(uris))
+    check = check_precision(settings, predictor, uris)
     out.mkdir(parents=True, exist_ok=True)
     progress.report("predict", total=len(uris))
     counts: dict[str, Mapping[str, int]] = {}
     failed: list[Failure] = []
-    with ResultsFile(out / RESULTS_NAME, model=_encode_model(settings, predictor)) as file:
+    with ResultsFile(out / RESULTS_NAME, model=_encode_model(settings, predictor, check)) as file:
         outcomes = _predicted(settings, predictor, uris, out if pictures else None)
         for uri, outcome in zip(uris, outcomes, strict=True):
             if isinstance(outcome, ImageError):
@@ -61,7 +66,7 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: b
                 file.write(text)
             progress.report("predict", advance=1)
         file.close([{"path": failure.uri, "reason": failure.reason} for failure in failed])
-    return PredictReport(out / RESULTS_NAME, counts, tuple(failed), predictor.unmapped)
+    return PredictReport(out / RESULTS_NAME, check, counts, tuple(failed), predictor.unmapped)
 
 
 def _predicted(
@@ -109,12 +114,13 @@ def _draw(predictor: Predictor, image: DecodedImage, instances: tuple[Instance, 
     return picture
 
 
-def _encode_model(settings: Settings, predictor: Predictor) -> dict[str, Any]:
+def _encode_model(settings: Settings, predictor: Predictor, check: Agreement | None) -> dict[str, Any]:
     return {
         "detector": settings.detector or "",
         "segmenter": settings.segmenter or "",
         "version": predictor.version,
         "engines": getattr(predictor, "engines", {}),
+        "precision_check": asdict(check) if check else None,
     }
 
 

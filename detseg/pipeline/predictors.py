@@ -27,16 +27,16 @@ def load(settings: Settings, *, n_images: int | None = None) -> Predictor:
 
     Raises ModelError when a checkpoint cannot be used.
     """
-    from detseg.models.predictor import COMPILE_FROM
-
     elsewhere = {name for name in Settings.model_fields if name.startswith("label_studio_")} | _WHERE_ELSE
-    many_images = n_images is not None and n_images >= COMPILE_FROM
     with _loading:  # two threads at once would load the weights twice
-        return _load(settings.model_dump_json(exclude=elsewhere), many_images)
+        predictor = _load(settings.model_dump_json(exclude=elsewhere))
+    if n_images is not None and hasattr(predictor, "expect"):
+        predictor.expect(n_images)
+    return predictor
 
 
 @lru_cache(maxsize=2)
-def _load(chosen: str, many_images: bool) -> Predictor:
+def _load(chosen: str) -> Predictor:
     from detseg.models.arrangement import arrange, inner_options
     from detseg.models.loading import load_predictor
 
@@ -49,12 +49,11 @@ def _load(chosen: str, many_images: bool) -> Predictor:
             _resolve(settings.segmenter, "segmenter"),
             options=inner,
             taxonomy=settings.taxonomy,
-            many_images=many_images,
         )
     ]
     for name in settings.committee:
         taxonomy = members[0].taxonomy
-        members.append(load_predictor(name, None, options=inner, taxonomy=taxonomy, many_images=many_images))
+        members.append(load_predictor(name, None, options=inner, taxonomy=taxonomy))
     return arrange(members, arrangement, options)
 
 
