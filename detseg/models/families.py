@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from detseg.models.checkpoints import Checkpoint, load_transformers, load_with_text
+from detseg.models.concepts import Concepts, load_concepts
 from detseg.models.detection import Detection
 from detseg.models.detr import Detr
 from detseg.models.engine import Engine
 from detseg.models.eomt import make_eomt
 from detseg.models.network import Network, PromptedNetwork, Wanted
 from detseg.models.oneformer import OneFormer, load_oneformer
+from detseg.models.prompted import BoxPrompted, load_from_video
 from detseg.models.rf_detr import RfDetr
 from detseg.models.semantic import Semantic
 from detseg.models.torchvision_checkpoints import load_torchvision
@@ -76,7 +78,7 @@ FAMILIES: Mapping[str, Family] = {
         "deimv2", True, False, Detection, "Intellindust/DEIMv2_HGNetv2_N_COCO", ""
     ),
     "LwDetrForObjectDetection": Family(
-        "lw_detr", True, False, Detection, "AnnaZhang/lwdetr_small_60e_coco", ""
+        "lw_detr", True, False, Detection, "AnnaZhang/lwdetr_small_60e_coco", "Apache-2.0"
     ),
     "RfDetrForObjectDetection": Family(
         "rf_detr", True, False, Detection, "Roboflow/rf-detr-medium", "Apache-2.0"
@@ -86,7 +88,7 @@ FAMILIES: Mapping[str, Family] = {
         "rf_detr", True, True, RfDetr, "Roboflow/rf-detr-seg-medium", "Apache-2.0"
     ),
     "MaskFormerForInstanceSegmentation": Family(
-        "maskformer", False, True, Universal, "facebook/maskformer-swin-tiny-coco", ""
+        "maskformer", False, True, Universal, "facebook/maskformer-swin-tiny-coco", "other"
     ),
     "OneFormerForUniversalSegmentation": Family(
         "oneformer", False, True, OneFormer, "shi-labs/oneformer_coco_swin_large", "MIT", load=load_oneformer
@@ -95,10 +97,36 @@ FAMILIES: Mapping[str, Family] = {
         "eomt", False, True, make_eomt, "tue-mps/coco_panoptic_eomt_large_640", "MIT"
     ),
     "EomtDinov3ForUniversalSegmentation": Family(
-        "eomt_dinov3", False, True, make_eomt, "tue-mps/coco_panoptic_eomt_large_640_dinov3", ""
+        "eomt_dinov3", False, True, make_eomt, "tue-mps/coco_panoptic_eomt_large_640_dinov3", "MIT and DINOv3"
     ),
     "Mask2FormerForUniversalSegmentation": Family(
         "mask2former", False, True, Universal, "facebook/mask2former-swin-tiny-coco-panoptic", "MIT"
+    ),
+    "Sam3Model": Family(
+        "sam3", True, True, Concepts, "facebook/sam3", "SAM License", prompt="names", load=load_concepts
+    ),
+    "Sam3VideoModel": Family(
+        "sam3_video", True, True, Concepts, "facebook/sam3", "SAM License", prompt="names", load=load_concepts
+    ),
+    "SamModel": Family(
+        "sam", False, True, BoxPrompted, "facebook/sam-vit-base", "Apache-2.0", prompt="boxes"
+    ),
+    "SamHQModel": Family(
+        "sam_hq", False, True, BoxPrompted, "syscv-community/sam-hq-vit-base", "", prompt="boxes"
+    ),
+    "Sam2Model": Family(
+        "sam2", False, True, BoxPrompted, "facebook/sam2.1-hiera-tiny", "Apache-2.0", prompt="boxes"
+    ),
+    "Sam2VideoModel": Family(
+        "sam2_video", False, True, BoxPrompted, "facebook/sam2.1-hiera-tiny", "Apache-2.0", prompt="boxes",
+        load=load_from_video,
+    ),
+    "EdgeTamModel": Family(
+        "edgetam", False, True, BoxPrompted, "yonigozlan/EdgeTAM-hf", "", prompt="boxes"
+    ),
+    "EdgeTamVideoModel": Family(
+        "edgetam_video", False, True, BoxPrompted, "yonigozlan/EdgeTAM-hf", "", prompt="boxes",
+        load=load_from_video,
     ),
     "fasterrcnn_resnet50_fpn": Family(
         "torchvision", True, False, TorchvisionDetector,
@@ -190,7 +218,7 @@ FAMILIES: Mapping[str, Family] = {
         prompt="names", load=load_with_text,
     ),
     "SegformerForSemanticSegmentation": Family(
-        "segformer", False, True, Semantic, "nvidia/segformer-b0-finetuned-ade-512-512", ""
+        "segformer", False, True, Semantic, "nvidia/segformer-b0-finetuned-ade-512-512", "other"
     ),
     "UperNetForSemanticSegmentation": Family(
         "upernet", False, True, Semantic, "openmmlab/upernet-convnext-tiny", "MIT"
@@ -201,13 +229,13 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "Data2VecVisionForSemanticSegmentation": Family("data2vec-vision", False, True, Semantic, "", ""),
     "MobileNetV2ForSemanticSegmentation": Family(
-        "mobilenet_v2", False, True, Semantic, "google/deeplabv3_mobilenet_v2_1.0_513", ""
+        "mobilenet_v2", False, True, Semantic, "Matthijs/deeplabv3_mobilenet_v2_1.0_513", "other"
     ),
     "MobileViTForSemanticSegmentation": Family(
-        "mobilevit", False, True, Semantic, "apple/deeplabv3-mobilevit-small", ""
+        "mobilevit", False, True, Semantic, "apple/deeplabv3-mobilevit-small", "Apple AMLR"
     ),
     "MobileViTV2ForSemanticSegmentation": Family(
-        "mobilevitv2", False, True, Semantic, "apple/mobilevitv2-1.0-voc-deeplabv3", ""
+        "mobilevitv2", False, True, Semantic, "apple/mobilevitv2-1.5-voc-deeplabv3", "other"
     ),
 }  # fmt: skip
 """Every family, by architecture."""
