@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from detseg.errors import ImageError, ModelError
 from detseg.geometry.masks import mask_to_box
+from detseg.models.checkpoint_predictor import CheckpointPredictor, Part
+from detseg.models.engine import Engine
+from detseg.models.labels import map_labels
 from detseg.models.loading import load_predictor
+from detseg.models.network import Sighting
 from detseg.models.predictor import Predictor, PredictorOptions, check_answer, predict_each
 from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.types import Box, DecodedImage, ModelVersion, Size
 from tests.models import tiny
 from tests.models.made import made_image
 
@@ -162,3 +169,51 @@ def test_threads_share_a_predictor(checkpoint: Folder) -> None:
         thread.join()
     assert once > 0
     assert sum(predictor.unmapped.values()) == 7 * once
+
+
+@dataclass
+class Crowded:
+    """A network on an accelerator with room for so many images; each image has one box, as wide as it is."""
+
+    room: int
+    batches: list[int] = field(default_factory=list)
+
+    def prepare(self, images: Sequence[DecodedImage]) -> list[int]:
+        return [image.size.width for image in images]
+
+    def run(self, inputs: list[int]) -> list[int]:
+        self.batches.append(len(inputs))
+        if len(inputs) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return inputs
+
+    def read(self, output: list[int], sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+        assert len(output) == len(sizes)
+        return tuple(
+            (Sighting(0, 0.9, Box(0, 0, width, size.height)),)
+            for width, size in zip(output, sizes, strict=True)
+        )
+
+
+def crowded(room: int) -> tuple[Crowded, CheckpointPredictor]:
+    taxonomy = Taxonomy((LabelClass("bolt"),))
+    network, accelerator = Crowded(room), Engine(torch.device("meta"))
+    part = Part({"detector": "m"}, network, map_labels({0: "bolt"}, taxonomy, boxes=True), accelerator)
+    version = ModelVersion("m@00000000")
+    return network, CheckpointPredictor(
+        [part], taxonomy=taxonomy, version=version, options=options(batch_size=8)
+    )
+
+
+def test_what_does_not_fit_into_memory_runs_in_halves() -> None:
+    network, predictor = crowded(room=2)
+    images = [made_image(9, 7, seed=i) for i in range(7)] + [made_image(5, 7)]
+    answers = predictor.predict(images)
+    assert [answer[0].box.x1 for answer in answers if answer[0].box] == [9.0] * 7 + [5.0]
+    assert network.batches == [7, 3, 1, 2, 4, 2, 2, 1]
+
+
+def test_one_image_that_does_not_fit_says_so() -> None:
+    _, predictor = crowded(room=0)
+    with pytest.raises(ModelError, match="out of memory: m with 1 images of 9x7 at once"):
+        predictor.predict([made_image(9, 7), made_image(9, 7)])
