@@ -22,7 +22,8 @@ from detseg.models.labels import (
     thing_names,
 )
 from detseg.models.network import BoxesThenMasks, Network, PromptedNetwork, Role, Wanted
-from detseg.models.predictor import PredictorOptions
+from detseg.models.plugins import is_plugin, load_plugin
+from detseg.models.predictor import Predictor, PredictorOptions
 from detseg.models.version import Fact, model_version
 from detseg.taxonomy import Taxonomy
 
@@ -47,14 +48,16 @@ def load_predictor(
     *,
     options: PredictorOptions,
     taxonomy: Taxonomy | None = None,
-) -> CheckpointPredictor:
-    """The predictor of a detector, a segmenter or both, by folder or by the hub's model name.
+) -> Predictor:
+    """The predictor of a detector, a segmenter or both, by folder, by the hub's model name, or a plug-in's.
 
     One checkpoint in both roles, or a segmenter alone, answers boxes and masks in one forward pass. Without a
     taxonomy, the models' own labels make one. ModelError, in one line, for what cannot be loaded.
     """
     if not detector and not segmenter:
         raise ModelError("neither a detector nor a segmenter: name one with --detector or --segmenter")
+    if is_plugin(detector) or is_plugin(segmenter):
+        return load_plugin(detector, segmenter, options=options, taxonomy=taxonomy)
     loaded = _load_all(detector, segmenter, taxonomy)
     things = _things(loaded)
     if taxonomy is None:

@@ -1,0 +1,161 @@
+"""Predictors of somebody else: found by entry point, checked against the contract. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from threading import Lock
+from typing import cast
+
+from detseg.errors import ModelError
+from detseg.models.predictor import Predictor, PredictorOptions, check_answer
+from detseg.taxonomy import Taxonomy
+from detseg.types import DecodedImage, Instance, ModelVersion
+
+GROUP = "detseg.predictors"
+"""The entry point group in which a distribution registers its predictors."""
+
+PREFIX = "plugin:"
+"""What a user writes before the name of one."""
+
+PredictorFactory = Callable[..., Predictor]
+"""Called as ``factory(options=PredictorOptions, taxonomy=Taxonomy | None)``."""
+
+_FOREIGN_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What foreign code is known to raise. ImageError and ModelError are not among them, they pass."""
+
+_MEMBERS: Mapping[str, type | None] = {
+    "taxonomy": Taxonomy,
+    "version": str,
+    "detector": str,
+    "segmenter": str,
+    "unmapped": Mapping,
+    "predict": None,
+}
+"""The members of the Protocol ``Predictor`` and their types; None for what is called."""
+
+
+class PluginPredictor:
+    """A ``Predictor`` around a foreign one: one call at a time, and every answer is checked."""
+
+    def __init__(self, inner: Predictor, *, detector: str, segmenter: str, taxonomy: Taxonomy) -> None:
+        self._inner, self._calling = inner, Lock()
+        self.detector, self.segmenter, self.taxonomy = detector, segmenter, taxonomy
+        self.version = ModelVersion(inner.version)
+
+    @property
+    def unmapped(self) -> Mapping[str, int]:
+        """See ``Predictor.unmapped``."""
+        return self._inner.unmapped
+
+    def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
+        """See ``Predictor.predict``. What it raises beside ImageError is a bug of its own: a ModelError."""
+        name = self.detector or self.segmenter
+        try:
+            with self._calling:
+                answer = self._inner.predict(batch)
+        except _FOREIGN_ERRORS as error:
+            raise ModelError(f"{name} failed in predict: {_line(error)}") from error
+        try:
+            return check_answer(self, batch, answer)
+        except (TypeError, AttributeError) as error:
+            raise ModelError(
+                f"{name} answered something else than one tuple of Instance per image: {_line(error)}"
+            ) from error
+
+
+def is_plugin(name: str | None) -> bool:
+    return bool(name and name.startswith(PREFIX))
+
+
+def load_plugin(
+    detector: str | None,
+    segmenter: str | None,
+    *,
+    options: PredictorOptions,
+    taxonomy: Taxonomy | None = None,
+) -> PluginPredictor:
+    """The predictor that is named ``plugin:NAME``, as detector, as segmenter or as both.
+
+    ModelError, in one line, if it is not installed, cannot be imported, or breaks the contract.
+    """
+    if detector and segmenter and detector != segmenter:
+        raise ModelError(
+            f"{detector} and {segmenter} cannot be joined, for a plug-in answers alone: give one of them, "
+            "or both as a committee"
+        )
+    name = detector or segmenter or ""
+    factory = find_plugin(name.removeprefix(PREFIX))
+    if factory is None:
+        known = ", ".join(sorted(PREFIX + one.name for one in entry_points(group=GROUP))) or "none"
+        raise ModelError(f"{name} is not installed (there are: {known}): install the package that has it")
+    try:
+        inner = factory(options=options, taxonomy=taxonomy)
+        _check_members(name, inner)
+    except _FOREIGN_ERRORS as error:
+        raise ModelError(f"{name} cannot be made: {_line(error)}") from error
+    _check_classes(name, inner.taxonomy, taxonomy)
+    return PluginPredictor(
+        inner, detector=detector or "", segmenter=segmenter or "", taxonomy=taxonomy or inner.taxonomy
+    )
+
+
+def find_plugin(name: str) -> PredictorFactory | None:
+    """What is registered under that name, None if nothing is; ModelError if it cannot be imported."""
+    found = {one.value: one for one in entry_points(group=GROUP, name=name)}
+    if len(found) > 1:
+        raise ModelError(f"{PREFIX}{name} is registered as {' and as '.join(sorted(found))}: uninstall one")
+    return _import(next(iter(found.values()))) if found else None
+
+
+def _import(entry_point: EntryPoint) -> PredictorFactory:
+    try:
+        factory = entry_point.load()
+    except _FOREIGN_ERRORS as error:
+        raise ModelError(
+            f"{PREFIX}{entry_point.name} ({entry_point.value}) cannot be imported: {_line(error)}"
+        ) from error
+    if not callable(factory):
+        raise ModelError(f"{PREFIX}{entry_point.name} ({entry_point.value}) is no class and no function")
+    return cast(PredictorFactory, factory)
+
+
+def _check_members(name: str, predictor: Predictor) -> None:
+    for member, kind in _MEMBERS.items():
+        if not hasattr(predictor, member):
+            raise ModelError(f"{name} is no Predictor: it has no {member!r} (see docs/predictors.md)")
+        value = getattr(predictor, member)
+        if callable(value) if kind is None else isinstance(value, kind):
+            continue
+        expected = "a method" if kind is None else f"a {kind.__name__}"
+        raise ModelError(f"{name} is no Predictor: {member!r} is {expected} there, not {value!r:.60}")
+    if not predictor.version:
+        raise ModelError(f"{name} has no version: without one, nobody knows which model said what")
+
+
+def _check_classes(name: str, known: Taxonomy, wanted: Taxonomy | None) -> None:
+    """ModelError for a class that the project does not have, or has as another kind."""
+    for cls in known.classes if wanted else ():
+        project = wanted.find(cls.name) if wanted else None
+        if project is None or (project.name, project.kind) != (cls.name, cls.kind):
+            raise ModelError(
+                f"{name} answers {cls.kind} {cls.name!r}, which [[classes]] do not have: add it, "
+                "or let the plug-in use the taxonomy that it is given"
+            )
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")
