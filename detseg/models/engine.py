@@ -57,12 +57,17 @@ class Engine:
         """The same function, which runs compiled, for any shape, once the switch is on."""
         if self.switch is None:
             return function
-        # Frozen weights are laid out, and cast to the precision, once and not in every pass.
-        options: dict[str, Any] | None = {"freezing": True} if self.device.type == "cpu" else None
-        compiled, switch = torch.compile(function, dynamic=True, options=options), self.switch
+        from torch._inductor import config as inductor  # takes seconds, and few runs compile
+
+        compiled, switch = torch.compile(function, dynamic=True), self.switch
 
         def run(*arguments: Any, **named: Any) -> Any:
-            return (compiled if switch.on else function)(*arguments, **named)
+            if not switch.on:
+                return function(*arguments, **named)
+            # Frozen weights are laid out, and cast to the precision, once and not in every pass. (As an
+            # option of torch.compile it comes too late: the weights are inputs of the graph by then.)
+            with inductor.patch(freezing=self.device.type == "cpu"):
+                return compiled(*arguments, **named)
 
         return cast(_Function, run)
 
