@@ -94,8 +94,8 @@ def load_plugin(
     """
     if detector and segmenter and detector != segmenter:
         raise ModelError(
-            f"{detector} and {segmenter} cannot be joined, for a plug-in answers alone: give one of them, "
-            "or both as a committee"
+            f"{detector} and {segmenter} cannot be joined, for a plug-in answers alone: "
+            "name it as both, or set the other to ''"
         )
     name = detector or segmenter or ""
     factory = find_plugin(name.removeprefix(PREFIX))
