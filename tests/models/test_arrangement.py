@@ -1,0 +1,108 @@
+"""What the settings build around the models, and that nothing is built that was not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from detseg.config import load_settings
+from detseg.errors import DetsegError
+from detseg.models.arrangement import Arrangement, arrange, inner_options
+from detseg.models.checkpoint_predictor import CheckpointPredictor
+from detseg.models.committee import CommitteePredictor
+from detseg.models.predictor import Predictor, PredictorOptions
+from detseg.models.refined import RefinedPredictor
+from detseg.models.tiled import TiledPredictor
+from detseg.pipeline import predictors
+from tests.models.made import made_image
+
+Folder = Callable[[str], str]
+
+
+def load(checkpoint: Folder, **chosen: Any) -> Predictor:
+    names = {"detector": checkpoint("detr"), "segmenter": checkpoint("mask2former")}
+    return predictors.load(load_settings(environ={}, device="cpu", **{**names, **chosen}))
+
+
+def test_by_default_nothing_stands_around_the_models(checkpoint: Folder) -> None:
+    assert isinstance(load(checkpoint), CheckpointPredictor)
+
+
+def test_the_same_settings_give_the_same_predictor(checkpoint: Folder) -> None:
+    assert load(checkpoint) is load(checkpoint, project="another", source="elsewhere")
+    assert load(checkpoint) is not load(checkpoint, box_threshold=0.4)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"class_box_thresholds": {"bolt": 0.9}},
+        {"class_mask_thresholds": {"bolt": 0.9}},
+        {"suppression": "class"},
+        {"suppression": "agnostic", "suppression_method": "gaussian"},
+        {"suppression": "class", "suppression_iou": 0.3},
+        {"clean_min_speck_px": 5},
+        {"clean_opening_px": 1, "clean_keep_thin": True},
+        {"tile_px": 64, "tile_overlap_px": 16},
+        {"augment_flip": True},
+        {"augment_scales": (1.0, 1.5)},
+        {"augment_flip": True, "fusion_iou": 0.7},
+    ],
+)
+def test_every_setting_makes_another_model_that_answers(checkpoint: Folder, chosen: dict[str, Any]) -> None:
+    plain, predictor = load(checkpoint), load(checkpoint, **chosen)
+    assert predictor.version != plain.version
+    assert predictor.version.partition("@")[0] == plain.version.partition("@")[0]
+    assert (predictor.detector, predictor.segmenter) == (plain.detector, plain.segmenter)
+    (answer,) = predictor.predict([made_image(97, 61)])
+    assert all(one.score is not None for one in answer)
+
+
+def test_they_stand_in_their_order(checkpoint: Folder) -> None:
+    folder = checkpoint("rt-detr")
+    predictor = load(
+        checkpoint,
+        committee=(folder,),
+        committee_weights=(2.0, 1.0),
+        tile_px=50,
+        tile_overlap_px=9,
+        suppression="class",
+    )
+    assert isinstance(predictor, RefinedPredictor)
+    (committee,) = predictor._members
+    assert isinstance(committee, CommitteePredictor)
+    assert all(isinstance(member, TiledPredictor) for member in committee._members)
+    assert predictor.detector == f"{checkpoint('detr')}+{folder}"
+    (answer,) = predictor.predict([made_image(97, 61)])
+    assert all(one.score is not None and one.score >= 0.5 for one in answer)
+
+
+def test_members_of_a_vote_answer_with_less() -> None:
+    options = PredictorOptions(box_threshold=0.6, mask_threshold=0.4)
+    assert inner_options(options, votes=False) == options
+    inner = inner_options(options, votes=True)
+    assert (inner.box_threshold, inner.mask_threshold) == (0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"class_box_thresholds": {"moose": 0.5}}, "moose"),
+        ({"tile_px": 64, "tile_overlap_px": 64}, "an overlap from 0 up to less than the tile"),
+        ({"augment_scales": (0.0,)}, "scales are numbers above 0"),
+        ({"committee_weights": (1.0, 2.0, 3.0), "committee": ("sample",)}, "weights"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    checkpoint: Folder, chosen: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DetsegError, match=message) as caught:
+        load(checkpoint, **chosen)
+    assert "\n" not in str(caught.value)
+
+
+def test_arranging_nothing_gives_the_member_itself(checkpoint: Folder) -> None:
+    member = load(checkpoint)
+    assert arrange([member], Arrangement(), PredictorOptions()) is member
