@@ -105,7 +105,8 @@ class Settings(BaseModel):
         default=(1.0,), description="predict at these sizes and fuse the answers"
     )
     committee: tuple[str, ...] = Field(
-        default=(), description="more models, by folder or hub name, whose answers are fused with the others"
+        default=(),
+        description="more detectors, by folder or hub name, whose boxes are fused with the first's",
     )
     committee_weights: tuple[float, ...] = Field(
         default=(), description="how much each model counts, the first one included; () for all the same"

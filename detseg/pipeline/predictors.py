@@ -53,7 +53,7 @@ def _load(chosen: str) -> Predictor:
     ]
     for name in settings.committee:
         taxonomy = members[0].taxonomy
-        members.append(load_predictor(name, None, options=inner, taxonomy=taxonomy))
+        members.append(load_predictor(_resolve(name, "detector"), None, options=inner, taxonomy=taxonomy))
     return arrange(members, arrangement, options)
 
 

@@ -62,13 +62,9 @@ def test_every_setting_makes_another_model_that_answers(checkpoint: Folder, chos
 
 def test_they_stand_in_their_order(checkpoint: Folder) -> None:
     folder = checkpoint("rt-detr")
+    tiles = {"tile_px": 50, "tile_overlap_px": 9}
     predictor = load(
-        checkpoint,
-        committee=(folder,),
-        committee_weights=(2.0, 1.0),
-        tile_px=50,
-        tile_overlap_px=9,
-        suppression="class",
+        checkpoint, committee=(folder,), committee_weights=(2.0, 1.0), suppression="class", **tiles
     )
     assert isinstance(predictor, RefinedPredictor)
     (committee,) = predictor._members
@@ -92,7 +88,6 @@ def test_members_of_a_vote_answer_with_less() -> None:
         ({"class_box_thresholds": {"moose": 0.5}}, "moose"),
         ({"tile_px": 64, "tile_overlap_px": 64}, "an overlap from 0 up to less than the tile"),
         ({"augment_scales": (0.0,)}, "scales are numbers above 0"),
-        ({"committee_weights": (1.0, 2.0, 3.0), "committee": ("sample",)}, "weights"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(
@@ -101,6 +96,11 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     with pytest.raises(DetsegError, match=message) as caught:
         load(checkpoint, **chosen)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_belong_to_the_models(checkpoint: Folder) -> None:
+    with pytest.raises(DetsegError, match="do not fit 2 models"):
+        load(checkpoint, committee=(checkpoint("rt-detr"),), committee_weights=(1.0, 2.0, 3.0))
 
 
 def test_arranging_nothing_gives_the_member_itself(checkpoint: Folder) -> None:
