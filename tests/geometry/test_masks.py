@@ -14,6 +14,7 @@ from detseg.geometry.masks import (
     mask_iou,
     mask_to_bitmap,
     mask_to_box,
+    segments_to_masks,
     string_to_counts,
 )
 from detseg.types import Box, Mask, Size
@@ -103,3 +104,10 @@ def test_masks_of_different_sizes_have_no_iou() -> None:
 def test_a_string_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(FormatError, match="compressed COCO mask"):
         string_to_counts(text)
+
+
+@given(shape=st.tuples(st.integers(1, 9), st.integers(1, 9)), seed=st.integers(0, 99), n=st.integers(1, 4))
+def test_a_map_of_numbers_gives_the_masks_of_its_bitmaps(shape: tuple[int, int], seed: int, n: int) -> None:
+    segments = np.random.default_rng(seed).integers(0, n, shape)
+    numbers = [*range(n), 77]  # one that no pixel holds
+    assert segments_to_masks(segments, numbers) == tuple(bitmap_to_mask(segments == i) for i in numbers)

@@ -78,14 +78,16 @@ def test_images_of_any_shape(checkpoint: Folder, detector: str | None, segmenter
             assert one.mask is None or one.mask.size == image.size
 
 
-def test_an_image_that_is_too_thin_fails_alone(checkpoint: Folder) -> None:
+@pytest.mark.parametrize("size", ["3000x3", "10000x10"])
+def test_an_image_that_is_too_thin_fails_alone(checkpoint: Folder, size: str) -> None:
     predictor = load_predictor(checkpoint("detr"), checkpoint("detr-panoptic"), options=options())
-    good, thin = made_image(97, 61), made_image(3000, 3)
+    width, height = size.split("x")
+    good, thin = made_image(97, 61), made_image(int(width), int(height))
     first, second, third = predict_each(predictor, [good, thin, good])
     assert first == third == predictor.predict([good])[0]
     assert isinstance(second, ImageError)
-    assert str(second).startswith("made-3000x3-0.png: ")
-    assert "cannot predict an image of 3000x3" in str(second)
+    assert str(second).startswith(f"made-{size}-0.png: ")
+    assert f"cannot predict an image of {size}" in str(second)
     assert "\n" not in str(second)
 
 
