@@ -15,7 +15,9 @@ from transformers import AutoImageProcessor, AutoProcessor, Mask2FormerImageProc
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.models.checkpoints import read_architecture
 from detseg.models.families import FAMILIES
+from detseg.models.loading import load_predictor
 from detseg.models.network import Sighting
+from detseg.models.predictor import PredictorOptions
 from detseg.types import DecodedImage
 from tests.models.answers import network_of, photo, sightings, wanted
 from tests.models.made import made_image
@@ -222,3 +224,11 @@ def test_each_universal_segmenter_of_the_library_for_images_is_in_the_registry()
         if kind != "videomt":  # of videos
             assert FAMILIES[architecture].kind == kind
             assert FAMILIES[architecture].masks
+
+
+def test_rf_detr_as_a_segmenter_gives_instances_with_box_and_mask(rf_detr: Path) -> None:
+    options = PredictorOptions(device="cpu", box_threshold=0.3, mask_threshold=0.3)
+    (instances,) = load_predictor(None, str(rf_detr), options=options).predict([IMAGE])
+    both = [one for one in instances if one.box and one.mask]
+    assert len(both) > 1
+    assert {one.seen_by for one in both} == {"both"}

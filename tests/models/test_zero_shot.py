@@ -11,10 +11,14 @@ import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from detseg.errors import ModelError
+from detseg.geometry.boxes import clip_box
 from detseg.models.checkpoints import load_with_text, read_architecture
 from detseg.models.families import FAMILIES
+from detseg.models.loading import load_predictor
 from detseg.models.network import Sighting
+from detseg.models.predictor import PredictorOptions
 from detseg.models.zero_shot import TEXT_THRESHOLD, classes_of_words, make_prompt
+from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import DecodedImage
 from tests.models.answers import network_of, photo, sightings, wanted
 from tests.models.made import made_image
@@ -199,3 +203,15 @@ def test_each_zero_shot_detector_of_the_library_is_in_the_registry() -> None:
             weights="",
             licence="",
         )
+
+
+def test_the_project_says_what_to_look_for(folder: Path) -> None:
+    """The things of the taxonomy are looked for, by its names; what is found bears them."""
+    taxonomy = Taxonomy((LabelClass("belt", "stuff"), *(LabelClass(name) for name in NAMES)))
+    options = PredictorOptions(device="cpu", box_threshold=0.3)
+    (instances,) = load_predictor(str(folder), None, options=options, taxonomy=taxonomy).predict([IMAGE])
+    (answer,) = sightings(network_of(folder, wanted(names=NAMES, box_threshold=0.3)), [IMAGE])
+    inside = [one for one in answer if one.box and clip_box(one.box, IMAGE.size)]
+    assert sorted(one.label for one in instances) == sorted(NAMES[one.label_id] for one in inside)
+    with pytest.raises(ModelError, match="looks for what it is told to"):
+        load_predictor(str(folder), None, options=options)
