@@ -15,7 +15,7 @@ from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
 from detseg.errors import ImageError, ModelError
-from detseg.geometry.masks import mask_to_bitmap
+from detseg.geometry.masks import mask_to_bitmap, mask_to_box
 from detseg.models.engine import Engine
 from detseg.models.families import FAMILIES
 from detseg.models.loading import load_predictor
@@ -148,6 +148,16 @@ def test_mask_rcnn_in_both_roles_gives_things_with_box_and_mask(saved: Callable[
     assert {one.label for one in things} <= {"bolt", "nut", "gear"}
     assert any(one.box and one.mask and one.seen_by == "both" for one in things)
     assert predictor.version.startswith(f"{MASKED}@")
+
+
+def test_a_semantic_model_alone_gives_things_their_boxes(folder: Path) -> None:
+    name = "deeplabv3_mobilenet_v3_large"
+    save_torchvision(build(name), folder, builder=name, labels=LABELS, resize_size=64)
+    predictor = load_predictor(None, str(folder), options=PredictorOptions(mask_threshold=0.3))
+    (things,) = predictor.predict(IMAGES[:1])
+    assert things
+    assert {one.label for one in things} <= {"bolt", "nut", "gear"}
+    assert all(one.mask is not None and one.box == mask_to_box(one.mask) for one in things)
 
 
 def test_mask_rcnn_as_a_detector_runs_no_mask_head(saved: Callable[[str], str]) -> None:
