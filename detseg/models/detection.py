@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,10 +50,11 @@ def read_boxes(result: Any, *, model: str) -> tuple[Sighting, ...]:
 
 
 def read_box(xyxy_px: Sequence[float], *, model: str) -> Box:
-    """The box; ModelError for corners that are none (not a number, or in the wrong order)."""
-    try:
-        return Box(*xyxy_px)
-    except ValueError as error:
-        raise ModelError(
-            f"{model} answered a box that is none ({error}): the checkpoint is damaged"
-        ) from error
+    """The box; corners in the wrong order (a side of less than nothing) make one without area.
+
+    ModelError for corners that are not finite.
+    """
+    x0, y0, x1, y1 = xyxy_px
+    if not all(map(math.isfinite, xyxy_px)):
+        raise ModelError(f"{model} answered the box {tuple(xyxy_px)}: the checkpoint is damaged")
+    return Box(x0, y0, max(x0, x1), max(y0, y1))

@@ -26,6 +26,8 @@ from detseg.models.segments import panoptic_segments
 from detseg.types import DecodedImage, Mask, Size
 
 _PROBE_PX = 64
+_QUERIES_AT_ONCE = 16
+"""Queries in one run of the mask head: its memory does not grow with the objects of an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Detr:
         masked = torch.nonzero(survives)[:, 0]  # (N,)
         masks = None
         if self._wanted.masks and len(masked):
-            masks = self._mask_head(states[masked], *maps)
+            some = states[masked].split(_QUERIES_AT_ONCE)
+            masks = torch.cat([self._mask_head(one, *maps) for one in some])
         return Answer(scores.cpu(), label_ids.cpu(), boxes.cpu(), masked.cpu(), masks)
 
     def _run_trunk(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:

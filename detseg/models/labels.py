@@ -9,8 +9,8 @@ from detseg.errors import ModelError
 from detseg.taxonomy import LabelClass, Taxonomy, taxonomy_of_labels
 from detseg.types import Kind
 
-PLACEHOLDERS = frozenset({"", "n/a", "no-object", "no_object"})
-"""Names (without case) that stand for no class at all: COCO's holes and DETR's empty answer."""
+PLACEHOLDERS = frozenset({"", "n/a", "no-object", "no_object", "background", "__background__"})
+"""Names (without case) that stand for no class at all: COCO's holes, DETR's empty answer, VOC's rest."""
 
 _COCO_THINGS = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"

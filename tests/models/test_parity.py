@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -16,15 +17,17 @@ from transformers import (
     Mask2FormerImageProcessor,
 )
 
+from detseg.errors import ModelError
 from detseg.geometry.masks import mask_to_bitmap
+from detseg.models.detection import read_box
 from detseg.models.findings import Findings, read_findings
 from detseg.models.labels import LabelMap, map_labels
 from detseg.models.loading import load_predictor
-from detseg.models.network import Wanted
+from detseg.models.network import Sighting, Wanted
 from detseg.models.predictor import PredictorOptions
 from detseg.models.universal import post_process, read_segments, surviving_queries
 from detseg.taxonomy import LabelClass, Taxonomy
-from detseg.types import Size
+from detseg.types import Box, Size
 from tests.models.made import made_image
 from tests.models.tiny import SEGMENTER_LABELS
 
@@ -144,6 +147,15 @@ def test_a_checkpoint_of_things_alone_does_not_flood_the_background() -> None:
         assert [one.mask.area for one in found.instances if one.mask] == pytest.approx(
             [share * 40 * 400], rel=0.05
         )
+
+
+def test_a_box_of_less_than_nothing_is_dropped_and_one_that_is_no_number_is_an_error() -> None:
+    inverted = Sighting(0, 0.9, box=read_box([5.0, 5.0, 3.0, 9.0], model="m"))
+    assert inverted.box == Box(5.0, 5.0, 5.0, 9.0)
+    assert read_findings([inverted], names_of(("bolt",)), Size(9, 9), seen_by="detector").instances == ()
+    for corner in (math.nan, math.inf):
+        with pytest.raises(ModelError, match="m answered the box .*: the checkpoint is damaged"):
+            read_box([0.0, 0.0, corner, 1.0], model="m")
 
 
 def test_an_answer_without_segments_is_empty() -> None:
