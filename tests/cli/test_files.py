@@ -68,7 +68,7 @@ def test_predict_answers_json_pictures_and_failures(
     assert answer.code == 3  # one of four could not be used
     result = answer.json
     assert result.keys() == {"model", "images", "failed"}
-    assert result["model"].keys() == {"detector", "segmenter", "version", "engines"}
+    assert result["model"].keys() == {"detector", "segmenter", "version", "engines", "precision_check"}
     assert result["model"]["detector"] == models[1]
     assert result["failed"] == [{"path": str(images / "bad.png"), "reason": "is empty (0 bytes)"}]
     assert [Path(entry["path"]).name for entry in result["images"]] == ["a b.png", "deep.png", "🔩.jpg"]

@@ -154,7 +154,7 @@ def test_a_box_of_less_than_nothing_is_dropped_and_one_that_is_no_number_is_an_e
     assert inverted.box == Box(5.0, 5.0, 5.0, 9.0)
     assert read_findings([inverted], names_of(("bolt",)), Size(9, 9), seen_by="detector").instances == ()
     for corner in (math.nan, math.inf):
-        with pytest.raises(ModelError, match="m answered the box .*: the checkpoint is damaged"):
+        with pytest.raises(ModelError, match=r"m answered the box .*: the checkpoint is damaged"):
             read_box([0.0, 0.0, corner, 1.0], model="m")
 
 
