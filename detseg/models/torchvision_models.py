@@ -23,6 +23,10 @@ _MASK_PADDING = 1
 """torchvision's: a mask of M x M probabilities is pasted with a border of 0, so that it ends inside."""
 
 
+_THINNEST = 16
+"""Semantic models see the shorter side at one size: of a thin image, the longer one would fill any memory."""
+
+
 class TorchvisionDetector:
     """A ``Network`` over Faster R-CNN, Mask R-CNN, RetinaNet, FCOS and SSD.
 
@@ -100,7 +104,9 @@ class TorchvisionSemantic:
 
     def prepare(self, images: Sequence[DecodedImage]) -> torch.Tensor:
         """(B, 3, h, w), as torchvision's ``SemanticSegmentation`` makes it."""
-        how = self._checkpoint.processor
+        how, size = self._checkpoint.processor, images[0].size
+        if max(size.width, size.height) > _THINNEST * min(size.width, size.height):
+            raise ValueError(f"it is more than {_THINNEST} times as long as wide")
         pixels = torch.stack([image_to_tensor(image) for image in images])
         pixels = resize(pixels, [how.resize_size], antialias=True)
         normalized: torch.Tensor = normalize(pixels.float().div_(255), how.image_mean, how.image_std)

@@ -160,6 +160,15 @@ def test_a_semantic_model_alone_gives_things_their_boxes(folder: Path) -> None:
     assert all(one.mask is not None and one.box == mask_to_box(one.mask) for one in things)
 
 
+def test_a_thin_image_fills_no_memory(folder: Path) -> None:
+    name = "lraspp_mobilenet_v3_large"
+    save_torchvision(build(name), folder, builder=name, labels=LABELS)
+    predictor = load_predictor(None, str(folder), options=PredictorOptions())
+    tiny, thin = predict_each(predictor, [made_image(1, 1), made_image(10_000, 10)])
+    assert isinstance(tiny, tuple)
+    assert "16 times as long as wide" in str(thin)
+
+
 def test_mask_rcnn_as_a_detector_runs_no_mask_head(saved: Callable[[str], str]) -> None:
     both = load(saved(MASKED), boxes=True, masks=True, score=0.6)
     boxes = load(saved(MASKED), boxes=True, masks=False, score=0.6)
