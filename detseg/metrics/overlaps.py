@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.geometry.boxes import box_iou, box_iou_matrix, boxes_to_array
-from detseg.geometry.masks import mask_to_box
-from detseg.types import Box, Instance, Mask
+from detseg.geometry.extent import extent
+from detseg.types import Instance, Mask
 
 Matrix = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ def instance_iou_matrix(a: Sequence[Instance], b: Sequence[Instance]) -> Matrix:
     The IoU of the masks where both have one, else that of the boxes, taking the tight box of a mask where
     there is no box.
     """
-    iou = box_iou_matrix(boxes_to_array([_box(i) for i in a]), boxes_to_array([_box(i) for i in b]))
+    iou = box_iou_matrix(boxes_to_array([extent(i) for i in a]), boxes_to_array([extent(i) for i in b]))
     rows = [i for i, instance in enumerate(a) if instance.mask is not None]
     columns = [j for j, instance in enumerate(b) if instance.mask is not None]
     masks_a = [instance.mask for instance in a if instance.mask is not None]
@@ -44,14 +44,7 @@ def instance_iou_matrix(a: Sequence[Instance], b: Sequence[Instance]) -> Matrix:
 
 def box_iou_of(a: Instance, b: Instance) -> float:
     """The IoU of two instances' boxes, in [0, 1]; the tight box of the mask where there is no box."""
-    return box_iou(_box(a), _box(b))
-
-
-def _box(instance: Instance) -> Box:
-    if instance.box is not None:
-        return instance.box
-    tight = mask_to_box(instance.mask) if instance.mask is not None else None
-    return tight or Box(0.0, 0.0, 0.0, 0.0)  # an empty mask overlaps nothing
+    return box_iou(extent(a), extent(b))
 
 
 def _rle(mask: Mask) -> dict[str, Any]:

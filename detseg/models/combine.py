@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
-from detseg.geometry.masks import mask_to_box
+from detseg.geometry.extent import extent
 from detseg.geometry.matching import match_by_label
 from detseg.models.predictor import ordered
-from detseg.types import Box, Instance
-
-_NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
+from detseg.types import Instance
 
 
 def combine(
@@ -26,8 +24,7 @@ def combine(
     """
     things = [one for one in segmented if one.kind == "thing"]
     iou = box_iou_matrix(
-        boxes_to_array([one.box or _NOWHERE for one in detected]),
-        boxes_to_array([_tight_box(one) for one in things]),
+        boxes_to_array([extent(one) for one in detected]), boxes_to_array([extent(one) for one in things])
     )
     pairs = match_by_label(
         [one.label for one in detected], [one.label for one in things], iou, min_iou=match_iou
@@ -41,7 +38,3 @@ def combine(
             *(one for one in segmented if one.kind == "stuff"),
         ]
     )
-
-
-def _tight_box(instance: Instance) -> Box:
-    return (instance.mask and mask_to_box(instance.mask)) or _NOWHERE
