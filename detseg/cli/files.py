@@ -48,8 +48,7 @@ def predict(
     from detseg.cli.output import (
         EXIT_QUARANTINED,
         console,
-        note_precision,
-        note_unmapped,
+        note_models,
         print_failures,
         print_file,
         progress_bars,
@@ -82,8 +81,7 @@ def predict(
         if report.failed:
             screen.print(f"{len(report.failed)} files could not be used:")
             print_failures([(failure.uri, failure.reason) for failure in report.failed])
-    note_precision(report.precision_check)
-    note_unmapped(report.unmapped)
+    note_models(report.unmapped, report.precision_check)
     n_files = len(report.counts) + len(report.failed)
     if len(report.failed) > settings.max_quarantined_share * n_files:
         raise typer.Exit(EXIT_QUARANTINED)

@@ -23,6 +23,8 @@ def preannotate(
     detector: options.DetectorOption = None,
     segmenter: options.SegmenterOption = None,
     device: options.DeviceOption = None,
+    engine: options.EngineOption = None,
+    precision: options.PrecisionOption = None,
     batch_size: options.BatchOption = None,
     box_threshold: options.BoxThresholdOption = None,
     mask_threshold: options.MaskThresholdOption = None,
@@ -33,14 +35,7 @@ def preannotate(
     as_json: options.JsonOption = False,
 ) -> None:
     """Pulls what nobody labeled, predicts it, and pushes it to Label Studio, each image once."""
-    from detseg.cli.output import (
-        EXIT_QUARANTINED,
-        note,
-        note_precision,
-        note_unmapped,
-        print_json,
-        progress_bars,
-    )
+    from detseg.cli import output
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -48,6 +43,8 @@ def preannotate(
         "detector": detector,
         "segmenter": segmenter,
         "device": device,
+        "engine": engine,
+        "precision": precision,
         "batch_size": batch_size,
         "box_threshold": box_threshold,
         "mask_threshold": mask_threshold,
@@ -57,7 +54,7 @@ def preannotate(
     if dry_run:
         from detseg.pipeline.preannotate import plan
 
-        with progress_bars():
+        with output.progress_bars():
             report = plan(settings)
     else:
         from detseg.pipeline.workspace import check_label_studio
@@ -66,18 +63,17 @@ def preannotate(
         from flows.preannotate import preannotate as flow
         from flows.server import prefect_api
 
-        with prefect_api(settings.state_path), progress_bars():
+        with prefect_api(settings.state_path), output.progress_bars():
             report = flow(config, flags)
     if as_json:
-        print_json(report.to_json())
+        output.print_json(report.to_json())
     else:
         print_preannotated(report, would=dry_run)
-    note_precision(report.precision_check)
-    note_unmapped(report.unmapped)
+    output.note_models(report.unmapped, report.precision_check)
     if not report.scanned:
-        note(f"no image files in {settings.path(settings.source)}: is that the right folder?")
+        output.note(f"no image files in {settings.path(settings.source)}: is that the right folder?")
     if report.quarantined_share > settings.max_quarantined_share:
-        raise typer.Exit(EXIT_QUARANTINED)
+        raise typer.Exit(output.EXIT_QUARANTINED)
 
 
 def collect(

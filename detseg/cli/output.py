@@ -85,14 +85,10 @@ def print_failures(failures: Sequence[tuple[str, str]], *, most: int = 10) -> No
         note(f"  ... and {len(failures) - most} more (--json lists all)")
 
 
-def note_precision(check: Agreement | None) -> None:
-    """What a lower precision changed, on stderr; nothing where there was nothing to check."""
+def note_models(unmapped: Mapping[str, int], check: Agreement | None) -> None:
+    """What is to be known about the models of a run, on stderr: labels left out, what a precision changed."""
     if check is not None:
         note(describe_check(check))
-
-
-def note_unmapped(unmapped: Mapping[str, int]) -> None:
-    """Which labels of the models were left out, on stderr; nothing where there are none."""
     if unmapped:
         counted = ", ".join(f"{label} {n}" for label, n in sorted(unmapped.items()))
         note(f"left out, because no class takes them: {counted} (add them to [[classes]], or as aliases)")

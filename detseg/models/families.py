@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from detseg.models.checkpoints import Checkpoint, load_transformers, load_with_text
-from detseg.models.concepts import Concepts, load_concepts
-from detseg.models.detection import Detection
-from detseg.models.detr import Detr
 from detseg.models.engine import Engine
-from detseg.models.eomt import make_eomt
 from detseg.models.network import Network, PromptedNetwork, Wanted
-from detseg.models.oneformer import OneFormer, load_oneformer
-from detseg.models.prompted import BoxPrompted, load_from_video
-from detseg.models.rf_detr import RfDetr
-from detseg.models.semantic import Semantic
-from detseg.models.torchvision_checkpoints import load_torchvision
-from detseg.models.torchvision_models import TorchvisionDetector, TorchvisionSemantic
-from detseg.models.universal import Universal
-from detseg.models.zero_shot import GroundingDino, OmDetTurbo, Owl
+from detseg.models.networks.concepts import Concepts, load_concepts
+from detseg.models.networks.detection import Detection
+from detseg.models.networks.detr import Detr
+from detseg.models.networks.eomt import make_eomt
+from detseg.models.networks.oneformer import OneFormer, load_oneformer
+from detseg.models.networks.prompted import BoxPrompted, load_from_video
+from detseg.models.networks.rf_detr import RfDetr
+from detseg.models.networks.semantic import Semantic
+from detseg.models.networks.torchvision_checkpoints import load_torchvision
+from detseg.models.networks.torchvision_models import TorchvisionDetector, TorchvisionSemantic
+from detseg.models.networks.universal import Universal
+from detseg.models.networks.zero_shot import GroundingDino, OmDetTurbo, Owl
 
 Prompt = Literal["none", "names", "boxes"]
 """What a family needs beside the image: nothing, the names of classes (zero-shot), or a detector's boxes."""

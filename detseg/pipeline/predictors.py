@@ -10,7 +10,7 @@ from detseg.config import Settings
 from detseg.samples.checkpoints import Role, checkpoint_path
 
 if TYPE_CHECKING:
-    from detseg.models.arrangement import Arrangement
+    from detseg.models.around.arrangement import Arrangement
     from detseg.models.predictor import Predictor, PredictorOptions
 
 SAMPLE = "sample"
@@ -37,7 +37,7 @@ def load(settings: Settings, *, n_images: int | None = None) -> Predictor:
 
 @lru_cache(maxsize=2)
 def _load(chosen: str) -> Predictor:
-    from detseg.models.arrangement import arrange, inner_options
+    from detseg.models.around.arrangement import arrange, inner_options
     from detseg.models.loading import load_predictor
 
     settings = Settings.model_validate_json(chosen)
@@ -74,8 +74,8 @@ def _options(settings: Settings) -> PredictorOptions:
 
 def _arrangement(settings: Settings) -> Arrangement:
     from detseg.geometry.cleaning import CleaningOptions
-    from detseg.models.arrangement import Arrangement
-    from detseg.models.refined import RefineOptions
+    from detseg.models.around.arrangement import Arrangement
+    from detseg.models.around.refined import RefineOptions
 
     return Arrangement(
         tile_px=settings.tile_px,

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from detseg.models.families import FAMILIES, Family
-from detseg.models.semantic import Semantic
-from detseg.models.torchvision_models import TorchvisionSemantic
+from detseg.models.networks.semantic import Semantic
+from detseg.models.networks.torchvision_models import TorchvisionSemantic
 
 PAGE = Path(__file__).parents[2] / "docs" / "families.md"
 KINDS = ("boxes", "names", "both", "masks", "classes", "prompted")

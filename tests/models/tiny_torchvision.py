@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from detseg.models.torchvision_checkpoints import BACKGROUND, save_torchvision
+from detseg.models.networks.torchvision_checkpoints import BACKGROUND, save_torchvision
 from detseg.types import DecodedImage
 from tests.models.made import made_image
 

@@ -14,12 +14,12 @@ import torch
 from detseg.metrics.detection import DetectionScore, score_annotations
 from detseg.metrics.panoptic import PanopticQuality, panoptic_quality
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.detection import Detection
 from detseg.models.engine import Engine
 from detseg.models.findings import read_findings
 from detseg.models.labels import LabelMap
 from detseg.models.network import Wanted
-from detseg.models.universal import Universal
+from detseg.models.networks.detection import Detection
+from detseg.models.networks.universal import Universal
 from detseg.samples.checkpoints import Role
 from detseg.samples.scenes import SAMPLE_CLASSES, Scene, generate_scene
 from detseg.samples.train.models import build_processor

@@ -17,10 +17,10 @@ from detseg.geometry.boxes import boxes_to_array
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.images import read_image
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.detr import Detr
 from detseg.models.engine import Engine
 from detseg.models.network import Sighting, Wanted
-from detseg.models.segments import panoptic_segments
+from detseg.models.networks.detr import Detr
+from detseg.models.networks.segments import panoptic_segments
 from detseg.types import DecodedImage, Size
 
 N_LABELS = 250

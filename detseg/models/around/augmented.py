@@ -12,9 +12,9 @@ from PIL import Image
 from detseg.errors import ModelError
 from detseg.geometry.fusion import FusionOptions
 from detseg.geometry.runs import flip_mask, resize_mask
-from detseg.models.committee import fuse_instances
+from detseg.models.around.committee import fuse_instances
+from detseg.models.around.wrapping import WrappingPredictor, ask, derived_image
 from detseg.models.predictor import Predictor, check_answer
-from detseg.models.wrapping import WrappingPredictor, ask, derived_image
 from detseg.types import Box, DecodedImage, Instance, Size
 
 

@@ -12,7 +12,7 @@ from transformers import AutoProcessor, Mask2FormerImageProcessor
 from detseg.models.checkpoints import Checkpoint, load_with_processor
 from detseg.models.inputs import processor_inputs
 from detseg.models.network import Sighting
-from detseg.models.universal import Universal, post_process, read_segments
+from detseg.models.networks.universal import Universal, post_process, read_segments
 from detseg.types import DecodedImage, Size
 
 

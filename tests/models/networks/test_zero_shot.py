@@ -16,8 +16,8 @@ from detseg.models.checkpoints import load_with_text, read_architecture
 from detseg.models.families import FAMILIES
 from detseg.models.loading import load_predictor
 from detseg.models.network import Sighting
+from detseg.models.networks.zero_shot import TEXT_THRESHOLD, classes_of_words, make_prompt
 from detseg.models.predictor import PredictorOptions
-from detseg.models.zero_shot import TEXT_THRESHOLD, classes_of_words, make_prompt
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import DecodedImage
 from tests.models.answers import network_of, photo, sightings, wanted

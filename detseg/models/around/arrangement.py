@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from detseg.geometry.fusion import FusionOptions
-from detseg.models.augmented import AugmentedPredictor
-from detseg.models.committee import CommitteePredictor
+from detseg.models.around.augmented import AugmentedPredictor
+from detseg.models.around.committee import CommitteePredictor
+from detseg.models.around.refined import RefinedPredictor, RefineOptions
+from detseg.models.around.tiled import TiledPredictor
 from detseg.models.predictor import Predictor, PredictorOptions
-from detseg.models.refined import RefinedPredictor, RefineOptions
-from detseg.models.tiled import TiledPredictor
 
 _INNER_SHARE = 0.5
 """Members of a vote answer from this share of the thresholds on: a fused score is lower than the best of its

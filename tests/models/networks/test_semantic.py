@@ -17,7 +17,7 @@ from detseg.geometry.masks import mask_to_bitmap
 from detseg.models.checkpoints import read_architecture
 from detseg.models.families import FAMILIES
 from detseg.models.network import Sighting
-from detseg.models.semantic import SPECK_SHARE, class_map, read_regions
+from detseg.models.networks.semantic import SPECK_SHARE, class_map, read_regions
 from detseg.types import DecodedImage, Size
 from tests.models.answers import network_of, photo, sightings, wanted
 from tests.models.made import made_image

@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from detseg.geometry.masks import segments_to_masks
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.detection import read_box
 from detseg.models.engine import Engine
 from detseg.models.folding import fold_batch_norms
 from detseg.models.inputs import processor_inputs, to_device
 from detseg.models.network import Sighting, Wanted
-from detseg.models.segments import panoptic_segments
+from detseg.models.networks.detection import read_box
+from detseg.models.networks.segments import panoptic_segments
 from detseg.types import DecodedImage, Mask, Size
 
 _PROBE_PX = 64
@@ -83,7 +83,7 @@ class Detr:
         masked = torch.nonzero(survives)[:, 0]  # (N,)
         masks = None
         if self._wanted.masks and len(masked):
-            some = states[masked].split(_QUERIES_AT_ONCE)
+            some = torch.split(states[masked], _QUERIES_AT_ONCE)
             masks = torch.cat([self._mask_head(one, *maps) for one in some])
         return Answer(scores.cpu(), label_ids.cpu(), boxes.cpu(), masked.cpu(), masks)
 

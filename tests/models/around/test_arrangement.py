@@ -9,12 +9,12 @@ import pytest
 
 from detseg.config import load_settings
 from detseg.errors import DetsegError
-from detseg.models.arrangement import Arrangement, arrange, inner_options
+from detseg.models.around.arrangement import Arrangement, arrange, inner_options
+from detseg.models.around.committee import CommitteePredictor
+from detseg.models.around.refined import RefinedPredictor
+from detseg.models.around.tiled import TiledPredictor
 from detseg.models.checkpoint_predictor import CheckpointPredictor
-from detseg.models.committee import CommitteePredictor
 from detseg.models.predictor import Predictor, PredictorOptions
-from detseg.models.refined import RefinedPredictor
-from detseg.models.tiled import TiledPredictor
 from detseg.pipeline import predictors
 from tests.models.made import made_image
 

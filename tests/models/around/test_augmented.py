@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detseg.errors import ModelError
 from detseg.geometry.fusion import FusionOptions
-from detseg.models.augmented import AugmentedPredictor
+from detseg.models.around.augmented import AugmentedPredictor
 from detseg.models.predictor import Predictor, predict_each
 from detseg.types import DecodedImage, Instance, Size
 from tests.models.colours import ColourPredictor, painted

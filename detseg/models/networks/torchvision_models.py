@@ -13,10 +13,10 @@ from torchvision.transforms.functional import normalize, resize
 
 from detseg.geometry.runs import paste_bitmap
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.detection import read_box
 from detseg.models.engine import Engine
 from detseg.models.network import Sighting, Wanted
-from detseg.models.semantic import class_map, read_regions
+from detseg.models.networks.detection import read_box
+from detseg.models.networks.semantic import class_map, read_regions
 from detseg.types import DecodedImage, Mask, Size
 
 _MASK_PADDING = 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detseg.errors import ModelError
 from detseg.geometry.fusion import FusionOptions
 from detseg.geometry.masks import Bitmap, bitmap_to_mask, empty_mask
-from detseg.models.committee import CommitteePredictor, fuse_instances
+from detseg.models.around.committee import CommitteePredictor, fuse_instances
 from detseg.models.predictor import Predictor, ordered, predict_each
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, Instance, ModelVersion, Size

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.detection import read_box
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, to_device
 from detseg.models.network import Sighting, Wanted
+from detseg.models.networks.detection import read_box
 from detseg.types import DecodedImage, Mask, Size
 
 

@@ -19,13 +19,13 @@ from transformers import (
 
 from detseg.errors import ModelError
 from detseg.geometry.masks import mask_to_bitmap
-from detseg.models.detection import read_box
 from detseg.models.findings import Findings, read_findings
 from detseg.models.labels import LabelMap, map_labels
 from detseg.models.loading import load_predictor
 from detseg.models.network import Sighting, Wanted
+from detseg.models.networks.detection import read_box
+from detseg.models.networks.universal import post_process, read_segments, surviving_queries
 from detseg.models.predictor import PredictorOptions
-from detseg.models.universal import post_process, read_segments, surviving_queries
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, Size
 from tests.models.made import made_image

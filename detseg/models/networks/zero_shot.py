@@ -16,10 +16,10 @@ import torch
 
 from detseg.errors import ModelError
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.detection import in_float32, read_boxes
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, to_device
 from detseg.models.network import Sighting, Wanted
+from detseg.models.networks.detection import in_float32, read_boxes
 from detseg.types import DecodedImage, Size
 
 TEXT_THRESHOLD = 0.25

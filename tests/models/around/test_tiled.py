@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detseg.errors import ModelError
+from detseg.models.around.tiled import TiledPredictor
 from detseg.models.predictor import Predictor, predict_each
-from detseg.models.tiled import TiledPredictor
 from detseg.types import Size
 from tests.models.colours import ColourPredictor, painted
 

@@ -13,8 +13,8 @@ from detseg.geometry.boxes import boxes_to_array
 from detseg.geometry.cleaning import CleaningOptions, clean_mask
 from detseg.geometry.masks import mask_to_box
 from detseg.geometry.suppression import soft_suppress, suppress, suppress_masks
+from detseg.models.around.wrapping import WrappingPredictor, ask
 from detseg.models.predictor import Predictor, check_answer, ordered
-from detseg.models.wrapping import WrappingPredictor, ask
 from detseg.taxonomy import Taxonomy
 from detseg.types import DecodedImage, Instance
 

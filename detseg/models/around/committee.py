@@ -13,8 +13,8 @@ from detseg.geometry.boxes import boxes_to_array
 from detseg.geometry.extent import extent
 from detseg.geometry.fusion import FusionOptions, fuse_boxes, fused_score
 from detseg.geometry.runs import vote
+from detseg.models.around.wrapping import WrappingPredictor, ask
 from detseg.models.predictor import Predictor, check_answer, ordered
-from detseg.models.wrapping import WrappingPredictor, ask
 from detseg.types import Box, DecodedImage, Instance
 
 

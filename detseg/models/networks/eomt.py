@@ -14,8 +14,8 @@ from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import processor_inputs, to_device
 from detseg.models.network import Network, Sighting, Wanted
-from detseg.models.semantic import class_map, read_regions
-from detseg.models.universal import Universal
+from detseg.models.networks.semantic import class_map, read_regions
+from detseg.models.networks.universal import Universal
 from detseg.types import DecodedImage, Size
 
 _MOST_PIECES = 16

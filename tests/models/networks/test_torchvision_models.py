@@ -20,9 +20,9 @@ from detseg.models.engine import Engine
 from detseg.models.families import FAMILIES
 from detseg.models.loading import load_predictor
 from detseg.models.network import Network, Sighting, Wanted
+from detseg.models.networks.semantic import read_regions
+from detseg.models.networks.torchvision_checkpoints import save_torchvision
 from detseg.models.predictor import PredictorOptions, predict_each
-from detseg.models.semantic import read_regions
-from detseg.models.torchvision_checkpoints import save_torchvision
 from detseg.types import DecodedImage
 from tests.models.made import made_image
 from tests.models.tiny_torchvision import LABELS, SEMANTIC_PRESET, as_tensor, build, torchvision_checkpoint

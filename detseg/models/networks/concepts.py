@@ -13,10 +13,10 @@ from torch.nn import functional
 from detseg.errors import ModelError
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint, load_with_text
-from detseg.models.detection import read_box
 from detseg.models.engine import Engine
 from detseg.models.inputs import processor_inputs, to_device
 from detseg.models.network import Sighting, Wanted
+from detseg.models.networks.detection import read_box
 from detseg.types import DecodedImage, Mask, Size
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from detseg.errors import ConfigError, ModelError
 from detseg.geometry.cleaning import CleaningOptions
 from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap
+from detseg.models.around.refined import RefinedPredictor, RefineOptions, refine
 from detseg.models.predictor import Predictor, predict_each
-from detseg.models.refined import RefinedPredictor, RefineOptions, refine
 from detseg.types import Box, DecodedImage, Instance, Mask, ModelVersion
 from tests.models.colours import ColourPredictor, painted
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from detseg.errors import ModelError
 from detseg.geometry.tiling import Tile, merge_tiles, tiles_of
+from detseg.models.around.wrapping import WrappingPredictor, ask, derived_image
 from detseg.models.predictor import Predictor, check_answer
-from detseg.models.wrapping import WrappingPredictor, ask, derived_image
 from detseg.types import DecodedImage, Instance
 
 

@@ -1,0 +1,1 @@
+"""Predictors around predictors: tiles, views, a committee, refinement. None of them knows torch."""
