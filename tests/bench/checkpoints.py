@@ -24,7 +24,9 @@ N_DETECTION_LABELS, N_PANOPTIC_LABELS = 91, 250
 _QUERY_STD = 3.0  # trained queries differ from each other; with fresh ones all answers are one
 _SURE = 8.0  # logit of a survivor's label; that of no object is 0
 _MASK_SHARE = 0.05  # of an image that one query's mask covers, about
-_FOCUS = 10.0  # how sharply a query attends
+_FOCUS = 4.0  # how sharply a query attends
+_DIRECTIONS = 12  # of the encoder's memory that the attention looks at: those that vary most
+_NOISE = 0.02  # of a state's values (their spread is 0.3) that must change little in an answer
 _TEXTURE = 0.05  # how much of the backbone's finer maps shows in a mask
 
 
@@ -84,17 +86,15 @@ def fit_classifier(classifier: nn.Linear, seen: Sequence[Seen]) -> torch.Tensor:
 
     The queries that survive, (N_SURVIVORS,).
     """
-    states = torch.cat([one.states for one in seen]).double()  # (P * Q, d)
     n_queries = len(seen[0].states)
     chosen = torch.arange(N_SURVIVORS) * (n_queries // N_SURVIVORS)
     labels = 1 + torch.arange(N_SURVIVORS) * (N_DETECTION_LABELS - 2) // N_SURVIVORS
     targets = torch.full((n_queries, classifier.out_features), -_SURE, dtype=torch.float64)
     targets[:, -1] = 0.0
     targets[chosen, labels] = _SURE
-    inputs = torch.cat([states, torch.ones(len(states), 1, dtype=torch.float64)], dim=1)
-    solution = torch.linalg.lstsq(inputs, targets.repeat(len(seen), 1), driver="gelsd").solution
-    classifier.weight.copy_(solution[:-1].T)
-    classifier.bias.copy_(solution[-1])
+    weight, bias = _fit(seen, targets)
+    classifier.weight.copy_(weight)
+    classifier.bias.copy_(bias)
     return chosen
 
 
@@ -113,19 +113,31 @@ def fit_attention(attention: Any, seen: Sequence[Seen], chosen: torch.Tensor) ->
     """
     memory = torch.cat([one.memory[0].flatten(1).T - one.memory[0].mean((1, 2)) for one in seen])  # (n, d)
     width = attention.q_proj.out_features // attention.head_dim  # heads, all with the same weights
-    _, singular, directions = torch.linalg.svd(memory[:: max(1, len(memory) // 4096)], full_matrices=False)
-    keys = directions[: attention.head_dim]
-    keys = keys / (singular[: attention.head_dim, None] / 4096**0.5)  # whitens: (head_dim, d)
+    variances, components = torch.linalg.eigh(memory.T @ memory / len(memory))  # smallest first
+    keys = torch.zeros(attention.head_dim, memory.shape[1])
+    keys[:_DIRECTIONS] = (components[:, -_DIRECTIONS:] / variances[-_DIRECTIONS:].sqrt()).T
     attention.k_proj.weight.copy_(keys.repeat(width, 1))
     attention.k_proj.bias.zero_()
     centres = _cluster(memory @ keys.T, N_SURVIVORS)  # (N, head_dim)
-    states = torch.cat([one.states for one in seen]).double()
     targets = torch.zeros(len(seen[0].states), attention.head_dim, dtype=torch.float64)
     targets[chosen] = _FOCUS * centres.double()
-    inputs = torch.cat([states, torch.ones(len(states), 1, dtype=torch.float64)], dim=1)
-    solution = torch.linalg.lstsq(inputs, targets.repeat(len(seen), 1), driver="gelsd").solution
-    attention.q_proj.weight.copy_(solution[:-1].T.repeat(width, 1))
-    attention.q_proj.bias.copy_(solution[-1].repeat(width))
+    weight, bias = _fit(seen, targets)
+    attention.q_proj.weight.copy_(weight.repeat(width, 1))
+    attention.q_proj.bias.copy_(bias.repeat(width))
+
+
+def _fit(seen: Sequence[Seen], targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight (out, d) and bias (out,) that give every query its target (Q, out) on all photos at best.
+
+    Ridge regression, as if the states came with some noise: what bfloat16 rounds off is not blown up.
+    """
+    states = torch.cat([one.states for one in seen]).double()  # (P * Q, d)
+    wanted = targets.repeat(len(seen), 1)
+    mean, middle = states.mean(0), wanted.mean(0)
+    centred = states - mean
+    ridge = _NOISE**2 * len(states) * torch.eye(states.shape[1], dtype=torch.float64)
+    weight = torch.linalg.solve(centred.T @ centred + ridge, centred.T @ (wanted - middle)).T
+    return weight, middle - weight @ mean
 
 
 def _cluster(points: torch.Tensor, n: int) -> torch.Tensor:
