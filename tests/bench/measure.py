@@ -142,8 +142,8 @@ def _try(bench: Bench, name: str, enter: Callable[..., None], *arguments: Any) -
         _fail(bench, name, error)
 
 
-def _enter_detseg(bench: Bench, name: str, engine: str, precision: str, *given: Any) -> None:
-    models, photos = given
+def _enter_detseg(bench: Bench, name: str, *given: Any) -> None:
+    engine, precision, models, photos = given
     out = bench.folder / f"{engine}-{precision}"
     worker = bench.start(
         "with_detseg", json.dumps({"engine": engine, "precision": precision, "out": str(out)})
@@ -167,7 +167,8 @@ def _enter_detseg(bench: Bench, name: str, engine: str, precision: str, *given: 
     bench.turns[name] = turns
 
 
-def _enter_transformers(bench: Bench, name: str, task: str, model: str, photos: Sequence[str]) -> None:
+def _enter_transformers(bench: Bench, name: str, *given: Any) -> None:
+    task, model, photos = given
     turns = Turns(bench.start("with_transformers", task, model))
     n = bench.plan.n_slow if task == "segmentation" else bench.plan.n_pipeline
     turns.worker.ask("warm_up", photo=photos[0])
@@ -177,9 +178,8 @@ def _enter_transformers(bench: Bench, name: str, task: str, model: str, photos: 
     bench.turns[name] = turns
 
 
-def _enter_pixeltable(
-    bench: Bench, name: str, python: str, models: Mapping[str, str], photos: Sequence[str]
-) -> None:
+def _enter_pixeltable(bench: Bench, name: str, *given: Any) -> None:
+    python, models, photos = given
     turns = Turns(bench.start("with_pixeltable", models["detector"], models["panoptic"], python=python))
     for column, n in (("detection", bench.plan.n_pipeline), ("segmentation", bench.plan.n_slow)):
         turns.worker.ask("warm_up", column=column, photo=photos[0])

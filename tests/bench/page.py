@@ -203,8 +203,7 @@ def _choosing(results: Mapping[str, Any]) -> Iterator[str]:
         if figure and changed:
             yield (
                 f"- `--engine {engine}`: bfloat16 did {figure.median:.2f} photos in the time of one in "
-                f"float32, and {changed['pixels_changed']:.2%} of the pixels changed their label. "
-                "`--precision float32` gives the same answers on every machine, but for rounding."
+                f"float32, and {changed['pixels_changed']:.2%} of the pixels changed their label."
             )
     for row in results["compile_s"]:
         if row.endswith("both"):

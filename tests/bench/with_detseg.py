@@ -37,9 +37,9 @@ class Detseg:
         return {"load_s": loaded, "first_s": first, "again_s": again}
 
     def wake(self, photo: str) -> None:
-        """Both models once, after a rest."""
+        """Both models once, after a rest, by the command: whatever has to be compiled again is, here."""
         for answer in self._names:
-            self.forward(answer, [photo])
+            self.predict(answer, [photo])
 
     def predict(self, answer: str, photos: list[str]) -> dict[str, Any]:
         """Seconds per photo of the whole command, once the model is there, and the file that it wrote."""
