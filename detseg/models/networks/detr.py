@@ -26,8 +26,8 @@ from detseg.models.networks.segments import panoptic_segments
 from detseg.types import DecodedImage, Mask, Size
 
 _PROBE_PX = 64
-_QUERIES_AT_ONCE = 16
-"""Queries in one run of the mask head: its memory does not grow with the objects of an image."""
+_QUERIES_AT_ONCE = 6
+"""Queries in one run of the mask head: what it works on stays near the caches, and its memory is bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,6 @@ class Detr:
         fold_batch_norms(model, lambda: self._detector(pixel_values=probe))
         model.to(memory_format=torch.channels_last)
         self._trunk = engine.compile(self._run_trunk)
-        self._mask_head = engine.compile(self._run_mask_head)
 
     def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
         return processor_inputs(self._checkpoint, images)
@@ -84,7 +83,7 @@ class Detr:
         masks = None
         if self._wanted.masks and len(masked):
             some = torch.split(states[masked], _QUERIES_AT_ONCE)
-            masks = torch.cat([self._mask_head(one, *maps) for one in some])
+            masks = torch.cat([self._run_mask_head(one, *maps) for one in some])
         return Answer(scores.cpu(), label_ids.cpu(), boxes.cpu(), masked.cpu(), masks)
 
     def _run_trunk(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -114,30 +113,30 @@ class Detr:
         boxes = self._detector.bbox_predictor(states).sigmoid()
         if not self._wanted.masks:
             return logits, boxes, states
+        head = self._checkpoint.model.mask_head
         memory_map = memory.transpose(1, 2).reshape(projected.shape)
-        maps = (memory_map, projected, *reversed(features[:-1]))
+        # The first convolution reads [projected, attention]. It is linear, and the first part of its input is
+        # the same for every query.
+        first = head.conv1.conv
+        shared = functional.conv2d(projected, first.weight[:, : projected.shape[1]], first.bias, padding=1)
+        adapted = [
+            stage.fpn_adapter(feature)
+            for stage, feature in zip(head.fpn_stages, reversed(features[:-1]), strict=False)
+        ]
+        maps = (memory_map, shared, *adapted)
         return logits, boxes, states, *(one.contiguous(memory_format=torch.channels_last) for one in maps)
 
     def _run_mask_head(
-        self,
-        states: torch.Tensor,
-        memory: torch.Tensor,
-        projected: torch.Tensor,
-        *features: torch.Tensor,
+        self, states: torch.Tensor, memory: torch.Tensor, shared: torch.Tensor, *adapted: torch.Tensor
     ) -> torch.Tensor:
-        """Mask logits (N, h', w') of N queries of one image, from their states (N, d) and its maps."""
+        """Mask logits (N, h', w') of N queries of one image, from their states (N, d) and the trunk's maps."""
         head = self._checkpoint.model.mask_head
         attention = self._checkpoint.model.bbox_attention(states[None], memory)[0]  # (N, heads, h, w)
-        # The first convolution reads [projected, attention]. It is linear, and the first part of its input is
-        # the same for every query: that part is convolved once.
-        first, n_shared = head.conv1.conv, projected.shape[1]
-        shared = functional.conv2d(projected, first.weight[:, :n_shared], first.bias, padding=1)
-        own = functional.conv2d(attention, first.weight[:, n_shared:], padding=1)
+        own = functional.conv2d(attention, head.conv1.conv.weight[:, -attention.shape[1] :], padding=1)
         x = head.conv2(head.conv1.activation(head.conv1.norm(shared + own)))  # (N, d / 2, h, w)
-        for stage, feature in zip(head.fpn_stages, features, strict=False):
-            adapted = stage.fpn_adapter(feature)  # (1, C, h_i, w_i), once for all queries
-            x = functional.interpolate(x, size=adapted.shape[-2:], mode="nearest")
-            x = stage.refine(adapted + x)
+        for stage, features in zip(head.fpn_stages, adapted, strict=True):
+            x = functional.interpolate(x, size=features.shape[-2:], mode="nearest")
+            x = stage.refine(features + x)
         masks: torch.Tensor = head.output_conv(x)[:, 0]
         return masks
 
