@@ -129,7 +129,7 @@ class Detr:
     def _run_mask_head(
         self, states: torch.Tensor, memory: torch.Tensor, shared: torch.Tensor, *adapted: torch.Tensor
     ) -> torch.Tensor:
-        """Mask logits (N, h', w') of N queries of one image, from their states (N, d) and the trunk's maps."""
+        """Mask logits (N, h', w') of N queries of one image, of their states (N, d) and the shared maps."""
         head = self._checkpoint.model.mask_head
         attention = self._checkpoint.model.bbox_attention(states[None], memory)[0]  # (N, heads, h, w)
         own = functional.conv2d(attention, head.conv1.conv.weight[:, -attention.shape[1] :], padding=1)
