@@ -15,6 +15,7 @@ from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
 from detseg.errors import ImageError, ModelError
+from detseg.geometry.boxes import boxes_to_array
 from detseg.geometry.masks import mask_to_bitmap, mask_to_box
 from detseg.models.engine import Engine
 from detseg.models.families import FAMILIES
@@ -105,7 +106,9 @@ def test_a_detector_answers_what_the_library_answers_above_the_score(builder: st
     np.testing.assert_allclose(_boxes(found), expected["boxes"][keep], rtol=0, atol=1e-3)
     (alone,) = answer(network, IMAGES[1])
     assert len(alone) == len(other) > 0
-    np.testing.assert_allclose(_boxes(alone), _boxes(other), rtol=0, atol=1e-2)
+    apart = np.abs(_boxes(alone)[:, None] - _boxes(other)[None]).max(2)  # scores that tie may change places
+    assert apart.min(0).max() < 1e-2
+    assert apart.min(1).max() < 1e-2
     if not FAMILIES[builder].masks:
         assert all(one.mask is None for one in found)
         return
@@ -350,8 +353,8 @@ def _freeze(module: torch.nn.Module, *, eps: float) -> None:
             _freeze(child, eps=eps)
 
 
-def _boxes(found: tuple[Sighting, ...]) -> list[tuple[float, ...]]:
-    return [one.box.xyxy for one in found if one.box]
+def _boxes(found: tuple[Sighting, ...]) -> Any:
+    return boxes_to_array([one.box for one in found if one.box])
 
 
 def _union(found: Any, label_id: int) -> Any:
