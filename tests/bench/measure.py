@@ -23,6 +23,9 @@ ENGINES = (
 _N_COMPILE = 2  # photos of a first forward pass and of the one after it
 _LIBRARIES = ("torch", "torchvision", "transformers", "timm", "numpy", "pillow")
 
+_SURVIVORS = range(8, 16)
+"""How many queries survive on a realistic photo; the made-up weights see more or less on some, left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -90,6 +93,8 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
         builder = bench.start("with_torch")
         models = builder.ask("build", photos=photos, folder=str(folder / "models"))
         builder.stop()
+        photos = [one for one, n in zip(photos, models["survivors"], strict=True) if n in _SURVIVORS]
+        survivors = [n for n in models["survivors"] if n in _SURVIVORS]
         machine = bench.start("with_torch")
         facts = machine.ask("facts")
         _enter(bench, models, photos, native_bfloat16=facts["native_bfloat16"])
@@ -106,7 +111,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
             "rounds": plan.rounds,
             "n_photos": len(photos),
             "n_predict": plan.n_predict,
-            "n_survivors": round(sum(models["survivors"]) / len(photos)),
+            "n_survivors": round(sum(survivors) / len(photos)),
         },
         "gflop_per_s": rates,
         "seconds": bench.seconds,
