@@ -53,8 +53,9 @@ class Checkpoint:
 
     @property
     def short_name(self) -> str:
-        """The last part of the name: ``detr-resnet-50`` of ``facebook/detr-resnet-50``."""
-        return Path(self.name).expanduser().name or Path(self.name).resolve().name
+        """The last part of the name: ``detr-resnet-50`` of ``facebook/detr-resnet-50@main``."""
+        folder = Path(self.name).expanduser()
+        return (folder.name or folder.resolve().name).partition("@")[0]
 
 
 def find_checkpoint(name: str) -> str:
@@ -70,6 +71,16 @@ def find_checkpoint(name: str) -> str:
     return name
 
 
+def split_revision(source: str) -> tuple[str, str | None]:
+    """A hub name and the revision behind its ``@``, if there is one; a folder's name stays whole.
+
+    >>> split_revision("facebook/detr-resnet-50@no_timm")
+    ('facebook/detr-resnet-50', 'no_timm')
+    """
+    name, at, revision = source.rpartition("@")
+    return (name, revision) if at and not Path(source).is_dir() else (source, None)
+
+
 def read_architecture(name: str) -> str:
     """The architecture that a checkpoint names; "" if it names none."""
     source = find_checkpoint(name)
@@ -77,7 +88,8 @@ def read_architecture(name: str) -> str:
         config = read_json(name, Path(source) / "config.json")
         return str((config.get("architectures") or [""])[0])
     with loading(name):
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        name_there, revision = split_revision(source)
+        config = AutoConfig.from_pretrained(name_there, revision=revision, trust_remote_code=False)
     return str((config.architectures or [""])[0])
 
 
@@ -96,11 +108,12 @@ def load_with_text(name: str, architecture: str) -> Checkpoint:
 
 def load_with_processor(name: str, architecture: str, load_processor: Callable[..., Any]) -> Checkpoint:
     """The same, with what ``load_processor`` makes of the folder or hub name."""
-    source = find_checkpoint(name)
+    source, revision = split_revision(find_checkpoint(name))
     with loading(name):
-        processor = load_processor(source, trust_remote_code=False)
+        processor = load_processor(source, revision=revision, trust_remote_code=False)
         model, info = getattr(transformers, architecture).from_pretrained(
             source,
+            revision=revision,
             use_safetensors=True,
             trust_remote_code=False,
             dtype=torch.float32,

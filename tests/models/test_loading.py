@@ -156,6 +156,26 @@ def test_the_hub_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "check the name and the network" in message
 
 
+def test_a_revision_of_the_hub_is_the_one_that_is_loaded(
+    checkpoint: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two revisions in a cache like that of the hub; no network."""
+    repository = tmp_path / "models--owner--detr"
+    for revision, kind in (("a" * 40, "detr"), ("b" * 40, "rt-detr")):
+        shutil.copytree(checkpoint(kind), repository / "snapshots" / revision)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    newest = load_predictor("owner/detr", None, options=OPTIONS)
+    assert newest.version == load_predictor(checkpoint("detr"), None, options=OPTIONS).version
+    pinned = load_predictor(f"owner/detr@{'b' * 40}", None, options=OPTIONS)
+    other = load_predictor(checkpoint("rt-detr"), None, options=OPTIONS).version
+    assert pinned.version.partition("@")[2] == other.partition("@")[2]
+    assert pinned.version.partition("@")[0] == "detr"
+    assert "did not give it" in refused(f"owner/detr@{'c' * 40}")
+
+
 def test_a_device_that_is_not_there() -> None:
     for name in ("cuda:93", "moose"):
         with pytest.raises(ModelError, match=f"the device '{name}' is not there: use auto"):
