@@ -21,8 +21,10 @@ _N_CHECKED = 4
 
 def check_precision(settings: Settings, predictor: Predictor, uris: Sequence[str]) -> Agreement | None:
     """How far the run agrees with float32; None if it is float32, or where the images are too few."""
-    exact = predictor.in_float32() if hasattr(predictor, "in_float32") else None
-    if exact is None or len(uris) < CHECKED_FROM:
+    if len(uris) < CHECKED_FROM or not hasattr(predictor, "in_float32"):
+        return None
+    exact = predictor.in_float32()
+    if exact is None:
         return None
     images = _readable(settings, uris[:_N_CHECKED])
     pairs = [

@@ -87,13 +87,16 @@ class Detr:
         return Answer(scores.cpu(), label_ids.cpu(), boxes.cpu(), masked.cpu(), masks)
 
     def _run_trunk(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Logits (B, Q, labels + 1), boxes (B, Q, 4), states (B, Q, d), and the maps that the mask head
-        reads: memory and projected features (B, d, h, w), then the backbone's, from coarse to fine."""
+        """Logits (B, Q, labels + 1), boxes (B, Q, 4), states (B, Q, d), and what all masks of an image share.
+
+        That is the memory (B, d, h, w), the shared part of the mask head's first convolution, and the adapted
+        features of the backbone, from coarse to fine.
+        """
         model = self._detector.model
         everywhere = torch.ones((len(pixels), *pixels.shape[-2:]), device=pixels.device)
         features = [
             one for one, _ in model.backbone(pixels, everywhere)
-        ]  # (B, C_i, h_i, w_i), fine to coarse
+        ]  # fine to coarse, (B, C_i, h_i, w_i)
         projected = model.input_projection(features[-1])  # (B, d, h, w)
         positions = model.position_embedding(
             shape=projected.shape, device=pixels.device, dtype=pixels.dtype
@@ -147,7 +150,7 @@ class Detr:
         for query, (score, label_id) in enumerate(
             zip(answer.scores.tolist(), answer.label_ids.tolist(), strict=True)
         ):
-            seen = boxes is not None and score > self._wanted.box_threshold
+            seen = score > self._wanted.box_threshold
             box = read_box(boxes[query], model=self._checkpoint.name) if boxes and seen else None
             if box or query in masks:
                 sightings.append(Sighting(label_id, score, box, masks.get(query)))
