@@ -225,7 +225,8 @@ def install(root: Path) -> None:
     start = time.monotonic()
     temporary = venv / "tmp"
     temporary.mkdir(exist_ok=True)
-    run_pip(venv, ["--require-hashes", "-r", str(root / "requirements.lock")], temporary)
+    # The lock is complete. Told to look for more, pip finds newer releases of what has extras, and gives up.
+    run_pip(venv, ["--require-hashes", "--no-deps", "-r", str(root / "requirements.lock")], temporary)
     run_pip(venv, ["--no-deps", "--no-build-isolation", "--editable", str(root)], temporary)
     shutil.rmtree(temporary)
     (venv / STAMP).write_text(json.dumps(wanted) + "\n")

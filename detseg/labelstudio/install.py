@@ -117,7 +117,11 @@ def _install(folder: Path, lock_file: Path) -> None:
     users = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     _run([sys.executable, "-m", "venv", str(folder)], users, "its environment cannot be made")
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    _run([*pip, "install", "--quiet", "--require-hashes", "-r", str(lock_file)], users, "pip failed")
+    _run(
+        [*pip, "install", "--quiet", "--require-hashes", "--no-deps", "-r", str(lock_file)],
+        users,
+        "pip failed",
+    )
     _make_template(folder)
     _marker(folder).write_text(f"{VERSION}\n", encoding="utf-8")
 
