@@ -21,6 +21,7 @@ from detseg.labelstudio.project import DOCUMENT_ROOT, ensure_project, ensure_sto
 from detseg.labelstudio.session import Json
 from detseg.paging import pages
 from detseg.pipeline import progress
+from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.workspace import find_connection, record_project
 from detseg.processes import file_lock
 from detseg.taxonomy import Taxonomy
@@ -81,6 +82,7 @@ def push(
         pushed, failures = _push_missing(queue, catalog, refs, version)
         if pushed:
             client.update_project(server_id, model_version=version)
+            failpoint("push.after_version")
     return PushReport(server_id, f"{connection.url}/projects/{server_id}/data", pushed, failures)
 
 
@@ -115,12 +117,17 @@ def _push_missing(
     failures: list[Failure] = []
     progress.report("push", total=len(refs))
     for page in pages(refs, _TASKS_PER_REQUEST):
+        failpoint("push.before_intent")
         claimed = frozenset(catalog.tasks.open_push(queue.project.key, (ref.id for ref in page), version))
+        failpoint("push.after_intent")
         tasks, failed = _encode(queue, catalog, [ref for ref in page if ref.id in claimed], version)
         for batch in _bounded(tasks):
+            failpoint("push.before_request")
             ids = queue.client.import_tasks(queue.project.server_id, [task for _, task in batch])
+            failpoint("push.after_request")
             confirmed = dict(zip((image for image, _ in batch), ids, strict=True))
             catalog.tasks.confirm_push(queue.project.key, confirmed)
+            failpoint("push.after_confirm")
             pushed += confirmed
         failures += failed
         progress.report("push", advance=len(page))
