@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
-from detseg.errors import FormatError, LabelStudioError
+from detseg.errors import FormatError, ImageError, LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import encode_task
-from detseg.labelstudio.project import DOCUMENT_ROOT, ensure_project, ensure_storages, image_url
+from detseg.labelstudio.project import ensure_project
+from detseg.labelstudio.serving import ImageServing
 from detseg.labelstudio.session import Json
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.failpoints import failpoint
+from detseg.pipeline.serving import image_serving
 from detseg.pipeline.workspace import find_connection, record_project
 from detseg.processes import file_lock
 from detseg.taxonomy import Taxonomy
@@ -51,7 +52,7 @@ class _Queue:
 
     client: LabelStudioClient
     project: Project
-    document_root: Path
+    serving: ImageServing
     taxonomy: Taxonomy
 
 
@@ -74,15 +75,13 @@ def push(
     ):
         server_id = ensure_project(client, settings.project, taxonomy)
         project = record_project(catalog, client.url, client.project(server_id))
-        root = settings.path(settings.label_studio_files) if settings.label_studio_files else DOCUMENT_ROOT
-        queue = _Queue(client, project, root, taxonomy)
+        queue = _Queue(client, project, image_serving(settings, client, server_id), taxonomy)
         settle_intents(queue.client, catalog, project)
-        folders = _folders(settings.path(settings.source), refs)
-        ensure_storages(client, server_id, folders, document_root=root)
         pushed, failures = _push_missing(queue, catalog, refs, version)
         if pushed:
             client.update_project(server_id, model_version=version)
             failpoint("push.after_version")
+            _check_one(queue, catalog, pushed[0])
     return PushReport(server_id, f"{connection.url}/projects/{server_id}/data", pushed, failures)
 
 
@@ -104,10 +103,11 @@ def settle_intents(client: LabelStudioClient, catalog: Catalog, project: Project
         catalog.tasks.drop_intents(project.key, [image for image in page if image not in found])
 
 
-def _folders(source: Path, refs: Sequence[ImageRef]) -> set[Path]:
-    """The folders that the images are in: the source, which covers its subfolders, and any other."""
-    root = source if source.is_dir() else source.parent
-    return {root} | {path.parent for path in (Path(ref.uri) for ref in refs) if not path.is_relative_to(root)}
+def _check_one(queue: _Queue, catalog: Catalog, image: ImageId) -> None:
+    """Looks at one of the new tasks as its page would. Raises LabelStudioError if its image does not load."""
+    task = catalog.tasks.find(queue.project.key, image)
+    if task is not None and task.task_id is not None:
+        queue.serving.check(queue.client.task(task.task_id))
 
 
 def _push_missing(
@@ -138,26 +138,26 @@ def _encode(
     queue: _Queue, catalog: Catalog, refs: Sequence[ImageRef], version: ModelVersion
 ) -> tuple[list[tuple[ImageId, Json]], list[Failure]]:
     """The tasks of claimed images. What has no prediction, or cannot be encoded, is given free again."""
-    uris = {ref.id: ref.uri for ref in refs}
+    queue.serving.prepare(refs)
+    by_id = {ref.id: ref for ref in refs}
     tasks: list[tuple[ImageId, Json]] = []
     failed: list[Quarantined] = []
-    for prediction in catalog.predictions.read(uris, version):
-        uri = uris[prediction.image]
+    for prediction in catalog.predictions.read(by_id, version):
+        ref = by_id[prediction.image]
         try:
-            url = image_url(Path(uri), document_root=queue.document_root)
             task = encode_task(
-                ImageRef(prediction.image, uri),
+                ref,
                 prediction.size,
                 prediction.regions,
                 version=version,
                 taxonomy=queue.taxonomy,
-                image_url=url,
+                image_url=queue.serving.url(ref),
             )
             tasks.append((prediction.image, task))
-        except FormatError as error:
-            failed.append(Quarantined(uri, str(error), "push", image=prediction.image))
+        except (FormatError, ImageError) as error:
+            failed.append(Quarantined(ref.uri, str(error), "push", image=ref.id))
     encoded = {image for image, _ in tasks}
-    catalog.tasks.drop_intents(queue.project.key, [image for image in uris if image not in encoded])
+    catalog.tasks.drop_intents(queue.project.key, [image for image in by_id if image not in encoded])
     catalog.quarantine.record(failed)
     return tasks, [Failure(one.uri, one.reason) for one in failed]
 
