@@ -2,6 +2,8 @@
 
 SQLite files get WAL, foreign keys and a wait of ``BUSY_S`` for other writers. A transaction that writes
 takes the write lock when it begins, so it never fails half-way because another process wrote meanwhile.
+PostgreSQL gets a snapshot for what is read, and connections that are tried before they are used, because
+the server may have been restarted since.
 """
 
 from __future__ import annotations
@@ -26,13 +28,27 @@ BUSY_S = 60.0
 Row = sa.Row[*tuple[Any, ...]]
 Upsert = sqlite.Insert | postgresql.Insert
 
+_CONNECT_S = 10
+_ALONE = 0x6465747365670001  # a number of ours ("detseg" 1) among the database's advisory locks
+
 _MENDS = (
+    ("deadlock detected", "another process was in the way: run again"),
     ("locked", "another process holds it: let it end, or stop it, then try again"),
     ("not a database", "the file is something else or damaged: name another file, or restore a copy"),
     ("malformed", "the file is damaged: restore a copy"),
     ("readonly", "make the file and its folder writable"),
     ("unable to open", "check that its folder exists and that you may write there"),
     ("full", "free some space and run again; nothing that was committed is lost"),
+    ("disk I/O error", "check the disk, its quota and the limit on file sizes, then run again"),
+    ("No space left", "free some space there and run again; nothing that was committed is lost"),
+    ("authentication failed", "put the right user and password into DETSEG_CATALOG"),
+    ("no password supplied", "put the password into DETSEG_CATALOG"),
+    ("permission denied", "let that user make and change tables there"),
+    ("does not exist", "make it (createdb), or name another in `catalog`"),
+    ("connect", "see that the database server runs and can be reached, then run again"),
+    ("resolve host", "see that the name in `catalog` is right"),
+    ("shut", "wait until the database server is back, then run again"),
+    ("starting up", "wait until the database server is back, then run again"),
 )
 
 
@@ -47,18 +63,28 @@ class Database:
     def __init__(self, url: str, *, busy_s: float = BUSY_S) -> None:
         self.engine = _make_engine(url, busy_s)
         self.name = self.engine.url.render_as_string(hide_password=True)
+        self._reader = _reader(self.engine)
         self._writer = self.engine.execution_options(detseg_writes=True)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and writes nothing."""
-        with self.explained(), self.engine.begin() as connection:
+        with self.explained(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that is there as a whole or not at all. Writers wait for each other."""
         with self.explained(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing_alone(self) -> Iterator[sa.Connection]:
+        """As ``writing``, and no second one of these at a time: on PostgreSQL, writers of different rows
+        do not wait for each other."""
+        with self.writing() as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ALONE)))
             yield connection
 
     @contextmanager
@@ -102,13 +128,23 @@ def _make_engine(url: str, busy_s: float) -> sa.Engine:
             raise CatalogError(f"the catalog is SQLite or PostgreSQL, not {dialect}: change `catalog`")
         if dialect == "sqlite":
             return _sqlite_engine(parsed, busy_s)
-        return sa.create_engine(parsed)
+        # one query more when a connection is taken, and none that a restart of the server has closed
+        return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_S})
     except (NoSuchModuleError, ImportError) as error:
-        raise CatalogError(f"the catalog's driver is not installed ({error}): install it with pip") from error
+        raise CatalogError(
+            f"the catalog's driver is not installed ({error}): pip install 'detseg[postgres]' brings psycopg"
+        ) from error
     except ArgumentError as error:
         raise CatalogError(
             "`catalog` is not a SQLAlchemy URL: write sqlite:///path/catalog.db, or postgresql://user@host/name"
         ) from error
+
+
+def _reader(engine: sa.Engine) -> sa.Engine:
+    """SQLite's readers see one state anyway."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def _sqlite_engine(url: sa.URL, busy_s: float) -> sa.Engine:

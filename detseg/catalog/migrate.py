@@ -31,7 +31,7 @@ def migrate(database: Database) -> None:
     with database.reading() as connection:
         if _revision(connection, scripts, database.name) == scripts.get_current_head():
             return
-    with database.writing() as connection:  # someone else may have migrated while we waited for the lock
+    with database.writing_alone() as connection:  # someone else may have migrated while we waited
         current = _revision(connection, scripts, database.name)
         context = migration_context(connection)
         for script in reversed(list(scripts.iterate_revisions("head", current or "base"))):

@@ -14,6 +14,7 @@ from datetime import datetime
 from detseg.catalog.database import BUSY_S, Database, utc_now
 from detseg.catalog.images import Images
 from detseg.catalog.journal import Cursors, Runs
+from detseg.catalog.locks import Locks
 from detseg.catalog.migrate import migrate
 from detseg.catalog.predictions import Predictions
 from detseg.catalog.quarantine import Quarantine
@@ -34,6 +35,7 @@ class Catalog:
     quarantine: Quarantine
     runs: Runs
     cursors: Cursors
+    locks: Locks
 
 
 @contextmanager
@@ -58,6 +60,7 @@ def open_catalog(
             quarantine=Quarantine(database, clock),
             runs=Runs(database, clock),
             cursors=Cursors(database),
+            locks=Locks(database),
         )
     finally:
         database.close()

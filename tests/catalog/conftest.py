@@ -1,15 +1,36 @@
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from detseg.catalog import Catalog, ProjectKey, open_catalog
 from tests.catalog.made import NOON, VERSION, found, image_id, image_ids, record_project
+from tests.postgres import cluster
+
+NewDatabase = Callable[[], str]
+
+
+@pytest.fixture(scope="session")
+def new_database() -> Iterator[NewDatabase]:
+    """URLs of empty PostgreSQL databases."""
+    numbers = itertools.count(1)
+    with cluster() as server:
+        yield lambda: server.make_database(f"catalog-{next(numbers)}")
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def file_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'catalog.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty catalog of each kind in turn."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("file_url"))
+    new_database: NewDatabase = request.getfixturevalue("new_database")
+    return new_database()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What other processes do to a catalog in the tests: ``python -m tests.catalog.processes WHAT URL NUMBER``.
 
 ``claim`` claims 20 shards of images and prints what it got; ``die`` ends without warning in the middle of a
-transaction that has written.
+transaction that has written; ``hold`` holds the lock "push" until it is killed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import sqlalchemy as sa
 
@@ -40,5 +41,11 @@ def die(url: str, number: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hold(url: str, number: int) -> None:
+    with open_catalog(url) as catalog, catalog.locks.hold("push"):
+        print("held", flush=True)
+        time.sleep(600 + number)
+
+
 if __name__ == "__main__":
-    {"claim": claim, "die": die}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+    {"claim": claim, "die": die, "hold": hold}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

@@ -27,33 +27,36 @@ def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
     assert revision == ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
-def test_migrating_again_changes_nothing(url: str, tmp_path: Path) -> None:
-    with open_catalog(url):
+def test_migrating_again_changes_nothing(file_url: str, tmp_path: Path) -> None:
+    with open_catalog(file_url):
         pass
     before = (tmp_path / "catalog.db").read_bytes()
-    with open_catalog(url):
+    with open_catalog(file_url):
         pass
     assert (tmp_path / "catalog.db").read_bytes() == before
 
 
-def test_a_newer_catalog_is_left_alone(url: str, tmp_path: Path) -> None:
-    with open_catalog(url) as catalog:
+def test_a_newer_catalog_is_left_alone(file_url: str, tmp_path: Path) -> None:
+    with open_catalog(file_url) as catalog:
         catalog.cursors.set("a", "1")
     with sqlite3.connect(tmp_path / "catalog.db") as connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     connection.close()
-    with pytest.raises(CatalogError, match=r"newer detseg \(revision 9999\): upgrade"), open_catalog(url):
+    with (
+        pytest.raises(CatalogError, match=r"newer detseg \(revision 9999\): upgrade"),
+        open_catalog(file_url),
+    ):
         pass
 
 
-def test_somebody_elses_database_is_left_alone(url: str, tmp_path: Path) -> None:
+def test_somebody_elses_database_is_left_alone(file_url: str, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "catalog.db") as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
         connection.execute("CREATE TABLE flow_run (id TEXT)")
     connection.close()
     with (
         pytest.raises(CatalogError, match="is not a catalog, it holds alembic_version, flow_run"),
-        open_catalog(url),
+        open_catalog(file_url),
     ):
         pass
 
