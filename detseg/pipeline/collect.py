@@ -21,7 +21,6 @@ from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.push import settle_intents
 from detseg.pipeline.workspace import find_connection, find_project, record_project
-from detseg.processes import file_lock
 from detseg.taxonomy import Taxonomy
 from detseg.types import Failure, State
 
@@ -62,7 +61,7 @@ def collect(settings: Settings, catalog: Catalog) -> CollectReport:
     connection = find_connection(settings)
     with (
         LabelStudioClient(connection.url, connection.token) as client,
-        file_lock(settings.state_path / "push.lock"),
+        catalog.locks.hold(f"queue {settings.project}"),
     ):
         on_server = find_project(client, settings.project)
         project = record_project(catalog, client.url, on_server)

@@ -2,7 +2,7 @@
 
 The intent is in the catalog before a request leaves, the server's ids after its answer. What was left open
 (a timeout, a cut connection, a kill) is settled by asking the server for the images' keys before anything
-is sent again. One writer at a time per state folder.
+is sent again. One writer at a time per catalog and project, on whichever machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from detseg.pipeline import progress
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.serving import image_serving
 from detseg.pipeline.workspace import find_connection, record_project
-from detseg.processes import file_lock
 from detseg.taxonomy import Taxonomy
 from detseg.types import Failure, ImageId, ImageRef, ModelVersion
 
@@ -71,7 +70,7 @@ def push(
     connection = find_connection(settings)
     with (
         LabelStudioClient(connection.url, connection.token) as client,
-        file_lock(settings.state_path / "push.lock"),
+        catalog.locks.hold(f"queue {settings.project}"),
     ):
         server_id = ensure_project(client, settings.project, taxonomy)
         project = record_project(catalog, client.url, client.project(server_id))
