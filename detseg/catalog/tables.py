@@ -99,6 +99,22 @@ class TaskColumns(TypedColumns):
     pushed_at: Named[datetime | None] = Column(UtcDateTime)
 
 
+class TaskPredictionColumns(TypedColumns):
+    project = Column(Integer, primary_key=True)
+    image_id = Column(String(_ID), primary_key=True)
+    model_version = Column(String(200), primary_key=True)
+    state: Named[str] = Column(String(20))
+    intended_at: Named[datetime] = Column(UtcDateTime)
+    pushed_at: Named[datetime | None] = Column(UtcDateTime)
+
+
+class DoubtColumns(TypedColumns):
+    project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
+    image_id = Column(String(_ID), primary_key=True)
+    model_version = Column(String(200), primary_key=True)
+    since: Named[datetime] = Column(UtcDateTime)
+
+
 class ReviewColumns(TypedColumns):
     project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
     annotation_id = Column(BigInteger, primary_key=True, autoincrement=False)
@@ -141,6 +157,13 @@ locations = Table("locations", metadata, LocationColumns)
 predictions = Table("predictions", metadata, PredictionColumns)
 projects = Table("projects", metadata, ProjectColumns, UniqueConstraint("server_id", "created_at"))
 tasks = Table("tasks", metadata, TaskColumns, UniqueConstraint("project", "task_id"))
+task_predictions = Table(
+    "task_predictions",
+    metadata,
+    TaskPredictionColumns,
+    ForeignKeyConstraint(["project", "image_id"], ["tasks.project", "tasks.image_id"]),
+)
+doubts = Table("doubts", metadata, DoubtColumns)
 reviews = Table(
     "reviews",
     metadata,
