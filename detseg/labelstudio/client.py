@@ -65,6 +65,11 @@ class LabelStudioClient:
         self._session = Session(url, token, transport=transport, sleep=sleep)
         self.url = self._session.url
 
+    @property
+    def session(self) -> Session:
+        """The connection, for the modules beside this one that ask for more."""
+        return self._session
+
     def __enter__(self) -> Self:
         return self
 

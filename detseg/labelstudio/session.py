@@ -13,7 +13,7 @@ import httpx
 
 from detseg.errors import LabelStudioError, Unreachable
 from detseg.labelstudio.auth import token_auth
-from detseg.labelstudio.wire import back_off_s, explain, is_loopback, one_line
+from detseg.labelstudio.wire import back_off_s, explain, is_loopback, one_line, read_object
 
 Json = dict[str, Any]
 
@@ -52,16 +52,7 @@ class Session:
     ) -> Json:
         """The object that the server answers with."""
         response = self.send(method, path, params=params, body=body, timeout=timeout)
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise LabelStudioError(
-                f"{self.url}{path} answered no JSON ({one_line(response.text)[:80]}): is that the URL of a "
-                "Label Studio?"
-            ) from error
-        if not isinstance(answer, dict):
-            raise LabelStudioError(f"{self.url}{path} answered {type(answer).__name__}, expected an object")
-        return answer
+        return read_object(response, f"{self.url}{path}")
 
     def send(
         self,

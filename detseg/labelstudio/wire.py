@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from detseg.errors import LabelStudioError
+
 _LONGEST_WAIT_S = 30.0
 _LONGEST_WORDS = 400
 
@@ -45,6 +47,19 @@ def explain(response: httpx.Response, url: str, request: str) -> str:
     else:
         return f"Label Studio at {url} refused {request} (HTTP {response.status_code}): {words}"
     return f"Label Studio at {url} refused {request} (HTTP {response.status_code}: {words}): {mend}"
+
+
+def read_object(response: httpx.Response, place: str) -> dict[str, Any]:
+    """The JSON object of an answer. Raises LabelStudioError, naming the place, for anything else."""
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise LabelStudioError(
+            f"{place} answered no JSON ({one_line(response.text)[:80]}): is that the URL of a Label Studio?"
+        ) from error
+    if not isinstance(answer, dict):
+        raise LabelStudioError(f"{place} answered {type(answer).__name__}, expected an object")
+    return answer
 
 
 def one_line(text: str) -> str:
