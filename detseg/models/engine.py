@@ -53,6 +53,12 @@ class Engine:
         with torch.no_grad(), torch.autocast(self.device.type, self.precision, enabled=half):
             yield
 
+    @contextmanager
+    def exactly(self) -> Iterator[None]:
+        """Within ``running``: in float32 all the same. What is given has to be in float32 too."""
+        with torch.autocast(self.device.type, enabled=False):
+            yield
+
     def compile(self, function: _Function) -> _Function:
         """The same function, which runs compiled, for any shape, once the switch is on."""
         if self.switch is None:

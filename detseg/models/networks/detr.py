@@ -1,5 +1,8 @@
 """DETR with its mask head: boxes and masks of one forward pass, masks for the queries that survive.
 
+In half precision only what takes the time runs in it: the backbone, the encoder and the convolutions of the
+mask head. What the queries do is little work, and everything that is answered comes out of it.
+
 The library's ``DetrForSegmentation.forward`` runs the mask head on all 100 queries and drops most of them
 after it. Here the class scores choose the queries first. What does not depend on the query (the projected
 features in the first convolution, the FPN adapters) is computed once per image. The result is the library's
@@ -97,7 +100,8 @@ class Detr:
         features = [
             one for one, _ in model.backbone(pixels, everywhere)
         ]  # fine to coarse, (B, C_i, h_i, w_i)
-        projected = model.input_projection(features[-1])  # (B, d, h, w)
+        with self._engine.exactly():
+            projected = model.input_projection(features[-1].float())  # (B, d, h, w)
         positions = model.position_embedding(
             shape=projected.shape, device=pixels.device, dtype=pixels.dtype
         )  # (1 or B, d, h, w)
@@ -105,15 +109,17 @@ class Detr:
         memory = model.encoder(
             inputs_embeds=projected.flatten(2).transpose(1, 2), spatial_position_embeddings=positions
         ).last_hidden_state  # (B, h*w, d)
-        queries = model.query_position_embeddings.weight[None].expand(len(pixels), -1, -1)
-        states = model.decoder(
-            inputs_embeds=torch.zeros_like(queries),
-            spatial_position_embeddings=positions,
-            object_queries_position_embeddings=queries,
-            encoder_hidden_states=memory,
-        ).last_hidden_state  # (B, Q, d)
-        logits = self._detector.class_labels_classifier(states)
-        boxes = self._detector.bbox_predictor(states).sigmoid()
+        with self._engine.exactly():
+            memory = memory.float()
+            queries = model.query_position_embeddings.weight[None].expand(len(pixels), -1, -1)
+            states = model.decoder(
+                inputs_embeds=torch.zeros_like(queries),
+                spatial_position_embeddings=positions,
+                object_queries_position_embeddings=queries,
+                encoder_hidden_states=memory,
+            ).last_hidden_state  # (B, Q, d)
+            logits = self._detector.class_labels_classifier(states)
+            boxes = self._detector.bbox_predictor(states).sigmoid()
         if not self._wanted.masks:
             return logits, boxes, states
         head = self._checkpoint.model.mask_head
@@ -134,7 +140,8 @@ class Detr:
     ) -> torch.Tensor:
         """Mask logits (N, h', w') of N queries of one image, of their states (N, d) and the shared maps."""
         head = self._checkpoint.model.mask_head
-        attention = self._checkpoint.model.bbox_attention(states[None], memory)[0]  # (N, heads, h, w)
+        with self._engine.exactly():
+            attention = self._checkpoint.model.bbox_attention(states[None], memory)[0]  # (N, heads, h, w)
         own = functional.conv2d(attention, head.conv1.conv.weight[:, -attention.shape[1] :], padding=1)
         x = head.conv2(head.conv1.activation(head.conv1.norm(shared + own)))  # (N, d / 2, h, w)
         for stage, features in zip(head.fpn_stages, adapted, strict=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -44,16 +45,16 @@ class TorchvisionDetector:
         if hasattr(model, "roi_heads") and not wanted.masks:
             heads.mask_roi_pool = heads.mask_head = heads.mask_predictor = None
         model.transform.postprocess = _scale_boxes
-        self._backbone = engine.compile(model.backbone.forward)
-        model.backbone.forward = self._run_backbone
         model.to(memory_format=torch.channels_last)
+        self._backbone = engine.compile(model.backbone.forward)
+        self._model = _with_backbone(model, self._run_backbone)
 
     def prepare(self, images: Sequence[DecodedImage]) -> list[torch.Tensor]:
         return [image_to_tensor(image).float().div_(255) for image in images]  # (3, H, W) each
 
     def run(self, inputs: Sequence[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
         with torch.no_grad():
-            results = self._checkpoint.model([one.to(self._engine.device) for one in inputs])
+            results = self._model([one.to(self._engine.device) for one in inputs])
         return [{name: value.cpu() for name, value in result.items()} for result in results]
 
     def read(
@@ -93,6 +94,17 @@ class TorchvisionDetector:
         return paste_bitmap((inside >= self._wanted.pixel_threshold).numpy(), size, x0=left, y0=top)
 
 
+class _Backbone(torch.nn.Module):
+    """A function where a model has its backbone."""
+
+    def __init__(self, function: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        return self._function(pixels)
+
+
 class TorchvisionSemantic:
     """A ``Network`` over DeepLabV3, FCN and LR-ASPP. Pixels of a label without a name are of no class."""
 
@@ -124,6 +136,13 @@ class TorchvisionSemantic:
     def _read(self, logits: torch.Tensor, size: Size) -> tuple[Sighting, ...]:
         found = read_regions(*class_map(logits, size), threshold=self._wanted.mask_threshold)
         return tuple(one for one in found if one.label_id in self._checkpoint.config.id2label)
+
+
+def _with_backbone(model: torch.nn.Module, run: Callable[[torch.Tensor], Any]) -> torch.nn.Module:
+    """The same model, sharing its weights, with another backbone; the one that came stays as it is."""
+    other = copy(model)
+    other._modules = {**model._modules, "backbone": _Backbone(run)}
+    return other
 
 
 def _scale_boxes(
