@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NewType
 
-from detseg.types import Annotation, FileStamp, ImageId, ModelVersion, Size
+from detseg.types import Annotation, Entry, ImageId, ModelVersion, Size
 
 ProjectKey = NewType("ProjectKey", int)
 """A project's number in the catalog; the server's own number is ``Project.server_id``."""
 
 TaskState = Literal["intent", "pushed", "deleted"]
 """``intent``: about to be sent, or sent without an answer; ``deleted``: removed on the server."""
+
+PredictionState = Literal["intent", "pushed", "replaced"]
+"""Of a task's prediction. ``replaced``: a newer model version's took its place on the server."""
 
 Stage = Literal["read", "predict", "push"]
 """Where an image failed."""
@@ -27,7 +30,7 @@ class FoundImage:
 
     id: ImageId
     size: Size
-    stamp: FileStamp
+    entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,18 @@ class Task:
     state: TaskState
     model_version: ModelVersion
     pushed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """An image that may be there twice: as two tasks (no ``version``), or with two predictions of a version.
+
+    Its first request got no answer and was believed lost, so it was sent again at ``since``.
+    """
+
+    image: ImageId
+    version: ModelVersion | None
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from detseg.catalog.database import BUSY_S, Database, utc_now
+from detseg.catalog.doubts import Doubts
 from detseg.catalog.images import Images
 from detseg.catalog.journal import Cursors, Runs
 from detseg.catalog.locks import Locks
@@ -19,6 +20,7 @@ from detseg.catalog.migrate import migrate
 from detseg.catalog.predictions import Predictions
 from detseg.catalog.quarantine import Quarantine
 from detseg.catalog.reviews import Reviews
+from detseg.catalog.task_predictions import TaskPredictions
 from detseg.catalog.tasks import Projects, Tasks
 
 
@@ -31,6 +33,8 @@ class Catalog:
     predictions: Predictions
     projects: Projects
     tasks: Tasks
+    task_predictions: TaskPredictions
+    doubts: Doubts
     reviews: Reviews
     quarantine: Quarantine
     runs: Runs
@@ -56,6 +60,8 @@ def open_catalog(
             predictions=Predictions(database, clock),
             projects=Projects(database),
             tasks=Tasks(database, clock),
+            task_predictions=TaskPredictions(database, clock),
+            doubts=Doubts(database, clock),
             reviews=Reviews(database),
             quarantine=Quarantine(database, clock),
             runs=Runs(database, clock),

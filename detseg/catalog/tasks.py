@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
-from detseg.catalog.records import Project, ProjectKey, Task
-from detseg.catalog.tables import projects, tasks
+from detseg.catalog.records import Project, ProjectKey, Task, TaskState
+from detseg.catalog.tables import projects, task_predictions, tasks
 from detseg.errors import CatalogError
 from detseg.paging import pages
 from detseg.types import ImageId, ModelVersion
@@ -61,12 +61,18 @@ class Tasks:
     clock: Callable[[], datetime]
 
     def open_push(
-        self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
+        self,
+        project: ProjectKey,
+        ids: Iterable[ImageId],
+        version: ModelVersion,
+        *,
+        restore: bool = False,
     ) -> tuple[ImageId, ...]:
         """Claims the images that this project has no task for; answers the claimed ones, in their order.
 
         They are intents from now on, and the caller is the only one who got them: another process that asks
-        for the same images gets none of them. What was deleted on the server stays deleted.
+        for the same images gets none of them. What was deleted on the server stays deleted, unless it is to
+        be restored.
         """
         wanted = tuple(dict.fromkeys(ids))
         if not wanted:
@@ -85,6 +91,10 @@ class Tasks:
         insert = self.database.insert(tasks).on_conflict_do_nothing().returning(tasks.c.image_id)
         with self.database.writing() as connection:
             claimed = set(connection.scalars(insert, rows))
+            if restore:
+                fresh = {"state": "intent", "task_id": None, "pushed_at": None}
+                values = {**fresh, "model_version": version, "intended_at": now}
+                claimed |= _reopen_deleted(connection, project, wanted, values)
         return tuple(image for image in wanted if image in claimed)
 
     def confirm_push(self, project: ProjectKey, task_ids: Mapping[ImageId, int]) -> None:
@@ -101,6 +111,7 @@ class Tasks:
                     image for image in page if not _is_confirmed(rows.get(image), image, task_ids[image])
                 ]
                 if confirmed:
+                    _record_predictions(self.database, connection, [rows[image] for image in confirmed], now)
                     connection.execute(
                         sa.update(tasks)
                         .where(tasks.c.project == project, tasks.c.image_id == sa.bindparam("image"))
@@ -109,15 +120,15 @@ class Tasks:
                     )
                 clear_quarantine(connection, "push", ids=page)
 
-    def open_intents(self, project: ProjectKey) -> tuple[ImageId, ...]:
-        """Images that were claimed and never confirmed, sorted: ask the server about them before sending."""
+    def open_intents(self, project: ProjectKey) -> dict[ImageId, datetime]:
+        """Images that were claimed and never confirmed, sorted, and when: ask the server before sending."""
         query = (
-            sa.select(tasks.c.image_id)
+            sa.select(tasks.c.image_id, tasks.c.intended_at)
             .where(tasks.c.project == project, tasks.c.state == "intent")
             .order_by(tasks.c.image_id)
         )
         with self.database.reading() as connection:
-            return tuple(map(ImageId, connection.scalars(query)))
+            return {ImageId(row.image_id): row.intended_at for row in connection.execute(query)}
 
     def drop_intents(self, project: ProjectKey, ids: Iterable[ImageId]) -> int:
         """Gives claimed images free again, because the server has no task for them; answers how many."""
@@ -160,6 +171,25 @@ class Tasks:
                 return
             last = page[-1].image_id
 
+    def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, Task]:
+        """The tasks of those images, whatever their states; images that were never intended are left out."""
+        found: dict[ImageId, Task] = {}
+        for page in pages(ids):
+            query = sa.select(tasks).where(tasks.c.project == project, tasks.c.image_id.in_(page))
+            with self.database.reading() as connection:
+                found |= {ImageId(row.image_id): _task(row) for row in connection.execute(query)}
+        return found
+
+    def count(self, project: ProjectKey, state: TaskState) -> int:
+        """How many tasks of the project are in that state."""
+        query = (
+            sa.select(sa.func.count())
+            .select_from(tasks)
+            .where(tasks.c.project == project, tasks.c.state == state)
+        )
+        with self.database.reading() as connection:
+            return connection.scalar(query) or 0
+
     def find(self, project: ProjectKey, image: ImageId) -> Task | None:
         """The task of an image in that project, whatever its state; None if it was never intended."""
         query = sa.select(tasks).where(tasks.c.project == project, tasks.c.image_id == image)
@@ -175,6 +205,42 @@ class Tasks:
             with self.database.reading() as connection:
                 found |= {row.task_id: ImageId(row.image_id) for row in connection.execute(query)}
         return found
+
+
+def _reopen_deleted(
+    connection: sa.Connection, project: ProjectKey, ids: Sequence[ImageId], values: Mapping[str, object]
+) -> set[str]:
+    """Makes intents of tasks that were deleted on the server. Rows stay, since reviews point to them."""
+    reopened: set[str] = set()
+    for page in pages(ids):
+        deleted = sa.and_(tasks.c.project == project, tasks.c.image_id.in_(page), tasks.c.state == "deleted")
+        statement = sa.update(tasks).where(deleted).values(**values).returning(tasks.c.image_id)
+        again = connection.scalars(statement).all()
+        connection.execute(
+            sa.delete(task_predictions).where(
+                task_predictions.c.project == project, task_predictions.c.image_id.in_(again)
+            )
+        )
+        reopened.update(again)
+    return reopened
+
+
+def _record_predictions(
+    database: Database, connection: sa.Connection, confirmed: Sequence[Row], now: datetime
+) -> None:
+    """The predictions that new tasks came with."""
+    values = [
+        {
+            "project": row.project,
+            "image_id": row.image_id,
+            "model_version": row.model_version,
+            "state": "pushed",
+            "intended_at": row.intended_at,
+            "pushed_at": now,
+        }
+        for row in confirmed
+    ]
+    connection.execute(database.insert(task_predictions).on_conflict_do_nothing(), values)
 
 
 def _is_confirmed(row: Row | None, image: ImageId, task_id: int) -> bool:

@@ -4,7 +4,7 @@ import pytest
 
 from detseg.catalog import Catalog, ProjectKey, Quarantined, Task
 from detseg.errors import CatalogError
-from tests.catalog.made import NOON, VERSION, found, image_id, image_ids, record_project, stamp
+from tests.catalog.made import NOON, VERSION, entry, found, image_id, image_ids, record_project
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def test_a_push_is_claimed_once(catalog: Catalog, empty: ProjectKey) -> None:
     assert catalog.tasks.open_push(empty, asked, VERSION) == tuple(image_id(n) for n in (3, 1, 0))
     assert catalog.tasks.open_push(empty, asked, VERSION) == ()
     assert catalog.tasks.open_push(empty, image_ids(3), VERSION) == (image_id(2),)
-    assert catalog.tasks.open_intents(empty) == tuple(image_ids(4))
+    assert list(catalog.tasks.open_intents(empty)) == image_ids(4)
     assert catalog.tasks.open_push(empty, [], VERSION) == ()
 
 
@@ -29,7 +29,7 @@ def test_a_confirmed_push_is_a_task(catalog: Catalog, empty: ProjectKey) -> None
         catalog.tasks.confirm_push(empty, {image_id(1): 7})
     done = Task(empty, image_id(1), 7, "pushed", VERSION, NOON)
     assert catalog.tasks.find(empty, image_id(1)) == done
-    assert catalog.tasks.open_intents(empty) == (image_id(0),)
+    assert list(catalog.tasks.open_intents(empty)) == [image_id(0)]
     assert list(catalog.tasks.of_project(empty)) == [
         Task(empty, image_id(0), None, "intent", VERSION, None),
         done,
@@ -70,11 +70,11 @@ def test_a_confirmation_is_whole_or_not_at_all(catalog: Catalog, empty: ProjectK
     catalog.tasks.open_push(empty, [image_id(0)], VERSION)
     with pytest.raises(CatalogError):
         catalog.tasks.confirm_push(empty, {image_id(0): 7, image_id(1): 8})
-    assert catalog.tasks.open_intents(empty) == (image_id(0),)
+    assert list(catalog.tasks.open_intents(empty)) == [image_id(0)]
 
 
 def test_a_confirmed_push_leaves_quarantine(catalog: Catalog, empty: ProjectKey) -> None:
-    catalog.quarantine.record([Quarantined(stamp(0).uri, "refused", "push", image=image_id(0))])
+    catalog.quarantine.record([Quarantined(entry(0).uri, "refused", "push", image=image_id(0))])
     catalog.tasks.open_push(empty, [image_id(0)], VERSION)
     assert len(catalog.quarantine.entries()) == 1
     catalog.tasks.confirm_push(empty, {image_id(0): 7})

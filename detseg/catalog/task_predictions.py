@@ -1,0 +1,147 @@
+"""Which model versions' predictions the tasks of a project have: first an intent, then a fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database
+from detseg.catalog.quarantine import clear_quarantine
+from detseg.catalog.records import PredictionState, ProjectKey
+from detseg.catalog.tables import task_predictions
+from detseg.paging import pages
+from detseg.types import ImageId, ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPredictions:
+    """``catalog.task_predictions``"""
+
+    database: Database
+    clock: Callable[[], datetime]
+
+    def versions(self, project: ProjectKey) -> frozenset[ModelVersion]:
+        """The model versions that any task of the project has, had, or is about to get."""
+        query = (
+            sa.select(task_predictions.c.model_version)
+            .where(task_predictions.c.project == project)
+            .distinct()
+        )
+        with self.database.reading() as connection:
+            return frozenset(map(ModelVersion, connection.scalars(query)))
+
+    def of_images(
+        self, project: ProjectKey, ids: Iterable[ImageId]
+    ) -> dict[ImageId, dict[ModelVersion, PredictionState]]:
+        """What the tasks of those images have; images without any are left out."""
+        found: dict[ImageId, dict[ModelVersion, PredictionState]] = {}
+        for page in pages(ids):
+            query = sa.select(task_predictions).where(
+                task_predictions.c.project == project, task_predictions.c.image_id.in_(page)
+            )
+            with self.database.reading() as connection:
+                for row in connection.execute(query):
+                    found.setdefault(ImageId(row.image_id), {})[ModelVersion(row.model_version)] = row.state
+        return found
+
+    def open_push(
+        self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
+    ) -> tuple[ImageId, ...]:
+        """Claims the tasks that do not have this version's prediction; answers their images, in order.
+
+        The caller alone got them, as with ``tasks.open_push``. A prediction that another one replaced may
+        come back.
+        """
+        now = self.clock()
+        rows = [
+            {
+                "project": project,
+                "image_id": image,
+                "model_version": version,
+                "state": "intent",
+                "intended_at": now,
+            }
+            for image in dict.fromkeys(ids)
+        ]
+        if not rows:
+            return ()
+        insert = self.database.insert(task_predictions)
+        insert = insert.on_conflict_do_update(
+            index_elements=["project", "image_id", "model_version"],
+            set_={"state": "intent", "intended_at": now, "pushed_at": None},
+            where=task_predictions.c.state == "replaced",
+        )
+        with self.database.writing() as connection:
+            claimed = set(connection.scalars(insert.returning(task_predictions.c.image_id), rows))
+        return tuple(ImageId(str(row["image_id"])) for row in rows if row["image_id"] in claimed)
+
+    def confirm_push(
+        self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion, *, replaces: bool = False
+    ) -> None:
+        """Records that the tasks have this prediction, in place of all others if it ``replaces``."""
+        now = self.clock()
+        with self.database.writing() as connection:
+            for page in pages(ids):
+                here = sa.and_(task_predictions.c.project == project, task_predictions.c.image_id.in_(page))
+                intents = sa.update(task_predictions).where(
+                    here, task_predictions.c.model_version == version, task_predictions.c.state == "intent"
+                )
+                connection.execute(intents.values(state="pushed", pushed_at=now))
+                if replaces:
+                    others = sa.update(task_predictions).where(
+                        here,
+                        task_predictions.c.model_version != version,
+                        task_predictions.c.state == "pushed",
+                    )
+                    connection.execute(others.values(state="replaced"))
+                clear_quarantine(connection, "push", ids=page)
+
+    def record(self, project: ProjectKey, found: Mapping[ImageId, Iterable[ModelVersion]]) -> None:
+        """Records predictions that the server's tasks have already."""
+        now = self.clock()
+        rows = [
+            {
+                "project": project,
+                "image_id": image,
+                "model_version": version,
+                "state": "pushed",
+                "intended_at": now,
+                "pushed_at": now,
+            }
+            for image, versions in found.items()
+            for version in set(versions)
+        ]
+        if rows:
+            with self.database.writing() as connection:
+                connection.execute(self.database.insert(task_predictions).on_conflict_do_nothing(), rows)
+
+    def open_intents(self, project: ProjectKey) -> dict[tuple[ImageId, ModelVersion], datetime]:
+        """What was claimed and never confirmed, sorted, and when it was claimed."""
+        query = (
+            sa.select(task_predictions)
+            .where(task_predictions.c.project == project, task_predictions.c.state == "intent")
+            .order_by(task_predictions.c.image_id, task_predictions.c.model_version)
+        )
+        with self.database.reading() as connection:
+            return {
+                (ImageId(row.image_id), ModelVersion(row.model_version)): row.intended_at
+                for row in connection.execute(query)
+            }
+
+    def drop_intents(self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion) -> int:
+        """Gives claimed predictions free again, because the server does not have them; answers how many."""
+        dropped = 0
+        with self.database.writing() as connection:
+            for page in pages(ids):
+                dropped += connection.execute(
+                    sa.delete(task_predictions).where(
+                        task_predictions.c.project == project,
+                        task_predictions.c.image_id.in_(page),
+                        task_predictions.c.model_version == version,
+                        task_predictions.c.state == "intent",
+                    )
+                ).rowcount
+        return dropped
