@@ -39,7 +39,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: Path = Field(default=Path("."), description="folder that relative paths start from", exclude=True)
-    source: str = Field(default="images", description="folder of images; looked through with its subfolders")
+    source: str = Field(
+        default="images",
+        description="a folder, an s3://, gs://, az:// or https:// URL, or a .csv, .jsonl or .parquet file",
+    )
     detector: str | None = Field(
         default="sample",
         description='boxes: "sample", a folder, a name on the Hugging Face hub, or "" for none',
@@ -116,6 +119,13 @@ class Settings(BaseModel):
     )
     max_pixels: int = Field(
         default=89_478_485, ge=1, le=_MAX_PIXELS, description="larger images are quarantined"
+    )
+    max_image_bytes: int = Field(
+        default=256_000_000, ge=1, description="files and downloads with more bytes are quarantined"
+    )
+    allow_private_addresses: bool = Field(
+        default=False,
+        description="read http and https URLs that lead to this machine or a private network",
     )
     max_quarantined_share: float = Field(
         default=0.1, ge=0, le=1, description="above this share of unusable images a run exits with code 3"

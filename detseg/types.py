@@ -97,7 +97,7 @@ class Mask:
             raise ValueError(
                 f"run lengths of a {self.size} mask sum to {self.size.area}, not {sum(self.counts)}"
             )
-        if any(n < 0 for n in self.counts):
+        if self.counts and min(self.counts) < 0:
             raise ValueError("run lengths are not negative")
 
     @property
@@ -172,12 +172,17 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
-class FileStamp:
-    """A file as a listing shows it. Equal stamps mean that the bytes need not be read again."""
+class Entry:
+    """A file or object as a listing shows it. Equal entries mean that the bytes need not be read again.
+
+    ``byte_size`` is -1 and ``stamp`` (time of change, ETag, generation) empty where the listing does not say.
+    ``metadata`` is what the source says about the image, a JSON object with sorted keys; empty for nothing.
+    """
 
     uri: str
-    byte_size: int
-    mtime_ns: int
+    byte_size: int = -1
+    stamp: str = ""
+    metadata: str = ""
 
 
 @dataclass(frozen=True, slots=True)

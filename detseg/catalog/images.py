@@ -13,7 +13,7 @@ from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import FoundImage
 from detseg.catalog.tables import images, locations
 from detseg.paging import pages
-from detseg.types import FileStamp, ImageId, ImageRef, Size
+from detseg.types import Entry, ImageId, ImageRef, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +23,18 @@ class Images:
     database: Database
     clock: Callable[[], datetime]
 
-    def known(self, stamps: Iterable[FileStamp]) -> dict[str, ImageId]:
-        """The image of each uri whose size in bytes and time of change are as they were when it was read.
+    def known(self, entries: Iterable[Entry]) -> dict[str, ImageId]:
+        """The image of each uri that is listed as it was when it was read: size, stamp and metadata.
 
         What is missing in the answer is new or changed, and has to be read.
         """
         found: dict[str, ImageId] = {}
-        for page in pages(stamps):
-            wanted = {stamp.uri: (stamp.byte_size, stamp.mtime_ns) for stamp in page}
+        for page in pages(entries):
+            wanted = {entry.uri: (entry.byte_size, entry.stamp, entry.metadata) for entry in page}
             query = sa.select(locations).where(locations.c.uri.in_(wanted))
             with self.database.reading() as connection:
                 for row in connection.execute(query):
-                    if wanted[row.uri] == (row.byte_size, row.mtime_ns):
+                    if wanted[row.uri] == (row.byte_size, row.stamp, row.metadata):
                         found[row.uri] = ImageId(row.image_id)
         return found
 
@@ -44,28 +44,29 @@ class Images:
         Equal bytes in two places are one image. A file whose bytes changed points to its new image. What
         was in quarantine because it could not be read leaves it.
         """
-        entries = list(found)
-        if not entries:
+        read = list(found)
+        if not read:
             return 0
         now = self.clock()
         rows = [
-            {"id": entry.id, "width": entry.size.width, "height": entry.size.height, "first_seen": now}
-            for entry in {entry.id: entry for entry in entries}.values()
+            {"id": image.id, "width": image.size.width, "height": image.size.height, "first_seen": now}
+            for image in {image.id: image for image in read}.values()
         ]
         places = [
             {
-                "uri": entry.stamp.uri,
-                "image_id": entry.id,
-                "byte_size": entry.stamp.byte_size,
-                "mtime_ns": entry.stamp.mtime_ns,
+                "uri": image.entry.uri,
+                "image_id": image.id,
+                "byte_size": image.entry.byte_size,
+                "stamp": image.entry.stamp,
+                "metadata": image.entry.metadata,
             }
-            for entry in {entry.stamp.uri: entry for entry in entries}.values()
+            for image in {image.entry.uri: image for image in read}.values()
         ]
         insert = self.database.insert(images).on_conflict_do_nothing().returning(images.c.id)
         with self.database.writing() as connection:
             new = len(connection.execute(insert, rows).all())
             self.database.upsert(connection, locations, places)
-            clear_quarantine(connection, "read", uris=[entry.stamp.uri for entry in entries])
+            clear_quarantine(connection, "read", uris=[image.entry.uri for image in read])
         return new
 
     def sizes(self, ids: Iterable[ImageId]) -> dict[ImageId, Size]:

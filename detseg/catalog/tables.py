@@ -69,7 +69,8 @@ class LocationColumns(TypedColumns):
     uri = Column(Text, primary_key=True)
     image_id: Named[str] = Column(String(_ID), ForeignKey("images.id"), index=True)
     byte_size: Named[int] = Column(BigInteger)
-    mtime_ns: Named[int] = Column(BigInteger)
+    stamp: Named[str] = Column(Text)
+    metadata: Named[str] = Column(Text)
 
 
 class PredictionColumns(TypedColumns):

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from detseg.errors import DetsegError, LabelStudioError
+from detseg.pipeline.reading import open_sources, source_location
 from detseg.pipeline.workspace import find_connection, opened_catalog
-from detseg.sources.folder import list_images
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -75,7 +75,8 @@ def _disk(settings: Settings) -> Check:
 
 
 def _source(settings: Settings) -> str:
-    return f"{len(list_images(settings.path(settings.source)))} images in {settings.path(settings.source)}"
+    location = source_location(settings)
+    return f"{sum(1 for _ in open_sources(settings).entries(location))} images in {location}"
 
 
 def _models(settings: Settings) -> str:

@@ -18,7 +18,7 @@ from detseg.pipeline.precision import check_precision
 from detseg.pipeline.results_file import ResultsFile
 from detseg.pipeline.streaming import predict_stream
 from detseg.report.pictures import prediction_picture
-from detseg.sources.folder import list_images
+from detseg.sources.folder import Folders
 from detseg.types import DecodedImage, Failure, Instance
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _uris(paths: Sequence[Path]) -> tuple[str, ...]:
     uris: dict[str, None] = {}
     for path in paths:
         if path.is_dir():
-            uris.update((stamp.uri, None) for stamp in list_images(path))
+            uris.update((one.uri, None) for one in Folders().entries(str(path)))
         elif path.exists() or path.is_symlink():
             uris[str(path.absolute())] = None  # a file is tried whatever its name
         else:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, FoundImage, Quarantined
 from detseg.errors import ImageError
-from detseg.images import BROWSER_FORMATS, image_id, read_bytes, upright_size
+from detseg.images import BROWSER_FORMATS, image_id, upright_size
 from detseg.paging import pages
 from detseg.pipeline import progress
-from detseg.sources.folder import list_images
-from detseg.types import Failure, FileStamp, ImageId, ImageRef
+from detseg.pipeline.reading import open_sources, source_location
+from detseg.sources.registry import Sources
+from detseg.types import Entry, Failure, ImageId, ImageRef
 
 if TYPE_CHECKING:
     from detseg.config import Settings
 
-_PAGE = 500  # files read and recorded in one transaction
-_READERS = 4
+_PAGE = 500  # entries looked up, read and recorded in one transaction
+_READERS = 8  # most of their time goes to waiting, for a disk or a network
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """``images`` are the contents found, each once, in the order of their paths; ``n_new`` of them were
-    never seen before. Files with equal bytes are one image, found at the first of their paths."""
+    """``images`` are the contents found, each once, in the order of the listing; ``n_new`` of them were
+    never seen before. Files with equal bytes are one image, found at the first of their addresses."""
 
     n_files: int
     n_new: int
@@ -37,51 +39,59 @@ class Scan:
         return tuple(pages(self.images, size))
 
 
+@dataclass(slots=True)
+class _Found:
+    n_files: int = 0
+    n_new: int = 0
+    refs: dict[ImageId, ImageRef] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
 def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
     """Lists the source and records in the catalog what is new, unless ``record`` is False.
 
     Raises SourceError if there is no source.
     """
-    stamps = list_images(settings.path(settings.source))
-    progress.report("scan", total=len(stamps))
-    found: dict[str, ImageId] = {}
-    failures: list[Failure] = []
-    n_new = 0
-    for page in pages(stamps, _PAGE):
-        known = catalog.images.known(page)
-        progress.report("scan", advance=len(known))
-        new, failed = _read([stamp for stamp in page if stamp.uri not in known], settings.max_pixels)
-        ids = {image.id for image in new}
-        n_new += catalog.images.record(new) if record else len(ids - catalog.images.sizes(ids).keys())
-        if record:
-            catalog.quarantine.record(Quarantined(one.uri, one.reason, "read") for one in failed)
-        found |= known | {image.stamp.uri: image.id for image in new}
-        failures += failed
-    refs: dict[ImageId, ImageRef] = {}
-    for stamp in stamps:
-        if stamp.uri in found:
-            refs.setdefault(found[stamp.uri], ImageRef(found[stamp.uri], stamp.uri))
-    return Scan(len(stamps), n_new, tuple(refs.values()), tuple(failures))
-
-
-def _read(stamps: Iterable[FileStamp], max_pixels: int) -> tuple[list[FoundImage], list[Failure]]:
-    found: list[FoundImage] = []
-    failed: list[Failure] = []
+    sources = open_sources(settings)
+    found = _Found()
     with ThreadPoolExecutor(_READERS) as pool:
-        for outcome in pool.map(lambda stamp: _read_one(stamp, max_pixels), stamps):
-            if isinstance(outcome, Failure):
-                failed.append(outcome)
-            else:
-                found.append(outcome)
-            progress.report("scan", advance=1)
-    return found, failed
+        for page in pages(sources.entries(source_location(settings)), _PAGE):
+            found.n_files += len(page)
+            progress.report("scan", total=found.n_files)
+            entries = [one for one in page if isinstance(one, Entry)]
+            failed = [one for one in page if isinstance(one, Failure)]
+            known = catalog.images.known(entries)
+            read = partial(_read, sources, max_pixels=settings.max_pixels)
+            outcomes = list(pool.map(read, (entry for entry in entries if entry.uri not in known)))
+            new = [one for one in outcomes if isinstance(one, FoundImage)]
+            failed += [one for one in outcomes if isinstance(one, Failure)]
+            _record(catalog, new, failed, found=found, record=record)
+            ids = known | {image.entry.uri: image.id for image in new}
+            for entry in entries:
+                if entry.uri in ids:
+                    found.refs.setdefault(ids[entry.uri], ImageRef(ids[entry.uri], entry.uri))
+            progress.report("scan", advance=len(page))
+    failures = tuple(sorted(found.failures, key=lambda one: one.uri))
+    return Scan(found.n_files, found.n_new, tuple(found.refs.values()), failures)
 
 
-def _read_one(stamp: FileStamp, max_pixels: int) -> FoundImage | Failure:
+def _record(
+    catalog: Catalog, new: list[FoundImage], failed: list[Failure], *, found: _Found, record: bool
+) -> None:
+    found.failures += failed
+    if record:
+        found.n_new += catalog.images.record(new)
+        catalog.quarantine.record(Quarantined(one.uri, one.reason, "read") for one in failed)
+    else:
+        ids: Iterable[ImageId] = {image.id for image in new} - found.refs.keys()
+        found.n_new += len(set(ids) - catalog.images.sizes(ids).keys())
+
+
+def _read(sources: Sources, entry: Entry, *, max_pixels: int) -> FoundImage | Failure:
     try:
-        data = read_bytes(stamp.uri)
+        data = sources.read(entry.uri)
         return FoundImage(
-            image_id(data), upright_size(data, max_pixels=max_pixels, formats=BROWSER_FORMATS), stamp
+            image_id(data), upright_size(data, max_pixels=max_pixels, formats=BROWSER_FORMATS), entry
         )
     except ImageError as error:
-        return Failure(stamp.uri, str(error))
+        return Failure(entry.uri, str(error))

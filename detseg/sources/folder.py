@@ -1,49 +1,108 @@
-"""A folder of images, looked through with its subfolders."""
+"""Folders of this machine, looked through with their subfolders."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from detseg.errors import SourceError
-from detseg.types import FileStamp
-
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-)
+from detseg.errors import ImageError, SourceError
+from detseg.sources.protocol import DEFAULT_LIMITS, Limits, Listed, is_image_name, too_large
+from detseg.types import Entry, Failure
 
 
-def list_images(folder: Path) -> tuple[FileStamp, ...]:
-    """The image files below a folder, sorted by path; hidden files and folders are left out.
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Local files by their absolute paths.
 
-    A single file is listed whatever its name. A link that leads nowhere is listed too, so that it is
-    reported and not overlooked. Raises SourceError when there is no such folder or it cannot be read.
+    Hidden files and folders are left out. A link to a file inside the location is that file under another
+    name; what links lead to outside of it is not read, and a link to a folder inside is no second folder.
     """
-    if folder.is_file():
-        return (_stamp(folder),)
-    if not folder.is_dir():
-        raise SourceError(f"there is no folder {folder}: give an existing one as --source, or in detseg.toml")
-    found: list[FileStamp] = []
-    for directory, subfolders, names in os.walk(folder, onerror=_raise):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            path = Path(directory, name)
-            if not name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES and _is_candidate(path):
-                found.append(_stamp(path))
-    return tuple(sorted(found, key=lambda file: file.uri))
+
+    limits: Limits = DEFAULT_LIMITS
+
+    def entries(self, location: str) -> Iterator[Listed]:
+        """The image files below a folder; a single file is listed whatever its name."""
+        path = Path(location).absolute()
+        if path.is_file():
+            return iter((stat_entry(str(path)),))
+        if not path.is_dir():
+            raise SourceError(
+                f"there is no folder {path}: give an existing one as --source, or in detseg.toml"
+            )
+        return _walk(_scan(str(path)), os.path.realpath(path))
+
+    def read(self, uri: str) -> bytes:
+        """The bytes of a file."""
+        try:
+            with open(uri, "rb") as file:
+                n_bytes = os.fstat(file.fileno()).st_size
+                if n_bytes > self.limits.max_bytes:
+                    raise ImageError(too_large(n_bytes, self.limits))
+                return file.read()
+        except OSError as error:
+            raise ImageError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _is_candidate(path: Path) -> bool:
-    return path.is_file() or (path.is_symlink() and not path.exists())  # not a pipe, socket or device
-
-
-def _stamp(path: Path) -> FileStamp:
+def stat_entry(path: str) -> Listed:
+    """A file by its absolute path, or why it cannot be one of the images."""
+    if not path.isprintable() and _is_broken(path):
+        shown = path.encode("utf-8", "backslashreplace").decode("utf-8")
+        return Failure(shown, "has a name that is not UTF-8: rename it")
     try:
-        stat = path.stat()
-    except OSError:  # a dead link: reading it says why
-        return FileStamp(str(path.absolute()), -1, 0)
-    return FileStamp(str(path.absolute()), stat.st_size, stat.st_mtime_ns)
+        stat = os.stat(path)
+    except OSError as error:
+        return Failure(path, f"cannot be read: {error.strerror or error}")
+    return Entry(path, stat.st_size, str(stat.st_mtime_ns))
 
 
-def _raise(error: OSError) -> None:
-    raise SourceError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
+def _scan(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
+    """What a folder holds, sorted so that its whole tree comes out in the order of the paths."""
+    try:
+        with os.scandir(folder) as found:
+            visible = [one for one in found if not one.name.startswith(".")]
+    except OSError as error:
+        raise SourceError(f"the folder {folder} cannot be read: {error.strerror}") from error
+    return sorted(
+        ((one.name + "/" * one.is_dir(follow_symlinks=False), one) for one in visible), key=lambda one: one[0]
+    )
+
+
+def _walk(found: list[tuple[str, os.DirEntry[str]]], root: str) -> Iterator[Listed]:
+    for name, one in found:
+        if name.endswith("/"):
+            try:
+                below = _scan(one.path)
+            except SourceError as error:
+                yield Failure(one.path, str(error.__cause__))
+                continue
+            yield from _walk(below, root)
+        elif one.is_symlink():
+            yield from _link(one, root)
+        elif is_image_name(name) and one.is_file(follow_symlinks=False):  # not a pipe, socket or device
+            yield stat_entry(one.path)
+
+
+def _link(one: os.DirEntry[str], root: str) -> Iterator[Listed]:
+    target = os.path.realpath(one.path)
+    inside = target == root or target.startswith(root.rstrip("/") + "/")
+    if os.path.isdir(target):
+        if not inside:
+            yield Failure(one.path, _outside(target))
+    elif is_image_name(one.name):
+        if not os.path.exists(target):
+            yield Failure(one.path, f"is a link to {target}, which is not there")
+        elif not inside:
+            yield Failure(one.path, _outside(target))
+        elif os.path.isfile(target):
+            yield stat_entry(one.path)
+
+
+def _outside(target: str) -> str:
+    return f"is a link to {target}, outside of the source: copy it in, or make that a source of its own"
+
+
+def _is_broken(path: str) -> bool:
+    """Whether a path has bytes that are no text, which neither the catalog nor a URL can hold."""
+    return any("\udc80" <= character <= "\udcff" for character in path)

@@ -9,7 +9,7 @@ from detseg.catalog import Catalog, FoundImage, Project, ReviewRecord
 from detseg.types import (
     Annotation,
     Box,
-    FileStamp,
+    Entry,
     ImageId,
     Instance,
     Mask,
@@ -33,12 +33,12 @@ def image_ids(n: int) -> list[ImageId]:
     return [image_id(i) for i in range(n)]
 
 
-def stamp(n: int, *, byte_size: int = 1000, mtime_ns: int = 5) -> FileStamp:
-    return FileStamp(f"file:///photos/{n}.jpg", byte_size, mtime_ns)
+def entry(n: int, *, byte_size: int = 1000, stamp: str = "5", metadata: str = "") -> Entry:
+    return Entry(f"file:///photos/{n}.jpg", byte_size, stamp, metadata)
 
 
 def found(n: int) -> FoundImage:
-    return FoundImage(image_id(n), SIZE, stamp(n))
+    return FoundImage(image_id(n), SIZE, entry(n))
 
 
 REGIONS = (

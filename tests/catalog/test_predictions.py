@@ -5,7 +5,7 @@ import pytest
 from detseg.catalog import Catalog, Quarantined
 from detseg.errors import CatalogError
 from detseg.types import ModelVersion
-from tests.catalog.made import REGIONS, VERSION, found, image_id, image_ids, prediction, stamp
+from tests.catalog.made import REGIONS, VERSION, entry, found, image_id, image_ids, prediction
 
 OTHER = ModelVersion("other@ffffffff")
 
@@ -54,7 +54,7 @@ def test_a_shard_is_recorded_as_a_whole_or_not_at_all(catalog: Catalog) -> None:
 
 
 def test_an_image_that_is_predicted_leaves_quarantine(catalog: Catalog) -> None:
-    catalog.quarantine.record([Quarantined(stamp(1).uri, "no memory", "predict", image=image_id(1))])
+    catalog.quarantine.record([Quarantined(entry(1).uri, "no memory", "predict", image=image_id(1))])
     catalog.predictions.record([prediction(1)])
     assert catalog.quarantine.entries() == ()
     assert catalog.predictions.record([]) == 0

@@ -1,0 +1,23 @@
+"""The sources of the settings, and images read from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detseg.sources.protocol import Limits
+from detseg.sources.registry import Sources, scheme_of
+
+if TYPE_CHECKING:
+    from detseg.config import Settings
+
+
+def open_sources(settings: Settings) -> Sources:
+    """Every place that images may be read from."""
+    return Sources(Limits(settings.max_image_bytes, settings.allow_private_addresses))
+
+
+def source_location(settings: Settings) -> str:
+    """The source of the settings as an address: a URL as it is, a path made absolute."""
+    if scheme_of(settings.source) != "file":
+        return settings.source
+    return str(settings.path(settings.source.removeprefix("file://")))

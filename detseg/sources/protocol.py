@@ -1,0 +1,55 @@
+"""What every place that images come from can do, and what it may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from detseg.types import Entry, Failure
+
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+
+Listed = Entry | Failure
+"""An image of a listing, or why something that stands there cannot be one."""
+
+
+class Store(Protocol):
+    """The images of one scheme of addresses. Safe to use from several threads."""
+
+    def entries(self, location: str) -> Iterator[Listed]:
+        """The images at a location and below, in the order of their addresses, as they are come by.
+
+        Raises SourceError when nothing is there or it cannot be listed.
+        """
+
+    def read(self, uri: str) -> bytes:
+        """The encoded bytes of one image. Raises ImageError when it cannot be read or is too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What reading may cost and where it may lead. ``allow_private`` lets URLs lead to private addresses."""
+
+    max_bytes: int = 256_000_000
+    allow_private: bool = False
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's or an object's name looks like that of an image; hidden ones do not.
+
+    >>> is_image_name("a.JPG"), is_image_name(".a.jpg"), is_image_name("a.txt")
+    (True, False, False)
+    """
+    dot = name.rfind(".")
+    return dot > 0 and name[dot:].lower() in IMAGE_SUFFIXES and not name.startswith(".")
+
+
+def too_large(n_bytes: int, limits: Limits) -> str:
+    """The reason why so many bytes are not read."""
+    return f"has {n_bytes:,} bytes, max_image_bytes allows {limits.max_bytes:,}"
