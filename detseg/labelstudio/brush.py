@@ -5,10 +5,13 @@ number of values (32 bits), the word size - 1 (5 bits) and four size widths - 1 
 one bit "run or literal", two bits that choose a size width, the number of values - 1 in that width, and one
 value (run) or all of them (literal). The values are the RGBA channels of every pixel, row by row; a pixel
 is foreground where its alpha is above 127, since the page draws anti-aliased edges.
+
+Both ways go from edges to edges (``detseg.geometry.edges``): the cost follows the runs, not the pixels.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,137 +19,129 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.errors import FormatError
-from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap
+from detseg.geometry.edges import columns_to_rows, edges_to_mask, mask_to_edges, rows_to_columns
+from detseg.labelstudio.bits import Ints, pack_bits, read_bits
 from detseg.types import Mask, Size
 
-_HEADER_BITS = 32 + 5 + 4 * 4
+_COUNT_BITS, _PARAMETER_BITS = 32, 5 + 4 * 4
+_HEADER_BITS = _COUNT_BITS + _PARAMETER_BITS
 _WORD_BITS = 8
-_SIZE_WIDTHS = np.array([3, 4, 8, 16])
+_WIDTHS = (3, 4, 8, 16)
+_PARAMETERS = (_WORD_BITS - 1) << 16 | 0x237F  # word size - 1, then the widths - 1
 _LONGEST_RUN = 2**16
 _N_CHANNELS = 4
-
-Ints = npt.NDArray[np.int64]
+_SHOWN = 127
 
 
 def encode_brush(mask: Mask) -> list[int]:
     """The bytes of a mask, foreground 255 and background 0, exactly as label_studio_sdk encodes them."""
-    flat = mask_to_bitmap(mask).ravel()  # (H*W,) row by row
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    lengths = np.diff(starts, append=flat.size) * _N_CHANNELS
-    values = np.where(flat[starts], 255, 0)
-
-    n_blocks = -(-lengths // _LONGEST_RUN)  # long runs are cut into full blocks and a rest
-    last = np.cumsum(n_blocks) - 1
-    sizes = np.full(int(n_blocks.sum()), _LONGEST_RUN)
-    sizes[last] = lengths - (n_blocks - 1) * _LONGEST_RUN
-    values = np.repeat(values, n_blocks)
-
-    choice = np.repeat(np.digitize(lengths, [8, 16, 256], right=True), n_blocks)  # the rest is as wide
-    widths = _SIZE_WIDTHS[choice]
-    codes = ((((1 << 2) | choice) << widths | (sizes - 1)) << _WORD_BITS) | values
-    body = _pack(codes, 3 + widths + _WORD_BITS, offset=_HEADER_BITS)
-    body[: len(_header(flat.size))] |= _header(flat.size)
-    return list(body.tobytes())
+    lengths, values, choice = _runs(mask)
+    widths = np.array(_WIDTHS)
+    blocks = ((4 | choice) << (widths + _WORD_BITS)[choice]) + ((lengths - 1) << _WORD_BITS) + values
+    words = np.concatenate(((mask.size.area * _N_CHANNELS, _PARAMETERS), blocks))
+    n_bits = np.concatenate(((_COUNT_BITS, _PARAMETER_BITS), (3 + widths + _WORD_BITS)[choice]))
+    return list(pack_bits(words.astype(np.uint64), n_bits.astype(np.uint64)))
 
 
 def decode_brush(rle: Sequence[int], size: Size) -> Mask:
     """The mask of brush run lengths. Raises FormatError if they are cut off or not of that size."""
-    data = _bytes(rle)
-    blocks = _read_blocks(data)
-    n_values = _N_CHANNELS * size.area
-    if blocks.n_values != n_values:
-        raise FormatError(
-            f"a brush mask of a {size} image has {n_values} values, not {blocks.n_values}: it was made for "
-            "an image of another size"
-        )
-    n_runs = np.where(blocks.is_run, 1, blocks.sizes)  # a literal is runs of one value each
-    owner = np.repeat(np.arange(n_runs.size), n_runs)
-    rank = np.arange(owner.size) - np.repeat(np.cumsum(n_runs) - n_runs, n_runs)
-    values = _words(data, blocks.value_bits[owner] + rank * blocks.word_bits, blocks.word_bits)
-    lengths = np.where(blocks.is_run[owner], blocks.sizes[owner], 1)
-    channels = np.repeat(values > 127, lengths)[:n_values]
-    alpha = channels[_N_CHANNELS - 1 :: _N_CHANNELS]
-    return bitmap_to_mask(alpha.reshape(size.height, size.width))
+    try:
+        data = bytes(rle)
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"brush run lengths are bytes (0 to 255): {error}") from error
+    blocks = _read_blocks(data, size)
+    lengths, starts = blocks.sizes, blocks.value_bits
+    if not blocks.is_run.all():  # a literal is runs of one value each
+        n_runs = np.where(blocks.is_run, 1, blocks.sizes)
+        rank = np.arange(n_runs.sum()) - np.repeat(np.cumsum(n_runs) - n_runs, n_runs)
+        starts = np.repeat(starts, n_runs) + rank * blocks.word_bits
+        lengths = np.repeat(np.where(blocks.is_run, blocks.sizes, 1), n_runs)
+    shown = read_bits(data, starts, blocks.word_bits) > _SHOWN
+    # A pixel is as its last channel: it belongs to the run in which that lies.
+    ends = np.minimum(np.cumsum(lengths) // _N_CHANNELS, size.area)
+    has_pixels = np.diff(ends, prepend=0) > 0
+    ends, shown = ends[has_pixels], shown[has_pixels]
+    flips = np.concatenate(([0], ends[:-1]))[np.diff(shown, prepend=False)]
+    edges = np.append(flips, size.area) if flips.size % 2 else flips
+    return edges_to_mask(rows_to_columns(edges.astype(np.int32), size), size)
+
+
+def _runs(mask: Mask) -> tuple[Ints, Ints, Ints]:
+    """Of every run row by row: how many values of how much, and which width holds that number."""
+    edges = columns_to_rows(mask_to_edges(mask), mask.size)
+    lengths = np.diff(edges, prepend=np.int32(0), append=np.int32(mask.size.area)).astype(np.int64)
+    lengths *= _N_CHANNELS
+    values: Ints = np.arange(lengths.size) % 2 * 255
+    if not lengths.all():  # it starts or ends with foreground
+        lengths, values = lengths[lengths > 0], values[lengths > 0]
+    choice = np.zeros_like(lengths)
+    for width in _WIDTHS[:-1]:
+        choice += lengths > 2**width
+    if lengths.max() <= _LONGEST_RUN:
+        return lengths, values, choice
+    n_blocks = -(-lengths // _LONGEST_RUN)  # full blocks and a rest, which has the same width
+    last = np.cumsum(n_blocks) - 1
+    sizes = np.full(last[-1] + 1, _LONGEST_RUN)
+    sizes[last] = lengths - (n_blocks - 1) * _LONGEST_RUN
+    return sizes, np.repeat(values, n_blocks), np.repeat(choice, n_blocks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
     """All blocks of a stream: arrays of one length. ``value_bits`` is where the first value starts."""
 
-    n_values: int
     word_bits: int
     is_run: npt.NDArray[np.bool_]
     sizes: Ints
     value_bits: Ints
 
 
-def _header(n_pixels: int) -> npt.NDArray[np.uint8]:
-    bits = n_pixels * _N_CHANNELS
-    for value, width in ((_WORD_BITS - 1, 5), *((int(width) - 1, 4) for width in _SIZE_WIDTHS)):
-        bits = bits << width | value
-    padded = bits << (-_HEADER_BITS % 8)
-    return np.frombuffer(padded.to_bytes(-(-_HEADER_BITS // 8), "big"), dtype=np.uint8)
-
-
-def _pack(codes: Ints, widths: Ints, *, offset: int) -> npt.NDArray[np.uint8]:
-    """Codes of at most 32 bits one after another, from that bit on, then 1 to 8 zero bits up to a byte."""
-    ends = offset + np.cumsum(widths)
-    starts = ends - widths
-    n_bytes = int(ends[-1]) // 8 + 1
-    shifted = codes << (40 - widths - starts % 8)  # aligned in the five bytes that hold it
-    packed = np.zeros(n_bytes + 5, dtype=np.uint8)
-    for i in range(5):  # codes share bytes but no bits, so adding is "or"
-        part = (shifted >> (8 * (4 - i))) & 0xFF
-        packed += np.bincount(starts // 8 + i, weights=part, minlength=packed.size).astype(np.uint8)
-    return packed[:n_bytes]
-
-
-def _bytes(rle: Sequence[int]) -> npt.NDArray[np.uint8]:
-    try:
-        return np.frombuffer(bytes(rle), dtype=np.uint8)
-    except (ValueError, TypeError) as error:
-        raise FormatError(f"brush run lengths are bytes (0 to 255): {error}") from error
-
-
-def _read_blocks(data: npt.NDArray[np.uint8]) -> _Blocks:
-    """Follow the blocks from one to the next; what comes after the last value is padding."""
-    n_bits = data.size * 8
-    if n_bits < _HEADER_BITS:
-        raise FormatError(f"brush run lengths have a header of 7 bytes, not {data.size}")
-    header = int.from_bytes(data[:7].tobytes(), "big") >> (56 - _HEADER_BITS)
-    n_values, word_bits = header >> 21, (header >> 16 & 0x1F) + 1
+def _read_blocks(data: bytes, size: Size) -> _Blocks:
+    """All blocks up to the last value that an image of that size has; what comes after it is padding."""
+    if len(data) * 8 < _HEADER_BITS:
+        raise FormatError(f"brush run lengths have a header of 7 bytes, not {len(data)}")
+    header = int.from_bytes(data[:7], "big") >> (56 - _HEADER_BITS)
+    n_values, word_bits = header >> _PARAMETER_BITS, (header >> 16 & 0x1F) + 1
     widths = [(header >> shift & 0xF) + 1 for shift in (12, 8, 4, 0)]
-    stream = int.from_bytes  # a local name, the loop below runs once per block
-    raw = data.tobytes() + bytes(8)
-    position, n_read = _HEADER_BITS, 0
-    is_run: list[bool] = []
-    sizes: list[int] = []
-    value_bits: list[int] = []
-    while n_read < n_values:
-        if position >= n_bits:
-            raise FormatError(f"brush run lengths end after {n_read} of {n_values} values")
-        byte = position >> 3
-        window = stream(raw[byte : byte + 4], "big") << (position & 7)  # 32 bits and more from here on
-        run, width = window >> 31 & 1, widths[window >> 29 & 3]
-        size = (window >> (29 - width) & ((1 << width) - 1)) + 1
-        position += 3 + width
-        is_run.append(run == 1)
-        sizes.append(size)
-        value_bits.append(position)
-        position += word_bits if run else word_bits * size
-        n_read += size
-    if position > n_bits:
-        raise FormatError(f"brush run lengths end within the last of {n_values} values")
-    return _Blocks(
-        n_values, word_bits, np.array(is_run, bool), np.array(sizes, np.int64), np.array(value_bits, np.int64)
+    if n_values != _N_CHANNELS * size.area:
+        raise FormatError(
+            f"a brush mask of a {size} image has {_N_CHANNELS * size.area} values, not {n_values}: it was "
+            "made for an image of another size"
+        )
+    positions = np.array(array("q", _follow(data, widths, word_bits)))
+    kind = read_bits(data, positions, 3)
+    width = np.array(widths)[kind & 3]
+    sizes = read_bits(data, positions + 3, width) + 1
+    ends = np.cumsum(sizes)
+    n_blocks = int(np.searchsorted(ends, n_values)) + 1
+    if n_blocks > sizes.size:
+        raise FormatError(f"brush run lengths end after {ends[-1] if ends.size else 0} of {n_values} values")
+    blocks = _Blocks(
+        word_bits, kind[:n_blocks] >= 4, sizes[:n_blocks], positions[:n_blocks] + 3 + width[:n_blocks]
     )
+    n_last = 1 if blocks.is_run[-1] else int(blocks.sizes[-1])
+    if blocks.value_bits[-1] + word_bits * n_last > len(data) * 8:
+        raise FormatError(f"brush run lengths end within the last of {n_values} values")
+    return blocks
 
 
-def _words(data: npt.NDArray[np.uint8], starts: Ints, width: int) -> Ints:
-    """The words of that width that start at those bits."""
-    padded = np.concatenate((data, np.zeros(8, dtype=np.uint8))).astype(np.int64)
-    byte = starts // 8
-    window: Ints = np.zeros(starts.size, dtype=np.int64)
-    for i in range(5):
-        window = np.bitwise_or(window << 8, padded[byte + i])
-    return window >> (40 - width - starts % 8) & ((1 << width) - 1)
+def _follow(data: bytes, widths: Sequence[int], word_bits: int) -> list[int]:
+    """The bits at which the blocks start, one led to by the other; the padding is taken for blocks too."""
+    bits = np.unpackbits(np.frombuffer(data + bytes(8), np.uint8))  # beyond the end: further than any run
+    kinds = bits[:-2] << 2 | bits[1:-1] << 1 | bits[2:]  # what a block that starts there would be
+    run_bits = bytes(4) + bytes(3 + width + word_bits for width in widths) + bytes(248)
+    steps = kinds.tobytes().translate(run_bits)  # how long; 0 for a literal, which says it itself
+    position, n_bits = _HEADER_BITS, len(data) * 8
+    positions: list[int] = []
+    append = positions.append  # a local name: the inner loop runs once per run
+    while position < n_bits:
+        while step := steps[position]:
+            append(position)
+            position += step
+        if position < n_bits:
+            append(position)
+            first, width = position + 3, widths[kinds[position]]
+            window = int.from_bytes(data[first // 8 : first // 8 + 4].ljust(4, b"\0"), "big")
+            n_values = (window >> (32 - width - first % 8) & ((1 << width) - 1)) + 1
+            position = first + width + word_bits * n_values
+    return positions

@@ -85,6 +85,46 @@ def test_literals_of_several_values_and_other_widths() -> None:
     assert decode_brush(rle, Size(2, 1)) == Mask(Size(2, 1), (0, 1, 1))
 
 
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[list[int], list[int], Size]:
+    """Run lengths as the format allows them: any word size, any widths, runs and literals mixed.
+
+    The last block may hold more values than the image; the SDK reads neither that, so it gets a header for
+    all of them, nor values above 255.
+    """
+    word_bits = draw(st.integers(1, 32))
+    widths = draw(st.lists(st.integers(1, 16), min_size=4, max_size=4))
+    blocks: list[tuple[int, int]] = []
+    n_values = 0
+    for _ in range(draw(st.integers(1, 12))):
+        run, choice = draw(st.booleans()), draw(st.integers(0, 3))
+        n = draw(st.integers(1, min(2 ** widths[choice], 40)))
+        blocks += [(int(run), 1), (choice, 2), (n - 1, widths[choice])]
+        blocks += [
+            (draw(st.integers(0, min(2**word_bits, 256) - 1)), word_bits) for _ in range(1 if run else n)
+        ]
+        n_values += n
+    height = draw(st.integers(1, 3))
+    n_pixels = max(n_values // 4 // height, 1)
+    missing = 4 * n_pixels * height - n_values
+    if missing > 0:
+        blocks += [(1, 1), (0, 2), (0, widths[0]), (0, word_bits)] * missing
+    parameters = [(word_bits - 1, 5), *((width - 1, 4) for width in widths)]
+    needed = 4 * n_pixels * height
+    rle, whole = (pack([(n, 32), *parameters, *blocks]) for n in (needed, max(needed, n_values)))
+    return rle, whole, Size(n_pixels, height)
+
+
+@given(streams())
+def test_whatever_the_format_allows_is_read_as_the_sdk_reads_it(
+    stream: tuple[list[int], list[int], Size],
+) -> None:
+    rle, whole, size = stream
+    values = decode_rle(whole)[: 4 * size.area]
+    expected = values.reshape(size.height, size.width, 4)[:, :, 3] > 127
+    assert np.array_equal(mask_to_bitmap(decode_brush(rle, size)), expected)
+
+
 @given(bitmap=BITMAPS, cut=st.integers(0, 2**32))
 def test_what_is_cut_off_is_refused(bitmap: Bitmap, cut: int) -> None:
     mask = bitmap_to_mask(bitmap)

@@ -1,0 +1,67 @@
+"""Masks as the positions where they flip, in either order, and from one order to the other.
+
+Edges are the ascending positions at which a mask that starts as background flips between background and
+foreground, an even number of them (the last may be the mask's area). COCO counts pixels column by column;
+Label Studio counts them row by row.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import numpy.typing as npt
+
+from detseg.types import Mask, Size
+
+Edges = npt.NDArray[np.int32]
+"""Positions below 2**31: images have fewer pixels."""
+
+
+def mask_to_edges(mask: Mask) -> Edges:
+    """Where the mask flips, column by column. Runs without pixels are left out."""
+    counts = np.frombuffer(struct.pack(f"{len(mask.counts)}i", *mask.counts), np.int32)  # 3 times np.array
+    edges = np.cumsum(counts, dtype=np.int32)
+    edges = edges[: edges.size // 2 * 2]  # what follows the last foreground is no edge
+    return edges if counts[1:].all() else _without_pairs(edges)
+
+
+def edges_to_mask(edges: Edges, size: Size) -> Mask:
+    """The mask of that size that flips there, column by column."""
+    counts = np.diff(edges, prepend=np.int32(0), append=np.int32(size.area))
+    return Mask(size, tuple(counts.tolist() if counts[-1] or counts.size == 1 else counts[:-1].tolist()))
+
+
+def columns_to_rows(edges: Edges, size: Size) -> Edges:
+    """Where a mask flips row by row, from where it flips column by column. Bounded by runs, not by pixels."""
+    return _across(edges, size.height, size.width)
+
+
+def rows_to_columns(edges: Edges, size: Size) -> Edges:
+    """Where a mask flips column by column, from where it flips row by row."""
+    return _across(edges, size.width, size.height)
+
+
+def _across(edges: Edges, line: int, n_lines: int) -> Edges:
+    """Where a mask flips when read across its lines, from where it flips along them.
+
+    Read across, a pixel flips where it differs from its neighbour one line before: those pixels are the
+    mask xor itself shifted by a line, and the edges of an xor are both masks' edges together. The line after
+    the last one is the first pixel of the next reading, where pixels that flip twice do not flip.
+    """
+    both = np.concatenate((edges, edges + np.int32(line)))
+    both.sort()
+    starts, lengths = both[::2], both[1::2] - both[::2]
+    ends = np.cumsum(lengths, dtype=np.int32)
+    n_flips = int(ends[-1]) if ends.size else 0
+    along = np.repeat(starts - ends + lengths, lengths) + np.arange(n_flips, dtype=np.int32)
+    of_line = along // np.int32(line)
+    across = (along - of_line * np.int32(line)) * np.int32(n_lines) + of_line
+    across.sort()
+    return _without_pairs(across)
+
+
+def _without_pairs(edges: Edges) -> Edges:
+    """Ascending edges without those that come twice; none comes more often."""
+    twice = np.flatnonzero(edges[1:] == edges[:-1])
+    return np.delete(edges, np.concatenate((twice, twice + 1))) if twice.size else edges
