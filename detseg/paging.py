@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
@@ -21,3 +22,21 @@ def pages(items: Iterable[Item], size: int = PAGE) -> Iterator[tuple[Item, ...]]
     remaining = iter(items)
     while page := tuple(islice(remaining, size)):
         yield page
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The items in their order, each fetched by a thread while the one before it is in use.
+
+    >>> list(ahead(range(3)))
+    [0, 1, 2]
+    """
+    source = iter(items)
+
+    def fetch() -> list[Item]:
+        return list(islice(source, 1))
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(fetch)
+        while fetched := coming.result():
+            coming = thread.submit(fetch)
+            yield fetched[0]

@@ -2,6 +2,7 @@
 
 from detseg.catalog.records import (
     FoundImage,
+    Incomplete,
     Project,
     ProjectKey,
     Quarantined,
@@ -17,6 +18,7 @@ from detseg.catalog.store import Catalog, open_catalog
 __all__ = [
     "Catalog",
     "FoundImage",
+    "Incomplete",
     "Project",
     "ProjectKey",
     "Quarantined",

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
-from detseg.catalog.region_json import decode_regions, encode_regions
+from detseg.catalog.region_json import decode_labels, decode_regions, encode_regions
 from detseg.catalog.tables import images, predictions
 from detseg.paging import pages
-from detseg.types import Annotation, ImageId, ModelVersion, Size
+from detseg.types import Annotation, ImageId, ModelVersion, RegionId, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,18 @@ class Predictions:
             for image in page:
                 if image in rows:
                     yield _annotation(rows[image])
+
+    def labels(self, ids: Iterable[ImageId]) -> dict[ImageId, dict[RegionId, str]]:
+        """The label of every region that any model version saw on those images, by its id."""
+        found: dict[ImageId, dict[RegionId, str]] = {}
+        for page in pages(dict.fromkeys(ids)):
+            query = sa.select(predictions.c.image_id, predictions.c.regions).where(
+                predictions.c.image_id.in_(page)
+            )
+            with self.database.reading() as connection:
+                for row in connection.execute(query):
+                    found.setdefault(ImageId(row.image_id), {}).update(decode_labels(row.regions))
+        return found
 
     def versions(self) -> tuple[ModelVersion, ...]:
         """The model versions that answered something, sorted."""

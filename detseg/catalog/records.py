@@ -76,13 +76,24 @@ class Doubt:
 class ReviewRecord:
     """What a person made of a task. ``annotation_id`` and ``task_id`` are the server's numbers.
 
-    ``annotation.updated_at`` is set; ``simulated`` marks the simulated reviewer's work.
+    ``annotation.updated_at`` is set; ``simulated`` marks the simulated reviewer's work. ``unread`` has a line
+    for everything in it that could not be read: such a review is incomplete, nothing is measured with it.
     """
 
     annotation_id: int
     task_id: int
     annotation: Annotation
     simulated: bool = False
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A review in which something could not be read, and what."""
+
+    task_id: int
+    annotation_id: int
+    unread: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

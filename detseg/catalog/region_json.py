@@ -29,6 +29,14 @@ def decode_regions(text: str) -> tuple[Region, ...]:
         raise FormatError(f"not the catalog's JSON of regions ({error}): {text[:60]!r}") from error
 
 
+def decode_labels(text: str) -> dict[RegionId, str]:
+    """The label of each region of ``encode_regions``'s answer, by its id. Boxes and masks are not decoded."""
+    try:
+        return {RegionId(entry["id"]): str(entry["label"]) for entry in json.loads(text)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"not the catalog's JSON of regions ({error}): {text[:60]!r}") from error
+
+
 def _encode_region(region: Region) -> dict[str, Any]:
     instance = region.instance
     entry = {

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
-from detseg.catalog.records import ProjectKey, ReviewCounts, ReviewRecord
+from detseg.catalog.records import Incomplete, ProjectKey, ReviewCounts, ReviewRecord
 from detseg.catalog.region_json import decode_regions, encode_regions
 from detseg.catalog.tables import images, reviews, tasks
 from detseg.paging import pages
@@ -25,11 +25,14 @@ class Reviews:
 
     database: Database
 
-    def record(self, project: ProjectKey, records: Iterable[ReviewRecord]) -> ReviewCounts:
+    def record(
+        self, project: ProjectKey, records: Iterable[ReviewRecord], *, replace: bool = False
+    ) -> ReviewCounts:
         """Records reviews in one transaction and answers what was new, changed or as it was.
 
         The images have to be tasks of the project. Where the catalog holds a later state of a review than
-        the one given, it stays. A review that was marked as deleted and is here again is back.
+        the one given, it stays, unless it is to be replaced whatever it is. A review that was marked as
+        deleted and is here again is back.
         """
         rows = {record.annotation_id: _values(project, record) for record in records}
         changed: list[dict[str, Any]] = []
@@ -41,7 +44,7 @@ class Reviews:
                 )
                 stored = {row.annotation_id: row._asdict() for row in connection.execute(query)}
                 known += len(stored)
-                changed += [rows[i] for i in page if _is_news(stored.get(i), rows[i])]
+                changed += [rows[i] for i in page if _is_news(stored.get(i), rows[i], replace=replace)]
             self.database.upsert(connection, reviews, changed)
         new = len(rows) - known
         return ReviewCounts(new=new, updated=len(changed) - new, unchanged=len(rows) - len(changed))
@@ -69,6 +72,43 @@ class Reviews:
         )
         with self.database.reading() as connection:
             return frozenset(connection.scalars(query))
+
+    def counts(self, project: ProjectKey, *, after: int, last: int) -> tuple[int, int]:
+        """How many tasks are there, and how many reviews they have that were not skipped; nothing deleted.
+
+        Of the tasks with ids from ``after`` (not it) to ``last``.
+        """
+        pushed = sa.and_(
+            tasks.c.project == project,
+            tasks.c.state == "pushed",
+            tasks.c.task_id > after,
+            tasks.c.task_id <= last,
+        )
+        reviewed = sa.and_(
+            reviews.c.project == tasks.c.project,
+            reviews.c.task_id == tasks.c.task_id,
+            reviews.c.deleted.is_(False),
+            reviews.c.state != "skipped",
+        )
+        with self.database.reading() as connection:
+            n_tasks = connection.scalar(sa.select(sa.func.count()).select_from(tasks).where(pushed))
+            n_reviews = connection.scalar(
+                sa.select(sa.func.count()).select_from(tasks.join(reviews, reviewed)).where(pushed)
+            )
+        return n_tasks or 0, n_reviews or 0
+
+    def incomplete(self, project: ProjectKey) -> tuple[Incomplete, ...]:
+        """The reviews in which something could not be read, by task and annotation."""
+        query = (
+            sa.select(reviews.c.task_id, reviews.c.annotation_id, reviews.c.unread)
+            .where(reviews.c.project == project, reviews.c.deleted.is_(False), reviews.c.unread != "")
+            .order_by(reviews.c.task_id, reviews.c.annotation_id)
+        )
+        with self.database.reading() as connection:
+            return tuple(
+                Incomplete(row.task_id, row.annotation_id, tuple(row.unread.splitlines()))
+                for row in connection.execute(query)
+            )
 
     def ids_of_tasks(self, project: ProjectKey, task_ids: Iterable[int]) -> frozenset[int]:
         """The annotation ids of those tasks' reviews that are not marked as deleted."""
@@ -152,10 +192,10 @@ def _later_review(*, same_author: bool) -> sa.Exists:
     return query.exists()
 
 
-def _is_news(stored: dict[str, Any] | None, given: dict[str, Any]) -> bool:
+def _is_news(stored: dict[str, Any] | None, given: dict[str, Any], *, replace: bool) -> bool:
     if stored is None:
         return True
-    return stored != given and stored["updated_at"] <= given["updated_at"]
+    return stored != given and (replace or stored["updated_at"] <= given["updated_at"])
 
 
 def _values(project: ProjectKey, record: ReviewRecord) -> dict[str, Any]:
@@ -174,6 +214,7 @@ def _values(project: ProjectKey, record: ReviewRecord) -> dict[str, Any]:
         "updated_at": annotation.updated_at,
         "deleted": False,
         "simulated": record.simulated,
+        "unread": "\n".join(record.unread),
     }
 
 
@@ -191,4 +232,5 @@ def _record(row: Row) -> ReviewRecord:
             updated_at=row.updated_at,
         ),
         simulated=row.simulated,
+        unread=tuple(row.unread.splitlines()),
     )

@@ -128,6 +128,7 @@ class ReviewColumns(TypedColumns):
     updated_at: Named[datetime] = Column(UtcDateTime)
     deleted: Named[bool] = Column(Boolean)
     simulated: Named[bool] = Column(Boolean)
+    unread: Named[str] = Column(Text)
 
 
 class RunColumns(TypedColumns):

@@ -142,6 +142,26 @@ class Tasks:
                 ).rowcount
         return dropped
 
+    def ids(self, project: ProjectKey, *, after: int = 0, last: int | None = None) -> tuple[int, ...]:
+        """The server's ids of the tasks that are there, ascending: from ``after`` (not it) to ``last``."""
+        query = (
+            sa.select(tasks.c.task_id)
+            .where(tasks.c.project == project, tasks.c.state == "pushed", tasks.c.task_id > after)
+            .order_by(tasks.c.task_id)
+        )
+        if last is not None:
+            query = query.where(tasks.c.task_id <= last)
+        with self.database.reading() as connection:
+            return tuple(task for task in connection.scalars(query) if task is not None)
+
+    def last_id(self, project: ProjectKey) -> int:
+        """The highest of the server's ids of the tasks that are there; 0 without tasks."""
+        query = sa.select(sa.func.max(tasks.c.task_id)).where(
+            tasks.c.project == project, tasks.c.state == "pushed"
+        )
+        with self.database.reading() as connection:
+            return connection.scalar(query) or 0
+
     def mark_deleted(self, project: ProjectKey, task_ids: Iterable[int]) -> int:
         """Marks tasks that are gone on the server; answers how many were not marked before."""
         marked = 0
@@ -153,6 +173,18 @@ class Tasks:
                     .values(state="deleted")
                 ).rowcount
         return marked
+
+    def mark_found(self, project: ProjectKey, task_ids: Iterable[int]) -> int:
+        """Takes the mark of deletion off tasks that are there again, as after a restored backup; how many."""
+        found = 0
+        with self.database.writing() as connection:
+            for page in pages(task_ids):
+                found += connection.execute(
+                    sa.update(tasks)
+                    .where(tasks.c.project == project, tasks.c.task_id.in_(page), tasks.c.state == "deleted")
+                    .values(state="pushed")
+                ).rowcount
+        return found
 
     def of_project(self, project: ProjectKey) -> Iterator[Task]:
         """The project's tasks in every state, sorted by image. Holds one page in memory."""

@@ -1,25 +1,32 @@
 """The use case of ``detseg collect``: what people did in Label Studio since the last time.
 
-Asks for the tasks that changed since a watermark, with an overlap, and compares ids to see what was deleted
-there. Doing it again changes nothing.
+Asks for the tasks that changed since a watermark, with an overlap. The server does not list what was deleted,
+and some of its bulk actions date their changes wrongly; so tasks and annotations are counted on both sides
+every time (one request), and the ranges of ids in which the counts differ are read again. Doing it again
+changes nothing; ``full`` reads everything again and ends with the same catalog.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from detseg.catalog import Catalog, ReviewRecord
-from detseg.errors import FormatError
+import detseg
+from detseg.catalog import Catalog
+from detseg.errors import LabelStudioError, Unreachable
+from detseg.labelstudio.changes import TaskReader
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.codec import SIMULATED_AUTHOR, decode_task, is_ours
-from detseg.labelstudio.label_config import config_to_taxonomy
-from detseg.labelstudio.session import Json
-from detseg.paging import pages
+from detseg.labelstudio.client import Project as QueueProject
+from detseg.labelstudio.label_config import config_to_taxonomy, missing_labels
+from detseg.paging import ahead
 from detseg.pipeline import progress
+from detseg.pipeline.differences import differing_ranges
+from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.push import settle_intents
+from detseg.pipeline.recording import Recorder
 from detseg.pipeline.workspace import find_connection, find_project, record_project
 from detseg.taxonomy import Taxonomy
 from detseg.types import Failure, State
@@ -28,15 +35,17 @@ if TYPE_CHECKING:
     from detseg.catalog import Project
     from detseg.config import Settings
 
-_TASKS_PER_TRANSACTION = 100
 _OVERLAP = timedelta(minutes=2)  # the server's clock may step back, and its transactions end out of order
+_TASKS_PER_RANGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class CollectReport:
     """``new``, ``updated`` and ``deleted`` count reviews; ``states`` counts the tasks in each state.
 
-    ``failures`` are tasks whose reviews cannot be read, by URL; they are tried again the next time.
+    ``n_tasks`` were read, ``n_foreign`` of somebody else left alone. ``failures`` are what in the project's
+    reviews cannot be read, by the task's URL: said every time until it is mended. ``missing_labels`` are what
+    the labeling interface lacks of the taxonomy.
     """
 
     project_id: int
@@ -44,109 +53,182 @@ class CollectReport:
     new: int = 0
     updated: int = 0
     deleted: int = 0
+    n_tasks: int = 0
+    n_foreign: int = 0
     states: dict[State, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    missing_labels: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
             "reviews": {"new": self.new, "updated": self.updated, "deleted": self.deleted},
             "states": self.states,
+            "tasks": {"read": self.n_tasks, "foreign": self.n_foreign},
             "project_id": self.project_id,
             "failed": [{"uri": one.uri, "reason": one.reason} for one in self.failures],
+            "missing_labels": list(self.missing_labels),
         }
 
 
-def collect(settings: Settings, catalog: Catalog) -> CollectReport:
-    """Brings the catalog's reviews up to the server's. Raises LabelStudioError if there is no project yet."""
+def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> CollectReport:
+    """Brings the catalog's reviews up to the server's. Raises LabelStudioError if there is no project."""
     connection = find_connection(settings)
     with (
         LabelStudioClient(connection.url, connection.token) as client,
         catalog.locks.hold(f"queue {settings.project}"),
     ):
-        on_server = find_project(client, settings.project)
+        on_server = _find_project(client, catalog, settings.project)
         project = record_project(catalog, client.url, on_server)
         settle_intents(client, catalog, project)
         taxonomy = settings.taxonomy or config_to_taxonomy(on_server.label_config)
-        changes = _collect_changes(client, catalog, project, taxonomy)
-        changes.deleted += _collect_deletions(client, catalog, project)
+        reader = TaskReader(client.session, project.server_id)
+        recorder = Recorder(catalog, project, taxonomy)
+        if full:
+            _collect_all(reader, recorder)
+        else:
+            _collect_changes(reader, recorder)
+            _read_incomplete_again(reader, recorder)
+        _compare_counts(reader, recorder)
     return CollectReport(
         project_id=project.server_id,
         url=f"{client.url}/projects/{project.server_id}/data",
-        new=changes.new,
-        updated=changes.updated,
-        deleted=changes.deleted,
+        new=recorder.new,
+        updated=recorder.updated,
+        deleted=recorder.deleted,
+        n_tasks=recorder.n_tasks,
+        n_foreign=recorder.n_foreign,
         states=catalog.reviews.states(project.key),
-        failures=tuple(changes.failures),
+        failures=tuple(_failures(catalog, project, recorder.n_unknown)),
+        missing_labels=missing_labels(on_server.label_config, taxonomy),
     )
 
 
-@dataclass(slots=True)
-class _Changes:
-    new: int = 0
-    updated: int = 0
-    deleted: int = 0
-    failures: list[Failure] = field(default_factory=list)
+def _collect_changes(reader: TaskReader, recorder: Recorder) -> None:
+    """Records the tasks that changed since the watermark, and moves it on with every page.
 
-
-def _collect_changes(
-    client: LabelStudioClient, catalog: Catalog, project: Project, taxonomy: Taxonomy
-) -> _Changes:
-    """Records the reviews of tasks that changed, a page a transaction, and moves the watermark on.
-
-    The watermark stays before the first task that cannot be read, so that it is asked for again.
+    It never passes the server's clock: a change that is dated into the future must not hide later ones.
     """
-    cursor = f"collect:{project.key}"
-    stored = catalog.cursors.get(cursor)
-    since = datetime.fromisoformat(stored) - _OVERLAP if stored else None
-    changes = _Changes()
-    for page in pages(client.changed_tasks(project.server_id, since), _TASKS_PER_TRANSACTION):
-        _record(catalog, project, page, taxonomy, changes=changes)
-        if not changes.failures:
-            catalog.cursors.set(cursor, max(str(task["updated_at"]) for task in page))
+    cursors, name = recorder.catalog.cursors, f"collect:{recorder.project.key}"
+    stored = cursors.get(name)
+    now = reader.server_time()
+    since = min(datetime.fromisoformat(stored), now) - _OVERLAP if stored else None
+    for page in ahead(reader.changed(since)):
+        failpoint("collect.before_record")
+        recorder.count_others(recorder.record(page))
+        failpoint("collect.after_record")
+        reached = max(datetime.fromisoformat(task["updated_at"]) for task in page)
+        cursors.set(name, min(reached, now).isoformat())
+        failpoint("collect.after_watermark")
         progress.report("collect", advance=len(page))
-    return changes
 
 
-def _record(
-    catalog: Catalog, project: Project, tasks: Sequence[Json], taxonomy: Taxonomy, *, changes: _Changes
+def _collect_all(reader: TaskReader, recorder: Recorder) -> None:
+    """Records every task as it is on the server, and what is there no more."""
+    now = reader.server_time()
+    _read_range(reader, recorder, after=0, last=None, count_others=True)
+    _remember_rules(recorder)
+    recorder.catalog.cursors.set(f"collect:{recorder.project.key}", now.isoformat())
+
+
+def _read_range(
+    reader: TaskReader, recorder: Recorder, *, after: int, last: int | None, count_others: bool = False
 ) -> None:
-    """Records what is on these tasks, and marks what is no longer there as deleted."""
-    ours = catalog.tasks.images(project.key, [int(task["id"]) for task in tasks if is_ours(task)])
-    records: list[ReviewRecord] = []
-    read: list[int] = []
-    for task in tasks:
-        if int(task["id"]) not in ours:
-            continue
-        try:
-            decoded = decode_task(task, taxonomy)
-        except FormatError as error:
-            url = f"{project.url}/projects/{project.server_id}/data?task={task['id']}"
-            changes.failures.append(Failure(url, str(error)))
-            continue
-        read.append(decoded.task_id)
-        records += [
-            ReviewRecord(
-                review.annotation_id,
-                decoded.task_id,
-                review.annotation,
-                simulated=review.annotation.author == SIMULATED_AUTHOR,
-            )
-            for review in decoded.reviews
-        ]
-    counts = catalog.reviews.record(project.key, records)
-    gone = catalog.reviews.ids_of_tasks(project.key, read) - {record.annotation_id for record in records}
-    changes.new += counts.new
-    changes.updated += counts.updated
-    changes.deleted += catalog.reviews.mark_deleted(project.key, gone)
+    """Makes the catalog hold what the server does of the tasks from ``after`` (not it) to ``last``."""
+    tasks, key = recorder.catalog.tasks, recorder.project.key
+    for page in ahead(reader.by_id(after, last)):
+        ids = [int(task["id"]) for task in page]
+        tasks.mark_found(key, ids)
+        others = recorder.record(page, replace=True)
+        if count_others:
+            recorder.count_others(others)
+        failpoint("collect.after_range_page")
+        recorder.record_gone(set(tasks.ids(key, after=after, last=ids[-1])).difference(ids))
+        after = ids[-1]
+        progress.report("collect", advance=len(page))
+    recorder.record_gone(tasks.ids(key, after=after, last=last))
 
 
-def _collect_deletions(client: LabelStudioClient, catalog: Catalog, project: Project) -> int:
-    """Marks tasks that are gone on the server, and their reviews; answers how many reviews that were."""
-    on_server = frozenset(client.task_ids(project.server_id))
-    gone = [
-        task.task_id
-        for task in catalog.tasks.of_project(project.key)
-        if task.state == "pushed" and task.task_id is not None and task.task_id not in on_server
-    ]
-    catalog.tasks.mark_deleted(project.key, gone)
-    return catalog.reviews.mark_deleted(project.key, catalog.reviews.ids_of_tasks(project.key, gone))
+def _read_incomplete_again(reader: TaskReader, recorder: Recorder) -> None:
+    """Reads the tasks again whose reviews are incomplete, if the classes or this program are others now."""
+    if recorder.catalog.cursors.get(_rules_cursor(recorder)) == _rules(recorder.taxonomy):
+        return
+    incomplete = recorder.catalog.reviews.incomplete(recorder.project.key)
+    for page in reader.of_ids(sorted({one.task_id for one in incomplete})):
+        recorder.record(page)
+    _remember_rules(recorder)
+
+
+def _remember_rules(recorder: Recorder) -> None:
+    recorder.catalog.cursors.set(_rules_cursor(recorder), _rules(recorder.taxonomy))
+
+
+def _rules_cursor(recorder: Recorder) -> str:
+    return f"collect-rules:{recorder.project.key}"
+
+
+def _rules(taxonomy: Taxonomy) -> str:
+    """What decides whether a result can be read."""
+    return hashlib.sha256(f"{detseg.__version__}\n{taxonomy}".encode()).hexdigest()[:16]
+
+
+def _compare_counts(reader: TaskReader, recorder: Recorder) -> None:
+    """Reads the ranges of ids again in which the server has more or less than the catalog.
+
+    What stays different after that is not ours (other people's tasks among ours); it is remembered, and
+    looked at again when it changes.
+    """
+    catalog, key = recorder.catalog, recorder.project.key
+    last, name = catalog.tasks.last_id(key), f"collect-difference:{key}"
+
+    def theirs(after: int, until: int) -> tuple[int, int]:
+        counts = reader.counts(after, until)
+        return counts.n_tasks, counts.n_annotations
+
+    def ours(after: int, until: int) -> tuple[int, int]:
+        return catalog.reviews.counts(key, after=after, last=until)
+
+    def difference() -> str:
+        there, here = theirs(0, last), ours(0, last)
+        return f"{there[0] - here[0]},{there[1] - here[1]}"
+
+    if not last or difference() == (catalog.cursors.get(name) or "0,0"):
+        return
+    for after, until in differing_ranges(theirs, ours, after=0, last=last, most=_TASKS_PER_RANGE):
+        _read_range(reader, recorder, after=after, last=until)
+    catalog.cursors.set(name, difference())
+
+
+def _failures(catalog: Catalog, project: Project, n_unknown: int) -> Iterator[Failure]:
+    place = f"{project.url}/projects/{project.server_id}/data"
+    for review in catalog.reviews.incomplete(project.key):
+        yield from (Failure(f"{place}?task={review.task_id}", reason) for reason in review.unread)
+    if n_unknown:
+        yield Failure(
+            place,
+            f"{n_unknown} tasks carry image ids, but this catalog never pushed them: copies of tasks, or "
+            "pushed with another catalog. Nothing on them was collected: delete the copies, or set `catalog` "
+            "to the other one",
+        )
+
+
+def _find_project(client: LabelStudioClient, catalog: Catalog, title: str) -> QueueProject:
+    """The project of that title. Raises LabelStudioError that says what became of it."""
+    known = [project for project in catalog.projects.all() if project.title == title]
+    if not known or client.find_projects(title):
+        return find_project(client, title)
+    lost = known[-1]
+    try:
+        now = client.project(lost.server_id)
+    except Unreachable:
+        raise
+    except LabelStudioError as error:
+        raise LabelStudioError(
+            f"project {title!r} (id {lost.server_id}) is gone from {client.url}: somebody deleted it, or the "
+            "token's user may not see it. Its reviews stay in the catalog; `detseg preannotate` makes it anew"
+        ) from error
+    if now.created_at != lost.created_at:
+        return find_project(client, title)
+    raise LabelStudioError(
+        f"project {title!r} on {client.url} is called {now.title!r} now: set `project` to that, or rename it "
+        "back in Label Studio"
+    )
