@@ -1,6 +1,6 @@
 # Everything here works on a fresh clone: what a target needs is installed first, once.
 .DEFAULT_GOAL := help
-.PHONY: help install server demo test lint check bench format lock clean
+.PHONY: help install server demo test lint check faults bench format lock clean
 
 # The first Python that fits. To choose another: make PYTHON=/path/to/python3.11 demo
 FITS := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
@@ -33,6 +33,9 @@ lint: install ## format, lint, types and architecture
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 check: lint test ## what has to pass before a change is handed in
+
+faults: server ## breaks push and collect N times (make faults N=300 SEED=1) and looks what is lost or doubled
+	@$(BIN)/python -m tests.e2e.faults $(or $(N),25) --seed $(or $(SEED),1) $(if $(ONLY),--only $(ONLY))
 
 bench: install ## times and memory beside other ways, into docs/benchmarks.md (24 GB, 15 minutes)
 	@$(BIN)/python -m tests.bench $(BENCH)

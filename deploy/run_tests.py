@@ -1,7 +1,7 @@
-"""Runs pytest with a real browser: installs Chromium where it may, else says loudly what is left out.
+"""Runs pytest with a real browser and a real PostgreSQL: installs them where it may, else says so loudly.
 
-Arguments are handed to pytest. Without a browser the tests marked `browser` are left out, a banner names them
-at the end, and where CI is set the run fails.
+Arguments are handed to pytest. Without a browser the tests marked `browser` are left out, without PostgreSQL
+those marked `postgres`; a banner names them at the end, and where CI is set the run fails.
 """
 
 from __future__ import annotations
@@ -10,16 +10,36 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAMS = ("chromium", "chromedriver")
-PACKAGES = ("chromium", "chromium-driver")
-MEND = "sudo apt-get install " + " ".join(PACKAGES)
+_APART = Path("/usr/lib/postgresql")  # where Debian keeps PostgreSQL's programs, off the PATH
 
 
-def missing_programs() -> list[str]:
-    return [program for program in PROGRAMS if shutil.which(program) is None]
+@dataclass(frozen=True)
+class Tool:
+    """What some tests need: those with its ``marker``. ``packages`` are Debian's."""
+
+    marker: str
+    name: str
+    programs: tuple[str, ...]
+    packages: tuple[str, ...]
+    download: str
+
+    @property
+    def mend(self) -> str:
+        return "sudo apt-get install " + " ".join(self.packages)
+
+    def missing_programs(self) -> list[str]:
+        found = {path.name for path in _APART.glob("*/bin/*")}
+        return [name for name in self.programs if shutil.which(name) is None and name not in found]
+
+
+TOOLS = (
+    Tool("browser", "Chromium", ("chromium", "chromedriver"), ("chromium", "chromium-driver"), "100 MB"),
+    Tool("postgres", "PostgreSQL", ("initdb", "postgres"), ("postgresql",), "50 MB"),
+)
 
 
 def as_root() -> list[str] | None:
@@ -31,42 +51,41 @@ def as_root() -> list[str] | None:
     return None
 
 
-def install_browser() -> str | None:
-    """Installs what is missing of the browser. Answers why it could not, or None when it is there."""
-    if not missing_programs():
+def install(tool: Tool) -> str | None:
+    """Installs what is missing of the tool. Answers why it could not, or None when it is there."""
+    if not tool.missing_programs():
         return None
     if shutil.which("apt-get") is None:
-        return "there is no apt-get here: install Chromium and chromedriver so that both are on the PATH"
+        return (
+            f"there is no apt-get here: install {tool.name} so that {' and '.join(tool.programs)} are found"
+        )
     prefix = as_root()
     if prefix is None:
-        return f"installing it needs root: {MEND}"
-    print(
-        "detseg: installing chromium and chromium-driver for the browser tests (100 MB)",
-        file=sys.stderr,
-    )
-    install = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq"]
-    install += ["--no-install-recommends", *PACKAGES]
-    result = subprocess.run(install, capture_output=True, text=True)
+        return f"installing it needs root: {tool.mend}"
+    print(f"detseg: installing {tool.name} for the {tool.marker} tests ({tool.download})", file=sys.stderr)
+    command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq"]
+    command += ["--no-install-recommends", *tool.packages]
+    result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:  # a new machine often has no package lists yet
         subprocess.run([*prefix, "apt-get", "update", "-qq"], capture_output=True)
-        result = subprocess.run(install, capture_output=True, text=True)
-    if missing_programs():
+        result = subprocess.run(command, capture_output=True, text=True)
+    if tool.missing_programs():
         last = (result.stderr.strip() or "no message").splitlines()[-1]
-        return f"apt-get could not install it ({last}): {MEND}"
+        return f"apt-get could not install it ({last}): {tool.mend}"
     return None
 
 
-def browser_tests() -> list[str]:
-    """The ids of the tests that need the browser."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "browser"]
+def marked_tests(marker: str) -> list[str]:
+    """The ids of the tests with that marker."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", marker]
     output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     return [line for line in output.splitlines() if "::" in line]
 
 
-def banner(reason: str, tests: list[str]) -> str:
+def banner(tool: Tool, reason: str, tests: list[str]) -> str:
     """What stands at the end of a run that left tests out."""
     rows = [
-        f"{len(tests)} TESTS DID NOT RUN: no Chromium here.",
+        f"{len(tests)} TESTS DID NOT RUN: no {tool.name} here.",
         reason,
         *(f"  {test}" for test in tests),
     ]
@@ -74,13 +93,14 @@ def banner(reason: str, tests: list[str]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    reason = install_browser()
-    command = [sys.executable, "-m", "pytest", *arguments]
-    if reason is None:
-        return subprocess.run(command, cwd=ROOT).returncode
-    code = subprocess.run([*command, "-m", "not browser"], cwd=ROOT).returncode
-    print(banner(reason, browser_tests()), file=sys.stderr)
-    return code or int(bool(os.environ.get("CI")))
+    reasons = {tool: reason for tool in TOOLS if (reason := install(tool)) is not None}
+    chosen = ["-m", " and ".join(f"not {tool.marker}" for tool in reasons)] if reasons else []
+    code = subprocess.run([sys.executable, "-m", "pytest", *arguments, *chosen], cwd=ROOT).returncode
+    for tool, reason in reasons.items():
+        if left_out := marked_tests(tool.marker):
+            print(banner(tool, reason, left_out), file=sys.stderr)
+            code = code or int(bool(os.environ.get("CI")))
+    return code
 
 
 if __name__ == "__main__":

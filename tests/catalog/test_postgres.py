@@ -15,6 +15,8 @@ from tests.catalog.conftest import NewDatabase
 from tests.catalog.test_database import start
 from tests.postgres import Cluster, cluster
 
+pytestmark = pytest.mark.postgres
+
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Cluster]:

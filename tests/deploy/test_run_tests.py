@@ -1,4 +1,4 @@
-"""make test: the browser, and the banner where there is none."""
+"""make test: the browser and the database server, and the banner where there is none."""
 
 import shutil
 import subprocess
@@ -18,7 +18,9 @@ def suite(tmp_path: Path) -> Path:
     for folder in ("deploy", "tests", "bin"):
         (tmp_path / folder).mkdir()
     shutil.copy(ROOT / "deploy" / "run_tests.py", tmp_path / "deploy")
-    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\nmarkers =\n  browser: x\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\naddopts = --strict-markers\nmarkers =\n  browser: x\n  postgres: x\n"
+    )
     code = "import pytest\ndef test_plain(): pass\n@pytest.mark.browser\ndef test_page(): pass\n"
     (tmp_path / "tests" / "test_it.py").write_text(code)
     return tmp_path
@@ -31,7 +33,7 @@ def run_suite(suite: Path, **environment: str) -> subprocess.CompletedProcess[st
 
 
 def test_all_tests_run_where_there_is_a_browser(suite: Path) -> None:
-    for program in run_tests.PROGRAMS:
+    for program in (name for tool in run_tests.TOOLS for name in tool.programs):
         (suite / "bin" / program).write_text("#!/bin/sh\n")
         (suite / "bin" / program).chmod(0o755)
     result = run_suite(suite, CI="true")
@@ -48,7 +50,7 @@ def test_without_a_browser_the_banner_names_what_did_not_run(
     assert result.returncode == code
     assert "1 passed, 1 deselected" in result.stdout
     assert "!! 1 TESTS DID NOT RUN" in result.stderr
-    assert "there is no apt-get here: install Chromium" in result.stderr
+    assert "there is no apt-get here: install Chromium so that chromium and chromedriver" in result.stderr
     assert "tests/test_it.py::test_page" in result.stderr
 
 

@@ -1,0 +1,64 @@
+"""``make faults N=... SEED=...``: that many faults, one line each, a table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.e2e.faults.arena import arena
+from tests.e2e.faults.kinds import KINDS
+from tests.e2e.faults.plan import strike
+from tests.e2e.faults.story import Verdict
+
+_HARMS = ("lost", "doubled", "human", "other")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make faults")
+    parser.add_argument("n", type=int, help="how many faults")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="the number of the one fault to strike again")
+    parser.add_argument("--kind", help="only kinds with these words in their name")
+    options = parser.parse_args(arguments)
+    numbers = [n for n in range(options.n) if (options.kind or "") in KINDS[n % len(KINDS)].name]
+    if options.only is not None:
+        numbers = [options.only]
+    verdicts: list[Verdict] = []
+    with tempfile.TemporaryDirectory(prefix="detseg-faults-") as folder, arena(Path(folder)) as ground:
+        for number in numbers:
+            began = time.monotonic()
+            verdicts.append(strike(ground, options.seed, number))
+            print(_line(number, verdicts[-1], time.monotonic() - began, options.seed), flush=True)
+    print(table(verdicts))
+    return int(any(verdict.violations for verdict in verdicts))
+
+
+def _line(number: int, verdict: Verdict, seconds: float, seed: int) -> str:
+    said = [verdict.kind, verdict.stage, *verdict.notes, " + ".join(verdict.outcomes)]
+    line = f"{number:4d} {seconds:5.1f} s  {'; '.join(said)}"
+    for violation in verdict.violations:
+        line += f"\n     !! {violation.harm}: {violation.words} (make faults SEED={seed} ONLY={number})"
+    return line
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """Faults per kind, and how many of them did harm of each sort."""
+    rows: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        rows[verdict.kind].append(verdict)
+    lines = ["", f"{'kind':28} runs  lost  doubled  human work changed  other"]
+    for name, some in [*rows.items(), ("all", list(verdicts))]:
+        harmed = [sum(any(v.harm == harm for v in one.violations) for one in some) for harm in _HARMS]
+        lines.append(
+            f"{name:28} {len(some):4d}  {harmed[0]:4d}  {harmed[1]:7d}  {harmed[2]:18d}  {harmed[3]:5d}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

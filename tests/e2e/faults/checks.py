@@ -1,0 +1,166 @@
+"""What has to hold after a fault and one more run, whatever broke."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from detseg.catalog import Catalog, ReviewRecord, open_catalog
+from detseg.types import ImageId, ModelVersion
+from tests.e2e.faults.person import Ledger, Server
+from tests.e2e.faults.world import N_REGIONS, SIZE
+
+Json = dict[str, Any]
+Harm = Literal["lost", "doubled", "human", "other"]
+_OF_A_PERSON = ("result", "was_cancelled", "updated_at", "created_at", "lead_time", "ground_truth")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """``lost`` and ``doubled`` are tasks, predictions or reviews, ``human`` is people's work changed."""
+
+    harm: Harm
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """``images`` have a task each, with one prediction of each of the versions that the image had."""
+
+    title: str
+    images: frozenset[ImageId]
+    versions: Mapping[ImageId, frozenset[ModelVersion]]
+    shown: ModelVersion
+    ledger: Ledger
+
+
+def check(server: Server, catalog_url: str, expected: Expected) -> tuple[Violation, ...]:
+    """Everything that does not hold; empty is good."""
+    projects = server.projects(expected.title)
+    if len(projects) != 1:
+        harm: Harm = "doubled" if projects else "lost"
+        return (Violation(harm, f"{len(projects)} projects have the title"),)
+    tasks = server.tasks(projects[0]["id"])
+    found = [*_tasks(tasks, expected), *_predictions(tasks, expected), *_people(tasks, expected.ledger)]
+    if projects[0]["model_version"] != expected.shown:
+        found.append(Violation("other", f"the project shows {projects[0]['model_version']!r}"))
+    with open_catalog(catalog_url) as catalog:
+        known = [one for one in catalog.projects.all() if one.title == expected.title]
+        if len(known) != 1:
+            return (*found, Violation("other", f"the catalog knows {len(known)} projects of the title"))
+        found += [*_catalog_tasks(catalog, known[0].key, tasks, expected.ledger)]
+        found += [*_reviews(catalog, known[0].key, tasks, expected.ledger)]
+    return tuple(found)
+
+
+def _ours(tasks: Iterable[Json]) -> list[Json]:
+    return [task for task in tasks if "image_id" in task["data"]]
+
+
+def _tasks(tasks: list[Json], expected: Expected) -> Iterator[Violation]:
+    counted = Counter(task["data"]["image_id"] for task in _ours(tasks))
+    wanted = expected.images - expected.ledger.deleted_images
+    if missing := wanted - counted.keys():
+        yield Violation("lost", f"{len(missing)} images have no task")
+    if twice := [image for image, n in counted.items() if n > 1]:
+        yield Violation("doubled", f"{len(twice)} images have several tasks")
+    if back := counted.keys() & expected.ledger.deleted_images:
+        yield Violation("human", f"{len(back)} tasks that a person deleted are back")
+
+
+def _predictions(tasks: list[Json], expected: Expected) -> Iterator[Violation]:
+    harms: Counter[tuple[Harm, str]] = Counter()
+    for task in _ours(tasks):
+        counted = Counter(one["model_version"] for one in task["predictions"])
+        wanted = expected.versions[task["data"]["image_id"]]
+        for version in wanted - counted.keys():
+            harms["lost", f"tasks without a prediction of {version}"] += 1
+        for version, n in counted.items():
+            if version not in wanted:
+                harms["other", f"tasks with a prediction of {version}, which should not be there"] += 1
+            elif n > 1:
+                harms["doubled", f"tasks with several predictions of {version}"] += 1
+        if any(len({one["id"] for one in p["result"]}) != N_REGIONS for p in task["predictions"]):
+            harms["lost", "tasks with other regions than predicted"] += 1
+    yield from (Violation(harm, f"{n} {words}") for (harm, words), n in harms.items())
+
+
+def _people(tasks: list[Json], ledger: Ledger) -> Iterator[Violation]:
+    on_server = {int(entry["id"]): entry for task in tasks for entry in task["annotations"]}
+    for number, entry in ledger.annotations.items():
+        now = on_server.get(number)
+        if now is None:
+            yield Violation("human", f"annotation {number} is gone")
+        elif changed := [name for name in _OF_A_PERSON if now[name] != entry[name]]:
+            yield Violation("human", f"annotation {number} is changed: {', '.join(changed)}")
+    if more := on_server.keys() - ledger.annotations.keys():
+        yield Violation("human", f"annotations that nobody made: {sorted(more)}")
+    there = {task["id"]: task for task in tasks}
+    for number, data in ledger.foreign_tasks.items():
+        if number not in there or there[number]["data"] != data or there[number]["predictions"]:
+            yield Violation("human", f"the foreign task {number} is gone or changed")
+
+
+def _catalog_tasks(catalog: Catalog, project: Any, tasks: list[Json], ledger: Ledger) -> Iterator[Violation]:
+    on_server = {task["data"]["image_id"]: task["id"] for task in _ours(tasks)}
+    pushed = {one.image: one.task_id for one in catalog.tasks.of_project(project) if one.state == "pushed"}
+    if pushed != on_server:
+        wrong = {image for image in pushed.keys() | on_server if pushed.get(image) != on_server.get(image)}
+        yield Violation("other", f"the catalog is wrong about the tasks of {len(wrong)} images")
+    if intents := catalog.tasks.open_intents(project):
+        yield Violation("other", f"{len(intents)} intents are still open")
+    states = {one.image: one.state for one in catalog.tasks.of_project(project)}
+    if wrong_states := [image for image in ledger.deleted_images if states.get(ImageId(image)) != "deleted"]:
+        yield Violation("other", f"{len(wrong_states)} deleted tasks are not marked in the catalog")
+
+
+def _reviews(catalog: Catalog, project: Any, tasks: list[Json], ledger: Ledger) -> Iterator[Violation]:
+    images = {int(task["id"]): ImageId(task["data"]["image_id"]) for task in _ours(tasks)}
+    wanted = {number: entry for number, entry in ledger.annotations.items() if entry["task"] in images}
+    collected = catalog.reviews.ids(project)
+    if missing := wanted.keys() - collected:
+        yield Violation("lost", f"{len(missing)} of {len(wanted)} reviews are not collected")
+    if more := collected - wanted.keys():
+        yield Violation("doubled", f"the catalog has reviews that are not there: {sorted(more)}")
+    latest: dict[tuple[ImageId, str], Json] = {}
+    for entry in sorted(
+        wanted.values(), key=lambda one: (datetime.fromisoformat(one["updated_at"]), one["id"])
+    ):
+        latest[images[entry["task"]], f"user-{_author(entry)}"] = entry
+    records = {(one.annotation.image, one.annotation.author): one for one in catalog.reviews.latest(project)}
+    wrong = [key for key, entry in latest.items() if key not in records or not _equal(records[key], entry)]
+    if wrong or records.keys() - latest.keys():
+        yield Violation("lost", f"{len(wrong)} reviews are collected otherwise than they were submitted")
+
+
+def _author(entry: Json) -> int:
+    author = entry["completed_by"]
+    return int(author["id"] if isinstance(author, dict) else author)
+
+
+def _equal(record: ReviewRecord, entry: Json) -> bool:
+    """Whether the catalog says what was submitted: who, when, how long, the state and each region."""
+    results = [] if entry["was_cancelled"] else entry["result"]
+    state = "skipped" if entry["was_cancelled"] else "labeled" if results else "empty"
+    shapes: Counter[Any] = Counter()
+    for result in results:
+        value = result["value"]
+        (label,) = value[result["type"]]
+        if result["type"] != "rectanglelabels":
+            shapes[label] += 1
+            continue
+        x, y, width, height = (value[name] / 100 for name in ("x", "y", "width", "height"))
+        corners = (x * SIZE.width, y * SIZE.height, (x + width) * SIZE.width, (y + height) * SIZE.height)
+        shapes[label, *(round(corner, 3) for corner in corners)] += 1
+    annotation = record.annotation
+    kept = Counter(
+        (one.instance.label, *(round(corner, 3) for corner in one.instance.box.xyxy))
+        if one.instance.box
+        else one.instance.label
+        for one in annotation.regions
+    )
+    said = (annotation.state, annotation.lead_time_s, annotation.updated_at, kept)
+    return said == (state, entry["lead_time"], datetime.fromisoformat(entry["updated_at"]), shapes)

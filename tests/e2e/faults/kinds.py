@@ -1,0 +1,226 @@
+"""The kinds of faults, each a strike on one run or on several at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import detseg.pipeline
+from detseg.config import Settings
+from tests.e2e.faults.proxy import Rule, Trick
+from tests.e2e.faults.runs import Outcome
+from tests.e2e.faults.story import Kind, Scene, Stage, Strike
+
+_PUSHES: tuple[Stage, ...] = ("first push", "next push")
+_ALL: tuple[Stage, ...] = (*_PUSHES, "collect")
+_SECOND: tuple[Stage, ...] = ("second model",)
+_RUN_S = 1.2  # about what one run takes
+_N_REQUESTS = {"push": 10, "collect": 6}
+
+
+def failpoints(step: str) -> tuple[str, ...]:
+    """Every point that the sources mark on the way of a push or a collect."""
+    folder = Path(detseg.pipeline.__path__[0])
+    sources = "\n".join(path.read_text() for path in sorted(folder.rglob("*.py")))
+    names = set(re.findall(r'failpoint\(\s*"([^"]+)"', sources))
+    return tuple(sorted(name for name in names if name.startswith(f"{step}.")))
+
+
+def network(*tricks: Trick) -> Strike:
+    """One of those tricks on the import, or on any request; once, or until the run ends."""
+
+    def strike(scene: Scene) -> list[Outcome]:
+        rng = scene.rng
+        on_import = scene.order.step == "push" and rng.random() < 0.6
+        target = ("POST", "/import", rng.randint(1, 3)) if on_import else _any_request(scene)
+        rule = Rule(rng.choice(tricks), *target, times=1 if rng.random() < 0.7 else 1000)
+        scene.notes.append(f"{rule.trick} on {rule.method or 'any'} {rule.part} {rule.nth} x{rule.times}")
+        with scene.ruled(rule):
+            return [scene.run(scene.order)]
+
+    return strike
+
+
+def killed_at_mark(scene: Scene) -> list[Outcome]:
+    """The process kills itself at a marked point."""
+    step = scene.order.step
+    points = failpoints(step)
+    assert points, f"no failpoint is marked on the way of {step}"
+    point = f"{scene.rng.choice(points)}:{scene.rng.choice((1, 1, 2, 3))}"
+    scene.notes.append(point)
+    return [scene.run(replace(scene.order, failpoint=point))]
+
+
+def killed_at_random(scene: Scene) -> list[Outcome]:
+    """SIGKILL after a while."""
+    run = scene.start(scene.order)
+    delay_s = scene.rng.uniform(0, _RUN_S)
+    scene.notes.append(f"after {delay_s:.3f} s")
+    time.sleep(delay_s)
+    run.kill()
+    return [run.wait()]
+
+
+def killed_in_flight(scene: Scene) -> list[Outcome]:
+    """SIGKILL while the server works at a request of ours; the next run starts at once."""
+    method, part, nth = _any_request(scene)
+    if scene.order.step == "push":
+        method, part, nth = "POST", "/import", scene.rng.randint(1, 3)
+    delay_s = scene.rng.uniform(0, 0.15)
+    scene.notes.append(f"{method or 'any'} {part} {nth}, after {delay_s:.3f} s")
+    rule = Rule("call", method, part, nth, delay_s=delay_s)
+    with scene.ruled(rule):
+        run = scene.start(scene.order)
+        rule.call = run.kill
+        return [run.wait()]
+
+
+def server_killed(scene: Scene) -> list[Outcome]:
+    """SIGKILL to Label Studio while it works at a request; it is back when the run has ended, or before."""
+    method, part, nth = _any_request(scene)
+    if scene.order.step == "push" and scene.rng.random() < 0.7:
+        method, part, nth = "POST", "/import", scene.rng.randint(1, 3)
+    delay_s = scene.rng.uniform(0, 0.25)
+    early = scene.rng.random() < 0.3
+    scene.notes.append(f"{method or 'any'} {part} {nth}, after {delay_s:.3f} s{', back early' * early}")
+
+    def strike() -> None:
+        scene.arena.kill_server()
+        if early:
+            scene.arena.restart_server()
+
+    with scene.ruled(Rule("call", method, part, nth, delay_s=delay_s, call=strike)):
+        outcomes = [scene.run(scene.order)]
+    time.sleep(delay_s)  # the run may have ended before the blow fell
+    scene.arena.restart_server()
+    return outcomes
+
+
+def at_once(n_runs: int, *, elsewhere: bool = False) -> Strike:
+    """Several runs of the same order; on other machines, each has a state folder of its own."""
+
+    def strike(scene: Scene) -> list[Outcome]:
+        places = [scene.place.elsewhere(n) if elsewhere and n else scene.place for n in range(n_runs)]
+        runs = [scene.start(replace(scene.order, place=place)) for place in places]
+        outcomes = [run.wait() for run in runs]
+        for outcome in outcomes:
+            if outcome.kind == "refused":
+                scene.harm(f"one of {n_runs} runs at once: {outcome.words}")
+        return outcomes
+
+    return strike
+
+
+def one_of_two_killed(scene: Scene) -> list[Outcome]:
+    """Two runs, on two machines where the catalog allows it; one is killed on its way."""
+    on_postgres = scene.place.catalog.startswith("postgresql")
+    other = scene.place.elsewhere(1) if on_postgres else scene.place
+    runs = [scene.start(scene.order), scene.start(replace(scene.order, place=other))]
+    delay_s = scene.rng.uniform(0, _RUN_S)
+    scene.notes.append(f"after {delay_s:.3f} s")
+    time.sleep(delay_s)
+    scene.rng.choice(runs).kill()
+    outcomes = [run.wait() for run in runs]
+    for outcome in outcomes:
+        if outcome.kind == "refused":
+            scene.harm(f"the run that was not killed: {outcome.words}")
+    return outcomes
+
+
+def disk_full(scene: Scene) -> list[Outcome]:
+    """No space left for the catalog, or no larger files allowed where we may not mount a small disk."""
+    n_bytes = scene.rng.randint(0, 160) * 1024
+    database = Path(scene.place.catalog.removeprefix("sqlite:///"))
+    if scene.arena.small_disk is None or scene.rng.random() < 0.3:
+        limit = n_bytes + (database.stat().st_size if database.exists() else 0)
+        scene.notes.append(f"files of at most {limit} bytes")
+        return [scene.run(replace(scene.order, file_limit=limit))]
+    filler = scene.arena.small_disk / "filler"
+    disk = os.statvfs(scene.arena.small_disk)
+    with filler.open("wb") as file:
+        file.write(b"\0" * max(0, disk.f_bavail * disk.f_frsize - n_bytes))
+    scene.notes.append(f"{n_bytes} bytes left")
+    try:
+        return [scene.run(scene.order)]
+    finally:
+        filler.unlink()
+
+
+def postgres_killed(scene: Scene) -> list[Outcome]:
+    """SIGKILL to the catalog's server while the run talks to Label Studio; back at once, or after the run."""
+    method, part, nth = _any_request(scene)
+    delay_s = scene.rng.uniform(0, 0.05)
+    early = scene.rng.random() < 0.5
+    scene.notes.append(f"{method or 'any'} {nth}, after {delay_s:.3f} s{', back early' * early}")
+    done = threading.Event()
+
+    def strike() -> None:
+        scene.arena.postgres.kill()
+        if early:
+            scene.arena.postgres.start()
+        done.set()
+
+    rule = Rule("call", method, part, nth, delay_s=delay_s, call=strike)
+    with scene.ruled(rule):
+        outcomes = [scene.run(scene.order)]
+    if rule.n_played:
+        done.wait()
+        if not early:
+            scene.arena.postgres.start()
+    return outcomes
+
+
+def nothing(scene: Scene) -> list[Outcome]:
+    """The control: what has to hold holds without any fault."""
+    return [scene.run(scene.order)]
+
+
+def mixed(scene: Scene) -> list[Outcome]:
+    """One of several strikes."""
+    strikes = (network("cut inside", "cut after", "502 after", "429", "truncated JSON"), killed_at_mark)
+    strike = scene.rng.choice((*strikes, killed_at_random, killed_in_flight, at_once(2)))
+    return strike(scene)
+
+
+def _any_request(scene: Scene) -> tuple[str, str, int]:
+    return "", "", scene.rng.randint(1, _N_REQUESTS[scene.order.step])
+
+
+_TRICKS: dict[str, tuple[Trick, ...]] = {
+    "cut before the request": ("cut before",),
+    "half-sent request": ("cut inside",),
+    "answer lost": ("cut after",),
+    "half an answer": ("half answer",),
+    "slow": ("slow",),
+    "500": ("500 before", "500 after"),
+    "502, 504": ("502 after", "504 after"),
+    "429": ("429", "429 without Retry-After"),
+    "401": ("401",),
+    "wrong answer": ("wrong JSON", "web page"),
+    "truncated JSON": ("truncated JSON",),
+}
+
+KINDS: tuple[Kind, ...] = (
+    Kind("no fault", _ALL, nothing),
+    *(Kind(name, _ALL, network(*tricks)) for name, tricks in _TRICKS.items()),
+    Kind("push killed at a mark", _PUSHES, killed_at_mark),
+    Kind("collect killed at a mark", ("collect",), killed_at_mark),
+    Kind("killed at random", _ALL, killed_at_random),
+    Kind("killed in flight", _ALL, killed_in_flight),
+    Kind("server killed", _ALL, server_killed, alone=True),
+    Kind("two at once", _ALL, at_once(2)),
+    Kind("four at once", _ALL, at_once(4)),
+    Kind("four machines at once", _ALL, at_once(4, elsewhere=True), on_postgres=True),
+    Kind("two at once, one killed", _ALL, one_of_two_killed),
+    Kind("disk full", _ALL, disk_full, on_postgres=False, on_small_disk=True),
+    Kind("PostgreSQL killed", _ALL, postgres_killed, on_postgres=True),
+    *(
+        Kind(f"second model, {way}", _SECOND, mixed, predictions=way)
+        for way in ("add", "replace")
+        if "predictions" in Settings.model_fields
+    ),
+)
