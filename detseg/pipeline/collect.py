@@ -104,7 +104,7 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
 
 
 def _collect_changes(reader: TaskReader, recorder: Recorder) -> None:
-    """Records the tasks that changed since the watermark, and moves it on with every page.
+    """Records the tasks that changed since the watermark, and moves it on with every page, at the end to now.
 
     It never passes the server's clock: a change that is dated into the future must not hide later ones.
     """
@@ -120,6 +120,7 @@ def _collect_changes(reader: TaskReader, recorder: Recorder) -> None:
         cursors.set(name, min(reached, now).isoformat())
         failpoint("collect.after_watermark")
         progress.report("collect", advance=len(page))
+    cursors.set(name, now.isoformat())
 
 
 def _collect_all(reader: TaskReader, recorder: Recorder) -> None:
