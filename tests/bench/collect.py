@@ -1,9 +1,9 @@
 """``python -m tests.bench.collect``: how long collecting takes, and how much memory it holds.
 
 Makes a Label Studio of its own, a project with reviewed tasks (sent in bulk, which the server takes as if
-people had submitted them) and a catalog that pushed them. Then it collects, each time in a process of its own: all of
-it, nothing new, 35 changed. Before "nothing new" and "35 changed" it waits until the last change is older than
-the overlap with which changes are asked for. Prints one JSON object.
+people had submitted them) and a catalog that pushed them. Then it collects, each in a process of its own:
+all of it, nothing new, 35 changed. Before "nothing new" and "35 changed" it waits until the last change is
+older than the overlap with which changes are asked for. Prints one JSON object.
 """
 
 from __future__ import annotations
