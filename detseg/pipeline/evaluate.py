@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.errors import CatalogError
-from detseg.images import read_image
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.metrics.detection import confusion, precision_recall, score_annotations
 from detseg.metrics.edits import EditCounts, find_edits, summarize_edits
@@ -21,6 +20,7 @@ from detseg.metrics.pairs import Pair, pair_annotations
 from detseg.metrics.panoptic import panoptic_quality
 from detseg.metrics.segmentation import score_masks
 from detseg.pipeline import progress
+from detseg.pipeline.reading import open_sources, read_from
 from detseg.report.data import GalleryItem, QaReport
 from detseg.report.page import write_report
 from detseg.types import EDIT_KINDS, Annotation, ImageId, ImageRef, ModelVersion
@@ -63,7 +63,7 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     project = _find_project(catalog, settings.project)
     records = tuple(catalog.reviews.latest(project.key))
     progress.report("evaluate", total=2)
-    qa = _measure(catalog, project, records, title=settings.project, now=now)
+    qa = _measure(settings, catalog, project, records, now=now)
     progress.report("evaluate", advance=1)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_report(out, qa)
@@ -82,7 +82,12 @@ def _find_project(catalog: Catalog, title: str) -> Project:
 
 
 def _measure(
-    catalog: Catalog, project: Project, records: Sequence[ReviewRecord], *, title: str, now: datetime
+    settings: Settings,
+    catalog: Catalog,
+    project: Project,
+    records: Sequence[ReviewRecord],
+    *,
+    now: datetime,
 ) -> QaReport:
     tasks = {task.image: task for task in catalog.tasks.of_project(project.key)}
     reviews = tuple(record.annotation for record in records)
@@ -90,7 +95,7 @@ def _measure(
     predictions = tuple(prediction for answers in by_version.values() for prediction in answers)
     pairs = pair_annotations(reviews, predictions)
     return QaReport(
-        title=title,
+        title=settings.project,
         created_at=now,
         taxonomy=config_to_taxonomy(project.label_config),
         simulated=any(record.simulated for record in records),
@@ -106,7 +111,7 @@ def _measure(
         confusion=confusion(reviews, predictions, "bbox", min_score=0.0),  # thresholds were applied before
         curves=precision_recall(reviews, predictions, "bbox"),
         lead_times_s=tuple(pair.truth.lead_time_s for pair in pairs if pair.truth.lead_time_s is not None),
-        gallery=tuple(_gallery(catalog, project, pairs, tasks)),
+        gallery=tuple(_gallery(settings, catalog, project, pairs=pairs, tasks=tasks)),
     )
 
 
@@ -121,15 +126,21 @@ def _predictions(
 
 
 def _gallery(
-    catalog: Catalog, project: Project, pairs: Sequence[Pair], tasks: Mapping[ImageId, Task]
+    settings: Settings,
+    catalog: Catalog,
+    project: Project,
+    *,
+    pairs: Sequence[Pair],
+    tasks: Mapping[ImageId, Task],
 ) -> Iterator[GalleryItem]:
+    sources = open_sources(settings)
     refs = catalog.images.refs(pair.truth.image for pair in pairs)
     for pair in pairs:
         image = pair.truth.image
         ref = refs.get(image, ImageRef(image, image))
         yield GalleryItem(
             name=Path(ref.uri).name,
-            load=partial(read_image, ref.uri),
+            load=partial(read_from, sources, ref.uri, max_pixels=settings.max_pixels),
             prediction=pair.prediction,
             review=pair.truth,
             edits=find_edits(pair.prediction, pair.truth),

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from detseg.errors import ImageError
-from detseg.images import read_image
 from detseg.models.agreement import Agreement, agreement
 from detseg.models.predictor import Predictor, predict_each
+from detseg.pipeline.reading import open_sources, read_from
 from detseg.types import DecodedImage
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ def describe_check(check: Agreement) -> str:
 
 def _readable(settings: Settings, uris: Sequence[str]) -> list[DecodedImage]:
     """Those that can be read; the run itself says which cannot."""
+    sources = open_sources(settings)
     images = []
     for uri in uris:
         try:
-            images.append(read_image(uri, max_pixels=settings.max_pixels))
+            images.append(read_from(sources, uri, max_pixels=settings.max_pixels))
         except ImageError:
             continue
     return images

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from detseg.images import decode_image
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources, scheme_of
+from detseg.types import DecodedImage
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -21,3 +23,10 @@ def source_location(settings: Settings) -> str:
     if scheme_of(settings.source) != "file":
         return settings.source
     return str(settings.path(settings.source.removeprefix("file://")))
+
+
+def read_from(
+    sources: Sources, uri: str, *, max_pixels: int, formats: frozenset[str] | None = None
+) -> DecodedImage:
+    """The upright RGB image behind an address. Raises ImageError; ``decode_image`` says what is refused."""
+    return decode_image(sources.read(uri), uri, max_pixels=max_pixels, formats=formats)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
 from detseg.errors import ImageError
-from detseg.images import BROWSER_FORMATS, read_image
+from detseg.images import BROWSER_FORMATS
 from detseg.labelstudio.codec import prediction_regions
 from detseg.models.predictor import Predictor
 from detseg.pipeline import progress
+from detseg.pipeline.reading import open_sources, read_from
 from detseg.pipeline.streaming import predict_stream
 from detseg.types import Annotation, DecodedImage, Failure, ImageId, ImageRef, Instance, State
 
@@ -71,8 +72,10 @@ def _predicted(
 ) -> Iterator[Annotation | ImageError]:
     """The prediction of every image, in order, or why there is none."""
 
+    sources = open_sources(settings)
+
     def read(ref: ImageRef) -> DecodedImage:
-        image = read_image(ref.uri, max_pixels=settings.max_pixels, formats=BROWSER_FORMATS)
+        image = read_from(sources, ref.uri, max_pixels=settings.max_pixels, formats=BROWSER_FORMATS)
         if image.ref.id != ref.id:
             raise ImageError("changed while it was being read: run again")
         return image

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import IO
 
 from detseg.errors import ImageError, SourceError
 from detseg.sources.folder import Folders
+from detseg.sources.manifest import is_manifest, read_manifest
+from detseg.sources.objects import CLOUDS, Objects
 from detseg.sources.protocol import DEFAULT_LIMITS, Limits, Listed, Store
+from detseg.sources.web import Web
 
 LOCAL = "file"
 
@@ -22,13 +29,19 @@ class Sources:
     ) -> None:
         self._limits = limits
         self._factories: dict[str, Callable[[], Store]] = {
-            LOCAL: lambda: Folders(self._limits),
+            LOCAL: partial(Folders, limits),
+            "http": partial(Web, limits),
+            "https": partial(Web, limits),
+            **{scheme: partial(Objects, scheme, limits) for scheme in CLOUDS},
             **(stores or {}),
         }
         self._stores: dict[str, Store] = {}
+        self._lock = threading.Lock()
 
     def entries(self, location: str) -> Iterator[Listed]:
         """The images at a location, as they are come by. Raises SourceError."""
+        if is_manifest(location):
+            return read_manifest(location, partial(self._open, location))
         return self._store(location).entries(location)
 
     def read(self, uri: str) -> bytes:
@@ -39,13 +52,20 @@ class Sources:
             raise ImageError(str(error)) from error
         return store.read(uri)
 
+    def _open(self, location: str) -> IO[bytes]:
+        try:
+            return open(location, "rb") if scheme_of(location) == LOCAL else io.BytesIO(self.read(location))
+        except OSError as error:
+            raise SourceError(f"the manifest {location} cannot be read: {error.strerror}") from error
+        except ImageError as error:
+            raise SourceError(f"the manifest {location} {error}") from error
+
     def _store(self, uri: str) -> Store:
         scheme = scheme_of(uri)
-        if scheme not in self._factories:
-            known = ", ".join(f"{name}://" for name in sorted(self._factories))
-            raise SourceError(f"{uri}: {scheme}:// is no source of images; there are folders and {known}")
         if scheme not in self._stores:
-            self._stores[scheme] = self._factories[scheme]()
+            with self._lock:
+                make = self._factories.get(scheme, partial(Objects, scheme, self._limits))
+                self._stores.setdefault(scheme, make())
         return self._stores[scheme]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.errors import ImageError, SourceError
@@ -37,6 +37,7 @@ def test_lists_images_of_subfolders_in_order_and_nothing_else(tmp_path: Path) ->
 PARTS = st.text("ab-.0Z", min_size=1, max_size=3).filter(lambda part: not part.startswith("."))
 
 
+@settings(max_examples=40)
 @given(tree=st.sets(st.lists(PARTS, min_size=1, max_size=3).map(tuple), max_size=12))
 def test_a_whole_tree_comes_in_the_order_of_its_paths(
     tree: set[tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory

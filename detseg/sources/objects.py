@@ -1,0 +1,134 @@
+"""Object stores behind fsspec: S3, Google Cloud Storage, Azure, and other protocols that it knows.
+
+Credentials and endpoints are each library's own affair: its variables, its configuration, the machine's role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import fsspec
+
+from detseg.errors import ImageError, SourceError
+from detseg.sources.protocol import Limits, Listed, is_image_name, too_large
+from detseg.types import Entry, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """What a scheme needs: the extra of this package that installs it, and errors that are not OSErrors."""
+
+    extra: str
+    errors: tuple[str, ...]
+
+
+_S3 = _Library("s3", ("botocore.exceptions.BotoCoreError", "botocore.exceptions.ClientError"))
+_GCS = _Library("gcs", ("google.auth.exceptions.GoogleAuthError", "gcsfs.retry.HttpError"))
+_AZURE = _Library("azure", ("azure.core.exceptions.AzureError",))
+CLOUDS = {"s3": _S3, "gs": _GCS, "gcs": _GCS, "az": _AZURE, "abfs": _AZURE, "abfss": _AZURE}
+"""The schemes that are tested, or as good as; fsspec knows more."""
+
+_STAMPS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
+
+
+class Objects:
+    """The objects of one scheme, by their URLs."""
+
+    def __init__(self, scheme: str, limits: Limits) -> None:
+        self._scheme = scheme
+        self._limits = limits
+        self._files, self._errors = _open(scheme)
+
+    def entries(self, location: str) -> Iterator[Listed]:
+        """The image objects below a URL, a folder at a time; one object is listed whatever its name."""
+        path = self._path(location).rstrip("/")
+        try:
+            found = self._files.ls(path, detail=True)
+        except FileNotFoundError as error:
+            raise SourceError(
+                f"there is nothing at {location}: name a bucket, a folder or an object"
+            ) from error
+        except self._errors as error:
+            raise SourceError(f"{location} cannot be listed: {_words(error)}") from error
+        if [info["name"].rstrip("/") for info in found if info["type"] == "file"] == [path]:
+            return iter((self._entry(found[0]),))
+        return self._walk(path, found)
+
+    def read(self, uri: str) -> bytes:
+        """The bytes of an object."""
+        try:
+            data: bytes = self._files.cat_file(self._path(uri), start=0, end=self._limits.max_bytes + 1)
+        except FileNotFoundError as error:
+            raise ImageError("is not there any more") from error
+        except self._errors as error:
+            raise ImageError(f"cannot be read: {_words(error)}") from error
+        if len(data) > self._limits.max_bytes:
+            raise ImageError(f"has more bytes than max_image_bytes allows ({self._limits.max_bytes:,})")
+        return data
+
+    def _walk(self, folder: str, found: list[dict[str, Any]]) -> Iterator[Listed]:
+        for name, info in sorted(((_sort_key(info), info) for info in found), key=lambda one: one[0]):
+            path = info["name"].rstrip("/")
+            if path == folder or name.startswith("."):
+                continue
+            if info["type"] == "directory":
+                yield from self._below(path)
+            elif is_image_name(name):
+                yield self._entry(info)
+
+    def _below(self, folder: str) -> Iterator[Listed]:
+        try:
+            found = self._files.ls(folder, detail=True)
+        except self._errors as error:
+            yield Failure(self._uri(folder), f"cannot be listed: {_words(error)}")
+            return
+        yield from self._walk(folder, found)
+
+    def _entry(self, info: dict[str, Any]) -> Listed:
+        uri, size = self._uri(info["name"]), info.get("size")
+        n_bytes = -1 if size is None else int(size)
+        if n_bytes == 0:
+            return Failure(uri, "is empty (0 bytes)")
+        if n_bytes > self._limits.max_bytes:
+            return Failure(uri, too_large(n_bytes, self._limits))
+        stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
+        return Entry(uri, n_bytes, stamp)
+
+    def _path(self, uri: str) -> str:
+        path: str = self._files._strip_protocol(uri)
+        return path
+
+    def _uri(self, path: str) -> str:
+        return f"{self._scheme}://{path.lstrip('/')}"
+
+
+def _open(scheme: str) -> tuple[Any, tuple[type[BaseException], ...]]:
+    """The file system of a scheme, and what it raises. Raises SourceError that says what to install."""
+    library = CLOUDS.get(scheme)
+    try:
+        files = fsspec.filesystem(scheme, use_listings_cache=False)
+        foreign = tuple(_named(error) for error in library.errors) if library else ()
+    except ImportError as error:
+        install = f"detseg[{library.extra}]" if library else "what fsspec asks for"
+        raise SourceError(f"{scheme}:// needs another package: pip install '{install}'") from error
+    except ValueError as error:
+        raise SourceError(f"{scheme}:// is no source of images: {error}") from error
+    return files, (OSError, ValueError, *foreign)
+
+
+def _named(path: str) -> type[BaseException]:
+    module, _, name = path.rpartition(".")
+    error: type[BaseException] = getattr(import_module(module), name)
+    return error
+
+
+def _sort_key(info: dict[str, Any]) -> str:
+    name = str(info["name"]).rstrip("/").rpartition("/")[2]
+    return f"{name}/" if info["type"] == "directory" else name
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
