@@ -18,24 +18,26 @@ from flows.retries import RETRY_IO
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
-def collect_reviews(settings: Settings) -> CollectReport:
+def collect_reviews(settings: Settings, *, full: bool = False) -> CollectReport:
     """Brings the catalog's reviews up to the server's; a page of tasks is one transaction."""
     with opened_catalog(settings) as catalog:
-        return collecting.collect(settings, catalog)
+        return collecting.collect(settings, catalog, full=full)
 
 
 def _run_name() -> str:
-    settings = run_settings(**flow_run.parameters)
+    settings = run_settings(flow_run.parameters["config"], flow_run.parameters["overrides"])
     return f"collect reviews of {settings.project}"
 
 
 @flow(name="collect", flow_run_name=_run_name)
-def collect(config: Path | None = None, overrides: Overrides | None = None) -> CollectReport:
+def collect(
+    config: Path | None = None, overrides: Overrides | None = None, full: bool = False
+) -> CollectReport:
     """Brings what people did in Label Studio since the last time into the catalog.
 
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
-    are settings over it. Doing it again changes nothing.
+    are settings over it. Doing it again changes nothing; ``full`` reads every task again.
     """
-    report = collect_reviews(run_settings(config, overrides))
+    report = collect_reviews(run_settings(config, overrides), full=full)
     publish("collect", report.to_json(), link=report.url, link_text="The tasks in Label Studio")
     return report

@@ -79,6 +79,9 @@ def preannotate(
 def collect(
     config: options.ConfigOption = None,
     project: options.ProjectOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every task again, not only what changed.")
+    ] = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Brings what people did since the last time from Label Studio into the catalog."""
@@ -91,7 +94,7 @@ def collect(
     settings = load_settings(config, project=project)
     check_label_studio(settings)
     with prefect_api(settings.state_path), progress_bars():
-        report = flow(config, {"project": project})
+        report = flow(config, {"project": project}, full)
     if as_json:
         print_json(report.to_json())
     else:
@@ -143,14 +146,18 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
 
 def print_collected(report: CollectReport) -> None:
     """The run in a few lines."""
-    from detseg.cli.output import console, print_failures
+    from detseg.cli.output import console, note, print_failures
 
     screen = console()
     screen.print(f"reviews: {report.new} new, {report.updated} updated, {report.deleted} deleted")
     states = ", ".join(f"{n} {state}" for state, n in report.states.items())
     screen.print(f"tasks: {states}")
+    if report.n_foreign:
+        screen.print(f"{report.n_foreign} tasks that somebody else put into the project were left alone")
+    if report.missing_labels:
+        note(f"the labeling interface lacks {', '.join(report.missing_labels)}: nobody can choose them there")
     if report.failures:
-        screen.print(f"{len(report.failures)} tasks could not be read and are asked for again next time:")
+        screen.print(f"{len(report.failures)} regions could not be read; their reviews are not measured:")
         print_failures([(one.uri, one.reason) for one in report.failures])
 
 
@@ -162,6 +169,10 @@ def print_evaluated(report: EvaluateReport) -> None:
     screen, qa = console(), report.qa
     simulated = " (simulated reviews)" if qa.simulated else ""
     screen.print(f"{qa.edits.n_images} reviewed images{simulated}")
+    if report.n_incomplete:
+        screen.print(
+            f"{report.n_incomplete} reviews left out: `detseg collect` says what in them cannot be read"
+        )
     screen.print(
         f"accepted as they were {figure(qa.edits.all.acceptance_rate)}   box AP {figure(qa.box.ap)} "
         f"(AP50 {figure(qa.box.ap50)}, AP75 {figure(qa.box.ap75)})   mask IoU {figure(qa.mask.all.iou)}   "

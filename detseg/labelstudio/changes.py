@@ -59,19 +59,20 @@ class _PageSize:
 
     def learn(self, n_tasks: int, n_bytes: int) -> None:
         if n_tasks:
-            fitting = _BYTES_PER_PAGE * n_tasks // max(n_bytes, 1)
-            self.tasks = max(1, min(fitting, _TASKS_PER_PAGE))
+            self.tasks = max(1, _BYTES_PER_PAGE * n_tasks // max(n_bytes, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class TaskReader:
-    """The tasks of one project. Raises Unreachable, and LabelStudioError also for what is no list of tasks.
+    """The tasks of one project, at most ``most`` in a page.
 
-    Pages learn from each other how many tasks to ask for, so a reader is for one thread at a time.
+    Pages learn from each other how many tasks to ask for, so a reader is for one thread at a time. Raises
+    Unreachable, and LabelStudioError also for what is no list of tasks.
     """
 
     session: Session
     project: int
+    most: int = _TASKS_PER_PAGE
     _size: _PageSize = field(default_factory=_PageSize)
 
     def server_time(self) -> datetime:
@@ -136,7 +137,12 @@ class TaskReader:
         """The first tasks that match, and whether there are no more."""
         answer, n_bytes = self._ask(
             filters,
-            {"fields": "all", "include": _FIELDS, "resolve_uri": "false", "page_size": self._size.tasks},
+            {
+                "fields": "all",
+                "include": _FIELDS,
+                "resolve_uri": "false",
+                "page_size": min(self._size.tasks, self.most),
+            },
             order=order,
             selected=selected,
         )

@@ -23,7 +23,7 @@ from detseg.labelstudio.client import Project as QueueProject
 from detseg.labelstudio.label_config import config_to_taxonomy, missing_labels
 from detseg.paging import ahead
 from detseg.pipeline import progress
-from detseg.pipeline.differences import differing_ranges
+from detseg.pipeline.comparing import compare_counts, read_range
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.push import settle_intents
 from detseg.pipeline.recording import Recorder
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from detseg.config import Settings
 
 _OVERLAP = timedelta(minutes=2)  # the server's clock may step back, and its transactions end out of order
-_TASKS_PER_RANGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
         else:
             _collect_changes(reader, recorder)
             _read_incomplete_again(reader, recorder)
-        _compare_counts(reader, recorder)
+        compare_counts(reader, recorder)
     return CollectReport(
         project_id=project.server_id,
         url=f"{client.url}/projects/{project.server_id}/data",
@@ -126,27 +125,9 @@ def _collect_changes(reader: TaskReader, recorder: Recorder) -> None:
 def _collect_all(reader: TaskReader, recorder: Recorder) -> None:
     """Records every task as it is on the server, and what is there no more."""
     now = reader.server_time()
-    _read_range(reader, recorder, after=0, last=None, count_others=True)
+    read_range(reader, recorder, after=0, last=None, count_others=True)
     _remember_rules(recorder)
     recorder.catalog.cursors.set(f"collect:{recorder.project.key}", now.isoformat())
-
-
-def _read_range(
-    reader: TaskReader, recorder: Recorder, *, after: int, last: int | None, count_others: bool = False
-) -> None:
-    """Makes the catalog hold what the server does of the tasks from ``after`` (not it) to ``last``."""
-    tasks, key = recorder.catalog.tasks, recorder.project.key
-    for page in ahead(reader.by_id(after, last)):
-        ids = [int(task["id"]) for task in page]
-        tasks.mark_found(key, ids)
-        others = recorder.record(page, replace=True)
-        if count_others:
-            recorder.count_others(others)
-        failpoint("collect.after_range_page")
-        recorder.record_gone(set(tasks.ids(key, after=after, last=ids[-1])).difference(ids))
-        after = ids[-1]
-        progress.report("collect", advance=len(page))
-    recorder.record_gone(tasks.ids(key, after=after, last=last))
 
 
 def _read_incomplete_again(reader: TaskReader, recorder: Recorder) -> None:
@@ -170,33 +151,6 @@ def _rules_cursor(recorder: Recorder) -> str:
 def _rules(taxonomy: Taxonomy) -> str:
     """What decides whether a result can be read."""
     return hashlib.sha256(f"{detseg.__version__}\n{taxonomy}".encode()).hexdigest()[:16]
-
-
-def _compare_counts(reader: TaskReader, recorder: Recorder) -> None:
-    """Reads the ranges of ids again in which the server has more or less than the catalog.
-
-    What stays different after that is not ours (other people's tasks among ours); it is remembered, and
-    looked at again when it changes.
-    """
-    catalog, key = recorder.catalog, recorder.project.key
-    last, name = catalog.tasks.last_id(key), f"collect-difference:{key}"
-
-    def theirs(after: int, until: int) -> tuple[int, int]:
-        counts = reader.counts(after, until)
-        return counts.n_tasks, counts.n_annotations
-
-    def ours(after: int, until: int) -> tuple[int, int]:
-        return catalog.reviews.counts(key, after=after, last=until)
-
-    def difference() -> str:
-        there, here = theirs(0, last), ours(0, last)
-        return f"{there[0] - here[0]},{there[1] - here[1]}"
-
-    if not last or difference() == (catalog.cursors.get(name) or "0,0"):
-        return
-    for after, until in differing_ranges(theirs, ours, after=0, last=last, most=_TASKS_PER_RANGE):
-        _read_range(reader, recorder, after=after, last=until)
-    catalog.cursors.set(name, difference())
 
 
 def _failures(catalog: Catalog, project: Project, n_unknown: int) -> Iterator[Failure]:

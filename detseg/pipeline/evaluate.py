@@ -34,16 +34,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateReport:
-    """What was measured, and the HTML file that shows it."""
+    """What was measured, and the HTML file that shows it.
+
+    ``n_incomplete`` reviews were left out, because something in them could not be read.
+    """
 
     qa: QaReport
     path: Path
+    n_incomplete: int = 0
 
     def to_json(self) -> dict[str, Any]:
         qa = self.qa
         return {
             "images": qa.edits.n_images,
             "simulated": qa.simulated,
+            "incomplete_reviews": self.n_incomplete,
             "edits": _edits_to_json(qa.edits.all),
             "acceptance_rate": qa.edits.all.acceptance_rate,
             "box": {"ap": qa.box.ap, "ap50": qa.box.ap50, "ap75": qa.box.ap75},
@@ -61,14 +66,15 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     Raises CatalogError if nothing was pushed to the project of the settings.
     """
     project = _find_project(catalog, settings.project)
-    records = tuple(catalog.reviews.latest(project.key))
+    latest = tuple(catalog.reviews.latest(project.key))
+    records = tuple(record for record in latest if not record.unread)
     progress.report("evaluate", total=2)
     qa = _measure(settings, catalog, project, records, now=now)
     progress.report("evaluate", advance=1)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_report(out, qa)
     progress.report("evaluate", advance=1)
-    return EvaluateReport(qa, out)
+    return EvaluateReport(qa, out, n_incomplete=len(latest) - len(records))
 
 
 def _find_project(catalog: Catalog, title: str) -> Project:

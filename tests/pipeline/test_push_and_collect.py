@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from detseg.catalog import Catalog
 from detseg.config import Settings
-from detseg.errors import CatalogError, LabelStudioError, Unreachable
+from detseg.errors import LabelStudioError, Unreachable
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.server import Connection
 from detseg.labelstudio.session import Json
-from detseg.pipeline.collect import CollectReport, collect
-from detseg.pipeline.evaluate import evaluate
 from detseg.pipeline.push import PushReport, push
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
@@ -32,16 +28,6 @@ def push_all(queue: Settings, catalog: Catalog) -> PushReport:
 
 def tasks_of(client: LabelStudioClient, project: int) -> list[Json]:
     return sorted(client.changed_tasks(project), key=lambda task: int(task["id"]))
-
-
-def submit(client: LabelStudioClient, task: Json, *, dropping: int = 0) -> int:
-    """Submits a task as it was predicted, without its last regions if so wished."""
-    result = task["predictions"][0]["result"]
-    return client.create_annotation(int(task["id"]), result[: len(result) - dropping], lead_time_s=5.0)
-
-
-def counts(report: CollectReport) -> tuple[int, int, int]:
-    return report.new, report.updated, report.deleted
 
 
 def test_every_content_becomes_one_task_with_its_image_and_regions(
@@ -114,100 +100,3 @@ def test_a_wrong_token_is_one_line_and_claims_nothing(
     with pytest.raises(LabelStudioError, match="DETSEG_LABEL_STUDIO_TOKEN"):
         push_all(queue, catalog)
     assert catalog.projects.all() == ()
-
-
-def test_collect_finds_every_state_and_doing_it_again_changes_nothing(
-    queue: Settings, catalog: Catalog, client: LabelStudioClient
-) -> None:
-    project = push_all(queue, catalog).project_id
-    one, two, three, four, _ = tasks_of(client, project)
-    submit(client, one)
-    submit(client, two, dropping=1)
-    client.create_annotation(int(three["id"]), [], lead_time_s=2.0)
-    client.create_annotation(
-        int(four["id"]), four["predictions"][0]["result"], lead_time_s=1.0, was_cancelled=True
-    )
-    report = collect(queue, catalog)
-    assert counts(report) == (4, 0, 0)
-    assert report.states == {"unlabeled": 1, "labeled": 2, "empty": 1, "skipped": 1}
-    again = collect(queue, catalog)
-    assert (counts(again), again.states) == ((0, 0, 0), report.states)
-
-
-def test_collect_follows_updates_and_deletions(
-    queue: Settings, catalog: Catalog, client: LabelStudioClient
-) -> None:
-    project = push_all(queue, catalog).project_id
-    one, two, *_ = tasks_of(client, project)
-    annotation = submit(client, one)
-    submit(client, two)
-    collect(queue, catalog)
-    client.update_annotation(annotation, result=one["predictions"][0]["result"][:1])
-    client.delete_task(int(two["id"]))
-    report = collect(queue, catalog)
-    assert counts(report) == (0, 1, 1)
-    assert report.states == {"unlabeled": 3, "labeled": 1, "empty": 0, "skipped": 0}
-    assert push_all(queue, catalog).pushed == ()  # what somebody deleted on the server stays deleted
-
-
-def test_a_review_that_cannot_be_read_is_said_and_tried_again(
-    queue: Settings, catalog: Catalog, client: LabelStudioClient
-) -> None:
-    project = push_all(queue, catalog).project_id
-    one, two, *_ = tasks_of(client, project)
-    ellipse = {
-        "id": "odd",
-        "type": "ellipselabels",
-        "from_name": "ellipse",
-        "to_name": "image",
-        "value": {"x": 1, "y": 1, "radiusX": 1, "radiusY": 1, "ellipselabels": ["bolt"]},
-    }
-    annotation = client.create_annotation(int(one["id"]), [ellipse], lead_time_s=1.0)
-    submit(client, two)
-    report = collect(queue, catalog)
-    assert counts(report) == (1, 0, 0)
-    assert "ellipselabels" in report.failures[0].reason
-    assert f"task={one['id']}" in report.failures[0].uri
-    client.update_annotation(annotation, result=[])
-    mended = collect(queue, catalog)
-    assert (counts(mended), mended.failures) == ((1, 0, 0), ())
-
-
-def test_collect_before_any_push_says_what_to_do(queue: Settings, catalog: Catalog) -> None:
-    with pytest.raises(LabelStudioError, match="`detseg preannotate` makes it"):
-        collect(queue, catalog)
-    with pytest.raises(CatalogError, match="`detseg preannotate` makes it"):
-        evaluate(queue, catalog, out=Path("unused.html"), now=datetime.now(UTC))
-
-
-def test_evaluate_counts_what_people_changed(
-    queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
-) -> None:
-    project = push_all(queue, catalog).project_id
-    one, two, three, *_ = tasks_of(client, project)
-    submit(client, one)
-    moved = two["predictions"][0]["result"]
-    alone = next(result for result in moved if result["id"].endswith("-box") and result["score"] == 0.8)
-    alone["value"]["y"] += 25
-    client.create_annotation(int(two["id"]), moved, lead_time_s=15.0)
-    client.create_annotation(int(three["id"]), [], lead_time_s=1.0, was_cancelled=True)
-    collect(queue, catalog)
-    report = evaluate(queue, catalog, out=tmp_path / "out" / "report.html", now=datetime.now(UTC))
-    figures = report.to_json()
-    assert figures["images"] == 2
-    assert figures["edits"] == {
-        "kept": 5,
-        "moved": 1,
-        "reshaped": 0,
-        "relabeled": 0,
-        "deleted": 0,
-        "added": 0,
-    }
-    assert figures["acceptance_rate"] == pytest.approx(5 / 6)
-    assert figures["seconds_per_image"] == 10.0
-    assert figures["mask"] == {"iou": 1.0, "dice": 1.0}
-    assert figures["simulated"] is False
-    assert figures["per_class"]["belt"]["edits"]["kept"] == 2
-    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "bolt" in page
-    assert "simulated" not in page.split("<main", 1)[0].lower().split("</head>")[-1]

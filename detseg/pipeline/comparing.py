@@ -1,0 +1,58 @@
+"""The catalog beside the server: counted as a whole each time, read again where the counts differ."""
+
+from __future__ import annotations
+
+from detseg.labelstudio.changes import TaskReader
+from detseg.paging import ahead
+from detseg.pipeline import progress
+from detseg.pipeline.differences import Counts, differing_ranges
+from detseg.pipeline.failpoints import failpoint
+from detseg.pipeline.recording import Recorder
+
+_TASKS_PER_RANGE = 500
+
+
+def compare_counts(reader: TaskReader, recorder: Recorder) -> None:
+    """Reads the ranges of ids again in which the server has more or less than the catalog.
+
+    What stays different after that is not ours (other people's tasks among ours); it is remembered, and
+    looked at again when it changes. Skipped annotations are not counted: that one of them was deleted is seen
+    by the change of its task alone.
+    """
+    catalog, key = recorder.catalog, recorder.project.key
+    last, name = catalog.tasks.last_id(key), f"collect-difference:{key}"
+
+    def theirs(after: int, until: int) -> Counts:
+        counts = reader.counts(after, until)
+        return counts.n_tasks, counts.n_annotations
+
+    def ours(after: int, until: int) -> Counts:
+        return catalog.reviews.counts(key, after=after, last=until)
+
+    def difference() -> str:
+        there, here = theirs(0, last), ours(0, last)
+        return f"{there[0] - here[0]},{there[1] - here[1]}"
+
+    if not last or difference() == (catalog.cursors.get(name) or "0,0"):
+        return
+    for after, until in differing_ranges(theirs, ours, after=0, last=last, most=_TASKS_PER_RANGE):
+        read_range(reader, recorder, after=after, last=until)
+    catalog.cursors.set(name, difference())
+
+
+def read_range(
+    reader: TaskReader, recorder: Recorder, *, after: int, last: int | None, count_others: bool = False
+) -> None:
+    """Makes the catalog hold what the server does of the tasks from ``after`` (not it) to ``last``."""
+    tasks, key = recorder.catalog.tasks, recorder.project.key
+    for page in ahead(reader.by_id(after, last)):
+        ids = [int(task["id"]) for task in page]
+        tasks.mark_found(key, ids)
+        others = recorder.record(page, replace=True)
+        if count_others:
+            recorder.count_others(others)
+        failpoint("collect.after_range_page")
+        recorder.record_gone(set(tasks.ids(key, after=after, last=ids[-1])).difference(ids))
+        after = ids[-1]
+        progress.report("collect", advance=len(page))
+    recorder.record_gone(tasks.ids(key, after=after, last=last))

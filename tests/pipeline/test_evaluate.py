@@ -1,0 +1,48 @@
+"""Measuring what people changed, from a real Label Studio to the report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from detseg.catalog import Catalog
+from detseg.config import Settings
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.pipeline.collect import collect
+from detseg.pipeline.evaluate import evaluate
+from tests.pipeline.reviewing import fill_queue, submit, tasks_of
+
+
+def test_evaluate_counts_what_people_changed(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
+) -> None:
+    project = fill_queue(queue, catalog)
+    one, two, three, *_ = tasks_of(client, project)
+    submit(client, one)
+    moved = two["predictions"][0]["result"]
+    alone = next(result for result in moved if result["id"].endswith("-box") and result["score"] == 0.8)
+    alone["value"]["y"] += 25
+    client.create_annotation(int(two["id"]), moved, lead_time_s=15.0)
+    client.create_annotation(int(three["id"]), [], lead_time_s=1.0, was_cancelled=True)
+    collect(queue, catalog)
+    report = evaluate(queue, catalog, out=tmp_path / "out" / "report.html", now=datetime.now(UTC))
+    figures = report.to_json()
+    assert figures["images"] == 2
+    assert figures["edits"] == {
+        "kept": 5,
+        "moved": 1,
+        "reshaped": 0,
+        "relabeled": 0,
+        "deleted": 0,
+        "added": 0,
+    }
+    assert figures["acceptance_rate"] == pytest.approx(5 / 6)
+    assert figures["seconds_per_image"] == 10.0
+    assert figures["mask"] == {"iou": 1.0, "dice": 1.0}
+    assert figures["simulated"] is False
+    assert figures["per_class"]["belt"]["edits"]["kept"] == 2
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "bolt" in page
+    assert "simulated" not in page.split("<main", 1)[0].lower().split("</head>")[-1]
