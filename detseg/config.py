@@ -142,6 +142,43 @@ class Settings(BaseModel):
     label_studio_token: SecretStr | None = Field(
         default=None, description="its token; set DETSEG_LABEL_STUDIO_TOKEN rather than writing it here"
     )
+    label_studio_writers: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="imports at once: 1 where the server is on SQLite, 2 on PostgreSQL",
+    )
+    label_studio_batch_tasks: int = Field(
+        default=1000, ge=1, le=10_000, description="most tasks in an import"
+    )
+    label_studio_batch_bytes: int = Field(
+        default=8_000_000, ge=10_000, le=200_000_000, description="most bytes in an import"
+    )
+    label_studio_imports_per_minute: int = Field(
+        default=0, ge=0, description="most imports a minute of all workers together; 0: as many as it takes"
+    )
+    label_studio_patience_s: float = Field(
+        default=20.0, ge=0, description="seconds until a request without an answer is believed lost"
+    )
+    predictions: Literal["add", "replace"] = Field(
+        default="add", description="a second model's predictions stand beside the first's, or in their place"
+    )
+    restore: bool = Field(default=False, description="make tasks again that were deleted in Label Studio")
+    serve_images: Literal["local-files", "upload", "url", "storage"] = Field(
+        default="local-files",
+        description="how images reach the browser: the server reads the files or gets copies of them, the "
+        "browser asks their own URLs, or the server signs URLs of S3, Google Cloud or Azure",
+    )
+    image_url_prefix: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description='with serve_images = "url": the URL under which a web server has the source\'s files',
+    )
+    storage_credentials: Literal["server", "environment"] = Field(
+        default="server",
+        description='with serve_images = "storage": the server has its own, or is given those of AWS_*, '
+        "GOOGLE_APPLICATION_CREDENTIALS and AZURE_STORAGE_* here",
+    )
     label_studio_files: Path | None = Field(
         default=None,
         description="its local files document root, as seen from here; the source must lie below it",

@@ -7,7 +7,9 @@
     ├── ModelError           a checkpoint that cannot be loaded or breaks the predictor's contract
     ├── CatalogError         the database cannot be opened, read or written
     ├── LabelStudioError     the server refused, or said something that it may not
+    │   ├── Refused          the server said no, and did nothing
     │   └── Unreachable      nobody answered; trying again may help
+    │       └── Busy         asked to come later, by the server or a proxy before it
     ├── FormatError          a file or a task that is not what its format says
     ├── ServiceError         an embedded server that does not start or stop
     └── QuarantineExceeded   done, but more images failed than `max_quarantined_share` allows
@@ -46,8 +48,24 @@ class LabelStudioError(DetsegError):
     """Label Studio refused a request, or answered what it may not answer."""
 
 
+class Refused(LabelStudioError):
+    """Label Studio said no and did nothing. ``status`` is HTTP's: 400, 403, 404, 413, ..."""
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__(words)
+        self.status = status
+
+
 class Unreachable(LabelStudioError):
     """Label Studio did not answer. The request may or may not have been carried out."""
+
+
+class Busy(Unreachable):
+    """Label Studio, or a proxy before it, asked to come again in ``after_s`` seconds (None: did not say)."""
+
+    def __init__(self, words: str, after_s: float | None) -> None:
+        super().__init__(words)
+        self.after_s = after_s
 
 
 class FormatError(DetsegError):

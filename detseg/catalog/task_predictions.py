@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from detseg.catalog.database import Database
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import PredictionState, ProjectKey
-from detseg.catalog.tables import task_predictions
+from detseg.catalog.tables import reviews, task_predictions, tasks
 from detseg.paging import pages
 from detseg.types import ImageId, ModelVersion
 
@@ -81,7 +81,10 @@ class TaskPredictions:
     def confirm_push(
         self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion, *, replaces: bool = False
     ) -> None:
-        """Records that the tasks have this prediction, in place of all others if it ``replaces``."""
+        """Records that the tasks have this prediction, in place of all others if it ``replaces``.
+
+        Where nobody has reviewed the image, it is the version that is shown from now on.
+        """
         now = self.clock()
         with self.database.writing() as connection:
             for page in pages(ids):
@@ -97,6 +100,13 @@ class TaskPredictions:
                         task_predictions.c.state == "pushed",
                     )
                     connection.execute(others.values(state="replaced"))
+                unseen = ~sa.exists().where(
+                    reviews.c.project == project,
+                    reviews.c.image_id == tasks.c.image_id,
+                    reviews.c.deleted.is_(False),
+                )
+                shown = sa.update(tasks).where(tasks.c.project == project, tasks.c.image_id.in_(page), unseen)
+                connection.execute(shown.values(model_version=version))
                 clear_quarantine(connection, "push", ids=page)
 
     def record(self, project: ProjectKey, found: Mapping[ImageId, Iterable[ModelVersion]]) -> None:

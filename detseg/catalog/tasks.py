@@ -162,6 +162,34 @@ class Tasks:
         with self.database.reading() as connection:
             return connection.scalar(query) or 0
 
+    def adopt(self, project: ProjectKey, found: Mapping[ImageId, tuple[int, ModelVersion]]) -> None:
+        """Records tasks that another catalog pushed, and the model version that they show."""
+        now = self.clock()
+        rows = [
+            {
+                "project": project,
+                "image_id": image,
+                "task_id": task,
+                "state": "pushed",
+                "model_version": version,
+                "intended_at": now,
+                "pushed_at": now,
+            }
+            for image, (task, version) in found.items()
+        ]
+        if rows:
+            with self.database.writing() as connection:
+                connection.execute(self.database.insert(tasks).on_conflict_do_nothing(), rows)
+
+    def move(self, project: ProjectKey, image: ImageId, task_id: int) -> None:
+        """Records that another task of the server is the image's."""
+        with self.database.writing() as connection:
+            connection.execute(
+                sa.update(tasks)
+                .where(tasks.c.project == project, tasks.c.image_id == image, tasks.c.state == "pushed")
+                .values(task_id=task_id)
+            )
+
     def mark_deleted(self, project: ProjectKey, task_ids: Iterable[int]) -> int:
         """Marks tasks that are gone on the server; answers how many were not marked before."""
         marked = 0

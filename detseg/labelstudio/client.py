@@ -34,7 +34,7 @@ from detseg.labelstudio.wire import one_line
 KEY = "image_id"
 """The field of a task's data that holds our image id."""
 
-_IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _KEYS_PER_REQUEST = 100
 _IDS_PER_PAGE = 1000
 
@@ -130,13 +130,33 @@ class LabelStudioClient:
 
     def local_storages(self, project: int) -> tuple[str, ...]:
         """The folders that the server serves files of to this project's page, sorted."""
-        answer = self._session.send("GET", "/api/storages/localfiles", params={"project": project}).json()
-        return tuple(sorted(str(entry["path"]) for entry in answer))
+        return tuple(sorted(str(row["path"]) for row in self.storages(project, "localfiles")))
 
     def create_local_storage(self, project: int, folder: str) -> None:
         """Let the server serve the files below that folder (absolute, strictly below its document root)."""
         body = {"project": project, "path": folder, "use_blob_urls": True, "title": folder[-256:]}
-        self._session.json("POST", "/api/storages/localfiles", body=body)
+        self.create_storage("localfiles", body)
+
+    def storages(self, project: int, kind: str) -> tuple[Json, ...]:
+        """The project's storage rows of a kind (``localfiles``, ``s3``, ``gcs``, ``azure``)."""
+        return tuple(self._session.send("GET", f"/api/storages/{kind}", params={"project": project}).json())
+
+    def create_storage(self, kind: str, row: Json) -> None:
+        """A storage row, which the server tries before it takes it. Nothing is synchronised."""
+        self._session.json("POST", f"/api/storages/{kind}", body=row)
+
+    def upload(self, project: int, files: Sequence[tuple[str, bytes]]) -> tuple[int, ...]:
+        """Copies files (names and contents) to the server without making tasks of them; the uploads' ids."""
+        path = f"/api/projects/{project}/import"
+        params = {"commit_to_project": "false"}
+        answer = self._session.send("POST", path, params=params, files=files, timeout=IMPORT_TIMEOUT).json()
+        return tuple(int(upload) for upload in _list_of(answer, "file_upload_ids", self.url))
+
+    def uploads(self, project: int, ids: Sequence[int] | None = None) -> tuple[str, ...]:
+        """The paths of our uploads below the server's ``/data/``: of those ids, or of all."""
+        params: Json = {"all": "true"} if ids is None else {"ids": json.dumps(list(ids))}
+        answer = self._session.send("GET", f"/api/projects/{project}/file-uploads", params=params).json()
+        return tuple(str(upload["file"]) for upload in answer)
 
     def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
         """Add tasks (with predictions) in one transaction; their ids, ascending, in the order given.
@@ -146,19 +166,26 @@ class LabelStudioClient:
         """
         if not tasks:
             return ()
+        n_predictions = sum(len(task.get("predictions", ())) for task in tasks)
+        body = json.dumps(list(tasks)).encode()
+        return self.import_encoded(project, body, n_tasks=len(tasks), n_predictions=n_predictions)
+
+    def import_encoded(
+        self, project: int, body: bytes, *, n_tasks: int, n_predictions: int
+    ) -> tuple[int, ...]:
+        """As ``import_tasks``, of a JSON list that holds that many tasks and predictions."""
         answer = self._session.json(
             "POST",
             f"/api/projects/{project}/import",
             params={"return_task_ids": "true"},
-            body=list(tasks),
-            timeout=_IMPORT_TIMEOUT,
+            body=body,
+            timeout=IMPORT_TIMEOUT,
         )
         ids = [int(task) for task in _list_of(answer, "task_ids", self.url)]
-        n_predictions = sum(len(task.get("predictions", ())) for task in tasks)
         counted = (answer.get("task_count"), len(set(ids)), answer.get("prediction_count"))
-        if counted != (len(tasks), len(tasks), n_predictions) or ids != sorted(ids):
+        if counted != (n_tasks, n_tasks, n_predictions) or ids != sorted(ids):
             raise LabelStudioError(
-                f"project {project} on {self.url}: sent {len(tasks)} tasks with {n_predictions} predictions, "
+                f"project {project} on {self.url}: sent {n_tasks} tasks with {n_predictions} predictions, "
                 f"the server says {counted[0]} tasks, {counted[1]} ids, {counted[2]} predictions: look there "
                 "before sending again"
             )
@@ -168,13 +195,18 @@ class LabelStudioClient:
         self, project: int, keys: Sequence[str], *, key: str = KEY
     ) -> dict[str, tuple[int, ...]]:
         """Ids of the tasks whose data holds one of the keys; keys without a task are missing."""
-        found: dict[str, list[int]] = {}
+        found = self.find_tasks(project, keys, key=key)
+        return {name: tuple(int(task["id"]) for task in tasks) for name, tasks in found.items()}
+
+    def find_tasks(self, project: int, keys: Sequence[str], *, key: str = KEY) -> dict[str, tuple[Json, ...]]:
+        """``id`` and ``data`` of the tasks whose data holds one of the keys, by key and ascending id."""
+        found: dict[str, list[Json]] = {}
         for start in range(0, len(keys), _KEYS_PER_REQUEST):
             wanted = list(keys[start : start + _KEYS_PER_REQUEST])
             keys_filter = _filter(f"data.{key}", "in_list", "String", wanted)
             for task in self._pages(project, keys_filter, include="id,data"):
-                found.setdefault(str(task["data"][key]), []).append(int(task["id"]))
-        return {name: tuple(sorted(ids)) for name, ids in found.items()}
+                found.setdefault(str(task["data"][key]), []).append(task)
+        return {name: tuple(sorted(tasks, key=lambda task: int(task["id"]))) for name, tasks in found.items()}
 
     def task_ids(self, project: int) -> tuple[int, ...]:
         """Ids of all tasks, ascending."""
@@ -243,6 +275,11 @@ class LabelStudioClient:
     def fetch(self, path: str) -> bytes:
         """The bytes behind a URL of the server, for instance a task's image."""
         return self._session.send("GET", path).content
+
+    def redirect(self, path: str) -> str | None:
+        """Where the server sends a GET on to, for instance a signed URL; None if it answers itself."""
+        location: str | None = self._session.send("GET", path, redirects=True).headers.get("Location")
+        return location
 
     def _pages(self, project: int, query: Json | None, *, include: str) -> Iterator[Json]:
         """Tasks by ascending id, asked from the last id seen, so that nothing shifts between pages."""

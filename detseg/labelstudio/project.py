@@ -19,12 +19,14 @@ one's own has the folder of its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
 _TITLE_LENGTHS = range(3, 51)
 
 
-def ensure_project(client: LabelStudioClient, title: str, taxonomy: Taxonomy) -> int:
+def ensure_project(
+    client: LabelStudioClient, title: str, taxonomy: Taxonomy, *, allow_missing: bool = False
+) -> int:
     """The id of the project with that title, made if there is none.
 
     An existing interface is left as it is while it offers every class, and replaced while nobody has any
-    task in it. Raises FormatError if a project with tasks lacks classes, LabelStudioError if two projects
-    have the title.
+    task in it. Raises FormatError if a project with tasks lacks classes, unless that is allowed, and
+    LabelStudioError if two projects have the title.
     """
     if len(title) not in _TITLE_LENGTHS:
         raise LabelStudioError(
@@ -43,7 +45,7 @@ def ensure_project(client: LabelStudioClient, title: str, taxonomy: Taxonomy) ->
     project = found[0]
     if missing_labels(project.label_config, taxonomy) and project.n_tasks == 0:
         client.update_project(project.id, label_config=config)
-    else:
+    elif not allow_missing:
         check_config(project.label_config, taxonomy, where=f"project {title!r} on {client.url}")
     return project.id
 

@@ -2,24 +2,36 @@
 
 Reading and what sets a value (GET, PATCH, DELETE) is repeated a few times when nobody answers, on 5xx and on
 429; what adds something (POST) never is, because a request whose answer got lost may have been carried out.
+Its error says what is known: Refused did nothing, Busy most likely nothing; after Unreachable and any other
+LabelStudioError nobody knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from detseg.errors import LabelStudioError, Unreachable
+from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
 from detseg.labelstudio.auth import token_auth
-from detseg.labelstudio.wire import back_off_s, explain, is_loopback, one_line, read_object
+from detseg.labelstudio.wire import (
+    back_off_s,
+    explain,
+    is_loopback,
+    one_line,
+    read_object,
+    retry_after_s,
+)
 
 Json = dict[str, Any]
 
+_IS_JSON = {"Content-Type": "application/json"}
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _N_ATTEMPTS = 4
-_NOBODY_THERE = (502, 503, 504)  # a proxy in front says so; what it passed on may have been carried out
+_BUSY = (429, 503)
+_NOBODY_THERE = (502, 504)  # a proxy in front says so; what it passed on may have been carried out
 
 
 class Session:
@@ -61,14 +73,22 @@ class Session:
         *,
         params: Json | None = None,
         body: Any = None,
+        files: Sequence[tuple[str, bytes]] = (),
         timeout: httpx.Timeout = _TIMEOUT,
+        redirects: bool = False,
     ) -> httpx.Response:
-        """The server's answer, which is a success."""
+        """The server's answer, which is a success, or where ``redirects`` are wanted also one of those.
+
+        A ``body`` of bytes is JSON already; ``files`` are names and contents.
+        """
+        content: Json = {"content": body, "headers": _IS_JSON} if isinstance(body, bytes) else {"json": body}
+        if files:
+            content = {"files": [(name, (name, data)) for name, data in files]}
         n_attempts = 1 if method == "POST" else _N_ATTEMPTS
         for attempt in range(1, n_attempts + 1):
             last = attempt == n_attempts
             try:
-                response = self._http.request(method, path, params=params, json=body, timeout=timeout)
+                response = self._http.request(method, path, params=params, timeout=timeout, **content)
             except httpx.TransportError as error:
                 if last:
                     raise Unreachable(
@@ -78,10 +98,19 @@ class Session:
                     ) from error
                 self._sleep(back_off_s(attempt, None))
                 continue
-            if response.is_success:
+            if response.is_success or (redirects and response.has_redirect_location):
                 return response
+            asked_s = retry_after_s(response, datetime.now(UTC))
             if last or not (response.status_code >= 500 or response.status_code == 429):
-                words = explain(response, self.url, f"{method} {path}")
-                raise Unreachable(words) if response.status_code in _NOBODY_THERE else LabelStudioError(words)
-            self._sleep(back_off_s(attempt, response.headers.get("Retry-After")))
+                raise _error(response, explain(response, self.url, f"{method} {path}"), asked_s)
+            self._sleep(back_off_s(attempt, asked_s))
         raise AssertionError("the last attempt returns or raises")
+
+
+def _error(response: httpx.Response, words: str, asked_s: float | None) -> LabelStudioError:
+    status = response.status_code
+    if status in _BUSY:
+        return Busy(words, asked_s)
+    if status in _NOBODY_THERE:
+        return Unreachable(words)
+    return Refused(words, status) if status < 500 else LabelStudioError(words)

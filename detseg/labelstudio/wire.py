@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,11 +17,22 @@ _LONGEST_WAIT_S = 30.0
 _LONGEST_WORDS = 400
 
 
-def back_off_s(attempt: int, retry_after: str | None) -> float:
+def back_off_s(attempt: int, asked_s: float | None) -> float:
     """Seconds to wait after that attempt (from 1): what the server asks for, else 0.25, 0.5, 1, ..."""
-    if retry_after is not None and retry_after.strip().isdigit():
-        return min(float(retry_after), _LONGEST_WAIT_S)
-    return float(min(0.25 * 2 ** (attempt - 1), _LONGEST_WAIT_S))
+    wait_s = 0.25 * 2 ** (attempt - 1) if asked_s is None else asked_s
+    return float(min(wait_s, _LONGEST_WAIT_S))
+
+
+def retry_after_s(response: httpx.Response, now: datetime) -> float | None:
+    """The seconds of a ``Retry-After`` header, a number or a date (RFC 9110, 10.2.3); None without one."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
 
 
 def is_loopback(url: str) -> bool:

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 SAMPLE = "sample"
 """The name that stands for a checkpoint that comes with the package."""
 
-_WHERE_ELSE = {"root", "source", "project", "catalog", "state_dir", "shard_size", "max_quarantined_share"}
+_WHERE_ELSE = {
+    "root",
+    "source",
+    "project",
+    "predictions",
+    "restore",
+    "catalog",
+    "state_dir",
+    "shard_size",
+    "max_quarantined_share",
+}
 """Settings that no predictor depends on (with all of ``label_studio_*``)."""
 
 _loading = threading.Lock()

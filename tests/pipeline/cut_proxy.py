@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -43,6 +43,8 @@ class CutProxy:
                 client.shutdown(socket.SHUT_RDWR)
                 return
             client.sendall(chunk)
+        with suppress(OSError):  # the client may have gone first
+            client.shutdown(socket.SHUT_WR)  # some answers end with their connection
 
 
 def _receive(connection: socket.socket) -> bytes:

@@ -1,0 +1,109 @@
+"""Predictions of tasks that are there already: added, put in another's place, looked up.
+
+    add_predictions(session, project, body, n)          # like an import of tasks: never repeated
+    put_prediction(session, project, id, prediction)    # in place: may be repeated
+    delete_prediction(session, id)
+    look_up(session, project, task_ids)                 # {task id: TaskOnServer}
+
+A prediction is replaced in its place and not deleted: a page that shows it could no longer be submitted, and
+annotations that came of it would forget where they came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detseg.errors import LabelStudioError, Refused
+from detseg.labelstudio.client import IMPORT_TIMEOUT
+from detseg.labelstudio.session import Json, Session
+from detseg.paging import pages
+
+_TASKS_PER_REQUEST = 50  # the server answers with all regions of their predictions
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionOnServer:
+    """``is_parent``: whether an annotation came of it."""
+
+    id: int
+    model_version: str
+    is_parent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOnServer:
+    """``touched``: whether people have begun to work on it (an annotation, a skip, a draft)."""
+
+    id: int
+    data: Json
+    predictions: tuple[PredictionOnServer, ...]
+    touched: bool
+
+    @property
+    def versions(self) -> frozenset[str]:
+        return frozenset(prediction.model_version for prediction in self.predictions)
+
+
+def add_predictions(session: Session, project: int, body: bytes, n_predictions: int) -> None:
+    """Adds a JSON list of predictions, each with its ``task``. At most 500, which the server adds at once.
+
+    On Unreachable nobody knows whether they were added. Raises Refused, with nothing added, where one of the
+    tasks is gone.
+    """
+    path = f"/api/projects/{project}/import/predictions"
+    answer = session.json("POST", path, body=body, timeout=IMPORT_TIMEOUT)
+    if answer.get("created") != n_predictions:
+        raise LabelStudioError(
+            f"project {project} on {session.url}: sent {n_predictions} predictions, the server says "
+            f"{answer.get('created')}: look there before sending again"
+        )
+
+
+def put_prediction(session: Session, project: int, prediction: int, values: Json) -> None:
+    """Gives a prediction another ``model_version``, ``score`` and ``result``; ``values`` names its task."""
+    session.json("PATCH", f"/api/predictions/{prediction}/", body={"project": project, **values})
+
+
+def delete_prediction(session: Session, prediction: int) -> None:
+    """Deletes a prediction; one that is gone already is no error."""
+    try:
+        session.send("DELETE", f"/api/predictions/{prediction}/")
+    except Refused as error:
+        if error.status != 404:
+            raise
+
+
+def look_up(session: Session, project: int, task_ids: Sequence[int]) -> dict[int, TaskOnServer]:
+    """Those of the tasks that are in the project."""
+    found: dict[int, TaskOnServer] = {}
+    for page in pages(task_ids, _TASKS_PER_REQUEST):
+        items = [{"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": list(page)}]
+        query = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
+        params = {
+            "project": project,
+            "query": json.dumps(query),
+            "fields": "all",
+            "include": "id,data,predictions,annotations,drafts,parent_prediction",
+            "page_size": len(page),
+        }
+        tasks = session.json("GET", "/api/tasks/", params=params).get("tasks")
+        if not isinstance(tasks, list):
+            raise LabelStudioError(f"{session.url} answered without a list of tasks of project {project}")
+        found |= {task.id: task for task in map(_task, tasks)}
+    return found
+
+
+def _task(task: Json) -> TaskOnServer:
+    parents = {annotation.get("parent_prediction") for annotation in task["annotations"]}
+    predictions = (
+        PredictionOnServer(int(entry["id"]), str(entry["model_version"]), entry["id"] in parents)
+        for entry in task["predictions"]
+    )
+    return TaskOnServer(
+        id=int(task["id"]),
+        data=task["data"],
+        predictions=tuple(sorted(predictions, key=lambda prediction: prediction.id)),
+        touched=bool(task["annotations"] or task["drafts"]),
+    )

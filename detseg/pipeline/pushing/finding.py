@@ -1,0 +1,104 @@
+"""What a project has and lacks of some images: by the catalog, and by the server where it knows more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.predictions import look_up
+from detseg.labelstudio.session import Json
+from detseg.types import ImageId, ImageRef, ModelVersion, Size
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog, Project, ProjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Images of a page by what they need; each is in one of them, in order.
+
+    ``tasks`` need a task, ``predictions`` have one (its id) without this version's prediction, ``present``
+    need nothing, ``deleted`` had a task that was deleted on the server.
+    """
+
+    tasks: tuple[ImageRef, ...] = ()
+    predictions: tuple[tuple[ImageRef, int], ...] = ()
+    present: tuple[ImageRef, ...] = ()
+    deleted: tuple[ImageRef, ...] = ()
+
+
+def find_missing(
+    catalog: Catalog,
+    project: ProjectKey,
+    refs: Sequence[ImageRef],
+    version: ModelVersion,
+    *,
+    restore: bool,
+) -> Missing:
+    """What the project lacks of these images, by the catalog. ``restore``: also what was deleted."""
+    one_version = catalog.task_predictions.versions(project) <= {version}
+    tasks = catalog.tasks.of_images(project, [ref.id for ref in refs])
+    versions = {} if one_version else catalog.task_predictions.of_images(project, tasks)
+    new: list[ImageRef] = []
+    more: list[tuple[ImageRef, int]] = []
+    present: list[ImageRef] = []
+    deleted: list[ImageRef] = []
+    for ref in refs:
+        task = tasks.get(ref.id)
+        if task is None or task.task_id is None or (task.state == "deleted" and restore):
+            new.append(ref)
+        elif task.state == "deleted":
+            deleted.append(ref)
+        elif one_version or versions.get(ref.id, {}).get(version) == "pushed":
+            present.append(ref)
+        else:
+            more.append((ref, task.task_id))
+    return Missing(tuple(new), tuple(more), tuple(present), tuple(deleted))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Tasks of the server by image. ``foreign`` use our key, but are not as we make them."""
+
+    own: Mapping[ImageId, tuple[int, ...]]
+    foreign: Mapping[ImageId, int]
+
+
+def find_tasks(
+    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
+) -> Found:
+    """The server's tasks of those images, whichever catalog or person made them; ids ascending."""
+    own: dict[ImageId, tuple[int, ...]] = {}
+    foreign: dict[ImageId, int] = {}
+    tasks_of = client.find_tasks(project.server_id, ids)
+    sizes = catalog.images.sizes(map(ImageId, tasks_of))
+    for image, tasks in ((ImageId(key), tasks) for key, tasks in tasks_of.items()):
+        ours = tuple(int(task["id"]) for task in tasks if _is_own(task["data"], sizes.get(image)))
+        if ours:
+            own[image] = ours
+        else:
+            foreign[image] = int(tasks[0]["id"])
+    return Found(own, foreign)
+
+
+def adopt(
+    client: LabelStudioClient, catalog: Catalog, project: Project, own: Mapping[ImageId, Sequence[int]]
+) -> None:
+    """Records tasks of our making that the catalog does not know, the first of each image."""
+    first = {image: tasks[0] for image, tasks in own.items()}
+    on_server = look_up(client.session, project.server_id, tuple(first.values()))
+    versions = {
+        image: tuple(ModelVersion(version) for version in sorted(on_server[task].versions))
+        for image, task in first.items()
+        if task in on_server
+    }
+    shown = {image: (first[image], of[-1] if of else ModelVersion("")) for image, of in versions.items()}
+    catalog.tasks.adopt(project.key, shown)
+    catalog.task_predictions.record(project.key, versions)
+
+
+def _is_own(data: Json, size: Size | None) -> bool:
+    """Whether a task's data is as we make it for an image of that size."""
+    return size is not None and (data.get("width"), data.get("height")) == (size.width, size.height)

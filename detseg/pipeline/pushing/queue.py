@@ -1,0 +1,133 @@
+"""Where a push goes: the project, the way to its server, and what may be sent there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detseg.errors import LabelStudioError, Refused
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.install import VERSION as TESTED_VERSION
+from detseg.labelstudio.label_config import check_config, missing_labels
+from detseg.labelstudio.project import ensure_project
+from detseg.labelstudio.serving import ImageServing
+from detseg.pipeline.pushing.settling import settle_intents
+from detseg.pipeline.serving import image_serving
+from detseg.pipeline.workspace import find_connection, record_project
+from detseg.taxonomy import Taxonomy
+from detseg.types import ModelVersion
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog, Project
+    from detseg.config import Settings
+
+Limit = Callable[[], AbstractContextManager[object]]
+"""Entered around every request that adds something: waits until all workers together may send one more."""
+
+UNLIMITED: Limit = nullcontext
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One project, for one model version. ``missing`` are labels that its interface lacks: "box: bolt".
+
+    ``n_foreign`` says how many tasks of the project the catalog does not know, less those that it knows and
+    that were deleted there. ``doubled`` has a line for each image that is two tasks with people's work.
+    """
+
+    settings: Settings
+    client: LabelStudioClient
+    catalog: Catalog
+    project: Project
+    serving: ImageServing
+    taxonomy: Taxonomy
+    version: ModelVersion
+    missing: frozenset[str]
+    n_foreign: int
+    doubled: tuple[str, ...]
+    shown_version: str
+    limit: Limit = UNLIMITED
+
+    @property
+    def url(self) -> str:
+        return f"{self.client.url}/projects/{self.project.server_id}/data"
+
+    @property
+    def where(self) -> str:
+        return f"project {self.project.title!r} on {self.client.url}"
+
+    def warnings(self) -> Iterator[str]:
+        """What is odd about the server and the project, a line each."""
+        yield from self.doubled
+        release = self.client.version()
+        if release.split(".")[:2] != TESTED_VERSION.split(".")[:2]:
+            yield (
+                f"Label Studio at {self.client.url} is {release}, this detseg was tested with "
+                f"{TESTED_VERSION}: look at a task after the push"
+            )
+        if self.missing:
+            yield (
+                f"the labeling interface of {self.where} lacks {', '.join(sorted(self.missing))}: such "
+                "regions were left out (add the labels there: Settings, Labeling Interface)"
+            )
+        if self.n_foreign > 0:
+            yield f"{self.n_foreign} tasks in {self.where} were made by somebody else: they were left alone"
+
+
+@contextmanager
+def opened_queue(
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    version: ModelVersion,
+    taxonomy: Taxonomy,
+    limit: Limit = UNLIMITED,
+) -> Iterator[Queue]:
+    """The queue of the settings, its project made if there is none. Nobody else pushes to it meanwhile.
+
+    Raises Unreachable, LabelStudioError, and FormatError if the project's interface fits no class at all.
+    """
+    connection = find_connection(settings)
+    with (
+        LabelStudioClient(connection.url, connection.token) as client,
+        catalog.locks.hold(f"queue {settings.project}"),
+    ):
+        server_id = ensure_project(client, settings.project, taxonomy, allow_missing=True)
+        on_server = client.project(server_id)
+        project = record_project(catalog, client.url, on_server)
+        missing = missing_labels(on_server.label_config, taxonomy)
+        if missing and len(missing) == len(missing_labels("<View/>", taxonomy)):
+            check_config(on_server.label_config, taxonomy, where=f"project {settings.project!r}")
+        doubled = settle_intents(client, catalog, project, patience_s=settings.label_studio_patience_s)
+        known = catalog.tasks.count(project.key, "pushed")
+        with _deletion_explained(project):
+            yield Queue(
+                settings=settings,
+                client=client,
+                catalog=catalog,
+                project=project,
+                serving=image_serving(settings, client, server_id),
+                taxonomy=taxonomy,
+                version=version,
+                missing=frozenset(missing),
+                n_foreign=client.project(server_id).n_tasks - known,
+                doubled=doubled,
+                shown_version=on_server.model_version,
+                limit=limit,
+            )
+
+
+@contextmanager
+def _deletion_explained(project: Project) -> Iterator[None]:
+    """Says it where a request is refused because the project is gone or closed to us."""
+    try:
+        yield
+    except Refused as error:
+        if error.status not in (403, 404):
+            raise
+        raise LabelStudioError(
+            f"project {project.title!r} (id {project.server_id}) was deleted in Label Studio, or the token's "
+            f"user may no longer see it: run again to make a new one, or name another ({error})"
+        ) from error

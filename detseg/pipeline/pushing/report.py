@@ -1,0 +1,91 @@
+"""What a push did, image by image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from detseg.types import Failure, ImageId, ImageRef
+
+Status = Literal["pushed", "added", "replaced", "present", "deleted", "held", "refused", "unpredicted"]
+"""``pushed``: a new task; ``added``: its task got a prediction beside others; ``replaced``: in their place;
+``present``: nothing was to be done; ``deleted``: its task was deleted in Label Studio and stays so; ``held``:
+somebody else has the image in the project or is about to push it; ``refused``: by us or the server, see the
+reason; ``unpredicted``: the model version has no answer for it."""
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOutcome:
+    """What became of one image. ``reason`` says why where it was refused or something was left out."""
+
+    ref: ImageRef
+    status: Status
+    task_id: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """``project_id`` and ``url`` are Label Studio's. ``counts`` has every status.
+
+    ``outcomes`` are those of the images with which something was done, or could not be: images that were
+    present are counted alone. ``warnings`` are lines about the project as a whole.
+    """
+
+    project_id: int
+    url: str
+    counts: Mapping[Status, int] = field(default_factory=dict)
+    outcomes: tuple[ImageOutcome, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def pushed(self) -> tuple[ImageId, ...]:
+        """The images that became tasks now."""
+        return tuple(one.ref.id for one in self.outcomes if one.status == "pushed")
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The images that were refused, and why."""
+        return tuple(Failure(one.ref.uri, one.reason) for one in self.outcomes if one.status == "refused")
+
+    @property
+    def incomplete(self) -> tuple[Failure, ...]:
+        """The images of which some regions were left out, and why."""
+        return tuple(
+            Failure(one.ref.uri, one.reason)
+            for one in self.outcomes
+            if one.reason and one.status in ("pushed", "added", "replaced")
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "counts": dict(self.counts),
+            "images": [
+                {
+                    "image": one.ref.id,
+                    "uri": one.ref.uri,
+                    "status": one.status,
+                    "task": one.task_id,
+                    "reason": one.reason,
+                }
+                for one in self.outcomes
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def report_of(
+    outcomes: Iterable[ImageOutcome], project_id: int, url: str, warnings: Iterable[str]
+) -> PushReport:
+    """The outcomes in their order, counted."""
+    counts: Counter[Status] = Counter(dict.fromkeys(STATUSES, 0))
+    told: list[ImageOutcome] = []
+    for outcome in outcomes:
+        counts[outcome.status] += 1
+        if outcome.status != "present":
+            told.append(outcome)
+    return PushReport(project_id, url, dict(counts), tuple(told), tuple(warnings))

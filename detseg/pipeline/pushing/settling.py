@@ -1,0 +1,142 @@
+"""Clears up what earlier runs left: pushes without an answer, and what therefore came to be there twice."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from detseg.errors import Refused
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.predictions import TaskOnServer, delete_prediction, look_up
+from detseg.paging import pages
+from detseg.pipeline.pushing.finding import adopt, find_tasks
+from detseg.types import ImageId, ModelVersion
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog, Project
+
+_POLL_S = 0.5
+_REMEMBERED = timedelta(hours=1)
+"""After that, no server still works on a request: its proxies and ours have given it up long ago."""
+
+
+def settle_intents(
+    client: LabelStudioClient, catalog: Catalog, project: Project, *, patience_s: float = 20.0
+) -> tuple[str, ...]:
+    """Asks the server about every push that was begun and not confirmed, and records what it says.
+
+    What the server does not have is given free, but not before ``patience_s`` after it was begun: the server
+    may still be at it. What was sent again and is there twice is made once, unless people worked on both:
+    answers a line for each of those.
+    """
+    _settle_tasks(client, catalog, project, patience_s)
+    _settle_predictions(client, catalog, project, patience_s)
+    return _mend_doubles(client, catalog, project)
+
+
+def _settle_tasks(client: LabelStudioClient, catalog: Catalog, project: Project, patience_s: float) -> None:
+    intents = catalog.tasks.open_intents(project.key)
+    for page in pages(intents):
+        while True:
+            own = find_tasks(client, catalog, project, page).own
+            found = {image: tasks[0] for image, tasks in own.items()}
+            if len(found) == len(page) or not _may_come([intents[image] for image in page], patience_s):
+                break
+            time.sleep(_POLL_S)
+        catalog.tasks.confirm_push(project.key, found)
+        lost = [image for image in page if image not in found]
+        catalog.doubts.record(project.key, lost)
+        catalog.tasks.drop_intents(project.key, lost)
+
+
+def _settle_predictions(
+    client: LabelStudioClient, catalog: Catalog, project: Project, patience_s: float
+) -> None:
+    intents = catalog.task_predictions.open_intents(project.key)
+    by_version: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
+    for image, version in intents:
+        by_version[version].append(image)
+    for version, images in by_version.items():
+        for page in pages(images):
+            begun = [intents[image, version] for image in page]
+            while True:
+                on_server = _on_server(client, catalog, project, page)
+                arrived = {image for image, task in on_server.items() if version in task.versions}
+                if len(arrived) == len(page) or not _may_come(begun, patience_s):
+                    break
+                time.sleep(_POLL_S)
+            ours = catalog.task_predictions.versions(project.key) - {version}
+            alone = {image for image in arrived if not on_server[image].versions & ours}
+            catalog.task_predictions.confirm_push(project.key, sorted(arrived - alone), version)
+            catalog.task_predictions.confirm_push(project.key, sorted(alone), version, replaces=True)
+            lost = [image for image in page if image not in arrived]
+            catalog.doubts.record(project.key, lost, version)
+            catalog.task_predictions.drop_intents(project.key, lost, version)
+
+
+def _may_come(begun: Sequence[datetime], patience_s: float) -> bool:
+    """Whether a server may still be working on something that was begun then."""
+    return (datetime.now(UTC) - max(begun)).total_seconds() < patience_s
+
+
+def _on_server(
+    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
+) -> dict[ImageId, TaskOnServer]:
+    tasks = catalog.tasks.of_images(project.key, ids)
+    known = {image: task.task_id for image, task in tasks.items() if task.task_id is not None}
+    found = look_up(client.session, project.server_id, tuple(known.values()))
+    return {image: found[task] for image, task in known.items() if task in found}
+
+
+def _mend_doubles(client: LabelStudioClient, catalog: Catalog, project: Project) -> tuple[str, ...]:
+    doubts = catalog.doubts.all(project.key)
+    words: list[str] = []
+    for images in pages(doubt.image for doubt in doubts if doubt.version is None):
+        for image, own in find_tasks(client, catalog, project, images).own.items():
+            words += _mend_tasks(client, catalog, project, image=image, own=own)
+    for some in pages((doubt for doubt in doubts if doubt.version is not None), 50):
+        on_server = _on_server(client, catalog, project, [doubt.image for doubt in some])
+        for doubt in some:
+            task = on_server.get(doubt.image)
+            same = [one for one in task.predictions if one.model_version == doubt.version] if task else []
+            spare = [one for one in same if not one.is_parent]
+            for prediction in spare if len(spare) < len(same) else spare[1:]:
+                delete_prediction(client.session, prediction.id)
+    catalog.doubts.forget(project.key, datetime.now(UTC) - _REMEMBERED)
+    return tuple(words)
+
+
+def _mend_tasks(
+    client: LabelStudioClient, catalog: Catalog, project: Project, *, image: ImageId, own: Sequence[int]
+) -> list[str]:
+    """Leaves one task of an image's: the one that people worked on, else the one that the catalog knows."""
+    task = catalog.tasks.find(project.key, image)
+    if task is None and own:
+        adopt(client, catalog, project, {image: own})
+        task = catalog.tasks.find(project.key, image)
+    if task is None or task.task_id is None or task.state != "pushed" or len(own) < 2:
+        return []
+    on_server = look_up(client.session, project.server_id, own)
+    touched = [one for one in own if one in on_server and on_server[one].touched]
+    if len(touched) > 1:
+        return [
+            f"image {image} is tasks {', '.join(map(str, touched))} of project {project.title!r}, and people "
+            "worked on each of them: delete all but one in Label Studio"
+        ]
+    kept = touched[0] if touched else task.task_id if task.task_id in own else own[0]
+    catalog.tasks.move(project.key, image, kept)
+    for spare in own:
+        if spare != kept:
+            _delete_task(client, spare)
+    return []
+
+
+def _delete_task(client: LabelStudioClient, task: int) -> None:
+    try:
+        client.delete_task(task)
+    except Refused as error:
+        if error.status != 404:  # gone already
+            raise
