@@ -23,7 +23,7 @@ def mask_to_edges(mask: Mask) -> Edges:
     counts = np.frombuffer(struct.pack(f"{len(mask.counts)}i", *mask.counts), np.int32)  # 3 times np.array
     edges = np.cumsum(counts, dtype=np.int32)
     edges = edges[: edges.size // 2 * 2]  # what follows the last foreground is no edge
-    return edges if counts[1:].all() else _without_pairs(edges)
+    return edges if counts[1:].all() else without_pairs(edges)
 
 
 def edges_to_mask(edges: Edges, size: Size) -> Mask:
@@ -58,10 +58,10 @@ def _across(edges: Edges, line: int, n_lines: int) -> Edges:
     of_line = along // np.int32(line)
     across = (along - of_line * np.int32(line)) * np.int32(n_lines) + of_line
     across.sort()
-    return _without_pairs(across)
+    return without_pairs(across)
 
 
-def _without_pairs(edges: Edges) -> Edges:
+def without_pairs(edges: Edges) -> Edges:
     """Ascending edges without those that come twice; none comes more often."""
     twice = np.flatnonzero(edges[1:] == edges[:-1])
     return np.delete(edges, np.concatenate((twice, twice + 1))) if twice.size else edges

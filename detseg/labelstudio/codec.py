@@ -17,17 +17,26 @@ from datetime import datetime
 from typing import Any
 
 from detseg.errors import FormatError
-from detseg.labelstudio.results import decode_results, encode_regions, region_id, result_labels
+from detseg.labelstudio.results import (
+    decode_results,
+    encode_asked,
+    encode_regions,
+    region_id,
+    result_labels,
+)
+from detseg.labelstudio.shapes import DEFAULT_POLICY, ShapePolicy, ShapeReport
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size, State
 
 __all__ = [
     "SIMULATED_AUTHOR",
     "SIMULATED_EMAIL",
+    "EncodedTask",
     "Review",
     "TaskReview",
     "decode_task",
     "encode_regions",
+    "encode_reported_task",
     "encode_task",
     "is_ours",
     "prediction_regions",
@@ -93,6 +102,14 @@ def prediction_score(regions: Iterable[Region]) -> float:
     return sum(scores) / len(scores) if scores else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedTask:
+    """A task with one prediction as the server takes it, and what its regions were drawn as."""
+
+    task: Json
+    report: ShapeReport
+
+
 def encode_task(
     ref: ImageRef,
     size: Size,
@@ -101,15 +118,33 @@ def encode_task(
     version: ModelVersion,
     taxonomy: Taxonomy,
     image_url: str,
+    policy: ShapePolicy = DEFAULT_POLICY,
 ) -> Json:
     """A task with one prediction, as ``import_tasks`` sends it. ``size`` is the upright image's.
 
     Raises FormatError, naming image and region, for what the server would take although it is wrong.
     """
-    result = encode_regions(regions, size, taxonomy, where=f"{ref.uri} ({ref.id[:19]})")
+    return encode_reported_task(
+        ref, size, regions, version=version, taxonomy=taxonomy, image_url=image_url, policy=policy
+    ).task
+
+
+def encode_reported_task(
+    ref: ImageRef,
+    size: Size,
+    regions: Sequence[Region],
+    *,
+    version: ModelVersion,
+    taxonomy: Taxonomy,
+    image_url: str,
+    policy: ShapePolicy,
+) -> EncodedTask:
+    """``encode_task`` with what was chosen for the masks, and why."""
+    where = f"{ref.uri} ({ref.id[:19]})"
+    encoded = encode_asked(regions, size, taxonomy, policy=policy, where=where)
     data = {"image": image_url, "image_id": ref.id, "width": size.width, "height": size.height}
-    prediction = {"model_version": version, "score": prediction_score(regions), "result": result}
-    return {"data": data, "predictions": [prediction]}
+    prediction = {"model_version": version, "score": prediction_score(regions), "result": encoded.results}
+    return EncodedTask({"data": data, "predictions": [prediction]}, encoded.report)
 
 
 def is_ours(task: Mapping[str, Any]) -> bool:

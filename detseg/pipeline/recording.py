@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from detseg.catalog import Catalog, Project, ReviewRecord
 from detseg.labelstudio.changes import Page
 from detseg.labelstudio.codec import is_ours
-from detseg.labelstudio.results import BOX_SUFFIX, MASK_SUFFIX
+from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX
 from detseg.labelstudio.reviews import Target, read_reviews
 from detseg.labelstudio.session import Json
 from detseg.taxonomy import Taxonomy

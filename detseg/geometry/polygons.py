@@ -1,0 +1,152 @@
+"""Polygons and ellipses to masks, and masks to polygons.
+
+A polygon is the ring of its corners (x, y) in pixels, the first not repeated; pixel (0, 0) reaches from
+(0, 0) to (1, 1), and a pixel belongs to a shape if its centre does. A polygon has no holes: neither has a
+mask that becomes one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from detseg.geometry.edges import edges_to_mask, rows_to_columns, without_pairs
+from detseg.geometry.masks import Bitmap, empty_mask, mask_to_box
+from detseg.geometry.runs import cut_bitmap
+from detseg.types import Mask, Size
+
+Point = tuple[float, float]
+Polygon = tuple[Point, ...]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_OUTSIDE = ((-1, 0), (0, 1), (1, 0), (0, -1))  # what lies beyond a pixel's top, right, bottom, left: (dy, dx)
+_STARTS = ((0, 0), (0, 1), (1, 1), (1, 0))  # where these sides start, clockwise around the pixel: (y, x)
+
+
+def mask_to_polygon(mask: Mask, *, tolerance_px: float = 0.0) -> Polygon | None:
+    """The outline of a mask; None if it is empty, has holes or more than one piece, or is too thin to keep.
+
+    Every corner of the mask is within the tolerance of the polygon (Ramer 1972, Douglas and Peucker 1973);
+    without one, the polygon's mask is the mask. Pixels that touch at a corner are of one piece.
+    """
+    box = mask_to_box(mask)
+    if box is None:
+        return None
+    x0, y0, x1, y1 = (int(edge) for edge in box.xyxy)
+    ring = _trace(cut_bitmap(mask, x0=x0, y0=y0, x1=x1, y1=y1))
+    if ring is None:
+        return None
+    corners = ring.astype(np.float64) + np.array((x0, y0))
+    kept = _simplify(corners, tolerance_px) if tolerance_px > 0 else corners
+    return tuple((float(x), float(y)) for x, y in kept) if len(kept) >= 3 else None
+
+
+def polygon_to_mask(points: Sequence[Point], size: Size) -> Mask:
+    """The pixels that a polygon winds around (the nonzero rule, by which browsers fill), cut to the image."""
+    ends = np.array(points, dtype=np.float64).reshape(-1, 2)
+    if len(ends) < 3:
+        raise ValueError(f"a polygon has at least 3 corners, not {len(ends)}")
+    starts = np.roll(ends, 1, axis=0)
+    (x0, y0), (x1, y1) = starts.T, ends.T
+    first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, size.height).astype(np.int64)
+    last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), 0, size.height).astype(np.int64)
+    n_rows = last - first  # whose centre lies between the ends of a side
+    side = np.repeat(np.arange(len(ends)), n_rows)
+    rows = np.arange(side.size) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows) + first[side]
+    crossings = x0[side] + (rows + 0.5 - y0[side]) * (x1 - x0)[side] / (y1 - y0)[side]
+    order = np.lexsort((crossings, rows))
+    inside = np.cumsum(np.where(y1 > y0, 1, -1)[side[order]]) != 0  # from a crossing to the next one
+    rows, crossings = rows[order], crossings[order]
+    at = np.flatnonzero(inside)
+    return _spans_to_mask(rows[at], crossings[at], crossings[at + 1], size)
+
+
+def ellipse_to_mask(centre: Point, radii: Point, rotation_deg: float, size: Size) -> Mask:
+    """The pixels of an ellipse that is turned clockwise about its centre, cut to the image."""
+    if min(radii) <= 0:
+        return empty_mask(size)
+    cos, sin = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
+    across, down = 1 / radii[0] ** 2, 1 / radii[1] ** 2
+    a = cos**2 * across + sin**2 * down  # a dx^2 + 2 b dx dy + c dy^2 <= 1
+    b = cos * sin * (across - down)
+    c = sin**2 * across + cos**2 * down
+    rows = np.arange(size.height)
+    dy = rows + 0.5 - centre[1]
+    under_root = (b * dy) ** 2 - a * (c * dy**2 - 1)
+    crossed = under_root > 0
+    middle, half = centre[0] - b * dy[crossed] / a, np.sqrt(under_root[crossed]) / a
+    return _spans_to_mask(rows[crossed], middle - half, middle + half, size)
+
+
+def _spans_to_mask(rows: Ints, x0: Floats, x1: Floats, size: Size) -> Mask:
+    """The pixels whose centres lie in spans that are in order and do not overlap."""
+    starts, ends = (
+        rows * size.width + np.clip(np.ceil(x - 0.5), 0, size.width).astype(np.int64) for x in (x0, x1)
+    )
+    filled = starts < ends
+    edges = np.stack((starts[filled], ends[filled]), axis=1).reshape(-1).astype(np.int32)
+    return edges_to_mask(rows_to_columns(without_pairs(edges), size), size)
+
+
+def _trace(bitmap: Bitmap) -> Ints | None:
+    """The corners of the one outline of a bitmap (h, w), clockwise, shape (n, 2); None if there are more."""
+    padded = np.pad(bitmap, 1)
+    width = padded.shape[1]
+    leaving: dict[int, list[int]] = {}  # directions of the sides that start at a corner, by its number
+    n_sides = 0
+    for direction, (dy, dx) in enumerate(_OUTSIDE):  # of the top, right, bottom and left sides of pixels
+        y, x = np.nonzero(padded & ~np.roll(padded, (-dy, -dx), axis=(0, 1)))
+        start_y, start_x = _STARTS[direction]
+        for number in ((y + start_y) * width + x + start_x).tolist():
+            leaving.setdefault(number, []).append(direction)
+        n_sides += y.size
+    start = at = min(leaving)  # the leftmost corner at the top: one side leaves it, to the right
+    steps = (1, width, -1, -width)
+    direction, n_walked = 3, 0
+    corners: list[int] = []
+    while at != start or not n_walked:
+        choices = leaving[at]
+        turned = choices[0] if len(choices) == 1 else (direction - 1) % 4  # on to the pixel that it touches
+        if turned != direction:
+            corners.append(at)
+        direction = turned
+        at += steps[direction]
+        n_walked += 1
+    if n_walked != n_sides:
+        return None
+    numbers = np.array(corners)
+    return np.stack((numbers % width - 1, numbers // width - 1), axis=1)
+
+
+def _simplify(ring: Floats, tolerance_px: float) -> Floats:
+    """The corners of a ring (n, 2) that are needed to stay within the tolerance of all of them."""
+    far = int(np.argmax(((ring - ring[0]) ** 2).sum(axis=1)))
+    closed = np.concatenate((ring, ring[:1]))
+    needed = {0, far}
+    pending = [(0, far), (far, len(ring))]
+    while pending:
+        first, last = pending.pop()
+        if last - first < 2:
+            continue
+        distances = _distances(closed[first + 1 : last], closed[first], closed[last])
+        worst = int(np.argmax(distances))
+        if distances[worst] > tolerance_px:
+            middle = first + 1 + worst
+            needed.add(middle)
+            pending += [(first, middle), (middle, last)]
+    return ring[sorted(needed)]
+
+
+def _distances(points: Floats, start: Floats, end: Floats) -> Floats:
+    """How far points (n, 2) are from a line between two others, its ends included."""
+    along = end - start
+    length2 = float(along @ along)
+    share = np.clip((points - start) @ along / length2, 0, 1) if length2 else np.zeros(len(points))
+    nearest = start + share[:, None] * along
+    distances: Floats = np.hypot(*(points - nearest).T)
+    return distances

@@ -1,0 +1,168 @@
+"""What annotators are asked for, and what masks are drawn as.
+
+A brush mask is what the page paints best: exact, editable, and heavy, since the browser keeps a picture of
+the whole image for each (a hundred of them freeze it), and ragged ones are long. A bitmask is exact and
+editable, too, weighs less where a mask is ragged, and costs the browser the same. A polygon weighs nothing
+and costs the browser nothing, but it follows the outline within a tolerance only, and has no holes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from detseg.geometry.masks import mask_to_box
+from detseg.geometry.polygons import mask_to_polygon, polygon_to_mask
+from detseg.labelstudio.bitmask import encode_bitmask
+from detseg.labelstudio.brush import encode_brush
+from detseg.labelstudio.values import encode_polygon
+from detseg.types import Instance, Mask
+
+Annotate = Literal["boxes", "masks", "both"]
+MaskAs = Literal["auto", "brush", "bitmask", "polygon"]
+MaskKind = Literal["brush", "bitmask", "polygon"]
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ShapePolicy:
+    """``max_masks`` and ``max_bytes`` are a task's budget: brush masks and bitmasks, and JSON of all masks.
+
+    ``kinds`` are those that the project's labeling interface offers.
+    """
+
+    annotate: Annotate = "both"
+    mask_as: MaskAs = "auto"
+    polygon_tolerance_px: float = 1.0
+    max_masks: int = 50
+    max_bytes: int = 2_000_000
+    kinds: frozenset[MaskKind] = frozenset(get_args(MaskKind))
+
+
+DEFAULT_POLICY = ShapePolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeReport:
+    """What the regions of one task, or of many, were drawn as.
+
+    ``n_unasked`` are halves that annotators are not asked for. ``reasons`` says why masks are not all what
+    they are preferred to be, and how many; ``n_over_budget`` counts tasks that no choice could bring below
+    the budget.
+    """
+
+    n_boxes: int = 0
+    n_masks: Counter[MaskKind] = field(default_factory=Counter)
+    n_unasked: int = 0
+    n_over_budget: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+def sum_reports(reports: Iterable[ShapeReport]) -> ShapeReport:
+    """The report of all of them together."""
+    total = ShapeReport()
+    for one in reports:
+        total = ShapeReport(
+            total.n_boxes + one.n_boxes,
+            total.n_masks + one.n_masks,
+            total.n_unasked + one.n_unasked,
+            total.n_over_budget + one.n_over_budget,
+            total.reasons + one.reasons,
+        )
+    return total
+
+
+def asked(instance: Instance, annotate: Annotate) -> Instance | None:
+    """What annotators are asked about an instance; None for nothing.
+
+    For boxes: a thing's box, or that of its mask. For masks: the mask alone, whose box is its own.
+    """
+    if annotate == "both":
+        return instance
+    if annotate == "masks":
+        return None if instance.mask is None else replace(instance, box=None)
+    if instance.kind == "stuff":
+        return None
+    box = instance.box or (mask_to_box(instance.mask) if instance.mask else None)
+    return None if box is None else replace(instance, box=box, mask=None)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnMask:
+    """A mask as a result's value (without its label), and what that weighs as JSON."""
+
+    kind: MaskKind
+    value: Json
+    n_bytes: int
+
+
+def draw_masks(masks: Sequence[Mask], policy: ShapePolicy) -> tuple[tuple[DrawnMask, ...], ShapeReport]:
+    """The masks of one task in their order, none of them empty, and what was chosen for which reason."""
+    if policy.mask_as == "auto":
+        return _fit(masks, policy)
+    reasons: Counter[str] = Counter()
+    drawn: list[DrawnMask] = []
+    for mask in masks:
+        one = _draw(mask, policy.mask_as, policy)
+        if one is None:
+            reasons["holes, several pieces or too thin for a polygon: brush"] += 1
+            one = _draw_brush(mask)
+        drawn.append(one)
+    return tuple(drawn), _report(drawn, policy, reasons)
+
+
+def _fit(masks: Sequence[Mask], policy: ShapePolicy) -> tuple[tuple[DrawnMask, ...], ShapeReport]:
+    """Brush masks, and where they are too much: bitmasks, the heaviest first, then polygons, the lightest."""
+    drawn = [_draw_brush(mask) for mask in masks]
+    reasons: Counter[str] = Counter()
+    by_weight = sorted(range(len(masks)), key=lambda i: drawn[i].n_bytes)
+    for kind, order in (("bitmask", by_weight[::-1]), ("polygon", by_weight)):
+        if kind not in policy.kinds:
+            continue
+        for i in order:
+            too_heavy, too_many = _excess(drawn, policy)
+            if not too_heavy and (kind == "bitmask" or not too_many):
+                break
+            one = _draw(masks[i], kind, policy)
+            if one is not None and (too_many or one.n_bytes < drawn[i].n_bytes):
+                drawn[i] = one
+                limit = f"{policy.max_masks} masks" if too_many else f"{policy.max_bytes} bytes"
+                reasons[f"more than {limit} in a task: {kind}"] += 1
+    return tuple(drawn), _report(drawn, policy, reasons)
+
+
+def _excess(drawn: Sequence[DrawnMask], policy: ShapePolicy) -> tuple[bool, bool]:
+    """Whether masks weigh more than the budget, and whether more of them fill the browser than it allows."""
+    n_full = sum(one.kind != "polygon" for one in drawn)
+    return sum(one.n_bytes for one in drawn) > policy.max_bytes, n_full > policy.max_masks
+
+
+def _report(drawn: Sequence[DrawnMask], policy: ShapePolicy, reasons: Counter[str]) -> ShapeReport:
+    over = any(_excess(drawn, policy))
+    return ShapeReport(n_masks=Counter(one.kind for one in drawn), n_over_budget=int(over), reasons=reasons)
+
+
+def _draw(mask: Mask, kind: MaskKind, policy: ShapePolicy) -> DrawnMask | None:
+    """The mask as that kind; None where a polygon cannot be it."""
+    if kind == "brush":
+        return _draw_brush(mask)
+    if kind == "bitmask":
+        url = encode_bitmask(mask)
+        return DrawnMask("bitmask", {"imageDataURL": url}, len(url))
+    polygon = mask_to_polygon(mask, tolerance_px=policy.polygon_tolerance_px)
+    if polygon is None or polygon_to_mask(polygon, mask.size).area == 0:
+        return None
+    value = encode_polygon(polygon, mask.size)
+    return DrawnMask("polygon", value, len(str(value)))
+
+
+def _draw_brush(mask: Mask) -> DrawnMask:
+    rle = encode_brush(mask)
+    digits = np.frombuffer(bytes(rle), np.uint8)
+    n_bytes = 2 * len(rle) + np.count_nonzero(digits > 9) + np.count_nonzero(digits > 99)
+    return DrawnMask("brush", {"format": "rle", "rle": rle}, int(n_bytes))
