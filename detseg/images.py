@@ -39,6 +39,12 @@ def image_id(data: bytes) -> ImageId:
     return ImageId("sha256:" + hashlib.sha256(data).hexdigest())
 
 
+def image_format(data: bytes) -> str:
+    """Pillow's name of the format of encoded bytes (PNG, JPEG, ...). Raises ImageError for none."""
+    with _open(data) as image:
+        return str(image.format)
+
+
 def read_bytes(uri: str) -> bytes:
     """The encoded bytes of a local file. Raises ImageError when it cannot be read."""
     try:

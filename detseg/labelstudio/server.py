@@ -17,6 +17,7 @@ import secrets
 import shutil
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class EmbeddedLabelStudio:
     """The server of one state folder. ``port`` is a wish: the next free one from there on is taken.
 
     ``executable`` is the ``label-studio`` program; None looks where ``detseg.labelstudio.install`` puts it.
+    ``variables`` are more of its environment, which otherwise is ours alone (credentials of a cloud).
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class EmbeddedLabelStudio:
         port: int = PREFERRED_PORT,
         document_root: Path = DOCUMENT_ROOT,
         start_timeout_s: float = 600.0,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = state_dir.absolute() / "label-studio"
         self.log = self.folder / "server.log"
@@ -82,6 +85,7 @@ class EmbeddedLabelStudio:
         self._preferred_port = port
         self._document_root = document_root
         self._start_timeout_s = start_timeout_s
+        self._variables = dict(variables or {})
 
     def up(self) -> Connection:
         """Start the server, or find it running, and wait until it answers to our token.
@@ -144,12 +148,15 @@ class EmbeddedLabelStudio:
         return ServiceSpec(
             name="Label Studio",
             argv=_command(executable or Path("label-studio"), self.folder / "data", port),
-            env={} if credentials is None else _environment(self.folder, self._document_root, credentials),
+            env={} if credentials is None else self._environment(credentials),
             log=self.log,
             pid_file=self.folder / "server.pid",
             health_url=f"http://{HOST}:{port}/health",
             start_timeout_s=self._start_timeout_s,
         )
+
+    def _environment(self, credentials: _Credentials) -> dict[str, str]:
+        return _environment(self.folder, self._document_root, credentials) | self._variables
 
     def _remembered_port(self) -> int | None:
         try:

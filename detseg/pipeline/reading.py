@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def open_sources(settings: Settings) -> Sources:
     """Every place that images may be read from."""
-    return Sources(Limits(settings.max_image_bytes, settings.allow_private_addresses))
+    return Sources(read_limits(settings))
+
+
+def read_limits(settings: Settings) -> Limits:
+    """What reading one image may cost and where it may lead."""
+    return Limits(settings.max_image_bytes, settings.allow_private_addresses)
 
 
 def source_location(settings: Settings) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from detseg.errors import ConfigError
 from detseg.labelstudio.project import DOCUMENT_ROOT
 from detseg.labelstudio.serving import ImageServing, LocalFiles
+from detseg.labelstudio.serving_storage import BucketStorages, environment_credentials
+from detseg.labelstudio.serving_upload import Uploads
+from detseg.labelstudio.serving_url import PlainUrls
+from detseg.pipeline.reading import open_sources, read_limits, source_location
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -13,6 +19,20 @@ if TYPE_CHECKING:
 
 
 def image_serving(settings: Settings, client: LabelStudioClient, project: int) -> ImageServing:
-    """The serving of the settings for one project."""
+    """The serving of the settings for one project. Raises ConfigError for credentials that cannot be read."""
+    limits = read_limits(settings)
+    if settings.serve_images == "upload":
+        return Uploads(client, project, open_sources(settings).read)
+    if settings.serve_images == "url":
+        return PlainUrls(client.url, source_location(settings), settings.image_url_prefix, limits)
+    if settings.serve_images == "storage":
+        secrets = settings.storage_credentials == "environment"
+        try:
+            credentials = environment_credentials(os.environ, secrets=secrets)
+        except OSError as error:
+            raise ConfigError(
+                f"GOOGLE_APPLICATION_CREDENTIALS names a file that cannot be read: {error}"
+            ) from error
+        return BucketStorages(client, project, limits, credentials)
     root = settings.path(settings.label_studio_files) if settings.label_studio_files else DOCUMENT_ROOT
     return LocalFiles(client, project, settings.path(settings.source), root)
