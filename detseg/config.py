@@ -142,6 +142,12 @@ class Settings(BaseModel):
     label_studio_token: SecretStr | None = Field(
         default=None, description="its token; set DETSEG_LABEL_STUDIO_TOKEN rather than writing it here"
     )
+    label_studio_token_file: Path | None = Field(
+        default=None, description="a file with the token alone, for you alone to read (chmod 600)"
+    )
+    label_studio_token_block: str | None = Field(
+        default=None, description="a Secret block of Prefect with the token, for flows on other machines"
+    )
     label_studio_writers: int = Field(
         default=1,
         ge=1,
@@ -159,6 +165,22 @@ class Settings(BaseModel):
     )
     label_studio_patience_s: float = Field(
         default=20.0, ge=0, description="seconds until a request without an answer is believed lost"
+    )
+    annotate: Literal["boxes", "masks", "both"] = Field(
+        default="both", description="what annotators are asked for"
+    )
+    mask_as: Literal["auto", "brush", "bitmask", "polygon"] = Field(
+        default="auto",
+        description="what masks are drawn as; auto is brush, and polygons where there are too many for a page",
+    )
+    polygon_tolerance_px: float = Field(
+        default=1.0, ge=0, le=100, description="how far polygons may leave the outline of a mask"
+    )
+    task_max_masks: int = Field(
+        default=50, ge=0, description="masks in a task from which auto draws polygons"
+    )
+    task_max_bytes: int = Field(
+        default=2_000_000, ge=0, description="bytes of a task's masks from which auto saves some"
     )
     predictions: Literal["add", "replace"] = Field(
         default="add", description="a second model's predictions stand beside the first's, or in their place"

@@ -11,12 +11,17 @@ import binascii
 import json
 import time
 from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
 
 import httpx
 
-from detseg.errors import LabelStudioError
+from detseg.errors import ConfigError, LabelStudioError
+
+SET_TOKEN = "set DETSEG_LABEL_STUDIO_TOKEN, or put it into the file that label_studio_token_file names"
 
 _RENEW_BEFORE_S = 30.0
+_STATES = {"expired": "has expired", "blacklisted": "was revoked"}
 
 
 def token_auth(token: str, base_url: str, *, now: Callable[[], float] = time.time) -> httpx.Auth:
@@ -24,12 +29,30 @@ def token_auth(token: str, base_url: str, *, now: Callable[[], float] = time.tim
     token = token.strip()
     if not token:
         raise LabelStudioError(
-            f"no token for Label Studio at {base_url}: set DETSEG_LABEL_STUDIO_TOKEN to the access token of "
-            "your account page"
+            f"no token for Label Studio at {base_url}: take one from your account page there and {SET_TOKEN}"
         )
     if token.count(".") == 2:
         return _PersonalToken(token, base_url, now)
     return _LegacyToken(token)
+
+
+def read_token(file: Path) -> str:
+    """The token in a file that holds nothing else. Raises ConfigError, which never quotes the file."""
+    try:
+        words = file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise ConfigError(f"label_studio_token_file: {file} cannot be read: {reason}") from None
+    if len(words) != 1:
+        raise ConfigError(
+            f"label_studio_token_file: {file} holds {len(words)} words, expected the token alone"
+        )
+    return words[0]
+
+
+def is_private(file: Path) -> bool:
+    """Whether nobody but the file's owner may read it."""
+    return not file.stat().st_mode & 0o077
 
 
 class _LegacyToken(httpx.Auth):
@@ -51,7 +74,8 @@ class _PersonalToken(httpx.Auth):
 
     def __init__(self, token: str, base_url: str, now: Callable[[], float]) -> None:
         self._token = token
-        self._refresh_url = f"{base_url.rstrip('/')}/api/token/refresh/"
+        self._url = base_url.rstrip("/")
+        self._refresh_url = f"{self._url}/api/token/refresh/"
         self._now = now
         self._access = ""
 
@@ -63,17 +87,46 @@ class _PersonalToken(httpx.Auth):
         if response.status_code == 401:
             yield from self._renew()
             request.headers["Authorization"] = f"Bearer {self._access}"
-            yield request
+            response = yield request
+            if response.status_code == 401:
+                raise LabelStudioError(
+                    f"Label Studio at {self._url} takes the personal access token and then refuses what it "
+                    "buys: its organisation does not allow personal access tokens (an owner can, under "
+                    "Organization, API Tokens Settings), or use a legacy token"
+                )
 
     def _renew(self) -> Generator[httpx.Request, httpx.Response, None]:
         response = yield httpx.Request("POST", self._refresh_url, json={"refresh": self._token})
-        access = response.json().get("access") if response.status_code == 200 else None
-        if not isinstance(access, str):
-            raise LabelStudioError(
-                f"Label Studio at {self._refresh_url} refused the personal access token (HTTP "
-                f"{response.status_code}): make a new one on your account page, set DETSEG_LABEL_STUDIO_TOKEN"
-            )
+        answer = _object(response)
+        access = answer.get("access")
+        if response.status_code != 200 or not isinstance(access, str):
+            raise LabelStudioError(_refused(self._url, response.status_code, str(answer.get("detail", ""))))
         self._access = access
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer; empty for anything else, which then says enough by its status."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _refused(url: str, status: int, detail: str) -> str:
+    """One line that says what is wrong with a personal access token. The server's words are 1.23's."""
+    new = f"make a new one on the account page there and {SET_TOKEN}"
+    if status == 401:
+        state = next(
+            (state for word, state in _STATES.items() if word in detail), "is not one of this server"
+        )
+        return f"the personal access token {state} (Label Studio at {url}: {detail or 'HTTP 401'}): {new}"
+    if status == 404:
+        return (
+            f"{url} knows no personal access tokens (HTTP 404): is it the address of a Label Studio, without "
+            "a path behind it, and one that is not too old?"
+        )
+    return f"Label Studio at {url} did not take the personal access token (HTTP {status} {detail}): try again"
 
 
 def _ends_at(access: str) -> float:

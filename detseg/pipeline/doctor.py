@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from detseg.errors import DetsegError, LabelStudioError
+from detseg.errors import LabelStudioError
+from detseg.pipeline.checks import Check, attempt
+from detseg.pipeline.doctor_queue import look_at_label_studio
 from detseg.pipeline.reading import open_sources, source_location
-from detseg.pipeline.workspace import find_connection, opened_catalog
+from detseg.pipeline.workspace import opened_catalog
 
 if TYPE_CHECKING:
     from detseg.config import Settings
 
 _FREE_BYTES = 2 * 1024**3
 _PACKAGES = ("torch", "torchvision", "transformers", "timm", "prefect", "fastapi", "sqlalchemy", "hotcoco")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at. ``mend`` says what to do where ``ok`` is False."""
-
-    name: str
-    ok: bool
-    found: str
-    mend: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -40,16 +32,9 @@ def examine(settings: Settings) -> Iterator[Check]:
         ("models", _models, "set detector and segmenter in detseg.toml"),
         ("catalog", _catalog, "set catalog in detseg.toml, or move the file away"),
         ("Label Studio server", _installed, "detseg up"),
-        ("Label Studio", _label_studio, "detseg up"),
     ):
-        yield _try(name, lambda look=look: look(settings), mend)  # type: ignore[misc]
-
-
-def _try(name: str, look: Callable[[], str], mend: str) -> Check:
-    try:
-        return Check(name, True, look())
-    except DetsegError as error:
-        return Check(name, False, str(error), mend)
+        yield attempt(name, partial(look, settings), mend)
+    yield from look_at_label_studio(settings)
 
 
 def _python() -> Check:
@@ -99,11 +84,3 @@ def _installed(settings: Settings) -> str:
     if found is None:
         raise LabelStudioError("the embedded server is not installed")
     return str(found)
-
-
-def _label_studio(settings: Settings) -> str:
-    from detseg.labelstudio.client import LabelStudioClient
-
-    connection = find_connection(settings)
-    with LabelStudioClient(connection.url, connection.token) as client:
-        return f"{connection.url}, version {client.version()}, signed in as {client.whoami()['email']}"

@@ -33,20 +33,26 @@ def find_connection(settings: Settings) -> Connection:
     from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
 
     if settings.label_studio_url is not None:
-        if settings.label_studio_token is None:
-            raise ConfigError(
-                f"label_studio_url is {settings.label_studio_url}, but there is no token: set "
-                "DETSEG_LABEL_STUDIO_TOKEN (in Label Studio: Account & Settings, Access Token)"
-            )
-        return Connection(
-            settings.label_studio_url.rstrip("/"), settings.label_studio_token.get_secret_value()
-        )
+        return Connection(settings.label_studio_url.rstrip("/"), _token(settings))
     connection = EmbeddedLabelStudio(settings.state_path).connection()
     if connection is None:
         raise LabelStudioError(
             "Label Studio does not run: start it with `detseg up`, or set label_studio_url"
         )
     return connection
+
+
+def _token(settings: Settings) -> str:
+    from detseg.labelstudio.auth import SET_TOKEN, read_token
+
+    if settings.label_studio_token is not None:
+        return settings.label_studio_token.get_secret_value()
+    if settings.label_studio_token_file is not None:
+        return read_token(settings.path(settings.label_studio_token_file))
+    raise ConfigError(
+        f"label_studio_url is {settings.label_studio_url}, but there is no token: {SET_TOKEN} (in Label "
+        "Studio: Account & Settings, Access Token)"
+    )
 
 
 def check_label_studio(settings: Settings) -> None:

@@ -285,15 +285,13 @@ def test_access_tokens_that_the_server_forgot_are_renewed_once() -> None:
 def test_a_revoked_personal_access_token_is_named() -> None:
     handler, _ = pat_server(lives_s=300, revoked=True)
     client, _ = client_of(handler, token="a.b.c")
-    with pytest.raises(
-        LabelStudioError, match=r"refused the personal access token \(HTTP 401\): make a new one"
-    ):
+    with pytest.raises(LabelStudioError, match=r"the personal access token was revoked .*: make a new one"):
         client.whoami()
 
 
 @pytest.mark.parametrize("token", ["", "  \n"])
 def test_no_token_is_named(token: str) -> None:
     with pytest.raises(
-        LabelStudioError, match=r"no token for Label Studio at http://ls\.example: set DETSEG"
+        LabelStudioError, match=r"no token for Label Studio at http://ls\.example: .* set DETSEG"
     ):
         LabelStudioClient("http://ls.example", token)

@@ -1,0 +1,40 @@
+"""Which Label Studio answers at an address, asked without a token, and whether it is known to work."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+
+from detseg.errors import LabelStudioError, Unreachable
+from detseg.labelstudio.wire import is_loopback, read_object
+
+TESTED = "1.23.2"
+
+_TIMEOUT = httpx.Timeout(15.0, connect=5.0)
+
+
+def read_release(url: str) -> str:
+    """The server's version, for instance ``1.23.2``.
+
+    Raises Unreachable if nobody answers, LabelStudioError if it is not a Label Studio that does.
+    """
+    try:
+        response = httpx.get(f"{url}/api/version", timeout=_TIMEOUT, trust_env=not is_loopback(url))
+    except httpx.TransportError as error:
+        raise Unreachable(f"nobody answers at {url} ({error})") from error
+    if response.is_redirect:
+        raise LabelStudioError(f"{url} sends us on to {response.headers.get('Location')}")
+    release = read_object(response, f"{url}/api/version").get("release")
+    if not isinstance(release, str):
+        raise LabelStudioError(f"{url} answers (HTTP {response.status_code}), but not as a Label Studio does")
+    return release
+
+
+def is_too_old(release: str) -> bool:
+    """Whether that version comes before the one that is tested, its last number aside."""
+    return _numbers(release)[:2] < _numbers(TESTED)[:2]
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", release)[:3])
