@@ -97,10 +97,13 @@ class Tasks:
                 claimed |= _reopen_deleted(connection, project, wanted, values)
         return tuple(image for image in wanted if image in claimed)
 
-    def confirm_push(self, project: ProjectKey, task_ids: Mapping[ImageId, int]) -> None:
+    def confirm_push(
+        self, project: ProjectKey, task_ids: Mapping[ImageId, int], *, bare: bool = False
+    ) -> None:
         """Records the server's task ids for intents. Confirming twice with the same ids changes nothing.
 
-        Raises CatalogError for an image that was never intended, or is another task already.
+        ``bare``: the tasks came without their predictions. Raises CatalogError for an image that was never
+        intended, or is another task already.
         """
         now = self.clock()
         with self.database.writing() as connection:
@@ -111,7 +114,9 @@ class Tasks:
                     image for image in page if not _is_confirmed(rows.get(image), image, task_ids[image])
                 ]
                 if confirmed:
-                    _record_predictions(self.database, connection, [rows[image] for image in confirmed], now)
+                    if not bare:
+                        rows_with = [rows[image] for image in confirmed]
+                        _record_predictions(self.database, connection, rows_with, now)
                     connection.execute(
                         sa.update(tasks)
                         .where(tasks.c.project == project, tasks.c.image_id == sa.bindparam("image"))
@@ -141,6 +146,22 @@ class Tasks:
                     )
                 ).rowcount
         return dropped
+
+    def bare(self, project: ProjectKey) -> tuple[ImageId, ...]:
+        """The images whose tasks never had a prediction, sorted."""
+        query = (
+            sa.select(tasks.c.image_id)
+            .where(
+                tasks.c.project == project,
+                tasks.c.state == "pushed",
+                ~sa.exists().where(
+                    task_predictions.c.project == project, task_predictions.c.image_id == tasks.c.image_id
+                ),
+            )
+            .order_by(tasks.c.image_id)
+        )
+        with self.database.reading() as connection:
+            return tuple(map(ImageId, connection.scalars(query)))
 
     def ids(self, project: ProjectKey, *, after: int = 0, last: int | None = None) -> tuple[int, ...]:
         """The server's ids of the tasks that are there, ascending: from ``after`` (not it) to ``last``."""

@@ -54,11 +54,19 @@ def push(
         if settings.restore:
             _mark_deleted(queue)
         warnings = [*queue.warnings()]
-        outcomes = _recorded(queue, deliver_all(_steps(queue, refs), writers=settings.label_studio_writers))
+        outcomes = _recorded(queue, _delivered(queue, refs))
         report = report_of(outcomes, queue.project.server_id, queue.url, warnings)
         _show_version(queue)
         _check_one(queue, report)
     return report
+
+
+def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Iterator[ImageOutcome]:
+    """What became of the images; afterwards, of those whose tasks came to be without a prediction."""
+    writers = queue.settings.label_studio_writers
+    yield from deliver_all(_steps(queue, refs), writers=writers)
+    bare = queue.catalog.images.refs(queue.catalog.tasks.bare(queue.project.key))
+    yield from deliver_all(_steps(queue, bare.values()), writers=writers)
 
 
 def _steps(queue: Queue, refs: Iterable[ImageRef]) -> Iterator[Work | ImageOutcome]:

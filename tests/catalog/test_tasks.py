@@ -46,6 +46,15 @@ def test_dropped_intents_are_free_again_tasks_stay(catalog: Catalog, empty: Proj
     assert catalog.tasks.open_push(empty, image_ids(3), VERSION) == (image_id(1), image_id(2))
 
 
+def test_bare_tasks_wait_for_their_predictions(catalog: Catalog, empty: ProjectKey) -> None:
+    catalog.tasks.open_push(empty, image_ids(3), VERSION)
+    catalog.tasks.confirm_push(empty, {image_id(0): 7, image_id(1): 8}, bare=True)
+    catalog.tasks.confirm_push(empty, {image_id(1): 8, image_id(2): 9})  # once bare, it stays so
+    assert catalog.tasks.bare(empty) == (image_id(0), image_id(1))
+    catalog.task_predictions.record(empty, {image_id(0): [VERSION]})
+    assert catalog.tasks.bare(empty) == (image_id(1),)
+
+
 def test_what_was_deleted_on_the_server_is_not_pushed_again(catalog: Catalog, project: ProjectKey) -> None:
     assert catalog.tasks.mark_deleted(project, [101, 102, 999]) == 2
     assert catalog.tasks.mark_deleted(project, [101]) == 0

@@ -38,9 +38,8 @@ def find_missing(
     restore: bool,
 ) -> Missing:
     """What the project lacks of these images, by the catalog. ``restore``: also what was deleted."""
-    one_version = catalog.task_predictions.versions(project) <= {version}
     tasks = catalog.tasks.of_images(project, [ref.id for ref in refs])
-    versions = {} if one_version else catalog.task_predictions.of_images(project, tasks)
+    versions = catalog.task_predictions.of_images(project, tasks)
     new: list[ImageRef] = []
     more: list[tuple[ImageRef, int]] = []
     present: list[ImageRef] = []
@@ -51,7 +50,7 @@ def find_missing(
             new.append(ref)
         elif task.state == "deleted":
             deleted.append(ref)
-        elif one_version or versions.get(ref.id, {}).get(version) == "pushed":
+        elif versions.get(ref.id, {}).get(version) == "pushed":
             present.append(ref)
         else:
             more.append((ref, task.task_id))
@@ -81,6 +80,25 @@ def find_tasks(
         else:
             foreign[image] = int(tasks[0]["id"])
     return Found(own, foreign)
+
+
+def find_sent(
+    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
+) -> dict[ImageId, int]:
+    """The tasks of images whose push is open, as far as they are there.
+
+    Label Studio on SQLite makes tasks without their predictions when somebody else writes at that moment: it
+    tries again with what its first try left over. Such a task is confirmed here as bare, and the prediction
+    is sent after it.
+    """
+    own = find_tasks(client, catalog, project, ids).own
+    found = {image: tasks[0] for image, tasks in own.items()}
+    on_server = look_up(client.session, project.server_id, tuple(found.values()))
+    bare = {
+        image: task for image, task in found.items() if task in on_server and not on_server[task].versions
+    }
+    catalog.tasks.confirm_push(project.key, bare, bare=True)
+    return found
 
 
 def adopt(

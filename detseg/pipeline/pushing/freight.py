@@ -12,7 +12,7 @@ from typing import Protocol
 
 from detseg.labelstudio.predictions import add_predictions, look_up
 from detseg.pipeline.pushing.encoding import Parcel
-from detseg.pipeline.pushing.finding import find_tasks
+from detseg.pipeline.pushing.finding import find_sent
 from detseg.pipeline.pushing.queue import Queue
 from detseg.pipeline.pushing.report import Status
 from detseg.types import ImageId
@@ -76,8 +76,7 @@ class NewTasks:
         return dict(zip((parcel.ref.id for parcel in parcels), ids, strict=True))
 
     def find(self, ids: Sequence[ImageId]) -> Mapping[ImageId, int]:
-        found = find_tasks(self.queue.client, self.queue.catalog, self.queue.project, ids)
-        return {image: tasks[0] for image, tasks in found.own.items()}
+        return find_sent(self.queue.client, self.queue.catalog, self.queue.project, ids)
 
     def gone(self, parcels: Sequence[Parcel]) -> frozenset[ImageId]:  # noqa: ARG002
         return frozenset()

@@ -12,7 +12,7 @@ from detseg.errors import Refused
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.predictions import TaskOnServer, delete_prediction, look_up
 from detseg.paging import pages
-from detseg.pipeline.pushing.finding import adopt, find_tasks
+from detseg.pipeline.pushing.finding import adopt, find_sent, find_tasks
 from detseg.types import ImageId, ModelVersion
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def _settle_tasks(client: LabelStudioClient, catalog: Catalog, project: Project,
     intents = catalog.tasks.open_intents(project.key)
     for page in pages(intents):
         while True:
-            own = find_tasks(client, catalog, project, page).own
-            found = {image: tasks[0] for image, tasks in own.items()}
+            found = find_sent(client, catalog, project, page)
             if len(found) == len(page) or not _may_come([intents[image] for image in page], patience_s):
                 break
             time.sleep(_POLL_S)
