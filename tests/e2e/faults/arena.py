@@ -7,14 +7,17 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from detseg.catalog import open_catalog
 from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
+from detseg.processes import is_port_free
 from tests.e2e.faults import runs
 from tests.e2e.faults.person import Server
 from tests.e2e.faults.proxy import FaultProxy, fault_proxy
@@ -22,6 +25,7 @@ from tests.e2e.faults.world import Images, Place, make_images
 from tests.postgres import Cluster, cluster
 
 _TEMPLATE = "migrated"
+_DEATH_S = 60.0
 _SMALL_DISK = 6 * 2**20
 
 
@@ -61,14 +65,18 @@ class Arena:
         )
 
     def kill_server(self) -> None:
-        """SIGKILL to Label Studio and all that it started."""
+        """SIGKILL to Label Studio and all that it started; its port is free again afterwards."""
         pid = self.label_studio.status().pid
-        if pid is not None:
-            os.killpg(pid, signal.SIGKILL)
+        assert pid is not None
+        os.killpg(pid, signal.SIGKILL)
+        deadline = time.monotonic() + _DEATH_S
+        while not is_port_free(urlsplit(self.connection.url).port or 0):
+            assert time.monotonic() < deadline, "Label Studio does not die"
+            time.sleep(0.02)
 
     def restart_server(self) -> None:
         """As a supervisor would: the same data, the same port."""
-        self.label_studio.up()
+        assert self.label_studio.up() == self.connection
 
     def clean_up(self, place: Place) -> None:
         """The server's list of projects stays short, the small disk empty."""

@@ -6,7 +6,9 @@ import os
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import detseg.pipeline
@@ -88,15 +90,11 @@ def server_killed(scene: Scene) -> list[Outcome]:
     early = scene.rng.random() < 0.3
     scene.notes.append(f"{method or 'any'} {part} {nth}, after {delay_s:.3f} s{', back early' * early}")
 
-    def strike() -> None:
-        scene.arena.kill_server()
-        if early:
-            scene.arena.restart_server()
-
-    with scene.ruled(Rule("call", method, part, nth, delay_s=delay_s, call=strike)):
-        outcomes = [scene.run(scene.order)]
-    time.sleep(delay_s)  # the run may have ended before the blow fell
-    scene.arena.restart_server()
+    arena = scene.arena
+    rule = Rule("call", method, part, nth, delay_s=delay_s)
+    blow = partial(_kill_and_start, arena.kill_server, arena.restart_server if early else None)
+    outcomes = _run_with_blow(scene, rule, blow)
+    arena.restart_server()
     return outcomes
 
 
@@ -156,21 +154,34 @@ def postgres_killed(scene: Scene) -> list[Outcome]:
     delay_s = scene.rng.uniform(0, 0.05)
     early = scene.rng.random() < 0.5
     scene.notes.append(f"{method or 'any'} {nth}, after {delay_s:.3f} s{', back early' * early}")
-    done = threading.Event()
+    postgres = scene.arena.postgres
+    rule = Rule("call", method, part, nth, delay_s=delay_s)
+    blow = partial(_kill_and_start, postgres.kill, postgres.start if early else None)
+    outcomes = _run_with_blow(scene, rule, blow)
+    if rule.n_played and not early:
+        postgres.start()
+    return outcomes
 
-    def strike() -> None:
-        scene.arena.postgres.kill()
-        if early:
-            scene.arena.postgres.start()
-        done.set()
 
-    rule = Rule("call", method, part, nth, delay_s=delay_s, call=strike)
+def _kill_and_start(kill: Callable[[], None], start: Callable[[], None] | None) -> None:
+    kill()
+    if start is not None:
+        start()
+
+
+def _run_with_blow(scene: Scene, rule: Rule, blow: Callable[[], object]) -> list[Outcome]:
+    """One run during which the blow falls, and no earlier back than the blow has fallen, if it is struck."""
+    fallen = threading.Event()
+
+    def fall() -> None:
+        blow()
+        fallen.set()
+
+    rule.call = fall
     with scene.ruled(rule):
         outcomes = [scene.run(scene.order)]
     if rule.n_played:
-        done.wait()
-        if not early:
-            scene.arena.postgres.start()
+        fallen.wait()
     return outcomes
 
 

@@ -21,11 +21,12 @@ _PATIENCE_S = 600.0
 @dataclass
 class Ledger:
     """What the server said after each deed: annotations by id, tasks that were deleted (by image), foreign
-    tasks by id."""
+    tasks by id; ``touched`` are all tasks that were ever worked on."""
 
     annotations: dict[int, Json] = field(default_factory=dict)
     deleted_images: set[str] = field(default_factory=set)
     foreign_tasks: dict[int, Json] = field(default_factory=dict)
+    touched: set[int] = field(default_factory=set)
 
 
 class Server:
@@ -157,9 +158,11 @@ class Person:
 
     def _leave_draft(self) -> None:
         if task := self._open_task(reviewed=False):
+            self.ledger.touched.add(int(task["id"]))
             self._server.send("POST", f"/api/tasks/{task['id']}/drafts", {"result": self._shown(task)})
 
     def _post(self, task: Json, result: list[Json], *, cancelled: bool, by: int | None = None) -> None:
+        self.ledger.touched.add(int(task["id"]))
         body: Json = {"result": result, "was_cancelled": cancelled, "lead_time": self._rng.randint(1, 90) / 4}
         if by is not None:
             body["completed_by"] = by

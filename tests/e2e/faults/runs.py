@@ -111,7 +111,8 @@ def _push(order: Order) -> Mapping[str, Any]:
         for shard in found.shards(settings.shard_size):
             predict_shard(settings, catalog, predictor, shard)
         report = push(settings, catalog, refs=found.images, version=order.version, taxonomy=TAXONOMY)
-    return {"pushed": len(report.pushed), "failures": [str(failure) for failure in report.failures]}
+    sent = {status: n for status, n in report.counts.items() if n and status not in ("present", "deleted")}
+    return {"sent": sent, "failures": [str(failure) for failure in report.failures]}
 
 
 def _collect(order: Order) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from tests.e2e.faults.world import VERSIONS, Place
 
 Stage = Literal["first push", "next push", "second model", "collect"]
 _N_DEEDS = 4
+_SHARE_ONCE_MORE = 0.3
 
 
 @dataclass
@@ -90,18 +91,23 @@ def tell(kind: Kind, arena: Arena, rng: Random) -> Verdict:
             scene.harm(f"a run broke: {outcome.words}")
     _go_on(scene, "the run after the fault", scene.order)
     scene.person.work(_N_DEEDS)
-    collect = replace(scene.order, step="collect")
-    _go_on(scene, "collect", collect)
-    again = _go_on(scene, "collect once more", collect)
-    if any(again.report.get(name) for name in ("new", "updated", "deleted")):
-        scene.harm(f"collecting once more changed something: {again.report}")
-    again = _go_on(scene, "push once more", replace(scene.order, step="push"))
-    if again.report.get("pushed"):
-        scene.harm(f"pushing once more pushed something: {again.report}")
+    _go_on(scene, "collect", replace(scene.order, step="collect"))
+    if rng.random() < _SHARE_ONCE_MORE:
+        _change_nothing(scene)
     scene.violations += check(arena.server, scene.place.catalog, _expected(kind, scene))
     arena.clean_up(scene.place)
     said = tuple(one.kind if one.kind != "refused" else f"refused ({one.words[:160]})" for one in outcomes)
     return Verdict(kind.name, scene.stage, tuple(scene.notes), said, tuple(scene.violations))
+
+
+def _change_nothing(scene: Scene) -> None:
+    """Another collect and another push, which find nothing to do."""
+    again = _go_on(scene, "collect once more", replace(scene.order, step="collect"))
+    if any(again.report.get(name) for name in ("new", "updated", "deleted")):
+        scene.harm(f"collecting once more changed something: {again.report}")
+    again = _go_on(scene, "push once more", replace(scene.order, step="push"))
+    if again.report.get("sent"):
+        scene.harm(f"pushing once more sent something: {again.report}")
 
 
 def _set(kind: Kind, arena: Arena, rng: Random) -> Scene:
@@ -154,13 +160,13 @@ def _go_on(scene: Scene, what: str, order: Order) -> Outcome:
 def _expected(kind: Kind, scene: Scene) -> Expected:
     images = scene.arena.images
     wanted = images.all if scene.stage == "next push" else images.first
-    versions = {VERSIONS[0]}
-    if scene.stage == "second model":
-        versions = set(VERSIONS) if kind.predictions == "add" else {VERSIONS[1]}
+    replaced = scene.stage == "second model" and kind.predictions == "replace"
+    old = set(VERSIONS[:1])
     return Expected(
         title=scene.place.title,
         images=wanted,
-        versions={image: frozenset(versions) for image in images.all},
+        versions=frozenset(({scene.order.version} | old) - (old if replaced else set())),
+        replaced=frozenset(old),
         shown=scene.order.version,
         ledger=scene.person.ledger,
     )

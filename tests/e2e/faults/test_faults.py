@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
 from tests.e2e.faults.arena import Arena, arena
 from tests.e2e.faults.kinds import KINDS
 from tests.e2e.faults.plan import strike
+from tests.e2e.faults.runs import Outcome
+from tests.e2e.faults.story import Kind, Scene, tell
 
 pytestmark = pytest.mark.postgres
 
@@ -25,6 +28,24 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 def test_every_kind_is_struck() -> None:
     assert len(KINDS) <= N_FAULTS
     assert len({kind.name for kind in KINDS}) == len(KINDS)
+
+
+def sabotage(scene: Scene) -> list[Outcome]:
+    """A run, and then what no run may do: a task twice, a prediction gone, a person's annotation changed."""
+    outcomes = [scene.run(scene.order)]
+    server = scene.arena.server
+    (project,) = server.projects(scene.place.title)
+    first, second, *_ = (task for task in server.tasks(project["id"]) if not task["annotations"])
+    server.send("POST", "/api/tasks/", {"data": first["data"], "project": project["id"]})
+    server.send("DELETE", f"/api/predictions/{second['predictions'][0]['id']}/")
+    annotation = next(iter(scene.person.ledger.annotations))
+    server.send("PATCH", f"/api/annotations/{annotation}/", {"lead_time": 1234.5})
+    return outcomes
+
+
+def test_harm_is_found(ground: Arena) -> None:
+    verdict = tell(Kind("sabotage", ("next push",), sabotage, alone=True), ground, Random(0))
+    assert {"doubled", "lost", "human"} <= {violation.harm for violation in verdict.violations}
 
 
 @pytest.mark.parametrize("number", range(N_FAULTS), ids=lambda number: KINDS[number % len(KINDS)].name)

@@ -22,6 +22,8 @@ SIZE = Size(48, 32)
 N_REGIONS = 3
 N_FIRST, N_MORE = 24, 16
 TASKS_PER_REQUEST = 8
+PATIENCE_S = 5.0
+"""The server needs a tenth of a second for such a batch, and 3 s more if another writer was in its way."""
 
 
 @dataclass
@@ -83,7 +85,8 @@ class Place:
             "label_studio_url": self.url,
             "label_studio_files": "/",
             "shard_size": 16,
-            "tasks_per_request": TASKS_PER_REQUEST,
+            "label_studio_batch_tasks": TASKS_PER_REQUEST,
+            "label_studio_patience_s": PATIENCE_S,
             "predictions": self.predictions,
         }
         known = {name: value for name, value in given.items() if name in Settings.model_fields}
