@@ -15,6 +15,7 @@ from detseg.pipeline.workspace import opened_catalog
 from flows.artifacts import publish
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO
+from flows.secrets import with_secrets
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
@@ -38,6 +39,6 @@ def collect(
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. Doing it again changes nothing; ``full`` reads every task again.
     """
-    report = collect_reviews(run_settings(config, overrides), full=full)
+    report = collect_reviews(with_secrets(run_settings(config, overrides)), full=full)
     publish("collect", report.to_json(), link=report.url, link_text="The tasks in Label Studio")
     return report

@@ -58,8 +58,13 @@ def _token(settings: Settings) -> str:
 def check_label_studio(settings: Settings) -> None:
     """Asks Label Studio who we are, so that a wrong URL or token is said before any work is done.
 
-    Raises ConfigError, Unreachable or LabelStudioError.
+    Not where the token is in a block of Prefect's, which only a flow reads. Raises ConfigError, Unreachable
+    or LabelStudioError.
     """
+    if settings.label_studio_token_block and not (
+        settings.label_studio_token or settings.label_studio_token_file
+    ):
+        return
     from detseg.labelstudio.client import LabelStudioClient
 
     connection = find_connection(settings)

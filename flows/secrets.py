@@ -1,0 +1,29 @@
+"""Secrets that live in Prefect's blocks: read inside a flow, never a parameter of it."""
+
+from __future__ import annotations
+
+from prefect.blocks.system import Secret
+from pydantic import SecretStr
+
+from detseg.config import Settings
+from detseg.errors import ConfigError
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """The settings with the token of the block that they name, if they have no other.
+
+    Raises ConfigError if there is no such block, or what it holds is no text.
+    """
+    name = settings.label_studio_token_block
+    if name is None or settings.label_studio_token or settings.label_studio_token_file:
+        return settings
+    try:
+        value = Secret.load(name).get()
+    except ValueError as error:  # Prefect's words of a block that is not there
+        raise ConfigError(
+            f"label_studio_token_block: Prefect has no Secret block {name!r}: make it on its page (Blocks, "
+            "Secret), or with `prefect block create secret`"
+        ) from error
+    if not isinstance(value, str):
+        raise ConfigError(f"label_studio_token_block: the block {name!r} holds no text, expected the token")
+    return settings.model_copy(update={"label_studio_token": SecretStr(value)})
