@@ -171,7 +171,7 @@ class Settings(BaseModel):
     )
     mask_as: Literal["auto", "brush", "bitmask", "polygon"] = Field(
         default="auto",
-        description="what masks are drawn as; auto is brush, and polygons where there are too many for a page",
+        description="what masks are drawn as; auto is brush, and polygons where a page has too many",
     )
     polygon_tolerance_px: float = Field(
         default=1.0, ge=0, le=100, description="how far polygons may leave the outline of a mask"

@@ -2,7 +2,8 @@
 
 Things get rectangles (``box``) and masks, stuff gets masks only; ``annotate`` takes one of the two away.
 Masks are painted with a brush (``mask``) unless ``mask_as`` says ``bitmask``. Beside the brush there are
-polygons and bitmasks where masks may come as such; with "auto" in a panel that can be folded.
+polygons where masks may come as such; with "auto" in a panel that can be folded. Bitmasks bring a second
+brush and a second eraser that look like the first, so they are offered alone, or where people add them.
 
 Aliases travel in ``predicted_values``, which tools that connect a model to Label Studio read.
 """
@@ -67,8 +68,7 @@ def taxonomy_to_config(taxonomy: Taxonomy, policy: ShapePolicy = DEFAULT_POLICY)
         if policy.mask_as == "auto":
             collapse = ElementTree.SubElement(view, "Collapse")
             panel = ElementTree.SubElement(collapse, "Panel", value="Other shapes")
-            for kind in ("polygon", "bitmask"):
-                _add_control(panel, MASKS[kind], kinds, policy)
+            _add_control(panel, MASKS["polygon"], kinds, policy)
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from detseg.errors import FormatError, LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import check_config, missing_labels, taxonomy_to_config
+from detseg.labelstudio.shapes import DEFAULT_POLICY, ShapePolicy
 from detseg.taxonomy import Taxonomy
 
 DOCUMENT_ROOT = Path("/")
@@ -20,7 +21,12 @@ _TITLE_LENGTHS = range(3, 51)
 
 
 def ensure_project(
-    client: LabelStudioClient, title: str, taxonomy: Taxonomy, *, allow_missing: bool = False
+    client: LabelStudioClient,
+    title: str,
+    taxonomy: Taxonomy,
+    *,
+    policy: ShapePolicy = DEFAULT_POLICY,
+    allow_missing: bool = False,
 ) -> int:
     """The id of the project with that title, made if there is none.
 
@@ -33,7 +39,7 @@ def ensure_project(
             f"the project's title {title!r} has {len(title)} characters, Label Studio takes "
             f"{_TITLE_LENGTHS.start} to {_TITLE_LENGTHS.stop - 1}: choose another for `project`"
         )
-    config = taxonomy_to_config(taxonomy)
+    config = taxonomy_to_config(taxonomy, policy)
     found = client.find_projects(title)
     if not found:
         return client.create_project(title, config, show_skip_button=True, enable_empty_annotation=True).id
@@ -43,10 +49,10 @@ def ensure_project(
             f"{', '.join(str(project.id) for project in found)}): rename all but one of them"
         )
     project = found[0]
-    if missing_labels(project.label_config, taxonomy) and project.n_tasks == 0:
+    if missing_labels(project.label_config, taxonomy, policy) and project.n_tasks == 0:
         client.update_project(project.id, label_config=config)
     elif not allow_missing:
-        check_config(project.label_config, taxonomy, where=f"project {title!r} on {client.url}")
+        check_config(project.label_config, taxonomy, policy, where=f"project {title!r} on {client.url}")
     return project.id
 
 

@@ -14,7 +14,7 @@ from detseg.errors import FormatError
 from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX, Half, join_halves, read_links
 from detseg.labelstudio.label_config import BOXES, IMAGE_NAME, MASKS, Control
 from detseg.labelstudio.shapes import DEFAULT_POLICY, DrawnMask, ShapePolicy, ShapeReport, asked, draw_masks
-from detseg.labelstudio.values import decode_value, encode_box
+from detseg.labelstudio.values import decode_polygon, decode_value, encode_box
 from detseg.taxonomy import Taxonomy
 from detseg.types import Box, ImageId, Instance, Mask, ModelVersion, Region, RegionId, Size
 
@@ -53,11 +53,7 @@ def encode_asked(
         raise FormatError(f"{where}: two regions have one id, Label Studio would merge them")
     for region in regions:
         _check(region, size, taxonomy, f"{where}, region {region.id} ({region.instance.label})")
-    shown = [
-        replace(region, instance=instance)
-        for region in regions
-        if (instance := asked(region.instance, policy.annotate)) is not None
-    ]
+    shown = _asked(regions, policy)
     with_masks = [(region, mask) for region in shown if (mask := region.instance.mask) is not None]
     with_masks.sort(key=lambda entry: -entry[1].area)
     with_boxes = [(region, box) for region in shown if (box := region.instance.box) is not None]
@@ -102,22 +98,33 @@ def decode_results(
     return tuple(region for region in regions if region is not None)
 
 
-def as_shown(
-    regions: Sequence[Region], size: Size, taxonomy: Taxonomy, *, policy: ShapePolicy
-) -> tuple[Region, ...]:
-    """A prediction's regions as annotators are shown them: what is asked for, masks as they are drawn.
+def as_shown(regions: Sequence[Region], policy: ShapePolicy) -> tuple[Region, ...]:
+    """A prediction's regions as annotators are shown them: what is asked for, polygons as what they cover.
 
     What people left as it was comes back like this, so this is what their work is compared with.
     """
-    encoded = encode_asked(regions, size, taxonomy, policy=policy, where="the prediction")
-    back = {
-        region.id: region
-        for region in decode_results(encoded.results, size, taxonomy, sent={}, where="the prediction")
-    }
+    shown = _asked(regions, policy)
+    masks = [mask for region in shown if (mask := region.instance.mask) is not None]
+    if policy.mask_as in ("brush", "bitmask") or not masks:
+        return shown
+    drawn, _ = draw_masks(masks, policy)
+    back = iter(
+        decode_polygon(one.value, mask.size) if one.kind == "polygon" else mask
+        for mask, one in zip(masks, drawn, strict=True)
+    )
     return tuple(
-        replace(shown, instance=replace(shown.instance, seen_by=region.instance.seen_by))
+        region
+        if region.instance.mask is None
+        else replace(region, instance=replace(region.instance, mask=next(back)))
+        for region in shown
+    )
+
+
+def _asked(regions: Sequence[Region], policy: ShapePolicy) -> tuple[Region, ...]:
+    return tuple(
+        replace(region, instance=instance)
         for region in regions
-        if (shown := back.get(region.id)) is not None
+        if (instance := asked(region.instance, policy.annotate)) is not None
     )
 
 

@@ -9,8 +9,8 @@ and costs the browser nothing, but it follows the outline within a tolerance onl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -28,12 +28,14 @@ MaskKind = Literal["brush", "bitmask", "polygon"]
 
 Json = dict[str, Any]
 
+_NO_POLYGON = "holes, several pieces or too thin for a polygon: brush"
+
 
 @dataclass(frozen=True, slots=True)
 class ShapePolicy:
     """``max_masks`` and ``max_bytes`` are a task's budget: brush masks and bitmasks, and JSON of all masks.
 
-    ``kinds`` are those that the project's labeling interface offers.
+    ``kinds`` are those that the project's labeling interface offers; brush masks always are.
     """
 
     annotate: Annotate = "both"
@@ -51,30 +53,45 @@ DEFAULT_POLICY = ShapePolicy()
 class ShapeReport:
     """What the regions of one task, or of many, were drawn as.
 
-    ``n_unasked`` are halves that annotators are not asked for. ``reasons`` says why masks are not all what
-    they are preferred to be, and how many; ``n_over_budget`` counts tasks that no choice could bring below
-    the budget.
+    ``n_unasked`` are halves that annotators are not asked for, ``n_over_budget`` tasks that no choice could
+    bring below the budget. ``reasons`` say why masks are not what was preferred, and of how many, sorted.
     """
 
     n_boxes: int = 0
-    n_masks: Counter[MaskKind] = field(default_factory=Counter)
+    n_brush: int = 0
+    n_bitmask: int = 0
+    n_polygon: int = 0
     n_unasked: int = 0
     n_over_budget: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: tuple[tuple[str, int], ...] = ()
+
+
+NOTHING_DRAWN = ShapeReport()
 
 
 def sum_reports(reports: Iterable[ShapeReport]) -> ShapeReport:
     """The report of all of them together."""
-    total = ShapeReport()
+    counts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for one in reports:
-        total = ShapeReport(
-            total.n_boxes + one.n_boxes,
-            total.n_masks + one.n_masks,
-            total.n_unasked + one.n_unasked,
-            total.n_over_budget + one.n_over_budget,
-            total.reasons + one.reasons,
+        counts.update({name: getattr(one, name) for name in _COUNTS})
+        reasons.update(dict(one.reasons))
+    return ShapeReport(**counts, reasons=tuple(sorted(reasons.items())))
+
+
+def shape_warnings(report: ShapeReport) -> Iterator[str]:
+    """What people should know about the choices, a line each."""
+    for reason, n in report.reasons:
+        yield f"{n} masks are not drawn as preferred: {reason}"
+    if report.n_over_budget:
+        yield (
+            f"{report.n_over_budget} tasks stay above task_max_masks or task_max_bytes, and their page may "
+            "be slow: masks with holes or several pieces cannot be polygons (clean_min_speck_px and "
+            'clean_min_hole_px make masks simpler, mask_as = "bitmask" makes ragged ones lighter)'
         )
-    return total
+
+
+_COUNTS = tuple(entry.name for entry in fields(ShapeReport) if entry.name != "reasons")
 
 
 def asked(instance: Instance, annotate: Annotate) -> Instance | None:
@@ -108,9 +125,10 @@ def draw_masks(masks: Sequence[Mask], policy: ShapePolicy) -> tuple[tuple[DrawnM
     reasons: Counter[str] = Counter()
     drawn: list[DrawnMask] = []
     for mask in masks:
-        one = _draw(mask, policy.mask_as, policy)
+        one = _draw(mask, policy.mask_as, policy) if policy.mask_as in policy.kinds else None
         if one is None:
-            reasons["holes, several pieces or too thin for a polygon: brush"] += 1
+            offered = policy.mask_as in policy.kinds
+            reasons[_NO_POLYGON if offered else f"the interface offers no {policy.mask_as}: brush"] += 1
             one = _draw_brush(mask)
         drawn.append(one)
     return tuple(drawn), _report(drawn, policy, reasons)
@@ -143,8 +161,14 @@ def _excess(drawn: Sequence[DrawnMask], policy: ShapePolicy) -> tuple[bool, bool
 
 
 def _report(drawn: Sequence[DrawnMask], policy: ShapePolicy, reasons: Counter[str]) -> ShapeReport:
-    over = any(_excess(drawn, policy))
-    return ShapeReport(n_masks=Counter(one.kind for one in drawn), n_over_budget=int(over), reasons=reasons)
+    n_of = Counter(one.kind for one in drawn)
+    return ShapeReport(
+        n_brush=n_of["brush"],
+        n_bitmask=n_of["bitmask"],
+        n_polygon=n_of["polygon"],
+        n_over_budget=int(any(_excess(drawn, policy))),
+        reasons=tuple(sorted(reasons.items())),
+    )
 
 
 def _draw(mask: Mask, kind: MaskKind, policy: ShapePolicy) -> DrawnMask | None:

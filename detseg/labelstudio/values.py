@@ -71,7 +71,8 @@ def _decode_box(value: Mapping[str, Any], size: Size) -> Box:
     return Box(x0, y0, x1, y1)
 
 
-def _decode_polygon(value: Mapping[str, Any], size: Size) -> Mask:
+def decode_polygon(value: Mapping[str, Any], size: Size) -> Mask:
+    """The pixels that its corners surround."""
     points = [_point(x, y, size) for x, y in value["points"]]
     if len(points) < 3:
         raise FormatError(f"a polygon has at least 3 corners, this one has {len(points)}: delete it or go on")
@@ -109,6 +110,6 @@ _DECODERS: Mapping[str, Callable[[Mapping[str, Any], Size], Box | Mask]] = {
     "rectanglelabels": _decode_box,
     "brushlabels": _decode_brush,
     "bitmasklabels": _decode_bitmask,
-    "polygonlabels": _decode_polygon,
+    "polygonlabels": decode_polygon,
     "ellipselabels": _decode_ellipse,
 }

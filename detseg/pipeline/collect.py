@@ -23,6 +23,7 @@ from detseg.labelstudio.client import Project as QueueProject
 from detseg.labelstudio.label_config import config_to_taxonomy, missing_labels
 from detseg.paging import ahead
 from detseg.pipeline import progress
+from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.comparing import compare_counts, read_range
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.push import settle_intents
@@ -98,7 +99,7 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
         n_foreign=recorder.n_foreign,
         states=catalog.reviews.states(project.key),
         failures=tuple(_failures(catalog, project, recorder.n_unknown)),
-        missing_labels=missing_labels(on_server.label_config, taxonomy),
+        missing_labels=missing_labels(on_server.label_config, taxonomy, shape_policy(settings)),
     )
 
 

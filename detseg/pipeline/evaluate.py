@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.errors import CatalogError
 from detseg.labelstudio.label_config import config_to_taxonomy
+from detseg.labelstudio.results import as_shown
 from detseg.metrics.detection import confusion, precision_recall, score_annotations
 from detseg.metrics.edits import EditCounts, find_edits, summarize_edits
 from detseg.metrics.pairs import Pair, pair_annotations
 from detseg.metrics.panoptic import panoptic_quality
 from detseg.metrics.segmentation import score_masks
 from detseg.pipeline import progress
+from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.reading import open_sources, read_from
 from detseg.report.data import GalleryItem, QaReport
 from detseg.report.page import write_report
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from detseg.catalog import Catalog, Project, ReviewRecord, Task
     from detseg.config import Settings
+    from detseg.labelstudio.shapes import ShapePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def _measure(
 ) -> QaReport:
     tasks = {task.image: task for task in catalog.tasks.of_project(project.key)}
     reviews = tuple(record.annotation for record in records)
-    by_version = _predictions(catalog, reviews, tasks)
+    by_version = _predictions(catalog, reviews, tasks, policy=shape_policy(settings))
     predictions = tuple(prediction for answers in by_version.values() for prediction in answers)
     pairs = pair_annotations(reviews, predictions)
     return QaReport(
@@ -122,13 +125,19 @@ def _measure(
 
 
 def _predictions(
-    catalog: Catalog, reviews: Sequence[Annotation], tasks: Mapping[ImageId, Task]
+    catalog: Catalog, reviews: Sequence[Annotation], tasks: Mapping[ImageId, Task], *, policy: ShapePolicy
 ) -> dict[ModelVersion, tuple[Annotation, ...]]:
     """What the annotators of those reviews were shown, by model version."""
     images: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
     for image in dict.fromkeys(review.image for review in reviews):
         images[tasks[image].model_version].append(image)
-    return {version: tuple(catalog.predictions.read(images[version], version)) for version in sorted(images)}
+    return {
+        version: tuple(
+            replace(prediction, regions=as_shown(prediction.regions, policy))
+            for prediction in catalog.predictions.read(images[version], version)
+        )
+        for version in sorted(images)
+    }
 
 
 def _gallery(
