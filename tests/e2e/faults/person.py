@@ -131,15 +131,14 @@ class Person:
             entry = self._rng.choice(task["annotations"]) if task["annotations"] else None
             if entry is not None:
                 body = {"result": self._edited(task), "was_cancelled": False, "lead_time": 9.5}
-                self._server.send("PATCH", f"/api/annotations/{entry['id']}/", body)
-                self._note(task["id"])
+                self._note(task["id"], self._server.send("PATCH", f"/api/annotations/{entry['id']}/", body))
 
     def _delete_annotation(self) -> None:
         task = self._open_task(reviewed=True)
         if task and task["annotations"]:
             entry = self._rng.choice(task["annotations"])
             self._server.send("DELETE", f"/api/annotations/{entry['id']}/")
-            self._note(task["id"])
+            self._look(task["id"])
 
     def _delete_task(self) -> None:
         task = self._open_task(reviewed=self._rng.random() < 0.5)
@@ -166,18 +165,23 @@ class Person:
         body: Json = {"result": result, "was_cancelled": cancelled, "lead_time": self._rng.randint(1, 90) / 4}
         if by is not None:
             body["completed_by"] = by
-        self._server.send("POST", f"/api/tasks/{task['id']}/annotations/", body)
-        self._note(task["id"])
+        self._note(task["id"], self._server.send("POST", f"/api/tasks/{task['id']}/annotations/", body))
 
-    def _note(self, task: int) -> None:
-        """The ledger's page of that task: what the server has, whatever it answered to the deed."""
+    def _note(self, task: int, answer: httpx.Response) -> None:
+        """The annotation as the server says it is now; if it says nothing, what it has."""
+        if answer.is_success:
+            entry = answer.json()
+            self.ledger.annotations[int(entry["id"])] = {**entry, "task": task}
+        else:
+            self._look(task)
+
+    def _look(self, task: int) -> None:
+        """The ledger's page of that task is what the server has."""
+        for number in [number for number, one in self.ledger.annotations.items() if one["task"] == task]:
+            del self.ledger.annotations[number]
         seen = self._server.send("GET", f"/api/tasks/{task}/")
-        if seen.is_success:
-            for number, entry in list(self.ledger.annotations.items()):
-                if entry["task"] == task:
-                    del self.ledger.annotations[number]
-            for entry in seen.json()["annotations"]:
-                self.ledger.annotations[int(entry["id"])] = {**entry, "task": task}
+        for entry in seen.json()["annotations"] if seen.is_success else ():
+            self.ledger.annotations[int(entry["id"])] = {**entry, "task": task}
 
     def _shown(self, task: Json) -> list[Json]:
         """What the page shows: the prediction that came last."""

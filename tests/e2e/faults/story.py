@@ -17,8 +17,8 @@ from tests.e2e.faults.runs import Order, Outcome, Run, Step
 from tests.e2e.faults.world import VERSIONS, Place
 
 Stage = Literal["first push", "next push", "second model", "collect"]
-_N_DEEDS = 4
-_SHARE_ONCE_MORE = 0.3
+_N_DEEDS = 3
+_SHARE_COLLECTED, _SHARE_ONCE_MORE = 0.4, 0.3
 
 
 @dataclass
@@ -123,9 +123,9 @@ def _set(kind: Kind, arena: Arena, rng: Random) -> Scene:
         return scene
     _go_on(scene, "the first push", Order("push", place, VERSIONS[0]))
     person.work(_N_DEEDS)
-    if rng.random() < 0.5:
+    if rng.random() < _SHARE_COLLECTED:
         _go_on(scene, "the first collect", Order("collect", place, VERSIONS[0]))
-        person.work(_N_DEEDS // 2)
+        person.work(_N_DEEDS - 1)
     if stage == "next push":
         scene.place = replace(place, source=arena.images.folder)
     version = VERSIONS[1] if stage == "second model" else VERSIONS[0]
