@@ -26,7 +26,8 @@ from detseg.types import ImageRef, ModelVersion
 from flows.artifacts import publish
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO
-from flows.runners import THREADS, task_runner
+from flows.runners import THREADS, task_runner, unsearched
+from flows.secrets import with_secrets
 from flows.stopwatch import Stopwatch
 
 
@@ -76,19 +77,19 @@ def preannotate(config: Path | None = None, overrides: Overrides | None = None) 
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. Equal images, and images that this model predicted before, cost nothing.
     """
-    settings = run_settings(config, overrides)
+    settings = with_secrets(run_settings(config, overrides))
     watch = Stopwatch()
     with watch("scan"):
         found = scan(settings)
     with watch("load"):
-        model = load_model(settings, found.images)
+        model = load_model(settings, unsearched(found.images))
     with watch("predict"):
-        progress.report("predict", total=len(found.images))
-        shards = enumerate(found.shards(settings.shard_size), 1)
-        futures = [predict_shard.submit(number, refs, settings, model.n_images) for number, refs in shards]
+        progress.report("predict", total=len(model.missing))
+        shards, n_images = enumerate(model.shards(settings.shard_size), 1), len(model.missing)
+        futures = [predict_shard.submit(n, unsearched(refs), settings, n_images) for n, refs in shards]
         predicted = [future.result() for future in futures]
     with watch("push"):
-        pushed = push(settings, found.images, model.version, model.taxonomy)
+        pushed = push(settings, unsearched(found.images), model.version, model.taxonomy)
     report = sum_up(found, predicted, pushed, model=model, seconds=watch.seconds)
     publish("preannotate", report.to_json(), link=report.url, link_text="The queue in Label Studio")
     return report

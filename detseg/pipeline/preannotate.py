@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from detseg.catalog import Catalog
 from detseg.models.agreement import Agreement
+from detseg.paging import pages
 from detseg.pipeline import predictors
+from detseg.pipeline.known_model import KnownModel, recall, remember
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan, scan
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Who predicts in a run: the classes that it knows, and the number of images that wait for it.
+    """Who predicts in a run: the classes that it knows, and the images that wait for it, in their order.
 
     ``precision_check`` says what a lower precision than float32 changes on the first of them; None where
     there is nothing to check.
@@ -35,8 +37,12 @@ class Model:
 
     version: ModelVersion
     taxonomy: Taxonomy
-    n_images: int
+    missing: tuple[ImageRef, ...]
     precision_check: Agreement | None
+
+    def shards(self, size: int) -> tuple[tuple[ImageRef, ...], ...]:
+        """The images that wait, in groups of at most ``size``."""
+        return tuple(pages(self.missing, size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +90,20 @@ class PreannotateReport:
 
 
 def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Model:
-    """The predictor of the settings, loaded, and what of ``refs`` it has not answered yet."""
+    """The predictor of the settings, and what of ``refs`` it has not answered yet; loaded if there is any."""
+    known = recall(settings, catalog)
+    if known is not None and not _missing(catalog, refs, known.version):
+        return Model(known.version, known.taxonomy, (), None)
     predictor = predictors.load(settings)
-    missing = frozenset(catalog.predictions.missing((ref.id for ref in refs), predictor.version))
-    uris = [ref.uri for ref in refs if ref.id in missing]
-    check = check_precision(settings, predictor, uris)
-    return Model(predictor.version, predictor.taxonomy, len(missing), check)
+    remember(settings, catalog, KnownModel(predictor.version, predictor.taxonomy))
+    missing = _missing(catalog, refs, predictor.version)
+    check = check_precision(settings, predictor, [ref.uri for ref in missing])
+    return Model(predictor.version, predictor.taxonomy, missing, check)
+
+
+def _missing(catalog: Catalog, refs: Sequence[ImageRef], version: ModelVersion) -> tuple[ImageRef, ...]:
+    missing = frozenset(catalog.predictions.missing((ref.id for ref in refs), version))
+    return tuple(ref for ref in refs if ref.id in missing) if missing else ()
 
 
 def sum_up(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detseg.config import Settings
@@ -26,6 +27,11 @@ _WHERE_ELSE = {
     "state_dir",
     "shard_size",
     "max_quarantined_share",
+    "max_image_bytes",
+    "allow_private_addresses",
+    "serve_images",
+    "image_url_prefix",
+    "storage_credentials",
 }
 """Settings that no predictor depends on (with all of ``label_studio_*``)."""
 
@@ -37,12 +43,28 @@ def load(settings: Settings, *, n_images: int | None = None) -> Predictor:
 
     Raises ModelError when a checkpoint cannot be used.
     """
-    elsewhere = {name for name in Settings.model_fields if name.startswith("label_studio_")} | _WHERE_ELSE
     with _loading:  # two threads at once would load the weights twice
-        predictor = _load(settings.model_dump_json(exclude=elsewhere))
+        predictor = _load(chosen(settings))
     if n_images is not None and hasattr(predictor, "expect"):
         predictor.expect(n_images)
     return predictor
+
+
+def chosen(settings: Settings) -> str:
+    """The settings that a predictor depends on, as JSON."""
+    elsewhere = {name for name in Settings.model_fields if name.startswith("label_studio_")} | _WHERE_ELSE
+    return settings.model_dump_json(exclude=elsewhere)
+
+
+def checkpoint_folders(settings: Settings) -> tuple[Path, ...] | None:
+    """The folders of all checkpoints of the settings; None where one is no folder of this machine."""
+    named: list[tuple[str | None, Role]] = [
+        (settings.detector, "detector"),
+        (settings.segmenter, "segmenter"),
+        *((name, "detector") for name in settings.committee),
+    ]
+    folders = tuple(Path(_resolve(name, role) or "") for name, role in named if name)
+    return folders if all(folder.is_dir() for folder in folders) else None
 
 
 @lru_cache(maxsize=2)
