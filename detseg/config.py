@@ -160,8 +160,13 @@ class Settings(BaseModel):
     label_studio_batch_bytes: int = Field(
         default=8_000_000, ge=10_000, le=200_000_000, description="most bytes in an import"
     )
+    label_studio_shared_writers: int = Field(
+        default=0,
+        ge=0,
+        description="most imports at once of all workers of a Prefect server together; 0: no limit",
+    )
     label_studio_imports_per_minute: int = Field(
-        default=0, ge=0, description="most imports a minute of all workers together; 0: as many as it takes"
+        default=0, ge=0, description="most imports a minute of all workers together; 0: no limit"
     )
     label_studio_patience_s: float = Field(
         default=20.0, ge=0, description="seconds until a request without an answer is believed lost"
@@ -204,6 +209,14 @@ class Settings(BaseModel):
     label_studio_files: Path | None = Field(
         default=None,
         description="its local files document root, as seen from here; the source must lie below it",
+    )
+    label_studio_hooks: bool = Field(
+        default=False,
+        description="let the embedded server call programs on this machine, which `detseg hook --register` "
+        "needs; switches its SSRF protection off, at its next start",
+    )
+    hook_secret: SecretStr | None = Field(
+        default=None, description="what a webhook's header X-Detseg-Secret carries; set DETSEG_HOOK_SECRET"
     )
     catalog: str | None = Field(
         default=None, description="SQLAlchemy URL; without it, SQLite in the state folder"

@@ -24,6 +24,7 @@ from detseg.pipeline.workspace import opened_catalog
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageRef, ModelVersion
 from flows.artifacts import publish
+from flows.limits import import_limit
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO
 from flows.runners import THREADS, task_runner, unsearched
@@ -60,7 +61,9 @@ def push(
 ) -> PushReport:
     """Makes tasks of what is predicted and not in the queue yet."""
     with opened_catalog(settings) as catalog:
-        return pushing.push(settings, catalog, refs=refs, version=version, taxonomy=taxonomy)
+        return pushing.push(
+            settings, catalog, refs=refs, version=version, taxonomy=taxonomy, limit=import_limit(settings)
+        )
 
 
 def _run_name() -> str:

@@ -1,0 +1,52 @@
+"""How many requests all workers together send to add something to a Label Studio, by Prefect's global limits.
+
+Prefect's server counts, so the limits hold for every worker that reports to it. A worker that dies holds its
+place for ``_LEASE_S`` more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from urllib.parse import urlsplit
+
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency, rate_limit
+from prefect.exceptions import ObjectAlreadyExists
+
+from detseg.config import Settings
+from detseg.pipeline.workspace import find_connection
+
+_LEASE_S = 60.0  # the shortest that Prefect grants
+
+
+def import_limit(settings: Settings) -> Callable[[], AbstractContextManager[None]]:
+    """The limits of the settings for their server, made or changed at the Prefect server.
+
+    The answer is entered around one request: it waits for a place, and for the next moment of the rate.
+    """
+    parts = urlsplit(find_connection(settings).url)
+    server = f"{parts.hostname}-{parts.port or parts.scheme}"
+    place, rate = f"detseg-imports-{server}", f"detseg-rate-{server}"
+    most, per_minute = settings.label_studio_shared_writers, settings.label_studio_imports_per_minute
+    if most:
+        _set_limit(place, most)
+    if per_minute:
+        _set_limit(rate, 1, slot_decay_per_second=per_minute / 60)
+
+    @contextmanager
+    def limit() -> Iterator[None]:
+        if per_minute:
+            rate_limit(rate, strict=True)
+        if not most:
+            yield
+            return
+        with concurrency(place, lease_duration=_LEASE_S, raise_on_lease_renewal_failure=False, strict=True):
+            yield
+
+    return limit
+
+
+def _set_limit(name: str, limit: int, *, slot_decay_per_second: float = 0.0) -> None:
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):  # another worker was quicker
+        client.upsert_global_concurrency_limit_by_name(name, limit, slot_decay_per_second)

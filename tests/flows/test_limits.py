@@ -1,0 +1,69 @@
+"""The limits that all workers share, on a real Prefect server."""
+
+import json
+import subprocess
+import sys
+import time
+from contextvars import copy_context
+from itertools import pairwise
+from threading import Thread
+
+import pytest
+
+from detseg.config import load_settings
+from flows.limits import import_limit
+
+WORKER = """
+import json, sys, time
+from flows.limits import import_limit
+from detseg.config import load_settings
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+with temporary_settings({PREFECT_API_URL: sys.argv[1]}):
+    limit = import_limit(load_settings(None, label_studio_shared_writers=1))
+    spans = []
+    for _ in range(3):
+        with limit():
+            begun = time.time()
+            time.sleep(0.2)
+            spans.append((begun, time.time()))
+print(json.dumps(spans))
+"""
+
+
+@pytest.mark.timeout(120)
+def test_workers_in_other_processes_wait_for_each_other(
+    prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DETSEG_LABEL_STUDIO_URL", "http://limited.example:8080")
+    monkeypatch.setenv("DETSEG_LABEL_STUDIO_TOKEN", "token")
+    command = [sys.executable, "-c", WORKER, prefect_url]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [worker.communicate()[0] for worker in workers]
+    spans = sorted(span for output in outputs for span in json.loads(output))
+    assert len(spans) == 6
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
+
+
+@pytest.mark.usefixtures("prefect_url")
+def test_a_rate_holds_for_all_threads() -> None:
+    settings = load_settings(
+        None,
+        environ={"DETSEG_LABEL_STUDIO_TOKEN": "token"},
+        label_studio_url="http://rated.example",
+        label_studio_imports_per_minute=60,
+        label_studio_shared_writers=4,
+    )
+    limit = import_limit(settings)
+    entered: list[float] = []
+
+    def work() -> None:
+        with limit():
+            entered.append(time.monotonic())
+
+    threads = [Thread(target=copy_context().run, args=(work,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(entered) - min(entered) > 1.5  # four at one a second, the first one at once
