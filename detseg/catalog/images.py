@@ -92,6 +92,17 @@ class Images:
                     found[ImageId(row.image_id)] = ImageRef(ImageId(row.image_id), row.uri)
         return found
 
+    def entries(self, ids: Iterable[ImageId]) -> dict[ImageId, tuple[Entry, ...]]:
+        """Every place where each of those images was found, as it was listed; sorted by uri."""
+        found: dict[ImageId, tuple[Entry, ...]] = {}
+        for page in pages(ids):
+            query = sa.select(locations).where(locations.c.image_id.in_(page)).order_by(locations.c.uri)
+            with self.database.reading() as connection:
+                for row in connection.execute(query):
+                    entry = Entry(row.uri, row.byte_size, row.stamp, row.metadata)
+                    found[ImageId(row.image_id)] = (*found.get(ImageId(row.image_id), ()), entry)
+        return found
+
     def ids(self) -> Iterator[ImageId]:
         """Every image, sorted by id."""
         last = ""
