@@ -1,13 +1,16 @@
 """What other processes do to a catalog in the tests: ``python -m tests.catalog.processes WHAT URL NUMBER``.
 
 ``claim`` claims 20 shards of images and prints what it got; ``die`` ends without warning in the middle of a
-transaction that has written; ``hold`` holds the lock "push" until it is killed.
+transaction that has written; ``hold`` holds the lock "push" until it is killed;
+``fill`` writes until no file may grow any more, and prints how many were written and what the catalog says.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -17,6 +20,7 @@ import sqlalchemy as sa
 from detseg.catalog import open_catalog
 from detseg.catalog.database import Database
 from detseg.catalog.tables import cursors
+from detseg.errors import CatalogError
 from tests.catalog.made import VERSION, found, image_id, prediction, record_project
 
 
@@ -47,5 +51,16 @@ def hold(url: str, number: int) -> None:
         time.sleep(600 + number)
 
 
+def fill(url: str, number: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (number, resource.RLIM_INFINITY))
+    with open_catalog(url) as catalog:
+        for n in itertools.count():
+            try:
+                catalog.cursors.set(f"cursor {n}", "x" * 1_000)
+            except CatalogError as error:
+                print(json.dumps([n, str(error)]))
+                return
+
+
 if __name__ == "__main__":
-    {"claim": claim, "die": die, "hold": hold}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+    {"claim": claim, "die": die, "hold": hold, "fill": fill}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

@@ -81,6 +81,19 @@ def test_a_process_killed_in_a_transaction_leaves_nothing_of_it(file_url: str, t
         catalog.cursors.set("after", "1")
 
 
+def test_a_full_disk_is_one_line_and_loses_nothing(file_url: str) -> None:
+    process = start("fill", file_url, 1_000_000)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    written, words = json.loads(out)
+    assert written > 10
+    assert "check the disk" in words
+    assert "\n" not in words
+    with open_catalog(file_url) as catalog:
+        assert all(catalog.cursors.get(f"cursor {n}") for n in range(written))
+        catalog.cursors.set("after", "1")
+
+
 def test_readers_do_not_wait_for_a_writer(file_url: str, tmp_path: Path) -> None:
     with open_catalog(file_url, busy_s=0.1) as catalog:
         catalog.cursors.set("a", "1")
