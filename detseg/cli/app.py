@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import detseg
-from detseg.cli import demo, files, loop, servers
+from detseg.cli import demo, files, hook, loop, servers
 
 app = typer.Typer(
     name="detseg",
@@ -42,6 +42,7 @@ app.command("down")(servers.down)
 app.command("status")(servers.status)
 app.command("preannotate")(loop.preannotate)
 app.command("collect")(loop.collect)
+app.command("hook")(hook.hook)
 app.command("qa")(loop.qa)
 app.command("predict")(files.predict)
 app.command("score")(files.score)

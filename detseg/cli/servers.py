@@ -14,13 +14,14 @@ def up(config: options.ConfigOption = None, as_json: options.JsonOption = False)
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
     from detseg.labelstudio.install import ensure_installed
-    from detseg.labelstudio.server import EmbeddedLabelStudio
+    from detseg.labelstudio.server import LOCAL_HOOKS, EmbeddedLabelStudio
     from flows import server as prefect_server
 
     settings = load_settings(config)
     settings.state_path.mkdir(parents=True, exist_ok=True)
     ensure_installed(note)
-    label_studio = EmbeddedLabelStudio(settings.state_path)
+    variables = LOCAL_HOOKS if settings.label_studio_hooks else {}
+    label_studio = EmbeddedLabelStudio(settings.state_path, variables=variables)
     if not label_studio.status().running:
         note("starting Label Studio ...")
     connection = label_studio.up()

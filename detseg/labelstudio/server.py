@@ -27,6 +27,9 @@ from detseg.processes import ServiceSpec, file_lock, find_running, free_port, is
 
 HOST = "127.0.0.1"
 PREFERRED_PORT = 8080
+LOCAL_HOOKS = {"SSRF_PROTECTION_ENABLED": "false"}
+"""Variables with which its webhooks may call this machine, and its users make it ask any private address."""
+
 DOCUMENT_ROOT = Path("/")  # a file is served only if a storage of a project covers it; see project.py
 
 # Label Studio reads every setting from the bare name too (HOST, DEBUG, DATABASE_NAME, PASSWORD, ...), so it

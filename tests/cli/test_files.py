@@ -26,6 +26,7 @@ COMMANDS = (
     "status",
     "preannotate",
     "collect",
+    "hook",
     "qa",
     "predict",
     "score",

@@ -1,0 +1,142 @@
+"""Label Studio's webhooks: an address that it calls when somebody annotates, and how it gets to know of it.
+
+    with HookReceiver("127.0.0.1", 8765, secret, on_change) as receiver:
+        webhook = register(session, project, receiver.url, secret)
+        ...
+        unregister(session, webhook)
+
+A call is a hint and nothing more: what it says is not looked at, only that it came. The server makes it
+inside the annotator's request, waits one second at most and never tries again: it is answered at once.
+"""
+
+from __future__ import annotations
+
+import hmac
+import socketserver
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from types import TracebackType
+from typing import Any, Self
+
+from detseg.errors import LabelStudioError, ServiceError
+from detseg.labelstudio.session import Session
+
+HEADER = "X-Detseg-Secret"
+"""Carries the secret. The server knows no signatures, only headers that are always the same."""
+
+ACTIONS = (
+    "ANNOTATION_CREATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_DELETED",
+)
+"""What people do. That tasks are created is our own doing."""
+
+_MOST_BYTES = 1_000_000
+_PATIENCE_S = 5.0
+_POLL_S = 0.05  # how soon the end of the block is noticed
+
+
+class HookReceiver:
+    """Listens from the start of the block to its end; ``on_change`` is called from its threads.
+
+    ``port`` 0 takes any free one. Raises ServiceError if the address cannot be had.
+    """
+
+    def __init__(self, host: str, port: int, secret: str, on_change: Callable[[], None]) -> None:
+        try:
+            self._server = _Server((host, port), _handler(secret, on_change))
+        except OSError as error:
+            raise ServiceError(
+                f"nothing can listen on {host}:{port} ({error.strerror}): name another --port or --host"
+            ) from error
+        self.url = f"http://{host}:{self._server.server_address[1]}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def register(session: Session, project: int, url: str, secret: str) -> int:
+    """Makes the project call that URL; the webhook's id. One that is there for it is set right.
+
+    Raises LabelStudioError, with the mend where the server calls no private addresses.
+    """
+    webhook = {
+        "project": project,
+        "url": url,
+        "send_payload": False,
+        "send_for_all_actions": False,
+        "actions": list(ACTIONS),
+        "headers": {HEADER: secret},
+        "is_active": True,
+    }
+    known = session.send("GET", "/api/webhooks/", params={"project": project}).json()
+    same = [int(entry["id"]) for entry in known if entry["url"] == url]
+    try:
+        if same:
+            return int(session.json("PATCH", f"/api/webhooks/{same[0]}/", body=webhook)["id"])
+        return int(session.json("POST", "/api/webhooks/", body=webhook)["id"])
+    except LabelStudioError as error:
+        if "reserved network address" not in str(error):
+            raise
+        raise LabelStudioError(
+            f"Label Studio at {session.url} calls no private addresses such as {url}: for the embedded one "
+            "set label_studio_hooks = true and start it anew (`detseg down`, `detseg up`), for one of your "
+            "own set SSRF_PROTECTION_ENABLED=false there; without --register changes are asked for instead"
+        ) from error
+
+
+def unregister(session: Session, webhook: int) -> None:
+    """Makes the server forget a webhook, so that no annotator waits for it."""
+    session.send("DELETE", f"/api/webhooks/{webhook}/")
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False  # a caller that sends nothing must not hold up the end
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that went away is nothing to be said; on_change raises nothing."""
+
+
+def _handler(secret: str, on_change: Callable[[], None]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE_S
+
+        def do_POST(self) -> None:
+            status = self._refusal()
+            if status is None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                on_change()
+                status = HTTPStatus.NO_CONTENT
+            self.send_response_only(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def _refusal(self) -> HTTPStatus | None:
+            given = self.headers.get(HEADER, "").encode("utf-8", "surrogateescape")
+            if not hmac.compare_digest(given, secret.encode()):
+                return HTTPStatus.FORBIDDEN
+            length = self.headers.get("Content-Length", "")
+            if not length.isdecimal():
+                return HTTPStatus.LENGTH_REQUIRED
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if int(length) > _MOST_BYTES else None
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: a hint is not worth a line, and a stranger's words are not worth one either."""
+
+    return Handler

@@ -1,0 +1,129 @@
+"""The use case of ``detseg hook``: collects soon after somebody annotated, and now and then in any case.
+
+The webhook only rings; what changed is asked for, as ``detseg collect`` does. Many rings are one collect.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detseg.errors import ConfigError, Unreachable
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.webhook import HookReceiver, register, unregister
+from detseg.pipeline.collect import CollectReport, collect
+from detseg.pipeline.workspace import find_connection, find_project, opened_catalog
+
+if TYPE_CHECKING:
+    from detseg.config import Settings
+
+_CALM_S = 0.5  # a person who submits is often about to submit again
+_LONGEST_S = 5.0
+
+
+class Bell:
+    """Is rung by many threads and waited for by one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._n_rings = 0
+        self._stopped = False
+
+    def ring(self) -> None:
+        """Something changed. Returns at once."""
+        with self._changed:
+            self._n_rings += 1
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Ends the waiting for good."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def wait(self, at_most_s: float) -> bool:
+        """Waits until it has been rung and is calm again, or for so long; False once it was stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._n_rings > 0 or self._stopped, at_most_s)
+            until = time.monotonic() + _LONGEST_S
+            while self._n_rings and not self._stopped and time.monotonic() < until:
+                self._n_rings = 0
+                if not self._changed.wait_for(lambda: self._n_rings > 0 or self._stopped, _CALM_S):
+                    break
+            self._n_rings = 0
+            return not self._stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where to listen, and what to tell the server.
+
+    ``url`` is how the server reaches us, where that is not the address that we listen on. Without
+    ``registers`` somebody has to make the webhook by hand, or nothing rings and only ``poll_s`` counts.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    url: str | None = None
+    registers: bool = False
+    poll_s: float = 300.0
+
+
+def follow(
+    settings: Settings,
+    listening: Listening,
+    *,
+    bell: Bell,
+    tell: Callable[[CollectReport], None],
+    complain: Callable[[Unreachable], None],
+) -> None:
+    """Collects until the bell is stopped: at the start, when it was rung, and every ``poll_s`` seconds.
+
+    ``tell`` gets every report, ``complain`` the times that the server did not answer; then it is tried again.
+    Everything else that collecting raises ends it.
+    """
+    secret = _secret(settings, listening)
+    with (
+        opened_catalog(settings) as catalog,
+        HookReceiver(listening.host, listening.port, secret, bell.ring) as receiver,
+        _registered(settings, listening, listening.url or receiver.url, secret),
+    ):
+        bell.ring()
+        while bell.wait(listening.poll_s):
+            try:
+                tell(collect(settings, catalog))
+            except Unreachable as error:
+                complain(error)
+
+
+def _secret(settings: Settings, listening: Listening) -> str:
+    """The secret of the settings; one for this time alone where we can tell it to the server ourselves."""
+    if settings.hook_secret is not None:
+        return settings.hook_secret.get_secret_value()
+    if listening.registers:
+        return secrets.token_urlsafe(32)
+    raise ConfigError(
+        "there is no secret for the webhook: set DETSEG_HOOK_SECRET to one that its header X-Detseg-Secret "
+        "carries, or give --register"
+    )
+
+
+@contextmanager
+def _registered(settings: Settings, listening: Listening, url: str, secret: str) -> Iterator[None]:
+    """The server calls us inside the block, if it is to."""
+    if not listening.registers:
+        yield
+        return
+    connection = find_connection(settings)
+    with LabelStudioClient(connection.url, connection.token) as client:
+        project = find_project(client, settings.project)
+        webhook = register(client.session, project.id, url, secret)
+        try:
+            yield
+        finally:
+            unregister(client.session, webhook)
