@@ -18,12 +18,14 @@ def with_secrets(settings: Settings) -> Settings:
     if name is None or settings.label_studio_token or settings.label_studio_token_file:
         return settings
     try:
-        value = Secret.load(name).get()
+        block = Secret.load(name)
     except ValueError as error:  # Prefect's words of a block that is not there
         raise ConfigError(
             f"label_studio_token_block: Prefect has no Secret block {name!r}: make it on its page (Blocks, "
             "Secret), or with `prefect block create secret`"
         ) from error
+    assert isinstance(block, Secret)  # outside of an event loop it is no coroutine
+    value = block.get()
     if not isinstance(value, str):
         raise ConfigError(f"label_studio_token_block: the block {name!r} holds no text, expected the token")
     return settings.model_copy(update={"label_studio_token": SecretStr(value)})

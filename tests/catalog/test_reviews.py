@@ -3,7 +3,7 @@ from datetime import datetime
 
 import pytest
 
-from detseg.catalog import Catalog, ProjectKey, ReviewCounts
+from detseg.catalog import Catalog, Incomplete, ProjectKey, ReviewCounts
 from detseg.errors import CatalogError
 from tests.catalog.made import NOON, REGIONS, found, review
 
@@ -100,3 +100,37 @@ def test_a_review_needs_its_time(catalog: Catalog, project: ProjectKey, moment: 
     with pytest.raises(ValueError, match="review 1 has no updated_at with a timezone"):
         catalog.reviews.record(project, [replace(review(1, 0), annotation=timeless)])
     assert list(catalog.reviews.latest(project)) == []
+
+
+def test_with_replace_the_given_state_counts_whatever_its_time(catalog: Catalog, project: ProjectKey) -> None:
+    catalog.reviews.record(project, [review(1, 0, minute=5)])
+    older = review(1, 0, minute=1, regions=())
+    assert catalog.reviews.record(project, [older], replace=True) == ReviewCounts(updated=1)
+    assert catalog.reviews.record(project, [older], replace=True) == ReviewCounts(unchanged=1)
+    assert list(catalog.reviews.latest(project)) == [older]
+
+
+def test_what_could_not_be_read_is_kept_and_listed(catalog: Catalog, project: ProjectKey) -> None:
+    incomplete = replace(review(2, 1), unread=("region a: odd", "region b: odd"))
+    catalog.reviews.record(project, [incomplete, review(1, 0)])
+    assert list(catalog.reviews.latest(project)) == [review(1, 0), incomplete]
+    assert catalog.reviews.incomplete(project) == (Incomplete(101, 2, incomplete.unread),)
+    catalog.reviews.mark_deleted(project, [2])
+    assert catalog.reviews.incomplete(project) == ()
+
+
+def test_counts_are_of_what_is_there_and_was_not_skipped(catalog: Catalog, project: ProjectKey) -> None:
+    skipped = review(4, 2, state="skipped", regions=())
+    catalog.reviews.record(
+        project, [review(1, 0), review(2, 1), review(3, 1, author="b"), skipped, review(5, 3)]
+    )
+    assert catalog.reviews.counts(project, after=0, last=200) == (6, 4)
+    assert catalog.reviews.counts(project, after=100, last=102) == (2, 2)
+    catalog.reviews.mark_deleted(project, [3])
+    catalog.tasks.mark_deleted(project, [103])
+    assert catalog.reviews.counts(project, after=0, last=200) == (5, 2)
+    assert catalog.tasks.ids(project) == (100, 101, 102, 104, 105)
+    assert catalog.tasks.ids(project, after=100, last=104) == (101, 102, 104)
+    assert catalog.tasks.last_id(project) == 105
+    assert catalog.tasks.mark_found(project, [103, 104]) == 1
+    assert catalog.tasks.ids(project, after=102) == (103, 104, 105)
