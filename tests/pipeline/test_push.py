@@ -90,8 +90,9 @@ def test_small_batches_and_several_writers_make_the_same_queue(
     queue: Settings, catalog: Catalog, client: LabelStudioClient, limits: dict[str, int]
 ) -> None:
     report = push_all(queue.model_copy(update={"label_studio_writers": 2, **limits}), catalog)
-    assert statuses(report) == {"pushed": 5}
-    assert sorted(client.task_ids(report.project_id)) == sorted(one.task_id or 0 for one in report.outcomes)
+    assert report.counts["pushed"] == 5
+    # two writers at once may make this server, which is on SQLite, lose predictions: they are added again
+    assert [len(task.predictions) for task in on_server(client, report.project_id)] == [1] * 5
 
 
 @pytest.mark.parametrize("version", [VERSION, NEWER])
@@ -153,8 +154,8 @@ def test_a_request_that_is_still_under_way_is_waited_for(
     sender.start()
     again = push(queue, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
     sender.join()
-    assert statuses(again) == {"present": 2, "pushed": 3}
-    assert len(client.task_ids(project.server_id)) == 5
+    assert statuses(again) == {"present": 1, "added": 1, "pushed": 3}  # it came without its prediction
+    assert [len(task.predictions) for task in on_server(client, project.server_id)] == [1] * 5
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _send(freight: Freight, parcels: Sequence[Parcel]) -> list[ImageOutcome]:
     freight.confirm(arrived)
     failpoint("push.after_confirm")
     return [
-        ImageOutcome(parcel.ref, freight.status, arrived[parcel.ref.id], parcel.left_out)
+        ImageOutcome(parcel.ref, freight.status, arrived[parcel.ref.id], parcel.left_out, parcel.shapes)
         for parcel in parcels
     ]
 

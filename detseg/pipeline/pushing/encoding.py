@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from detseg.errors import FormatError, ImageError
-from detseg.labelstudio.codec import encode_regions, encode_task
-from detseg.labelstudio.label_config import BOX_NAME, MASK_NAME
+from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_reported_task
+from detseg.labelstudio.fitting import fit_regions
 from detseg.labelstudio.session import Json
+from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapeReport
+from detseg.pipeline.pushing.origin import KEY, encode_origin
 from detseg.pipeline.pushing.queue import Queue
 from detseg.pipeline.pushing.report import ImageOutcome
+from detseg.pipeline.reading import source_location
 from detseg.types import Annotation, ImageId, ImageRef, Region
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One image's JSON: a new task, or a prediction for ``task_id``. ``left_out`` says what is not in it."""
+    """One image's JSON: a new task, or a prediction for ``task_id``. ``left_out`` says what is not in it,
+    ``shapes`` what its regions are drawn as."""
 
     ref: ImageRef
     body: bytes
     task_id: int | None = None
     left_out: str = ""
+    shapes: ShapeReport = NOTHING_DRAWN
 
 
 def encode(
@@ -30,60 +35,54 @@ def encode(
 ) -> Iterator[Parcel | ImageOutcome]:
     """A parcel per image, in order, or why there is none. ``task_ids`` are those that are tasks already."""
     by_id = {ref.id: ref for ref in refs}
+    found = queue.catalog.images.entries(image for image in by_id if image not in task_ids)
+    location = source_location(queue.settings)
     for prediction in queue.catalog.predictions.read(by_id, queue.version):
         ref = by_id.pop(prediction.image)
         try:
-            yield _parcel(queue, ref, prediction, task_ids.get(ref.id))
+            origin = encode_origin(found.get(ref.id, ()), location)
+            yield _parcel(queue, ref, prediction, task_ids.get(ref.id), origin=origin)
         except (FormatError, ImageError) as error:
             yield ImageOutcome(ref, "refused", reason=str(error))
     for ref in by_id.values():
         yield ImageOutcome(ref, "unpredicted")
 
 
-def _parcel(queue: Queue, ref: ImageRef, prediction: Annotation, task_id: int | None) -> Parcel:
-    regions, left_out = _offered(prediction.regions, queue.missing)
+def _parcel(
+    queue: Queue, ref: ImageRef, prediction: Annotation, task_id: int | None, *, origin: Json
+) -> Parcel:
+    url = queue.serving.url(ref) if task_id is None else ""
+    fitting = fit_regions(prediction.regions, queue.missing, queue.policy)
+    left_out = [*fitting.left_out]
     try:
-        task = _task(queue, ref, prediction, regions)
+        encoded = _encode(queue, ref, prediction, fitting.regions, url=url)
     except FormatError:
-        regions, broken = _sound(queue, prediction, regions)
+        regions, broken = _sound(queue, prediction, fitting.regions)
         if not broken:  # it is not one region that is wrong
             raise
         left_out += broken
-        task = _task(queue, ref, prediction, regions)
+        encoded = _encode(queue, ref, prediction, regions, url=url)
+    task = encoded.task
     if task_id is not None:
         task = {"task": task_id, **task["predictions"][0]}
+    else:
+        task["data"][KEY] = origin
     body = json.dumps(task, separators=(",", ":"), allow_nan=False).encode()
-    return Parcel(ref, body, task_id, "; ".join(left_out))
+    return Parcel(ref, body, task_id, "; ".join(left_out), encoded.report)
 
 
-def _task(queue: Queue, ref: ImageRef, prediction: Annotation, regions: Sequence[Region]) -> Json:
-    return encode_task(
+def _encode(
+    queue: Queue, ref: ImageRef, prediction: Annotation, regions: Sequence[Region], *, url: str
+) -> EncodedTask:
+    return encode_reported_task(
         ref,
         prediction.size,
         regions,
         version=queue.version,
         taxonomy=queue.taxonomy,
-        image_url=queue.serving.url(ref),
+        image_url=url,
+        policy=queue.policy,
     )
-
-
-def _offered(regions: Sequence[Region], missing: frozenset[str]) -> tuple[list[Region], list[str]]:
-    """The regions, or halves of them, that an interface offers that somebody edited; and what it does not."""
-    if not missing:
-        return list(regions), []
-    kept: list[Region] = []
-    left_out: list[str] = []
-    for region in regions:
-        instance = region.instance
-        box = instance.box if f"{BOX_NAME}: {instance.label}" not in missing else None
-        mask = instance.mask if f"{MASK_NAME}: {instance.label}" not in missing else None
-        if (box, mask) != (instance.box, instance.mask):
-            left_out.append(
-                f"region {region.id} ({instance.label}): the labeling interface has no place for it"
-            )
-        if box is not None or mask is not None:
-            kept.append(replace(region, instance=replace(instance, box=box, mask=mask)))
-    return kept, left_out
 
 
 def _sound(queue: Queue, prediction: Annotation, regions: Sequence[Region]) -> tuple[list[Region], list[str]]:

@@ -38,7 +38,8 @@ def find_missing(
     restore: bool,
 ) -> Missing:
     """What the project lacks of these images, by the catalog. ``restore``: also what was deleted."""
-    tasks = catalog.tasks.of_images(project, [ref.id for ref in refs])
+    done = catalog.task_predictions.present(project, [ref.id for ref in refs], version)
+    tasks = catalog.tasks.of_images(project, [ref.id for ref in refs if ref.id not in done])
     versions = catalog.task_predictions.of_images(project, tasks)
     new: list[ImageRef] = []
     more: list[tuple[ImageRef, int]] = []
@@ -46,7 +47,9 @@ def find_missing(
     deleted: list[ImageRef] = []
     for ref in refs:
         task = tasks.get(ref.id)
-        if task is None or task.task_id is None or (task.state == "deleted" and restore):
+        if ref.id in done:
+            present.append(ref)
+        elif task is None or task.task_id is None or (task.state == "deleted" and restore):
             new.append(ref)
         elif task.state == "deleted":
             deleted.append(ref)

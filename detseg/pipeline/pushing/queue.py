@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from detseg.errors import LabelStudioError, Refused
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.install import VERSION as TESTED_VERSION
-from detseg.labelstudio.label_config import check_config, missing_labels
+from detseg.labelstudio.label_config import check_config, missing_labels, offered_kinds
 from detseg.labelstudio.project import ensure_project
 from detseg.labelstudio.serving import ImageServing
+from detseg.labelstudio.shapes import ShapePolicy
+from detseg.pipeline.asking import shape_policy
+from detseg.pipeline.pushing.making import make_project
 from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.serving import image_serving
 from detseg.pipeline.workspace import find_connection, record_project
@@ -44,6 +47,7 @@ class Queue:
     serving: ImageServing
     taxonomy: Taxonomy
     version: ModelVersion
+    policy: ShapePolicy
     missing: frozenset[str]
     n_foreign: int
     doubled: tuple[str, ...]
@@ -89,17 +93,23 @@ def opened_queue(
 
     Raises Unreachable, LabelStudioError, and FormatError if the project's interface fits no class at all.
     """
-    connection = find_connection(settings)
+    connection, policy = find_connection(settings), shape_policy(settings)
     with (
         LabelStudioClient(connection.url, connection.token) as client,
         catalog.locks.hold(f"queue {settings.project}"),
     ):
-        server_id = ensure_project(client, settings.project, taxonomy, allow_missing=True)
+        server_id = make_project(
+            client,
+            catalog,
+            settings.project,
+            lambda: ensure_project(client, settings.project, taxonomy, policy=policy, allow_missing=True),
+            patience_s=settings.label_studio_patience_s,
+        )
         on_server = client.project(server_id)
         project = record_project(catalog, client.url, on_server)
-        missing = missing_labels(on_server.label_config, taxonomy)
-        if missing and len(missing) == len(missing_labels("<View/>", taxonomy)):
-            check_config(on_server.label_config, taxonomy, where=f"project {settings.project!r}")
+        missing = missing_labels(on_server.label_config, taxonomy, policy)
+        if missing and len(missing) == len(missing_labels("<View/>", taxonomy, policy)):
+            check_config(on_server.label_config, taxonomy, policy, where=f"project {settings.project!r}")
         doubled = settle_intents(client, catalog, project, patience_s=settings.label_studio_patience_s)
         known = catalog.tasks.count(project.key, "pushed")
         with _deletion_explained(project):
@@ -111,6 +121,7 @@ def opened_queue(
                 serving=image_serving(settings, client, server_id),
                 taxonomy=taxonomy,
                 version=version,
+                policy=replace(policy, kinds=offered_kinds(on_server.label_config, taxonomy)),
                 missing=frozenset(missing),
                 n_foreign=client.project(server_id).n_tasks - known,
                 doubled=doubled,

@@ -58,7 +58,7 @@ def _replace_all(
         failpoint("push.after_request")
         claims.confirm_push(key, [parcel.ref.id], queue.version, replaces=True)
         failpoint("push.after_confirm")
-        yield ImageOutcome(parcel.ref, "replaced", task.id, parcel.left_out)
+        yield ImageOutcome(parcel.ref, "replaced", task.id, parcel.left_out, parcel.shapes)
 
 
 def _replace(queue: Queue, parcel: Parcel, task: TaskOnServer, ours: frozenset[str]) -> None:

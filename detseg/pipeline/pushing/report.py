@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapeReport, shape_warnings, sum_reports
 from detseg.types import Failure, ImageId, ImageRef
 
 Status = Literal["pushed", "added", "replaced", "present", "deleted", "held", "refused", "unpredicted"]
@@ -20,12 +21,14 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 @dataclass(frozen=True, slots=True)
 class ImageOutcome:
-    """What became of one image. ``reason`` says why where it was refused or something was left out."""
+    """What became of one image. ``reason`` says why where it was refused or something was left out,
+    ``shapes`` what the regions that were sent are drawn as."""
 
     ref: ImageRef
     status: Status
     task_id: int | None = None
     reason: str = ""
+    shapes: ShapeReport = NOTHING_DRAWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class PushReport:
     counts: Mapping[Status, int] = field(default_factory=dict)
     outcomes: tuple[ImageOutcome, ...] = ()
     warnings: tuple[str, ...] = ()
+    shapes: ShapeReport = NOTHING_DRAWN
 
     @property
     def pushed(self) -> tuple[ImageId, ...]:
@@ -75,6 +79,7 @@ class PushReport:
                 for one in self.outcomes
             ],
             "warnings": list(self.warnings),
+            "shapes": asdict(self.shapes),
         }
 
 
@@ -88,4 +93,7 @@ def report_of(
         counts[outcome.status] += 1
         if outcome.status != "present":
             told.append(outcome)
-    return PushReport(project_id, url, dict(counts), tuple(told), tuple(warnings))
+    shapes = sum_reports(outcome.shapes for outcome in told)
+    return PushReport(
+        project_id, url, dict(counts), tuple(told), (*warnings, *shape_warnings(shapes)), shapes
+    )
