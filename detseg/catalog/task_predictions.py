@@ -33,6 +33,27 @@ class TaskPredictions:
         with self.database.reading() as connection:
             return frozenset(map(ModelVersion, connection.scalars(query)))
 
+    def present(
+        self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
+    ) -> frozenset[ImageId]:
+        """Those of the images whose tasks are on the server with this version's prediction."""
+        found: set[ImageId] = set()
+        for page in pages(ids):
+            query = (
+                sa.select(task_predictions.c.image_id)
+                .join(tasks)
+                .where(
+                    task_predictions.c.project == project,
+                    task_predictions.c.image_id.in_(page),
+                    task_predictions.c.model_version == version,
+                    task_predictions.c.state == "pushed",
+                    tasks.c.state == "pushed",
+                )
+            )
+            with self.database.reading() as connection:
+                found.update(map(ImageId, connection.scalars(query)))
+        return frozenset(found)
+
     def of_images(
         self, project: ProjectKey, ids: Iterable[ImageId]
     ) -> dict[ImageId, dict[ModelVersion, PredictionState]]:
