@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from detseg.errors import FormatError, ImageError
 from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_reported_task
 from detseg.labelstudio.fitting import fit_regions
 from detseg.labelstudio.session import Json
-from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapeReport
+from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapePolicy, ShapeReport
 from detseg.pipeline.pushing.origin import KEY, encode_origin
 from detseg.pipeline.pushing.queue import Queue
 from detseg.pipeline.pushing.report import ImageOutcome
 from detseg.pipeline.reading import source_location
-from detseg.types import Annotation, ImageId, ImageRef, Region
+from detseg.taxonomy import Taxonomy
+from detseg.types import Annotation, ImageId, ImageRef, ModelVersion, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,7 @@ def _parcel(
     queue: Queue, ref: ImageRef, prediction: Annotation, task_id: int | None, *, origin: Json
 ) -> Parcel:
     url = queue.serving.url(ref) if task_id is None else ""
-    fitting = fit_regions(prediction.regions, queue.missing, queue.policy)
-    left_out = [*fitting.left_out]
-    try:
-        encoded = _encode(queue, ref, prediction, fitting.regions, url=url)
-    except FormatError:
-        regions, broken = _sound(queue, prediction, fitting.regions)
-        if not broken:  # it is not one region that is wrong
-            raise
-        left_out += broken
-        encoded = _encode(queue, ref, prediction, regions, url=url)
+    encoded, left_out = encode_fitting(queue, ref, prediction, url=url)
     task = encoded.task
     if task_id is not None:
         task = {"task": task_id, **task["predictions"][0]}
@@ -71,27 +64,63 @@ def _parcel(
     return Parcel(ref, body, task_id, "; ".join(left_out), encoded.report)
 
 
+class Wanted(Protocol):
+    """What a project takes: a queue says it, and a look at one."""
+
+    @property
+    def version(self) -> ModelVersion: ...
+
+    @property
+    def taxonomy(self) -> Taxonomy: ...
+
+    @property
+    def policy(self) -> ShapePolicy: ...
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Labels that the project's interface lacks."""
+
+
+def encode_fitting(
+    wanted: Wanted, ref: ImageRef, prediction: Annotation, *, url: str
+) -> tuple[EncodedTask, list[str]]:
+    """The task of what fits of a prediction, and a line for each region that does not.
+
+    Raises FormatError if it is not single regions that are wrong.
+    """
+    fitting = fit_regions(prediction.regions, wanted.missing, wanted.policy)
+    try:
+        return _encode(wanted, ref, prediction, fitting.regions, url=url), [*fitting.left_out]
+    except FormatError:
+        regions, broken = _sound(wanted.taxonomy, prediction, fitting.regions)
+        if not broken:
+            raise
+        return _encode(wanted, ref, prediction, regions, url=url), [*fitting.left_out, *broken]
+
+
 def _encode(
-    queue: Queue, ref: ImageRef, prediction: Annotation, regions: Sequence[Region], *, url: str
+    wanted: Wanted, ref: ImageRef, prediction: Annotation, regions: Sequence[Region], *, url: str
 ) -> EncodedTask:
     return encode_reported_task(
         ref,
         prediction.size,
         regions,
-        version=queue.version,
-        taxonomy=queue.taxonomy,
+        version=wanted.version,
+        taxonomy=wanted.taxonomy,
         image_url=url,
-        policy=queue.policy,
+        policy=wanted.policy,
     )
 
 
-def _sound(queue: Queue, prediction: Annotation, regions: Sequence[Region]) -> tuple[list[Region], list[str]]:
+def _sound(
+    taxonomy: Taxonomy, prediction: Annotation, regions: Sequence[Region]
+) -> tuple[list[Region], list[str]]:
     """The regions that can be encoded by themselves, and why the others cannot."""
     kept: list[Region] = []
     broken: list[str] = []
     for region in regions:
         try:
-            encode_regions([region], prediction.size, queue.taxonomy, where="left out")
+            encode_regions([region], prediction.size, taxonomy, where="left out")
         except FormatError as error:
             broken.append(str(error))
         else:
