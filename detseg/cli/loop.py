@@ -10,10 +10,23 @@ import typer
 from detseg.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.evaluate import EvaluateReport
     from detseg.pipeline.preannotate import PreannotateReport
+    from detseg.pipeline.pushing.report import Status
     from flows.parameters import Overrides
+
+
+_MORE: Mapping[Status, str] = {
+    "added": "given a second prediction",
+    "replaced": "given another prediction in place of the first",
+    "deleted": "left deleted in Label Studio (--restore makes them again)",
+    "held": "left to somebody else, who has them in the project",
+    "unpredicted": "left out without a prediction",
+}
+"""What else may become of an image, as it is said after "would be"."""
 
 
 def preannotate(
@@ -29,6 +42,15 @@ def preannotate(
     box_threshold: options.BoxThresholdOption = None,
     mask_threshold: options.MaskThresholdOption = None,
     project: options.ProjectOption = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a second model version: add (beside the first) or replace (where nobody worked)."
+        ),
+    ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Make tasks again that were deleted in Label Studio.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what a run would do, and do nothing.")
     ] = False,
@@ -49,6 +71,8 @@ def preannotate(
         "box_threshold": box_threshold,
         "mask_threshold": mask_threshold,
         "project": project,
+        "predictions": predictions,
+        "restore": restore or None,
     }
     settings = run_settings(config, flags)
     if dry_run:
@@ -127,7 +151,7 @@ def qa(
 
 def print_preannotated(report: PreannotateReport, *, would: bool = False) -> None:
     """The run in a few lines."""
-    from detseg.cli.output import console, print_failures
+    from detseg.cli.output import console, note, print_failures
 
     verb = "would be " if would else ""
     screen = console()
@@ -136,9 +160,20 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
         f"{verb}pushed {report.pushed}, already done {report.already_done}",
         markup=False,
     )
+    queue = report.queue
+    more = [
+        f"{verb}{words} {queue.counts[status]}" for status, words in _MORE.items() if queue.counts.get(status)
+    ]
+    if more:
+        screen.print(f"of the tasks: {', '.join(more)}", markup=False)
     if report.quarantined:
         screen.print(f"{len(report.quarantined)} could not be used and are in quarantine:")
         print_failures([(one.uri, one.reason) for one in report.quarantined])
+    if queue.incomplete:
+        screen.print(f"{len(queue.incomplete)} go without some of their regions:")
+        print_failures([(one.uri, one.reason) for one in queue.incomplete])
+    for warning in queue.warnings:
+        note(warning)
     screen.print(f"model {report.model_version}", markup=False)
     if report.url:
         screen.print(f"queue {report.url}", markup=False)
@@ -154,6 +189,8 @@ def print_collected(report: CollectReport) -> None:
     screen.print(f"tasks: {states}")
     if report.n_foreign:
         screen.print(f"{report.n_foreign} tasks that somebody else put into the project were left alone")
+    if report.n_answers:
+        screen.print(f"{report.n_answers} answers that are no shapes (choices, texts) stay in Label Studio")
     if report.missing_labels:
         note(f"the labeling interface lacks {', '.join(report.missing_labels)}: nobody can choose them there")
     if report.failures:

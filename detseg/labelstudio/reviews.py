@@ -1,7 +1,8 @@
 """A task's annotations as reviews, whatever is in them: what cannot be read is said, and the rest is kept.
 
 A review with something unread is incomplete. It says that a person worked there, but not all of what they
-said: it is kept and counted, but nothing is measured with it until the rest can be read.
+said: it is kept and counted, but nothing is measured with it until the rest can be read. Answers that are no
+shapes (choices, texts, ratings) say nothing of what is where: they are counted, and stay in Label Studio.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from detseg.labelstudio.session import Json
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, ImageId, Region, Size, State
 
+_ANSWERS = frozenset(
+    ("choices", "datetime", "number", "pairwise", "ranker", "rating", "taxonomy", "textarea")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -30,11 +35,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One annotation. ``unread`` has a line for every result of it that cannot be read."""
+    """One annotation. ``unread`` has a line for every result of it that cannot be read.
+
+    ``n_answers`` are results that are no shapes.
+    """
 
     annotation_id: int
     annotation: Annotation
     unread: tuple[str, ...] = ()
+    n_answers: int = 0
 
     @property
     def simulated(self) -> bool:
@@ -53,8 +62,10 @@ def read_reviews(task: Json, target: Target, taxonomy: Taxonomy) -> tuple[Readin
     for entry in sorted(task["annotations"], key=lambda annotation: int(annotation["id"])):
         place = f"{where}, annotation {entry['id']}"
         results: Sequence[Json] = () if entry["was_cancelled"] else entry["result"] or ()
-        regions, unread = _read_results(results, target, taxonomy, place, problem=problem)
-        readings.append(Reading(int(entry["id"]), _annotation(entry, target, regions, unread), unread))
+        shapes = [result for result in results if result.get("type") not in _ANSWERS]
+        regions, unread = _read_results(shapes, target, taxonomy, place, problem=problem)
+        annotation = _annotation(entry, target, regions, unread)
+        readings.append(Reading(int(entry["id"]), annotation, unread, len(results) - len(shapes)))
     return tuple(readings)
 
 

@@ -43,7 +43,8 @@ _OVERLAP = timedelta(minutes=2)  # the server's clock may step back, and its tra
 class CollectReport:
     """``new``, ``updated`` and ``deleted`` count reviews; ``states`` counts the tasks in each state.
 
-    ``n_tasks`` were read, ``n_foreign`` of somebody else left alone. ``failures`` are what in the project's
+    ``n_tasks`` were read, ``n_foreign`` of somebody else left alone, and so were ``n_answers`` that are no
+    shapes (choices, texts). ``failures`` are what in the project's
     reviews cannot be read, by the task's URL: said every time until it is mended. ``missing_labels`` are what
     the labeling interface lacks of the taxonomy.
     """
@@ -55,6 +56,7 @@ class CollectReport:
     deleted: int = 0
     n_tasks: int = 0
     n_foreign: int = 0
+    n_answers: int = 0
     states: dict[State, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     missing_labels: tuple[str, ...] = ()
@@ -64,6 +66,7 @@ class CollectReport:
             "reviews": {"new": self.new, "updated": self.updated, "deleted": self.deleted},
             "states": self.states,
             "tasks": {"read": self.n_tasks, "foreign": self.n_foreign},
+            "answers_left": self.n_answers,
             "project_id": self.project_id,
             "failed": [{"uri": one.uri, "reason": one.reason} for one in self.failures],
             "missing_labels": list(self.missing_labels),
@@ -97,6 +100,7 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
         deleted=recorder.deleted,
         n_tasks=recorder.n_tasks,
         n_foreign=recorder.n_foreign,
+        n_answers=recorder.n_answers,
         states=catalog.reviews.states(project.key),
         failures=tuple(_failures(catalog, project, recorder.n_unknown)),
         missing_labels=missing_labels(on_server.label_config, taxonomy, shape_policy(settings)),

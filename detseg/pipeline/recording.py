@@ -20,6 +20,7 @@ class Recorder:
     """Records what is on tasks, and counts: tasks that were read, reviews that are new, updated or deleted.
 
     ``n_foreign`` tasks are somebody else's; ``n_unknown`` have our key, but this catalog never pushed them.
+    ``n_answers`` are results that are no shapes.
     """
 
     catalog: Catalog
@@ -31,6 +32,7 @@ class Recorder:
     deleted: int = 0
     n_foreign: int = 0
     n_unknown: int = 0
+    n_answers: int = 0
 
     def record(self, tasks: Page, *, replace: bool = False) -> list[Json]:
         """Records the reviews of these tasks; those that are there no more are marked as deleted.
@@ -61,6 +63,7 @@ class Recorder:
         if gone:
             self.deleted += self.catalog.reviews.mark_deleted(self.project.key, gone)
         self.n_tasks += len(targets)
+        self.n_answers += sum(reading.n_answers for _, reading in readings)
         self.new += counts.new
         self.updated += counts.updated
         return [task for task in tasks if int(task["id"]) not in targets]
@@ -74,9 +77,8 @@ class Recorder:
     def record_gone(self, task_ids: Iterable[int]) -> None:
         """Marks tasks that are gone on the server, and their reviews."""
         gone = tuple(task_ids)
+        self.deleted += len(self.catalog.reviews.ids_of_tasks(self.project.key, gone))
         self.catalog.tasks.mark_deleted(self.project.key, gone)
-        reviews = self.catalog.reviews.ids_of_tasks(self.project.key, gone)
-        self.deleted += self.catalog.reviews.mark_deleted(self.project.key, reviews)
 
     def _targets(self, task_ids: Iterable[int]) -> dict[int, Target]:
         """What those of the tasks that the catalog pushed are about."""

@@ -14,13 +14,14 @@ from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor
 
-ELLIPSE: Json = {
+KEYPOINT: Json = {
     "id": "odd",
-    "type": "ellipselabels",
-    "from_name": "ellipse",
+    "type": "keypointlabels",
+    "from_name": "keypoint",
     "to_name": "image",
-    "value": {"x": 1, "y": 1, "radiusX": 1, "radiusY": 1, "ellipselabels": ["bolt"]},
+    "value": {"x": 1, "y": 1, "width": 1, "keypointlabels": ["bolt"]},
 }
+"""A region of a type that is no box and no mask."""
 
 
 def fill_queue(queue: Settings, catalog: Catalog) -> int:

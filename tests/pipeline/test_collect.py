@@ -20,7 +20,7 @@ from detseg.pipeline.comparing import compare_counts
 from detseg.pipeline.evaluate import evaluate
 from detseg.pipeline.recording import Recorder
 from tests.pipeline.conftest import TAXONOMY
-from tests.pipeline.reviewing import ELLIPSE, fill_queue, predicted, submit, tasks_of
+from tests.pipeline.reviewing import KEYPOINT, fill_queue, predicted, submit, tasks_of
 
 
 def counts(report: CollectReport) -> tuple[int, int, int]:
@@ -178,13 +178,13 @@ def test_a_region_that_cannot_be_read_is_said_each_time_and_the_rest_is_kept(
     queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
 ) -> None:
     one, two, *_ = tasks_of(client, fill_queue(queue, catalog))
-    annotation = submit(client, one, [*predicted(one), ELLIPSE])
+    annotation = submit(client, one, [*predicted(one), KEYPOINT])
     submit(client, two)
     for number, found in enumerate([(2, 0, 0), (0, 0, 0)]):
         report = collect(queue, catalog)
         assert counts(report) == found, number
         (failure,) = report.failures
-        assert "region odd: regions of type 'ellipselabels'" in failure.reason
+        assert "keypointlabels" in failure.reason
         assert failure.uri.endswith(f"/data?task={one['id']}")
     assert report.states["labeled"] == 2
     incomplete = next(record for record in latest(catalog) if record.unread)
