@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import Project, ProjectKey, Task, TaskState
-from detseg.catalog.tables import projects, task_predictions, tasks
+from detseg.catalog.tables import projects, reviews, task_predictions, tasks
 from detseg.errors import CatalogError
 from detseg.paging import pages
 from detseg.types import ImageId, ModelVersion
@@ -212,10 +212,12 @@ class Tasks:
             )
 
     def mark_deleted(self, project: ProjectKey, task_ids: Iterable[int]) -> int:
-        """Marks tasks that are gone on the server; answers how many were not marked before."""
+        """Marks tasks that are gone on the server, and their reviews; how many tasks were not marked before."""
         marked = 0
         with self.database.writing() as connection:
             for page in pages(task_ids):
+                theirs = sa.and_(reviews.c.project == project, reviews.c.task_id.in_(page))
+                connection.execute(sa.update(reviews).where(theirs).values(deleted=True))
                 marked += connection.execute(
                     sa.update(tasks)
                     .where(tasks.c.project == project, tasks.c.task_id.in_(page), tasks.c.state == "pushed")

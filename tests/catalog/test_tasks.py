@@ -4,7 +4,7 @@ import pytest
 
 from detseg.catalog import Catalog, ProjectKey, Quarantined, Task
 from detseg.errors import CatalogError
-from tests.catalog.made import NOON, VERSION, entry, found, image_id, image_ids, record_project
+from tests.catalog.made import NOON, VERSION, entry, found, image_id, image_ids, record_project, review
 
 
 @pytest.fixture
@@ -62,6 +62,14 @@ def test_what_was_deleted_on_the_server_is_not_pushed_again(catalog: Catalog, pr
     task = catalog.tasks.find(project, image_id(1))
     assert task is not None
     assert (task.state, task.task_id) == ("deleted", 101)
+
+
+def test_the_reviews_of_a_deleted_task_go_with_it(catalog: Catalog, project: ProjectKey) -> None:
+    catalog.reviews.record(
+        project, [review(1, 1), review(2, 1, author="person 2", state="skipped"), review(3, 2)]
+    )
+    catalog.tasks.mark_deleted(project, [101])
+    assert catalog.reviews.ids(project) == {3}
 
 
 def test_a_confirmation_that_cannot_be_true_is_refused(catalog: Catalog, project: ProjectKey) -> None:
