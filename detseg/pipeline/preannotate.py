@@ -17,6 +17,8 @@ from detseg.pipeline import predictors
 from detseg.pipeline.known_model import KnownModel, recall, remember
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.push import PushReport
+from detseg.pipeline.pushing.preview import preview
+from detseg.pipeline.pushing.report import CHANGED
 from detseg.pipeline.scan import Scan, scan
 from detseg.pipeline.shards import ShardReport
 from detseg.pipeline.workspace import opened_catalog
@@ -50,7 +52,8 @@ class PreannotateReport:
     """What one run did. Counts are images (equal files are one), but ``scanned`` counts files.
 
     ``already_done`` images needed nothing: predicted and in the queue before. ``project_id`` is None in a
-    dry run where there is no project yet; then ``predicted`` and ``pushed`` are what a run would do.
+    dry run where there is no project yet; then ``predicted``, ``pushed`` and ``queue`` are what a run would
+    do. ``queue`` says what became of each image in Label Studio.
     ``precision_check`` says what a lower precision than float32 changed on the first images; None where there
     was nothing to check. ``unmapped`` counts by label what was seen and left out, because no class of the
     taxonomy takes it.
@@ -64,6 +67,7 @@ class PreannotateReport:
     quarantined: tuple[Failure, ...]
     model_version: ModelVersion
     project_id: int | None
+    queue: PushReport
     url: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     unmapped: Mapping[str, int] = field(default_factory=dict)
@@ -84,6 +88,7 @@ class PreannotateReport:
             "quarantined": [{"uri": one.uri, "reason": one.reason} for one in self.quarantined],
             "model_version": self.model_version,
             "project_id": self.project_id,
+            "queue": self.queue.to_json(),
             "precision_check": asdict(self.precision_check) if self.precision_check else None,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }
@@ -117,7 +122,7 @@ def sum_up(
     """The report of a run from those of its steps."""
     predicted = {image for shard in shards for image in shard.predicted}
     failures = (*found.failures, *(one for shard in shards for one in shard.failures), *push.failures)
-    touched = predicted | set(push.pushed)
+    touched = predicted | {one.ref.id for one in push.outcomes if one.status in CHANGED}
     failed = {one.uri for one in failures}
     done = sum(1 for ref in found.images if ref.id not in touched and ref.uri not in failed)
     return PreannotateReport(
@@ -129,6 +134,7 @@ def sum_up(
         quarantined=tuple(sorted(failures, key=lambda one: one.uri)),
         model_version=model.version,
         project_id=push.project_id,
+        queue=push,
         url=push.url,
         seconds=seconds,
         precision_check=model.precision_check,
@@ -137,25 +143,26 @@ def sum_up(
 
 
 def plan(settings: Settings) -> PreannotateReport:
-    """What a run would do, as its report; nothing is recorded, predicted or pushed.
-
-    The catalog is asked, not the server: a task that was made without it is not seen.
-    """
+    """What a run would do, as its report; nothing is recorded, predicted or pushed."""
     with opened_catalog(settings) as catalog:
         found = scan(settings, catalog, record=False)
-        version = predictors.load(settings).version
-        images = [ref.id for ref in found.images]
-        predicted = set(catalog.predictions.missing(images, version))
-        projects = [project for project in catalog.projects.all() if project.title == settings.project]
-        queued = {task.image for project in projects[-1:] for task in catalog.tasks.of_project(project.key)}
-    pushed = set(images) - queued
+        known = recall(settings, catalog)
+        if known is None:
+            predictor = predictors.load(settings)
+            known = KnownModel(predictor.version, predictor.taxonomy)
+        predicted = {ref.id for ref in _missing(catalog, found.images, known.version)}
+        queue = preview(settings, catalog, refs=found.images, version=known.version, taxonomy=known.taxonomy)
+    touched = predicted | {one.ref.id for one in queue.outcomes if one.status in CHANGED}
+    refused = {one.uri for one in queue.failures}
     return PreannotateReport(
         scanned=found.n_files,
         new=found.n_new,
         predicted=len(predicted),
-        pushed=len(pushed),
-        already_done=len(set(images) - predicted - pushed),
-        quarantined=found.failures,
-        model_version=version,
-        project_id=projects[-1].server_id if projects else None,
+        pushed=len(queue.pushed),
+        already_done=sum(1 for ref in found.images if ref.id not in touched and ref.uri not in refused),
+        quarantined=(*found.failures, *queue.failures),
+        model_version=known.version,
+        project_id=queue.project_id or None,
+        queue=queue,
+        url=queue.url or None,
     )

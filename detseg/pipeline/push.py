@@ -20,7 +20,7 @@ from detseg.pipeline.pushing.delivery import Work, deliver, deliver_all
 from detseg.pipeline.pushing.encoding import Parcel, encode
 from detseg.pipeline.pushing.finding import Missing, adopt, find_missing, find_tasks
 from detseg.pipeline.pushing.freight import MOST_PREDICTIONS, MorePredictions, NewTasks
-from detseg.pipeline.pushing.queue import UNLIMITED, Limit, Queue, opened_queue
+from detseg.pipeline.pushing.queue import UNLIMITED, Limit, Queue, foreign_seen, opened_queue
 from detseg.pipeline.pushing.replacing import replace_predictions
 from detseg.pipeline.pushing.report import ImageOutcome, PushReport, report_of
 from detseg.pipeline.pushing.settling import settle_intents
@@ -103,7 +103,7 @@ def _compare(queue: Queue, page: Sequence[ImageRef]) -> tuple[Missing, list[Imag
     catalog, key = queue.catalog, queue.project.key
     missing = find_missing(catalog, key, page, queue.version, restore=queue.settings.restore)
     aside: list[ImageOutcome] = []
-    if missing.tasks and queue.n_foreign:  # somebody else put tasks there: perhaps of the same images
+    if missing.tasks and (queue.n_foreign or foreign_seen(catalog, queue.project)):  # of the same images?
         found = find_tasks(queue.client, catalog, queue.project, [ref.id for ref in missing.tasks])
         adopt(queue.client, catalog, queue.project, found.own)
         aside += [ImageOutcome(ref, "held", found.foreign[ref.id]) for ref in page if ref.id in found.foreign]

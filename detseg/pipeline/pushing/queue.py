@@ -111,7 +111,6 @@ def opened_queue(
         if missing and len(missing) == len(missing_labels("<View/>", taxonomy, policy)):
             check_config(on_server.label_config, taxonomy, policy, where=f"project {settings.project!r}")
         doubled = settle_intents(client, catalog, project, patience_s=settings.label_studio_patience_s)
-        known = catalog.tasks.count(project.key, "pushed")
         with _deletion_explained(project):
             yield Queue(
                 settings=settings,
@@ -123,11 +122,25 @@ def opened_queue(
                 version=version,
                 policy=replace(policy, kinds=offered_kinds(on_server.label_config, taxonomy)),
                 missing=frozenset(missing),
-                n_foreign=client.project(server_id).n_tasks - known,
+                n_foreign=_count_foreign(catalog, project, client.project(server_id).n_tasks),
                 doubled=doubled,
                 shown_version=on_server.model_version,
                 limit=limit,
             )
+
+
+def foreign_seen(catalog: Catalog, project: Project) -> bool:
+    """Whether somebody else has ever had tasks in the project."""
+    return catalog.cursors.get(f"foreign:{project.key}") is not None
+
+
+def _count_foreign(catalog: Catalog, project: Project, n_tasks: int) -> int:
+    """How many tasks the project has more than the catalog knows; it remembers that there were any, because
+    as many of its own may be deleted later, and the difference is nil."""
+    n_foreign = n_tasks - catalog.tasks.count(project.key, "pushed")
+    if n_foreign > 0:
+        catalog.cursors.set(f"foreign:{project.key}", str(n_foreign))
+    return n_foreign
 
 
 @contextmanager

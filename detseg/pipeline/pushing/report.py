@@ -18,6 +18,9 @@ reason; ``unpredicted``: the model version has no answer for it."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+CHANGED: frozenset[Status] = frozenset(("pushed", "added", "replaced"))
+"""Something was sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageOutcome:
@@ -60,9 +63,7 @@ class PushReport:
     def incomplete(self) -> tuple[Failure, ...]:
         """The images of which some regions were left out, and why."""
         return tuple(
-            Failure(one.ref.uri, one.reason)
-            for one in self.outcomes
-            if one.reason and one.status in ("pushed", "added", "replaced")
+            Failure(one.ref.uri, one.reason) for one in self.outcomes if one.reason and one.status in CHANGED
         )
 
     def to_json(self) -> dict[str, Any]:
