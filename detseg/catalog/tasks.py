@@ -212,7 +212,7 @@ class Tasks:
             )
 
     def mark_deleted(self, project: ProjectKey, task_ids: Iterable[int]) -> int:
-        """Marks tasks that are gone on the server, and their reviews; how many tasks were not marked before."""
+        """Marks tasks that are gone on the server, and their reviews; how many tasks were not marked yet."""
         marked = 0
         with self.database.writing() as connection:
             for page in pages(task_ids):
