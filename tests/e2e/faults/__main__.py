@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _line(number: int, verdict: Verdict, seconds: float, seed: int) -> str:
-    said = [verdict.kind, verdict.stage, *verdict.notes, " + ".join(verdict.outcomes)]
+    hit = [] if verdict.struck else ["missed"]
+    said = [verdict.kind, verdict.stage, *verdict.notes, *hit, " + ".join(verdict.outcomes)]
     line = f"{number:4d} {seconds:5.1f} s  {'; '.join(said)}"
     for violation in verdict.violations:
         line += f"\n     !! {violation.harm}: {violation.words} (make faults SEED={seed} ONLY={number})"
@@ -47,16 +48,17 @@ def _line(number: int, verdict: Verdict, seconds: float, seed: int) -> str:
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
-    """Faults per kind, and how many of them did harm of each sort."""
+    """Faults per kind, how many of them hit, and how many did harm of each sort."""
     rows: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         rows[verdict.kind].append(verdict)
-    lines = ["", f"{'kind':28} runs  lost  doubled  human work changed  other"]
+    titles = ("runs", "struck", "lost", "doubled", "human work changed", "other")
+    lines = ["", "  ".join((f"{'kind':28}", *titles))]
     for name, some in [*rows.items(), ("all", list(verdicts))]:
         harmed = [sum(any(v.harm == harm for v in one.violations) for one in some) for harm in _HARMS]
-        lines.append(
-            f"{name:28} {len(some):4d}  {harmed[0]:4d}  {harmed[1]:7d}  {harmed[2]:18d}  {harmed[3]:5d}"
-        )
+        figures = (len(some), sum(one.struck for one in some), *harmed)
+        cells = (f"{n:{len(title)}}" for n, title in zip(figures, titles, strict=True))
+        lines.append("  ".join((f"{name:28}", *cells)))
     return "\n".join(lines)
 
 

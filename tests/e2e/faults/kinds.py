@@ -21,7 +21,7 @@ _PUSHES: tuple[Stage, ...] = ("first push", "next push")
 _ALL: tuple[Stage, ...] = (*_PUSHES, "collect")
 _SECOND: tuple[Stage, ...] = ("second model",)
 _RUN_S = 1.2  # about what one run takes
-_N_REQUESTS = {"push": 10, "collect": 6}
+_N_REQUESTS = {"push": 10, "collect": 4}
 
 
 def failpoints(step: str) -> tuple[str, ...]:
@@ -52,9 +52,9 @@ def killed_at_mark(scene: Scene) -> list[Outcome]:
     step = scene.order.step
     points = failpoints(step)
     assert points, f"no failpoint is marked on the way of {step}"
-    point = f"{scene.rng.choice(points)}:{scene.rng.choice((1, 1, 2, 3))}"
+    point = f"{scene.rng.choice(points)}:{scene.rng.choice((1, 1, 2))}"
     scene.notes.append(point)
-    return [scene.run(replace(scene.order, failpoint=point))]
+    return scene.ended(scene.run(replace(scene.order, failpoint=point)), struck="killed")
 
 
 def killed_at_random(scene: Scene) -> list[Outcome]:
@@ -64,7 +64,7 @@ def killed_at_random(scene: Scene) -> list[Outcome]:
     scene.notes.append(f"after {delay_s:.3f} s")
     time.sleep(delay_s)
     run.kill()
-    return [run.wait()]
+    return scene.ended(run.wait(), struck="killed")
 
 
 def killed_in_flight(scene: Scene) -> list[Outcome]:
@@ -78,7 +78,8 @@ def killed_in_flight(scene: Scene) -> list[Outcome]:
     with scene.ruled(rule):
         run = scene.start(scene.order)
         rule.call = run.kill
-        return [run.wait()]
+        outcome = run.wait()
+    return scene.ended(outcome, struck="killed")
 
 
 def server_killed(scene: Scene) -> list[Outcome]:
@@ -126,24 +127,24 @@ def one_of_two_killed(scene: Scene) -> list[Outcome]:
     for outcome in outcomes:
         if outcome.kind == "refused":
             scene.harm(f"the run that was not killed: {outcome.words}")
-    return outcomes
+    return scene.ended(*outcomes, struck="killed")
 
 
 def disk_full(scene: Scene) -> list[Outcome]:
     """No space left for the catalog, or no larger files allowed where we may not mount a small disk."""
-    n_bytes = scene.rng.randint(0, 160) * 1024
+    n_bytes = scene.rng.randint(0, 120) * 1024
     database = Path(scene.place.catalog.removeprefix("sqlite:///"))
     if scene.arena.small_disk is None or scene.rng.random() < 0.3:
         limit = n_bytes + (database.stat().st_size if database.exists() else 0)
         scene.notes.append(f"files of at most {limit} bytes")
-        return [scene.run(replace(scene.order, file_limit=limit))]
+        return scene.ended(scene.run(replace(scene.order, file_limit=limit)), struck="refused")
     filler = scene.arena.small_disk / "filler"
     disk = os.statvfs(scene.arena.small_disk)
     with filler.open("wb") as file:
         file.write(b"\0" * max(0, disk.f_bavail * disk.f_frsize - n_bytes))
     scene.notes.append(f"{n_bytes} bytes left")
     try:
-        return [scene.run(scene.order)]
+        return scene.ended(scene.run(scene.order), struck="refused")
     finally:
         filler.unlink()
 

@@ -21,12 +21,13 @@ _PATIENCE_S = 600.0
 @dataclass
 class Ledger:
     """What the server said after each deed: annotations by id, tasks that were deleted (by image), foreign
-    tasks by id; ``touched`` are all tasks that were ever worked on."""
+    tasks by id; ``touched`` are all tasks that were ever worked on, ``deeds`` what was done, in order."""
 
     annotations: dict[int, Json] = field(default_factory=dict)
     deleted_images: set[str] = field(default_factory=set)
     foreign_tasks: dict[int, Json] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
+    deeds: list[str] = field(default_factory=list)
 
 
 class Server:
@@ -104,6 +105,7 @@ class Person:
             if stop is not None and stop.is_set():
                 return
             (deed,) = self._rng.choices(list(self._deeds), weights=list(self._deeds.values()))
+            self.ledger.deeds.append(deed.__name__.strip("_"))
             deed()
 
     def _open_task(self, *, reviewed: bool) -> Json | None:
@@ -111,7 +113,9 @@ class Person:
         numbers = [number for number in self._tasks if (number in known) == reviewed]
         if not numbers:
             return None
-        opened = self._server.send("GET", f"/api/tasks/{self._rng.choice(numbers)}/")
+        number = self._rng.choice(numbers)
+        self.ledger.deeds[-1] += f" {number}"
+        opened = self._server.send("GET", f"/api/tasks/{number}/")
         return dict(opened.json()) if opened.is_success else None
 
     def _submit(self) -> None:

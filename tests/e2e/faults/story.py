@@ -23,7 +23,8 @@ _SHARE_COLLECTED, _SHARE_ONCE_MORE = 0.4, 0.3
 
 @dataclass
 class Scene:
-    """Where a strike happens. ``order`` is the run that is struck; ``notes`` say what was done to it."""
+    """Where a strike happens. ``order`` is the run that is struck; ``notes`` say what was done to it, and
+    ``struck`` whether it hit: a run may be over before."""
 
     arena: Arena
     rng: Random
@@ -33,6 +34,7 @@ class Scene:
     person: Person
     notes: list[str] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
+    struck: bool = True
 
     def start(self, order: Order) -> Run:
         return Run(order, self.arena.folder, self.arena.context)
@@ -49,6 +51,12 @@ class Scene:
         finally:
             self.arena.proxy.rule = None
             self.notes.append(f"struck {rule.n_played} of {rule.n_seen}")
+            self.struck = rule.n_played > 0
+
+    def ended(self, *outcomes: Outcome, struck: str) -> list[Outcome]:
+        """The outcomes; the strike hit if one of them is of that kind."""
+        self.struck = any(outcome.kind == struck for outcome in outcomes)
+        return list(outcomes)
 
     def harm(self, words: str) -> None:
         self.violations.append(Violation("other", words))
@@ -77,6 +85,7 @@ class Verdict:
 
     kind: str
     stage: Stage
+    struck: bool
     notes: tuple[str, ...]
     outcomes: tuple[str, ...]
     violations: tuple[Violation, ...]
@@ -97,7 +106,9 @@ def tell(kind: Kind, arena: Arena, rng: Random) -> Verdict:
     scene.violations += check(arena.server, scene.place.catalog, _expected(kind, scene))
     arena.clean_up(scene.place)
     said = tuple(one.kind if one.kind != "refused" else f"refused ({one.words[:160]})" for one in outcomes)
-    return Verdict(kind.name, scene.stage, tuple(scene.notes), said, tuple(scene.violations))
+    if scene.violations:
+        scene.notes.append(f"deeds: {', '.join(scene.person.ledger.deeds)}")
+    return Verdict(kind.name, scene.stage, scene.struck, tuple(scene.notes), said, tuple(scene.violations))
 
 
 def _change_nothing(scene: Scene) -> None:
