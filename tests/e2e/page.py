@@ -5,7 +5,8 @@ The page's own store (``window.Htx``) is only read, to know what is drawn and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,17 @@ _REGIONS = """() => (window.Htx?.annotationStore?.selected?.regions ?? []).map(
 _STAGE = """() => {
     const image = window.Htx.annotationStore.selected.names.get("image")
     const frame = document.querySelector(".konvajs-content").getBoundingClientRect()
-    return {x: frame.x, y: frame.y, width: image.stageWidth, height: image.stageHeight}
+    const stage = image.stageRef  // which may be zoomed a little, and moved
+    return {
+        x: frame.x + stage.x(), width: image.stageWidth * stage.scaleX(),
+        y: frame.y + stage.y(), height: image.stageHeight * stage.scaleY(),
+    }
 }"""
+
+_HOTKEY = """([control, label]) => window.Htx.annotationStore.selected.names.get(control).children
+    .find(child => child._value === label).hotkey"""
+_ERASERS = """() => [...window.Htx.annotationStore.selected.names.values()]
+    .map(control => ({brushlabels: "brush", bitmasklabels: "bitmask"})[control.type]).filter(Boolean)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class LabelingPage:
             """n => {
                 const selected = window.Htx?.annotationStore?.selected
                 const image = selected?.names?.get("image")
-                return selected?.regions?.length === n && image?.stageWidth > 0
+                return selected?.regions?.length === n && image?.stageWidth > 0 && image.stageRef
                     && image.currentImageEntity?.imageLoaded
                     && selected.regions.every(region => region.type !== "brushregion" || region.imageData)
             }""",
@@ -90,10 +100,64 @@ class LabelingPage:
         self.page.mouse.move(x1, y1, steps=20)
         self.page.mouse.up()
 
+    def select(self, region_id: str) -> None:
+        """Choose a region in the side panel, which has each one's number."""
+        number = [region.id for region in self.regions()].index(region_id) + 1
+        self.page.locator(".lsf-tree__node").filter(
+            has=self.page.locator(".lsf-outliner-item__index", has_text=re.compile(rf"^{number}$"))
+        ).click()
+        self.page.wait_for_function(
+            "id => window.Htx.annotationStore.selected.selectedRegions.some(region => region.cleanId === id)",
+            arg=region_id,
+        )
+
+    def choose(self, control: str, label: str) -> None:
+        """Press the key of a label: new regions get it, and so does a selected one."""
+        self.page.keyboard.press(self.page.evaluate(_HOTKEY, [control, label]))
+
+    def unselect(self) -> None:
+        """Press Escape."""
+        self.page.keyboard.press("Escape")
+
+    def erase(self, region_id: str, start: tuple[float, float], end: tuple[float, float], size: Size) -> None:
+        """Rub along a line in a brush mask or a bitmask, with the eraser of its kind."""
+        kinds = {"brushregion": "brush", "bitmaskregion": "bitmask"}
+        offered = self.page.evaluate(_ERASERS)
+        kind = kinds[next(region.type for region in self.regions() if region.id == region_id)]
+        self.select(region_id)
+        self.page.locator(".lsf-toolbar [aria-label=eraser]").nth(offered.index(kind)).click()
+        self.drag(start, end, size=size)
+        self.page.locator(".lsf-toolbar [aria-label=move-tool]").click()
+        self.unselect()
+
+    def draw(self, start: tuple[float, float], end: tuple[float, float], *, size: Size) -> str:
+        """Drag something new with what was chosen; the id of the region that this made."""
+        before = {region.id for region in self.regions()}
+        self.drag(start, end, size=size)
+        return self._new_region(before)
+
+    def draw_polygon(self, points: Sequence[tuple[float, float]], *, size: Size) -> str:
+        """Click the corners and the first again; the id of the region that this made."""
+        before = {region.id for region in self.regions()}
+        for point in (*points, points[0]):
+            self.page.mouse.click(*self.on_screen(*point, size=size))
+        return self._new_region(before)
+
+    def _new_region(self, before: set[str]) -> str:
+        self.page.wait_for_function(
+            """n => {
+                const regions = window.Htx.annotationStore.selected.regions
+                return regions.length === n && regions.every(region => !region.isDrawing)
+            }""",
+            arg=len(before) + 1,
+        )
+        self.unselect()
+        (made,) = {region.id for region in self.regions()} - before
+        return made
+
     def delete(self, region_id: str) -> None:
         """Choose a region in the side panel and press Backspace."""
-        ids = [region.id for region in self.regions()]
-        self.page.locator(".lsf-tree__node").nth(ids.index(region_id)).click()
+        self.select(region_id)
         self.page.keyboard.press("Backspace")
         self.page.wait_for_function(
             "id => !window.Htx.annotationStore.selected.regions.some(region => region.cleanId === id)",
@@ -107,6 +171,14 @@ class LabelingPage:
         ) as submitted:
             self.page.get_by_role("button", name="Submit").click()
         assert submitted.value.status == 201
+
+    def update(self) -> None:
+        """Press Update, in a task that was submitted, and wait until the server has it."""
+        with self.page.expect_response(
+            lambda answer: "/api/annotations/" in answer.url and answer.request.method == "PATCH"
+        ) as updated:
+            self.page.locator("button", has_text=re.compile("^Update$")).click()
+        assert updated.value.status == 200
 
     def picture(self, path: Path) -> None:
         """A screenshot of what the tab shows."""

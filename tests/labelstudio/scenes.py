@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,7 +15,11 @@ from PIL import Image, ImageDraw
 from detseg.geometry.masks import bitmap_to_mask, mask_to_box
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import encode_task, prediction_regions
+from detseg.labelstudio.label_config import taxonomy_to_config
 from detseg.labelstudio.project import ensure_project, ensure_storages, image_url
+from detseg.labelstudio.results import encode_asked
+from detseg.labelstudio.session import Json
+from detseg.labelstudio.shapes import MaskKind, ShapePolicy
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, ImageId, ImageRef, Instance, Mask, ModelVersion, Region, Size
 
@@ -76,12 +82,47 @@ class PushedTask:
     sent: dict[str, Any]
 
 
-def push_scene(client: LabelStudioClient, title: str, path: Path) -> PushedTask:
-    """A project with the picture and its regions as one pre-annotated task."""
+def push_scene(
+    client: LabelStudioClient, title: str, path: Path, *, mask_kinds: Sequence[MaskKind] = ()
+) -> PushedTask:
+    """A project with the picture and its regions as one pre-annotated task.
+
+    With ``mask_kinds`` the interface offers all shapes, and the masks are drawn as these, in their order.
+    """
     ref = write_image(path)
     project = ensure_project(client, title, TAXONOMY)
     ensure_storages(client, project, [path.parent])
     regions = prediction_regions(ref.id, VERSION, instances())
     sent = encode_task(ref, SIZE, regions, version=VERSION, taxonomy=TAXONOMY, image_url=image_url(path))
+    if mask_kinds:
+        client.update_project(project, label_config=config_of_all_shapes())
+        sent["predictions"][0]["result"] = draw_masks_as(regions, mask_kinds)
     (task,) = client.import_tasks(project, [sent])
     return PushedTask(project, task, ref.id, regions, sent)
+
+
+def config_of_all_shapes() -> str:
+    """The interface for polygons, with the bitmasks of another beside them."""
+    config, other = (
+        ElementTree.fromstring(taxonomy_to_config(TAXONOMY, ShapePolicy(mask_as=mask_as)))
+        for mask_as in ("polygon", "bitmask")
+    )
+    config.extend(other.iter("BitmaskLabels"))
+    return ElementTree.tostring(config, encoding="unicode")
+
+
+def draw_masks_as(regions: Sequence[Region], kinds: Sequence[MaskKind]) -> list[Json]:
+    """The results of regions, their masks one after another as these kinds, without tolerance."""
+    mask_as = dict(zip((region.id for region in regions if region.instance.mask), kinds, strict=True))
+    results = [
+        result
+        for region in regions
+        for result in encode_asked(
+            [region],
+            SIZE,
+            TAXONOMY,
+            policy=ShapePolicy(mask_as=mask_as.get(region.id, "brush"), polygon_tolerance_px=0.0),
+            where="the scene",
+        ).results
+    ]
+    return sorted(results, key=lambda result: result["type"] == "rectanglelabels")  # boxes on top
