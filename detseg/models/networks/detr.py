@@ -55,6 +55,8 @@ class Detr:
     def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         model = checkpoint.model
+        # Images of one size are not padded for each other: all that padding would make is a mask of ones.
+        self._unpadded = {"do_pad": False} if getattr(checkpoint.processor, "pad_size", 1) is None else {}
         self._detector = model.detr if hasattr(model, "detr") else model
         probe = torch.zeros(1, 3, _PROBE_PX, _PROBE_PX, device=engine.device)
         fold_batch_norms(model, lambda: self._detector(pixel_values=probe))
@@ -62,7 +64,7 @@ class Detr:
         self._trunk = engine.compile(self._run_trunk)
 
     def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
-        return processor_inputs(self._checkpoint, images)
+        return processor_inputs(self._checkpoint, images, **self._unpadded)
 
     def run(self, inputs: dict[str, Any]) -> list[Answer]:
         pixels = to_device(inputs, self._engine.device)["pixel_values"]  # (B, 3, H, W)

@@ -58,7 +58,8 @@ def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
         (alone,) = sightings(network, [image])
         assert [one.label_id for one in alone] == [one.label_id for one in in_batch]
         for one, other in zip(alone, in_batch, strict=True):
-            assert one.score == pytest.approx(other.score, abs=1e-4)
+            # Random weights blow rounding up: by 1.1e-4 on a CPU that adds in another order with two images.
+            assert one.score == pytest.approx(other.score, abs=5e-4)
             assert one.box
             assert other.box
             assert one.box.xyxy == pytest.approx(other.box.xyxy, rel=1e-5, abs=1e-4)

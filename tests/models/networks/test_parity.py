@@ -76,8 +76,22 @@ def test_masks_are_the_librarys(checkpoint: Folder, kind: str) -> None:
         pixels = (theirs["segmentation"] == info["id"]).numpy()
         expected[key] = expected.get(key, np.zeros_like(pixels)) | pixels
     assert len([one for one in ours if one.mask]) == len(expected) > 0
-    bitmaps = {mask_to_bitmap(one.mask).tobytes() for one in ours if one.mask}
-    assert bitmaps == {pixels.tobytes() for pixels in expected.values()}
+    tied = lead_of_the_owner(outputs, 0.3, sizes[0]) < 1e-15  # of equals, rounding says whose the pixel is
+    assert tied.mean() < 0.1
+    bitmaps = {(mask_to_bitmap(one.mask) & ~tied).tobytes() for one in ours if one.mask}
+    assert bitmaps == {(pixels & ~tied).tobytes() for pixels in expected.values()}
+
+
+def lead_of_the_owner(outputs: Any, threshold: float, size: tuple[int, int]) -> np.ndarray:
+    """By how much the largest weighed probability of a pixel leads the second, (H, W)."""
+    logits = outputs.logits if "logits" in outputs else outputs.class_queries_logits
+    masks = outputs.pred_masks if "pred_masks" in outputs else outputs.masks_queries_logits
+    scores, label_ids = logits[0].softmax(-1).max(-1)
+    keep = (label_ids != logits.shape[-1] - 1) & (scores > threshold)
+    upsampled = torch.nn.functional.interpolate(masks[:, keep].sigmoid(), size, mode="bilinear")[0]
+    best = (upsampled * scores[keep, None, None]).topk(2, dim=0).values
+    lead: np.ndarray = (best[0] - best[1]).numpy()
+    return lead
 
 
 def stripes(label_ids: list[int], n_labels: int) -> SimpleNamespace:
