@@ -17,16 +17,11 @@ from datetime import datetime
 from typing import Any
 
 from detseg.errors import FormatError
-from detseg.labelstudio.results import (
-    decode_results,
-    encode_asked,
-    encode_regions,
-    region_id,
-    result_labels,
-)
+from detseg.labelstudio.results import encode_asked, encode_regions, region_id, result_labels
+from detseg.labelstudio.reviews import SIMULATED_AUTHOR, SIMULATED_EMAIL, Target, read_reviews
 from detseg.labelstudio.shapes import DEFAULT_POLICY, ShapePolicy, ShapeReport
 from detseg.taxonomy import Taxonomy
-from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size, State
+from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size
 
 __all__ = [
     "SIMULATED_AUTHOR",
@@ -44,11 +39,6 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
-
-SIMULATED_EMAIL = "simulated-reviewer@detseg.invalid"
-"""The user in whose name simulated reviews are submitted; a made-up address by RFC 2606."""
-
-SIMULATED_AUTHOR = "simulated-reviewer"
 
 _DISAGREEMENT = 0.5
 
@@ -173,39 +163,12 @@ def decode_task(task: Mapping[str, Any], taxonomy: Taxonomy) -> TaskReview:
     sent: dict[str, str] = {}
     for prediction in task.get("predictions", ()):
         sent |= result_labels(prediction.get("result") or ())
-    reviews: list[Review] = []
-    for entry in annotations:
-        place = f"{where}, annotation {entry['id']}"
-        regions: tuple[Region, ...] = ()
-        if not entry.get("was_cancelled"):
-            regions = decode_results(entry.get("result") or (), size, taxonomy, sent=sent, where=place)
-        reviews.append(Review(int(entry["id"]), _annotation(entry, image, size, regions)))
-    return TaskReview(task_id, image, size, updated_at, tuple(reviews))
-
-
-def _annotation(
-    entry: Mapping[str, Any], image: ImageId, size: Size, regions: tuple[Region, ...]
-) -> Annotation:
-    state: State = "skipped" if entry.get("was_cancelled") else "labeled" if regions else "empty"
-    return Annotation(
-        image=image,
-        size=size,
-        author=_author(entry),
-        state=state,
-        regions=regions,
-        lead_time_s=None if entry.get("lead_time") is None else float(entry["lead_time"]),
-        updated_at=datetime.fromisoformat(entry["updated_at"]),
-    )
-
-
-def _author(entry: Mapping[str, Any]) -> str:
-    """``user-<id>``: no names of people are kept. A simulated review is told by its user's address."""
-    person = entry.get("completed_by")
-    number, email = (person.get("id"), person.get("email")) if isinstance(person, Mapping) else (person, None)
-    # Lists of tasks give the id alone, and the address within "First Last address, id".
-    if email == SIMULATED_EMAIL or f"{SIMULATED_EMAIL}," in str(entry.get("created_username")).split():
-        return SIMULATED_AUTHOR
-    return f"user-{number}"
+    readings = read_reviews({**task, "annotations": annotations}, Target(image, size, sent), taxonomy)
+    for reading in readings:
+        if reading.unread:
+            raise FormatError(reading.unread[0])
+    reviews = tuple(Review(reading.annotation_id, reading.annotation) for reading in readings)
+    return TaskReview(task_id, image, size, updated_at, reviews)
 
 
 def _agreed_score(instance: Instance) -> float:

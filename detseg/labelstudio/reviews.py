@@ -13,11 +13,15 @@ from datetime import datetime
 from typing import Any
 
 from detseg.errors import FormatError
-from detseg.labelstudio.codec import SIMULATED_AUTHOR, SIMULATED_EMAIL
 from detseg.labelstudio.results import decode_results
 from detseg.labelstudio.session import Json
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, ImageId, Region, Size, State
+
+SIMULATED_EMAIL = "simulated-reviewer@detseg.invalid"
+"""The user in whose name simulated reviews are submitted; a made-up address by RFC 2606."""
+
+SIMULATED_AUTHOR = "simulated-reviewer"
 
 _ANSWERS = frozenset(
     ("choices", "datetime", "number", "pairwise", "ranker", "rating", "taxonomy", "textarea")
@@ -61,7 +65,7 @@ def read_reviews(task: Json, target: Target, taxonomy: Taxonomy) -> tuple[Readin
     readings = []
     for entry in sorted(task["annotations"], key=lambda annotation: int(annotation["id"])):
         place = f"{where}, annotation {entry['id']}"
-        results: Sequence[Json] = () if entry["was_cancelled"] else entry["result"] or ()
+        results: Sequence[Json] = () if entry.get("was_cancelled") else entry.get("result") or ()
         shapes = [result for result in results if result.get("type") not in _ANSWERS]
         regions, unread = _read_results(shapes, target, taxonomy, place, problem=problem)
         annotation = _annotation(entry, target, regions, unread)
@@ -115,19 +119,23 @@ def _read_results(
 def _annotation(
     entry: Mapping[str, Any], target: Target, regions: tuple[Region, ...], unread: tuple[str, ...]
 ) -> Annotation:
-    state: State = "skipped" if entry["was_cancelled"] else "labeled" if regions or unread else "empty"
+    state: State = "skipped" if entry.get("was_cancelled") else "labeled" if regions or unread else "empty"
     return Annotation(
         image=target.image,
         size=target.size,
         author=_author(entry),
         state=state,
         regions=regions,
-        lead_time_s=None if entry["lead_time"] is None else float(entry["lead_time"]),
+        lead_time_s=None if entry.get("lead_time") is None else float(entry["lead_time"]),
         updated_at=datetime.fromisoformat(entry["updated_at"]),
     )
 
 
 def _author(entry: Mapping[str, Any]) -> str:
     """``user-<id>``: no names of people are kept. A simulated review is told by its user's address."""
-    words = str(entry.get("created_username")).split()  # "First Last address, id"
-    return SIMULATED_AUTHOR if f"{SIMULATED_EMAIL}," in words else f"user-{entry['completed_by']}"
+    person = entry.get("completed_by")
+    number, email = (person.get("id"), person.get("email")) if isinstance(person, Mapping) else (person, None)
+    # Lists of tasks give the id alone, and the address within "First Last address, id".
+    if email == SIMULATED_EMAIL or f"{SIMULATED_EMAIL}," in str(entry.get("created_username")).split():
+        return SIMULATED_AUTHOR
+    return f"user-{number}"
