@@ -8,13 +8,15 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from detseg.errors import FormatError
+from detseg.errors import ConfigError, FormatError
 from detseg.labelstudio.label_config import (
     check_config,
     config_to_taxonomy,
     missing_labels,
+    offered_kinds,
     taxonomy_to_config,
 )
+from detseg.labelstudio.shapes import ShapePolicy
 from detseg.taxonomy import LabelClass, Taxonomy
 
 NASTY = """a "quoted" & <tagged> 'name' é🙂"""
@@ -44,6 +46,43 @@ def test_things_have_boxes_and_masks_stuff_has_masks() -> None:
     assert [label["background"] for label in masks] == ["#e6194b", "#3cb44b", "#4363d8"]
     assert boxes[0]["predicted_values"] == "screw,hex bolt"
     assert "predicted_values" not in boxes[1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "tags"),
+    [
+        (ShapePolicy(), ["RectangleLabels", "BrushLabels", "PolygonLabels"]),
+        (ShapePolicy(mask_as="brush"), ["RectangleLabels", "BrushLabels"]),
+        (ShapePolicy(mask_as="bitmask"), ["RectangleLabels", "BitmaskLabels"]),
+        (ShapePolicy(mask_as="polygon"), ["RectangleLabels", "PolygonLabels", "BrushLabels"]),
+        (ShapePolicy(annotate="boxes"), ["RectangleLabels"]),
+        (ShapePolicy(annotate="masks", mask_as="bitmask"), ["BitmaskLabels"]),
+    ],
+)
+def test_the_interface_offers_what_annotators_are_asked_for(policy: ShapePolicy, tags: list[str]) -> None:
+    config = taxonomy_to_config(TAXONOMY, policy)
+    offered = [one.tag for one in ElementTree.fromstring(config).iter() if one.tag.endswith("Labels")]
+    assert offered == tags
+    assert missing_labels(config, TAXONOMY, policy) == ()
+    assert {f"{kind.capitalize()}Labels" for kind in offered_kinds(config, TAXONOMY)} == {
+        tag for tag in tags if tag != "RectangleLabels"
+    }
+    taxonomy = config_to_taxonomy(config)
+    asked_for = TAXONOMY.of_kind("thing") if policy.annotate == "boxes" else TAXONOMY.classes
+    assert taxonomy.classes == asked_for  # things stay things, even without rectangles
+
+
+def test_boxes_of_stuff_alone_are_nothing_to_ask_for() -> None:
+    with pytest.raises(ConfigError, match=r'annotate = "boxes" asks for nothing'):
+        taxonomy_to_config(Taxonomy((LabelClass("sky", "stuff"),)), ShapePolicy(annotate="boxes"))
+
+
+def test_a_kind_that_lacks_one_class_is_not_offered() -> None:
+    config = taxonomy_to_config(TAXONOMY)
+    polygons = config.index("<PolygonLabels")
+    cut = config[:polygons] + config[polygons:].replace('value="belt"', 'value="strap"')
+    assert offered_kinds(cut, TAXONOMY) == {"brush"}
+    assert missing_labels(cut, TAXONOMY) == ()
 
 
 def test_only_stuff_asks_for_no_boxes() -> None:
