@@ -212,6 +212,22 @@ class LabelStudioClient:
         """Ids of all tasks, ascending."""
         return tuple(int(task["id"]) for task in self._pages(project, None, include="id"))
 
+    def unannotated_tasks(self, project: int) -> Iterator[Json]:
+        """``id`` and ``data`` of the tasks that nobody annotated or skipped, by ascending id."""
+        query: Json = {"filters": {"items": []}}
+        for field in ("total_annotations", "cancelled_annotations"):
+            query["filters"]["items"] += _filter(field, "equal", "Number", 0)["filters"]["items"]
+        return self._pages(project, query, include="id,data")
+
+    def task_data(self, task: int) -> Json:
+        """A task's data as it is kept, with addresses of storages unresolved."""
+        answer = self._session.json("GET", f"/api/tasks/{task}/", params={"resolve_uri": "false"})
+        return dict(answer["data"])
+
+    def update_task(self, task: int, **fields: Any) -> None:
+        """Set fields of a task, for instance its data as a whole."""
+        self._session.json("PATCH", f"/api/tasks/{task}/", body=fields)
+
     def task(self, task: int) -> Json:
         """One task with its annotations (skipped ones too) and predictions."""
         return self._session.json("GET", f"/api/tasks/{task}/")

@@ -11,6 +11,7 @@ from detseg.images import image_format, image_id
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.serving import check_bytes
 from detseg.labelstudio.session import Json
+from detseg.sources.registry import Sources
 from detseg.types import ImageId, ImageRef
 
 _SUFFIXES = {"BMP": ".bmp", "GIF": ".gif", "JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
@@ -25,12 +26,12 @@ class Uploads:
     """Copies on the server, named after the image's id, by which an upload is found again.
 
     So an upload whose answer got lost is not made twice, and a task that is made anew takes the old copy.
-    ``read`` gives an image's bytes by its address.
+    ``sources`` opens what images are read from.
     """
 
     client: LabelStudioClient
     project: int
-    read: Callable[[str], bytes]
+    sources: Callable[[], Sources]
     _paths: dict[ImageId, str] = field(default_factory=dict, repr=False)
     _failed: dict[ImageId, str] = field(default_factory=dict, repr=False)
     _listed: list[bool] = field(default_factory=list, repr=False)
@@ -41,9 +42,13 @@ class Uploads:
         if wanted and not self._listed:
             self._paths.update(_by_image(self.client.uploads(self.project)))
             self._listed.append(True)
-        for batch in self._batches(ref for ref in wanted if ref.id not in self._paths):
-            ids = self.client.upload(self.project, batch)
-            self._paths.update(_by_image(self.client.uploads(self.project, ids)))
+        missing = [ref for ref in wanted if ref.id not in self._paths]
+        if not missing:
+            return
+        with self.sources() as sources:
+            for batch in self._batches(sources, missing):
+                ids = self.client.upload(self.project, batch)
+                self._paths.update(_by_image(self.client.uploads(self.project, ids)))
 
     def url(self, ref: ImageRef) -> str:
         """A URL relative to the server."""
@@ -58,12 +63,12 @@ class Uploads:
         mend = "look whether the server's media folder is kept where it was, and has room"
         check_bytes(task, lambda: self.client.fetch(str(task["data"]["image"])), mend=mend)
 
-    def _batches(self, refs: Iterable[ImageRef]) -> Iterator[list[tuple[str, bytes]]]:
+    def _batches(self, sources: Sources, refs: Iterable[ImageRef]) -> Iterator[list[tuple[str, bytes]]]:
         batch: list[tuple[str, bytes]] = []
         n_bytes = 0
         for ref in refs:
             try:
-                data = self.read(ref.uri)
+                data = sources.read(ref.uri)
                 name = _name(ref, data)
             except ImageError as error:
                 self._failed[ref.id] = str(error)

@@ -61,7 +61,8 @@ def _disk(settings: Settings) -> Check:
 
 def _source(settings: Settings) -> str:
     location = source_location(settings)
-    return f"{sum(1 for _ in open_sources(settings).entries(location))} images in {location}"
+    with open_sources(settings) as sources:
+        return f"{sum(1 for _ in sources.entries(location))} images in {location}"
 
 
 def _models(settings: Settings) -> str:

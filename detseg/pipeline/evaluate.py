@@ -22,7 +22,7 @@ from detseg.metrics.panoptic import panoptic_quality
 from detseg.metrics.segmentation import score_masks
 from detseg.pipeline import progress
 from detseg.pipeline.asking import shape_policy
-from detseg.pipeline.reading import open_sources, read_from
+from detseg.pipeline.reading import read_one
 from detseg.report.data import GalleryItem, QaReport
 from detseg.report.page import write_report
 from detseg.types import EDIT_KINDS, Annotation, ImageId, ImageRef, ModelVersion
@@ -148,14 +148,13 @@ def _gallery(
     pairs: Sequence[Pair],
     tasks: Mapping[ImageId, Task],
 ) -> Iterator[GalleryItem]:
-    sources = open_sources(settings)
     refs = catalog.images.refs(pair.truth.image for pair in pairs)
     for pair in pairs:
         image = pair.truth.image
         ref = refs.get(image, ImageRef(image, image))
         yield GalleryItem(
             name=Path(ref.uri).name,
-            load=partial(read_from, sources, ref.uri, max_pixels=settings.max_pixels),
+            load=partial(read_one, settings, ref.uri),
             prediction=pair.prediction,
             review=pair.truth,
             edits=find_edits(pair.prediction, pair.truth),

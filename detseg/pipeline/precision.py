@@ -45,13 +45,13 @@ def describe_check(check: Agreement) -> str:
 
 def _readable(settings: Settings, uris: Sequence[str]) -> list[DecodedImage]:
     """Those that can be read; the run itself says which cannot."""
-    sources = open_sources(settings)
     images = []
-    for uri in uris:
-        try:
-            images.append(read_from(sources, uri, max_pixels=settings.max_pixels))
-        except ImageError:
-            continue
+    with open_sources(settings) as sources:
+        for uri in uris:
+            try:
+                images.append(read_from(sources, uri, max_pixels=settings.max_pixels))
+            except ImageError:
+                continue
     return images
 
 

@@ -20,6 +20,7 @@ from detseg.pipeline.pushing.delivery import Work, deliver, deliver_all
 from detseg.pipeline.pushing.encoding import Parcel, encode
 from detseg.pipeline.pushing.finding import Missing, adopt, find_missing, find_tasks
 from detseg.pipeline.pushing.freight import MOST_PREDICTIONS, MorePredictions, NewTasks
+from detseg.pipeline.pushing.marking import mark_queued
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit, Queue, foreign_seen, opened_queue
 from detseg.pipeline.pushing.replacing import replace_predictions
 from detseg.pipeline.pushing.report import ImageOutcome, PushReport, report_of
@@ -102,7 +103,11 @@ def _compare(queue: Queue, page: Sequence[ImageRef]) -> tuple[Missing, list[Imag
     """What the project lacks of a page, and the outcomes of the images that it does not lack."""
     catalog, key = queue.catalog, queue.project.key
     missing = find_missing(catalog, key, page, queue.version, restore=queue.settings.restore)
-    aside: list[ImageOutcome] = []
+    aside = [*mark_queued(queue, missing.tasks)]
+    if aside:
+        refused = {one.ref for one in aside}
+        page = [ref for ref in page if ref not in refused]
+        missing = find_missing(catalog, key, page, queue.version, restore=queue.settings.restore)
     if missing.tasks and (queue.n_foreign or foreign_seen(catalog, queue.project)):  # of the same images?
         found = find_tasks(queue.client, catalog, queue.project, [ref.id for ref in missing.tasks])
         adopt(queue.client, catalog, queue.project, found.own)

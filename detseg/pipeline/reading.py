@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detseg.images import decode_image
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.queued import SCHEME, QueuedImages
+from detseg.pipeline.workspace import find_connection
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources, scheme_of
 from detseg.types import DecodedImage
@@ -14,8 +17,14 @@ if TYPE_CHECKING:
 
 
 def open_sources(settings: Settings) -> Sources:
-    """Every place that images may be read from."""
-    return Sources(read_limits(settings))
+    """Every place that images may be read from; connections are kept until it is closed."""
+    limits = read_limits(settings)
+
+    def queued() -> QueuedImages:
+        connection = find_connection(settings)
+        return QueuedImages(LabelStudioClient(connection.url, connection.token), Sources(limits))
+
+    return Sources(limits, {SCHEME: queued})
 
 
 def read_limits(settings: Settings) -> Limits:
@@ -35,3 +44,9 @@ def read_from(
 ) -> DecodedImage:
     """The upright RGB image behind an address. Raises ImageError; ``decode_image`` says what is refused."""
     return decode_image(sources.read(uri), uri, max_pixels=max_pixels, formats=formats)
+
+
+def read_one(settings: Settings, uri: str) -> DecodedImage:
+    """The image behind an address, with connections of its own. Raises ImageError."""
+    with open_sources(settings) as sources:
+        return read_from(sources, uri, max_pixels=settings.max_pixels)

@@ -52,9 +52,8 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
 
     Raises SourceError if there is no source.
     """
-    sources = open_sources(settings)
     found = _Found()
-    with ThreadPoolExecutor(_READERS) as pool:
+    with open_sources(settings) as sources, ThreadPoolExecutor(_READERS) as pool:
         for page in pages(sources.entries(source_location(settings)), _PAGE):
             found.n_files += len(page)
             progress.report("scan", total=found.n_files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from detseg.errors import ConfigError
@@ -22,7 +23,7 @@ def image_serving(settings: Settings, client: LabelStudioClient, project: int) -
     """The serving of the settings for one project. Raises ConfigError for credentials that cannot be read."""
     limits = read_limits(settings)
     if settings.serve_images == "upload":
-        return Uploads(client, project, open_sources(settings).read)
+        return Uploads(client, project, partial(open_sources, settings))
     if settings.serve_images == "url":
         return PlainUrls(client.url, source_location(settings), settings.image_url_prefix, limits)
     if settings.serve_images == "storage":

@@ -72,8 +72,6 @@ def _predicted(
 ) -> Iterator[Annotation | ImageError]:
     """The prediction of every image, in order, or why there is none."""
 
-    sources = open_sources(settings)
-
     def read(ref: ImageRef) -> DecodedImage:
         image = read_from(sources, ref.uri, max_pixels=settings.max_pixels, formats=BROWSER_FORMATS)
         if image.ref.id != ref.id:
@@ -85,4 +83,5 @@ def _predicted(
         state: State = "labeled" if regions else "empty"
         return Annotation(ref.id, image.size, predictor.version, state, regions=regions)
 
-    return predict_stream(predictor, refs, read=read, encode=encode, batch_size=settings.batch_size)
+    with open_sources(settings) as sources:
+        yield from predict_stream(predictor, refs, read=read, encode=encode, batch_size=settings.batch_size)

@@ -44,6 +44,9 @@ class Folders:
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}") from error
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
 
 def stat_entry(path: str) -> Listed:
     """A file by its absolute path, or why it cannot be one of the images."""

@@ -69,6 +69,9 @@ class Objects:
             raise ImageError(f"has more bytes than max_image_bytes allows ({self._limits.max_bytes:,})")
         return data
 
+    def close(self) -> None:
+        """fsspec keeps its file systems for the whole process."""
+
     def _walk(self, folder: str, found: list[dict[str, Any]]) -> Iterator[Listed]:
         for name, info in sorted(((_sort_key(info), info) for info in found), key=lambda one: one[0]):
             path = info["name"].rstrip("/")

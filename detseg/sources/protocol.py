@@ -28,6 +28,9 @@ class Store(Protocol):
     def read(self, uri: str) -> bytes:
         """The encoded bytes of one image. Raises ImageError when it cannot be read or is too large."""
 
+    def close(self) -> None:
+        """Ends the connections that it keeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

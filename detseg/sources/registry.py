@@ -6,7 +6,8 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import IO
+from types import TracebackType
+from typing import IO, Self
 
 from detseg.errors import ImageError, SourceError
 from detseg.sources.folder import Folders
@@ -37,6 +38,19 @@ class Sources:
         }
         self._stores: dict[str, Store] = {}
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connections of all stores."""
+        for store in self._stores.values():
+            store.close()
 
     def entries(self, location: str) -> Iterator[Listed]:
         """The images at a location, as they are come by. Raises SourceError."""

@@ -34,6 +34,10 @@ class Web:
         """The bytes behind a URL."""
         return fetch(self._client, uri, self._limits)[1]
 
+    def close(self) -> None:
+        """Ends the connections to all servers."""
+        self._client.close()
+
     def _walk(self, page: str, *, seen: set[str]) -> Iterator[Listed]:
         seen.add(page)
         response, body = self._page(page)

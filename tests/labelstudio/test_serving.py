@@ -17,8 +17,8 @@ from detseg.labelstudio.project import ensure_project
 from detseg.labelstudio.serving import ImageServing, LocalFiles
 from detseg.labelstudio.serving_upload import Uploads
 from detseg.labelstudio.serving_url import PlainUrls
-from detseg.sources.folder import Folders
 from detseg.sources.protocol import Limits
+from detseg.sources.registry import Sources
 from detseg.types import ImageId, ImageRef
 from tests.labelstudio.scenes import TAXONOMY
 from tests.sources.servers import Answer, WebServer, web_server
@@ -91,9 +91,9 @@ def test_a_local_file_that_does_not_load_is_said_with_its_mend(
 def test_uploads_are_made_once(client: LabelStudioClient, project: int, tmp_path: Path) -> None:
     refs = [written(tmp_path / f"{n}.png", grey=n) for n in range(60)]
     refs.append(written(tmp_path / "named wrongly.gif", format_="JPEG"))
-    first = Uploads(client, project, Folders().read)
+    first = Uploads(client, project, Sources)
     first.prepare(refs[:30])
-    again = Uploads(client, project, Folders().read)  # another run, which knows nothing of the first
+    again = Uploads(client, project, Sources)  # another run, which knows nothing of the first
     again.prepare(refs)
     again.prepare(refs)
     assert len(client.uploads(project)) == 61
@@ -112,7 +112,7 @@ def test_what_cannot_be_uploaded_is_said_and_the_rest_is_uploaded(
     )
     Path(gone.uri).unlink()
     written(Path(changed.uri), grey=77)
-    serving = Uploads(client, project, Folders().read)
+    serving = Uploads(client, project, Sources)
     serving.prepare([gone, good, changed, avif])
     assert serving.url(good).startswith(f"/data/upload/{project}/")
     for ref, reason in (
@@ -128,7 +128,7 @@ def test_an_upload_that_is_lost_on_the_server_is_said(
     client: LabelStudioClient, project: int, tmp_path: Path
 ) -> None:
     ref = written(tmp_path / "a.png")
-    serving = Uploads(client, project, Folders().read)
+    serving = Uploads(client, project, Sources)
     task = served(client, project, serving, ref)
     task["data"]["image"] = task["data"]["image"].replace(".png", "-gone.png")
     with pytest.raises(LabelStudioError, match=r"does not load in the annotator's browser .*media folder"):
