@@ -82,7 +82,7 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
     ):
         on_server = _find_project(client, catalog, settings.project)
         project = record_project(catalog, client.url, on_server)
-        settle_intents(client, catalog, project)
+        doubled = settle_intents(client, catalog, project, patience_s=settings.label_studio_patience_s)
         taxonomy = settings.taxonomy or config_to_taxonomy(on_server.label_config)
         reader = TaskReader(client.session, project.server_id)
         recorder = Recorder(catalog, project, taxonomy)
@@ -92,9 +92,10 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
             _collect_changes(reader, recorder)
             _read_incomplete_again(reader, recorder)
         compare_counts(reader, recorder)
+    url = f"{client.url}/projects/{project.server_id}/data"
     return CollectReport(
         project_id=project.server_id,
-        url=f"{client.url}/projects/{project.server_id}/data",
+        url=url,
         new=recorder.new,
         updated=recorder.updated,
         deleted=recorder.deleted,
@@ -102,7 +103,10 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
         n_foreign=recorder.n_foreign,
         n_answers=recorder.n_answers,
         states=catalog.reviews.states(project.key),
-        failures=tuple(_failures(catalog, project, recorder.n_unknown)),
+        failures=(
+            *(Failure(url, line) for line in doubled),
+            *_failures(catalog, project, recorder.n_unknown, url=url),
+        ),
         missing_labels=missing_labels(on_server.label_config, taxonomy, shape_policy(settings)),
     )
 
@@ -158,13 +162,12 @@ def _rules(taxonomy: Taxonomy) -> str:
     return hashlib.sha256(f"{detseg.__version__}\n{taxonomy}".encode()).hexdigest()[:16]
 
 
-def _failures(catalog: Catalog, project: Project, n_unknown: int) -> Iterator[Failure]:
-    place = f"{project.url}/projects/{project.server_id}/data"
+def _failures(catalog: Catalog, project: Project, n_unknown: int, *, url: str) -> Iterator[Failure]:
     for review in catalog.reviews.incomplete(project.key):
-        yield from (Failure(f"{place}?task={review.task_id}", reason) for reason in review.unread)
+        yield from (Failure(f"{url}?task={review.task_id}", reason) for reason in review.unread)
     if n_unknown:
         yield Failure(
-            place,
+            url,
             f"{n_unknown} tasks carry image ids, but this catalog never pushed them: copies of tasks, or "
             "pushed with another catalog. Nothing on them was collected: delete the copies, or set `catalog` "
             "to the other one",
