@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from detseg.errors import FormatError, LabelStudioError
-from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.client import LabelStudioClient, Project
 from detseg.labelstudio.label_config import check_config, missing_labels, taxonomy_to_config
 from detseg.labelstudio.shapes import DEFAULT_POLICY, ShapePolicy
 from detseg.taxonomy import Taxonomy
@@ -21,18 +21,29 @@ _TITLE_LENGTHS = range(3, 51)
 
 
 def ensure_project(
+    client: LabelStudioClient, title: str, taxonomy: Taxonomy, *, policy: ShapePolicy = DEFAULT_POLICY
+) -> int:
+    """The id of the project with that title, made if there is none; see ``fit_project``.
+
+    Raises FormatError if a project with tasks lacks classes.
+    """
+    project = fit_project(client, title, taxonomy, client.find_projects(title), policy=policy)
+    check_config(project.label_config, taxonomy, policy, where=f"project {title!r} on {client.url}")
+    return project.id
+
+
+def fit_project(
     client: LabelStudioClient,
     title: str,
     taxonomy: Taxonomy,
+    found: Sequence[Project],
     *,
     policy: ShapePolicy = DEFAULT_POLICY,
-    allow_missing: bool = False,
-) -> int:
-    """The id of the project with that title, made if there is none.
+) -> Project:
+    """The project among those that were found under that title, or a new one.
 
-    An existing interface is left as it is while it offers every class, and replaced while nobody has any
-    task in it. Raises FormatError if a project with tasks lacks classes, unless that is allowed, and
-    LabelStudioError if two projects have the title.
+    An existing interface is left as it is, and replaced where it lacks classes while nobody has any task in
+    it. Raises LabelStudioError if two projects have the title.
     """
     if len(title) not in _TITLE_LENGTHS:
         raise LabelStudioError(
@@ -40,20 +51,17 @@ def ensure_project(
             f"{_TITLE_LENGTHS.start} to {_TITLE_LENGTHS.stop - 1}: choose another for `project`"
         )
     config = taxonomy_to_config(taxonomy, policy)
-    found = client.find_projects(title)
     if not found:
-        return client.create_project(title, config, show_skip_button=True, enable_empty_annotation=True).id
+        return client.create_project(title, config, show_skip_button=True, enable_empty_annotation=True)
     if len(found) > 1:
         raise LabelStudioError(
             f"{len(found)} projects on {client.url} are called {title!r} (ids "
             f"{', '.join(str(project.id) for project in found)}): rename all but one of them"
         )
-    project = found[0]
-    if missing_labels(project.label_config, taxonomy, policy) and project.n_tasks == 0:
-        client.update_project(project.id, label_config=config)
-    elif not allow_missing:
-        check_config(project.label_config, taxonomy, policy, where=f"project {title!r} on {client.url}")
-    return project.id
+    (project,) = found
+    if project.n_tasks == 0 and missing_labels(project.label_config, taxonomy, policy):
+        return client.update_project(project.id, label_config=config)
+    return project
 
 
 def ensure_storages(

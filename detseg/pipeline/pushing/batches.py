@@ -9,24 +9,27 @@ from detseg.pipeline.pushing.delivery import Work
 from detseg.pipeline.pushing.encoding import Parcel
 from detseg.pipeline.pushing.report import ImageOutcome
 
+_FIRST = 100
+
 
 class Packer:
     """Collects parcels, and answers the work of sending them whenever a batch is full.
 
-    A parcel that is larger than a batch may be travels alone.
+    The first batch is small, so that the server has work while the second is made, and each may be twice as
+    large as the one before. A parcel that is larger than a batch may be travels alone.
     """
 
     def __init__(
         self, send: Callable[[Sequence[Parcel]], Iterable[ImageOutcome]], *, n_most: int, n_bytes_most: int
     ) -> None:
         self._send = send
-        self._n_most, self._n_bytes_most = n_most, n_bytes_most
+        self._n_now, self._n_most, self._n_bytes_most = min(_FIRST, n_most), n_most, n_bytes_most
         self._parcels: list[Parcel] = []
         self._n_bytes = 0
 
     def add(self, parcel: Parcel) -> Iterator[Work]:
         """The batch that is full without this parcel, if there is one."""
-        if len(self._parcels) == self._n_most or self._n_bytes + len(parcel.body) > self._n_bytes_most:
+        if len(self._parcels) == self._n_now or self._n_bytes + len(parcel.body) > self._n_bytes_most:
             yield from self.flush()
         self._parcels.append(parcel)
         self._n_bytes += len(parcel.body) + 1
@@ -35,4 +38,5 @@ class Packer:
         """What is left."""
         if self._parcels:
             yield partial(self._send, tuple(self._parcels))
+            self._n_now = min(2 * self._n_now, self._n_most)
         self._parcels, self._n_bytes = [], 0

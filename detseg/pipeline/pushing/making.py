@@ -19,28 +19,36 @@ _REMEMBERED = timedelta(hours=1)
 
 
 def make_project(
-    client: LabelStudioClient, catalog: Catalog, title: str, ensure: Callable[[], int], *, patience_s: float
-) -> int:
-    """The server's id of the project, as ``ensure`` makes or finds it. Nobody else may make it meanwhile.
+    client: LabelStudioClient,
+    catalog: Catalog,
+    title: str,
+    make: Callable[[Sequence[Project]], Project],
+    *,
+    patience_s: float,
+) -> Project:
+    """The project that ``make`` makes, given those that the server has under that title.
 
-    The catalog remembers when it was asked for: a server that is still at it is waited for, and what it made
-    twice after all is empty and goes. Raises what ``ensure`` raises.
+    Nobody else may make it meanwhile. The catalog remembers when it was asked for: a server that is still at
+    it is waited for, and what it made twice after all is empty and goes. Raises what ``make`` raises.
     """
     asked, patience = f"project {title} on {client.url} asked for", timedelta(seconds=patience_s)
     before = catalog.cursors.get(asked)
+    deadline = datetime.fromisoformat(before) + patience if before else datetime.now(UTC)
+    found = _wait_for(client, title, deadline)
     if before is not None and datetime.now(UTC) - datetime.fromisoformat(before) < _REMEMBERED:
-        _remove_spare(client, _wait_for(client, title, datetime.fromisoformat(before) + patience))
-    if not client.find_projects(title):
+        found = _without_spare(client, found)
+    if not found:
         catalog.cursors.set(asked, datetime.now(UTC).isoformat())
         failpoint("push.before_project")
     try:
-        return ensure()
+        return make(found)
     except Refused:
         raise
     except LabelStudioError:
-        if not _wait_for(client, title, datetime.now(UTC) + patience):
+        found = _wait_for(client, title, datetime.now(UTC) + patience)
+        if not found:
             raise
-    return ensure()
+    return make(found)
 
 
 def _wait_for(client: LabelStudioClient, title: str, deadline: datetime) -> tuple[Project, ...]:
@@ -52,9 +60,10 @@ def _wait_for(client: LabelStudioClient, title: str, deadline: datetime) -> tupl
         time.sleep(_POLL_S)
 
 
-def _remove_spare(client: LabelStudioClient, found: Sequence[Project]) -> None:
-    """Leaves one of the projects that are empty; one with tasks stays in any case."""
+def _without_spare(client: LabelStudioClient, found: Sequence[Project]) -> tuple[Project, ...]:
+    """Deletes all but one of the projects that are empty; one with tasks stays in any case."""
     kept = next((project for project in found if project.n_tasks), found[0] if found else None)
-    for project in found:
-        if project != kept and project.n_tasks == 0:
-            client.delete_project(project.id)
+    spare = [project for project in found if project != kept and project.n_tasks == 0]
+    for project in spare:
+        client.delete_project(project.id)
+    return tuple(project for project in found if project not in spare)

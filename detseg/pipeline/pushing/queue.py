@@ -11,7 +11,7 @@ from detseg.errors import LabelStudioError, Refused
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.install import VERSION as TESTED_VERSION
 from detseg.labelstudio.label_config import check_config, missing_labels, offered_kinds
-from detseg.labelstudio.project import ensure_project
+from detseg.labelstudio.project import fit_project
 from detseg.labelstudio.serving import ImageServing
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.pipeline.asking import shape_policy
@@ -98,31 +98,32 @@ def opened_queue(
         LabelStudioClient(connection.url, connection.token) as client,
         catalog.locks.hold(f"queue {settings.project}"),
     ):
-        server_id = make_project(
+        on_server = make_project(
             client,
             catalog,
             settings.project,
-            lambda: ensure_project(client, settings.project, taxonomy, policy=policy, allow_missing=True),
+            lambda found: fit_project(client, settings.project, taxonomy, found, policy=policy),
             patience_s=settings.label_studio_patience_s,
         )
-        on_server = client.project(server_id)
         project = record_project(catalog, client.url, on_server)
         missing = missing_labels(on_server.label_config, taxonomy, policy)
         if missing and len(missing) == len(missing_labels("<View/>", taxonomy, policy)):
             check_config(on_server.label_config, taxonomy, policy, where=f"project {settings.project!r}")
+        unsettled = catalog.tasks.open_intents(project.key) or catalog.doubts.all(project.key)
         doubled = settle_intents(client, catalog, project, patience_s=settings.label_studio_patience_s)
+        n_tasks = client.project(project.server_id).n_tasks if unsettled else on_server.n_tasks
         with _deletion_explained(project):
             yield Queue(
                 settings=settings,
                 client=client,
                 catalog=catalog,
                 project=project,
-                serving=image_serving(settings, client, server_id),
+                serving=image_serving(settings, client, on_server.id),
                 taxonomy=taxonomy,
                 version=version,
                 policy=replace(policy, kinds=offered_kinds(on_server.label_config, taxonomy)),
                 missing=frozenset(missing),
-                n_foreign=_count_foreign(catalog, project, client.project(server_id).n_tasks),
+                n_foreign=_count_foreign(catalog, project, n_tasks),
                 doubled=doubled,
                 shown_version=on_server.model_version,
                 limit=limit,
