@@ -55,3 +55,17 @@ def test_a_file_that_can_be_read_again_leaves_quarantine(catalog: Catalog) -> No
     )
     catalog.images.record([found(1), found(2)])
     assert [entry.uri for entry in catalog.quarantine.entries()] == [entry(2).uri, entry(3).uri]
+
+
+def test_metadata_that_changed_makes_an_image_unknown(catalog: Catalog) -> None:
+    catalog.images.record([FoundImage(image_id(1), SIZE, entry(1, metadata='{"a":1}'))])
+    assert catalog.images.known([entry(1, metadata='{"a":1}')]) == {entry(1).uri: image_id(1)}
+    assert catalog.images.known([entry(1)]) == {}
+
+
+def test_every_place_of_an_image_is_told(catalog: Catalog) -> None:
+    places = [Entry(f"/b/{name}.jpg", 10, "1", metadata=f'{{"n":"{name}"}}') for name in "zam"]
+    catalog.images.record([*(FoundImage(image_id(1), SIZE, place) for place in places), found(2)])
+    told = catalog.images.entries(image_ids(4))
+    assert told == {image_id(1): tuple(sorted(places, key=lambda place: place.uri)), image_id(2): (entry(2),)}
+    assert catalog.images.entries([]) == {}

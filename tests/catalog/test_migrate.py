@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
 from detseg.catalog import open_catalog
@@ -12,6 +13,8 @@ from detseg.catalog.database import Database
 from detseg.catalog.migrate import MIGRATIONS, VERSION_TABLE, migration_context
 from detseg.catalog.tables import metadata
 from detseg.errors import CatalogError
+from detseg.types import Entry
+from tests.catalog.made import NOON, image_id
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
@@ -81,3 +84,19 @@ def test_many_threads_may_open_a_new_catalog_at_once(url: str) -> None:
     assert failures == []
     with open_catalog(url) as catalog:
         assert [catalog.cursors.get(f"cursor {n}") for n in range(8)] == ["1"] * 8
+
+
+def test_a_time_of_change_stays_as_the_stamp(url: str) -> None:
+    database = Database(url)
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    with database.writing() as connection:
+        context = migration_context(connection)
+        for script in reversed(list(scripts.iterate_revisions("0002", "base"))):
+            script.module.upgrade(Operations(context))
+            context.stamp(scripts, script.revision)
+        values = {"id": image_id(1), "first_seen": NOON}
+        connection.execute(sa.text("INSERT INTO images VALUES (:id, 64, 48, :first_seen)"), values)
+        connection.execute(sa.text("INSERT INTO locations VALUES ('/a.png', :id, 10, 77)"), values)
+    database.close()
+    with open_catalog(url) as catalog:
+        assert catalog.images.known([Entry("/a.png", 10, "77")]) == {"/a.png": image_id(1)}

@@ -74,3 +74,15 @@ def test_doubts_are_kept_until_they_are_old(
     assert catalog.doubts.forget(project, NOON) == 0
     assert catalog.doubts.forget(project, NOON + timedelta(seconds=1)) == 2
     assert catalog.doubts.all(project) == ()
+
+
+def test_present_is_what_needs_nothing(catalog: Catalog, project: ProjectKey) -> None:
+    other = ModelVersion("other@1")
+    catalog.tasks.mark_deleted(project, [101])
+    catalog.task_predictions.open_push(project, image_ids(3), other)
+    catalog.task_predictions.confirm_push(project, [image_id(0)], other)
+    assert catalog.task_predictions.present(project, image_ids(9), VERSION) == {
+        image_id(n) for n in (0, 2, 3, 4, 5)
+    }
+    assert catalog.task_predictions.present(project, image_ids(9), other) == {image_id(0)}
+    assert catalog.task_predictions.present(project, [], VERSION) == frozenset()

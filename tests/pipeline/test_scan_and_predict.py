@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from detseg.catalog import Catalog
 from detseg.config import Settings
-from detseg.errors import SourceError
+from detseg.errors import ImageError, SourceError
 from detseg.images import image_id
+from detseg.pipeline.reading import open_sources
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
 from detseg.types import Size
@@ -63,6 +65,29 @@ def test_what_cannot_be_read_is_quarantined_until_it_can(
 def test_a_scan_that_records_nothing_leaves_the_catalog_empty(settings: Settings, catalog: Catalog) -> None:
     assert scan(settings, catalog, record=False).n_new == 5
     assert catalog.images.count() == 0
+
+
+def test_what_vanishes_between_listing_and_reading_is_one_line(settings: Settings) -> None:
+    files = fsspec.filesystem("memory")
+    for name in ("a", "b", "c"):
+        files.pipe_file(f"/vanishing/{name}.png", name.encode())
+    listed = [one.uri for one in open_sources(settings).entries("memory://vanishing")]
+    files.rm("/vanishing/b.png")
+    with open_sources(settings) as sources, pytest.raises(ImageError, match="is not there any more"):
+        sources.read(listed[1])
+    files.rm("/vanishing", recursive=True)
+
+
+def test_a_file_that_grows_too_large_is_quarantined_by_its_bytes(
+    settings: Settings, catalog: Catalog, folder: Path
+) -> None:
+    largest = max(path.stat().st_size for path in folder.iterdir())
+    bounded = settings.model_copy(update={"max_image_bytes": largest})
+    assert scan(bounded, catalog).failures == ()
+    write_image(folder / "0.png", seed=3, width=200)
+    (failure,) = scan(bounded, catalog).failures
+    assert failure.uri == str(folder / "0.png")
+    assert f"max_image_bytes allows {largest:,}" in failure.reason
 
 
 def test_no_folder_and_an_empty_folder(settings: Settings, catalog: Catalog, tmp_path: Path) -> None:
