@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from detseg.geometry.masks import mask_to_bitmap, mask_to_box
+from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap, mask_to_box
+from detseg.images import read_image
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.codec import decode_task
+from detseg.labelstudio.codec import decode_task, encode_task, prediction_regions
+from detseg.labelstudio.project import ensure_project, ensure_storages, image_url
 from detseg.metrics.edits import find_edits
-from detseg.types import Annotation, Box, Mask, Region
+from detseg.types import Annotation, Box, Instance, Mask, Region
 from tests.e2e.page import LabelingPage, labeling_page
+from tests.labelstudio.exif import save_turned
 from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, PushedTask, push_scene
 
 
@@ -175,3 +180,41 @@ def test_what_people_add_is_read_and_joined_where_it_is_certain(
         assert foreground(mask_of(added[id_]), 550, y)
         assert mask_to_box(mask_of(added[id_])) != Box(0, 0, SIZE.width, SIZE.height)
     assert all(region.origin == "person" for region in added.values())
+
+
+def test_pictures_that_are_stored_turned_are_shown_and_read_upright(
+    tab: LabelingPage, client: LabelStudioClient, new_title: Callable[[], str], tmp_path: Path
+) -> None:
+    """A mirror, a transposition, a turn: the mask lies on the bar that it was found on, and comes back.
+
+    The other five differ by half turns; they are read in test_round_trips.
+    """
+    project = ensure_project(client, new_title(), TAXONOMY)
+    ensure_storages(client, project, [tmp_path])
+    upright = np.zeros((200, 300, 3), dtype=np.uint8)
+    upright[20:80, 150:270] = 255
+    for orientation in (2, 5, 8):
+        path = tmp_path / f"{orientation}.png"
+        save_turned(Image.fromarray(upright), path, orientation)
+        image = read_image(str(path))
+        mask = bitmap_to_mask(image.rgb[:, :, 0] > 127)
+        bar = Instance("nut", "thing", mask_to_box(mask), mask, 0.5)
+        regions = prediction_regions(image.ref.id, VERSION, [bar])
+        sent = encode_task(
+            image.ref,
+            image.size,
+            regions,
+            version=VERSION,
+            taxonomy=TAXONOMY,
+            image_url=image_url(path),
+        )
+        (task,) = client.import_tasks(project, [sent])
+        tab.open_task(project, task, n_regions=2)
+        tab.picture(tmp_path / "page.png")
+        with Image.open(tmp_path / "page.png") as picture:
+            for (x, y), is_bar in (((210, 50), True), ((210, 150), False), ((60, 50), False)):
+                colour = picture.convert("RGB").getpixel(tab.on_screen(x, y, size=image.size))
+                assert (colour != (0, 0, 0)) == is_bar, (orientation, x, y, colour)
+        tab.submit(task)
+        (review,) = decode_task(client.task(task), TAXONOMY).reviews
+        assert review.annotation.regions == regions
