@@ -22,6 +22,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from detseg.errors import LabelStudioError
+from detseg.labelstudio.client import KEY
 from detseg.labelstudio.session import Json, Session
 from detseg.labelstudio.wire import one_line, read_object
 from detseg.paging import pages
@@ -81,8 +82,11 @@ class TaskReader:
         return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
     def counts(self, after: int, last: int) -> TaskCounts:
-        """Counts of the tasks with ids from ``after`` (not it) to ``last``."""
-        answer, _ = self._ask(_in_range(after, last), {"include": "id", "page_size": 1})
+        """Counts of the tasks that have our key and ids from ``after`` (not it) to ``last``.
+
+        With other people's tasks counted too, one more of theirs would hide one less of ours.
+        """
+        answer, _ = self._ask([*_in_range(after, last), _KEYED], {"include": "id", "page_size": 1})
         try:
             return TaskCounts(int(answer["total"]), int(answer["total_annotations"]))
         except (KeyError, TypeError, ValueError) as error:
@@ -197,6 +201,9 @@ def _is_annotation(entry: Any) -> bool:
 
 def _is_dated(entry: Json) -> bool:
     return isinstance(entry.get("id"), int) and isinstance(entry.get("updated_at"), str)
+
+
+_KEYED: Json = {"filter": f"filter:tasks:data.{KEY}", "operator": "empty", "type": "String", "value": False}
 
 
 def _in_range(after: int, last: int) -> list[Json]:

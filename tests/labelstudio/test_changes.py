@@ -30,7 +30,7 @@ def task_json(number: int, second: int) -> Json:
     return {
         "id": number,
         "updated_at": moment.isoformat().replace("+00:00", "Z"),
-        "data": {},
+        "data": {"image_id": f"sha256:{number:064x}"},
         "annotations": [],
     }
 
@@ -42,11 +42,14 @@ def serving(tasks: list[Json]) -> Callable[[httpx.Request], httpx.Response]:
         "greater_or_equal": lambda a, b: a >= b,
         "less_or_equal": lambda a, b: a <= b,
         "equal": lambda a, b: a == b,
+        "empty": lambda a, b: (a is None) == b,
     }
 
     def value_of(task: Json, item: Json) -> tuple[Any, Any]:
         if item["filter"] == "filter:tasks:id":
             return task["id"], item["value"]
+        if item["filter"] == "filter:tasks:data.image_id":
+            return task["data"].get("image_id"), item["value"]
         return datetime.fromisoformat(task["updated_at"]), datetime.fromisoformat(item["value"])
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -132,7 +135,8 @@ def test_the_real_server_in_pages_of_one_and_in_one_instant(
     region = {"type": "rectanglelabels", "from_name": "box", "to_name": "image"}
     box = {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["bolt"]}
     prediction = {"model_version": "m", "result": [{**region, "value": box}]}
-    tasks = [{"data": {"image": f"/{n}.png"}, "predictions": [prediction]} for n in range(5)]
+    keyed = [{"image": f"/{n}.png", "image_id": f"sha256:{n:064x}"} for n in range(5)]
+    tasks = [{"data": data, "predictions": [prediction]} for data in keyed]
     ids = client.import_tasks(project, tasks)
     action = {"project": project, "id": "predictions_to_annotations"}
     everything = {"selectedItems": {"all": True, "excluded": []}}
