@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import detseg.pipeline
-from detseg.config import Settings
 from tests.e2e.faults.proxy import Rule, Trick
 from tests.e2e.faults.runs import Outcome
 from tests.e2e.faults.story import Kind, Scene, Stage, Strike
@@ -90,7 +89,6 @@ def server_killed(scene: Scene) -> list[Outcome]:
     delay_s = scene.rng.uniform(0, 0.25)
     early = scene.rng.random() < 0.3
     scene.notes.append(f"{method or 'any'} {part} {nth}, after {delay_s:.3f} s{', back early' * early}")
-
     arena = scene.arena
     rule = Rule("call", method, part, nth, delay_s=delay_s)
     blow = partial(_kill_and_start, arena.kill_server, arena.restart_server if early else None)
@@ -198,6 +196,11 @@ def mixed(scene: Scene) -> list[Outcome]:
     return strike(scene)
 
 
+def twice(scene: Scene) -> list[Outcome]:
+    """Two strikes in a row: the second falls on a run that clears up after the first."""
+    return [*mixed(scene), *mixed(scene)]
+
+
 def _any_request(scene: Scene) -> tuple[str, str, int]:
     return "", "", scene.rng.randint(1, _N_REQUESTS[scene.order.step])
 
@@ -208,8 +211,7 @@ _TRICKS: dict[str, tuple[Trick, ...]] = {
     "answer lost": ("cut after",),
     "half an answer": ("half answer",),
     "slow": ("slow",),
-    "500": ("500 before", "500 after"),
-    "502, 504": ("502 after", "504 after"),
+    "500, 502, 504": ("500 before", "500 after", "502 after", "504 after"),
     "429": ("429", "429 without Retry-After"),
     "401": ("401",),
     "wrong answer": ("wrong JSON", "web page"),
@@ -230,9 +232,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("two at once, one killed", _ALL, one_of_two_killed),
     Kind("disk full", _ALL, disk_full, on_postgres=False, on_small_disk=True),
     Kind("PostgreSQL killed", _ALL, postgres_killed, on_postgres=True),
-    *(
-        Kind(f"second model, {way}", _SECOND, mixed, predictions=way)
-        for way in ("add", "replace")
-        if "predictions" in Settings.model_fields
-    ),
+    Kind("struck twice", _ALL, twice),
+    Kind("second model, add", _SECOND, mixed, predictions="add"),
+    Kind("second model, replace", _SECOND, mixed, predictions="replace"),
 )

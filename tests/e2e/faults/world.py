@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class Place:
 
     def settings(self) -> Settings:
         """What a run is told; tasks go in small batches, so that there are several."""
-        given: Mapping[str, object] = {
+        given: dict[str, object] = {
             "source": str(self.source),
             "state_dir": str(self.state_dir),
             "catalog": self.catalog,
@@ -89,8 +89,7 @@ class Place:
             "label_studio_patience_s": PATIENCE_S,
             "predictions": self.predictions,
         }
-        known = {name: value for name, value in given.items() if name in Settings.model_fields}
-        return load_settings(None, environ={"DETSEG_LABEL_STUDIO_TOKEN": self.token}, **known)
+        return load_settings(None, environ={"DETSEG_LABEL_STUDIO_TOKEN": self.token}, **given)
 
 
 def make_images(folder: Path) -> Images:
