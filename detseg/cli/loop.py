@@ -32,7 +32,7 @@ _MORE: Mapping[Status, str] = {
 def preannotate(
     *,
     config: options.ConfigOption = None,
-    source: Annotated[str | None, typer.Option(help="Folder of images.")] = None,
+    source: options.SourceOption = None,
     detector: options.DetectorOption = None,
     segmenter: options.SegmenterOption = None,
     device: options.DeviceOption = None,
@@ -42,18 +42,9 @@ def preannotate(
     box_threshold: options.BoxThresholdOption = None,
     mask_threshold: options.MaskThresholdOption = None,
     project: options.ProjectOption = None,
-    predictions: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a second model version: add (beside the first) or replace (where nobody worked)."
-        ),
-    ] = None,
-    restore: Annotated[
-        bool, typer.Option("--restore", help="Make tasks again that were deleted in Label Studio.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what a run would do, and do nothing.")
-    ] = False,
+    predictions: options.PredictionsOption = None,
+    restore: options.RestoreOption = False,
+    dry_run: options.DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Pulls what nobody labeled, predicts it, and pushes it to Label Studio, each image once."""
@@ -95,7 +86,7 @@ def preannotate(
         print_preannotated(report, would=dry_run)
     output.note_models(report.unmapped, report.precision_check)
     if not report.scanned:
-        output.note(f"no image files in {settings.path(settings.source)}: is that the right folder?")
+        output.note(f"no images in {settings.source}: is that the right place?")
     if report.quarantined_share > settings.max_quarantined_share:
         raise typer.Exit(output.EXIT_QUARANTINED)
 

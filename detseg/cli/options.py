@@ -24,3 +24,14 @@ BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Images in
 BoxThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a box, 0 to 1.")]
 MaskThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a mask, 0 to 1.")]
 ProjectOption = Annotated[str | None, typer.Option(help="Title of the Label Studio project.")]
+SourceOption = Annotated[
+    str | None, typer.Option(help="A folder, a URL (s3, gs, az, https, labelstudio) or a manifest of images.")
+]
+PredictionsOption = Annotated[
+    str | None,
+    typer.Option(help="Of a second model version: add (beside the first) or replace (where nobody worked)."),
+]
+RestoreOption = Annotated[
+    bool, typer.Option("--restore", help="Make tasks again that were deleted in Label Studio.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what a run would do, and do nothing.")]
