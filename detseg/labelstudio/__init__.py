@@ -4,9 +4,13 @@ server        EmbeddedLabelStudio: the server that detseg starts itself; up(), d
 install       the server's own environment in the user's cache folder
 client        LabelStudioClient: the few requests that we make; only what may be repeated is retried
 label_config  the labeling interface from the taxonomy, and the check that a project still fits it
+fitting       which regions an interface takes that somebody edited
 project       ensure_project, ensure_storages, image_url: what a project needs before tasks are sent
 codec         encode_task, decode_task: our regions <-> Label Studio's results
-brush         encode_brush, decode_brush: masks <-> Label Studio's brush run lengths
 results       regions <-> the results of one prediction or annotation (used by codec)
+joining       which results are one instance
+shapes        what annotators are asked for, what masks are drawn as, and why
+values        the value of one result: a box or a mask
+brush, bits, bitmask   masks <-> Label Studio's run lengths and PNGs
 session, auth, wire   requests, tokens, and what an answer means (used by client)
 """
