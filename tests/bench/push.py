@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import httpx
@@ -43,27 +44,34 @@ from tests.bench.nothing_new import write_images
 SIZE = Size(640, 480)
 TAXONOMY = Taxonomy((LabelClass("bolt", "thing", "#e4572e"),))
 VERSION = ModelVersion("bench@00000001")
+_DISTINCT = 100  # sets of regions
 BATCHES = (250, 1000, 2500, 10_000)
 
 
-def boxes(seed: int, n: int = 10) -> Iterator[Instance]:
+@lru_cache
+def boxes(seed: int, n: int = 10) -> tuple[Instance, ...]:
     """Boxes anywhere in the image."""
+    made = []
     rng = np.random.default_rng(seed)
     for x, y, w, h, score in rng.random((n, 5)):
         left, top = x * 500, y * 400
         box = Box(left, top, left + 10 + w * 100, top + 10 + h * 60)
-        yield Instance("bolt", "thing", box, None, round(float(score), 4), "detector")
+        made.append(Instance("bolt", "thing", box, None, round(float(score), 4), "detector"))
+    return tuple(made)
 
 
-def brushes(seed: int) -> Iterator[Instance]:
+@lru_cache
+def brushes(seed: int) -> tuple[Instance, ...]:
     """Five ragged blobs."""
+    made = []
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[: SIZE.height, : SIZE.width]
     for x, y, radius in rng.random((5, 3)):
         ragged = rng.normal(0, 2, SIZE.height)[:, None]
         centre_x, centre_y, r = 100 + x * 400, 100 + y * 280, 40 + radius * 60
         bitmap = np.hypot(columns - centre_x + ragged, rows - centre_y) < r
-        yield Instance("bolt", "thing", None, bitmap_to_mask(bitmap), 0.9, "segmenter")
+        made.append(Instance("bolt", "thing", None, bitmap_to_mask(bitmap), 0.9, "segmenter"))
+    return tuple(made)
 
 
 def prepare(folder: Path, n_tasks: int, kind: str) -> Path:
@@ -75,7 +83,11 @@ def prepare(folder: Path, n_tasks: int, kind: str) -> Path:
             catalog.images.record(FoundImage(image, SIZE, entry) for image, entry in page)
             catalog.predictions.record(
                 Annotation(
-                    image, SIZE, VERSION, "labeled", prediction_regions(image, VERSION, list(instances_of(n)))
+                    image,
+                    SIZE,
+                    VERSION,
+                    "labeled",
+                    prediction_regions(image, VERSION, instances_of(n % _DISTINCT)),
                 )
                 for n, (image, _) in enumerate(page)
             )
