@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from detseg.errors import LabelStudioError, Unreachable
+from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
 from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.wire import retry_after_s
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -71,6 +72,52 @@ def test_the_server_says_how_long_to_wait() -> None:
     client, waits = client_of(answers(busy, far, OK))
     client.whoami()
     assert waits == [7.0, 30.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("Sun, 01 Mar 2026 12:00:09 GMT", 9.0),
+        ("Sunday, 01-Mar-26 12:00:09 GMT", 9.0),  # the obsolete form, which is to be understood
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert retry_after_s(httpx.Response(503, headers={"Retry-After": value}), noon) == seconds
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (httpx.Response(400), Refused),
+        (httpx.Response(403), Refused),
+        (httpx.Response(413), Refused),
+        (httpx.Response(429), Busy),
+        (httpx.Response(500), LabelStudioError),
+        (httpx.Response(502), Unreachable),
+        (httpx.Response(503, headers={"Retry-After": "5"}), Busy),
+        (httpx.Response(504), Unreachable),
+        (httpx.Response(200, text="<html>"), LabelStudioError),
+    ],
+)
+def test_an_error_says_what_is_known_of_a_request_that_adds_something(
+    response: httpx.Response, error: type[LabelStudioError]
+) -> None:
+    client, waits = client_of(answers(response))
+    with pytest.raises(LabelStudioError) as caught:
+        client.import_tasks(1, [{"data": {}}])
+    assert type(caught.value) is error
+    assert waits == []
+    if isinstance(caught.value, Refused):
+        assert caught.value.status == response.status_code
+    if isinstance(caught.value, Busy):
+        assert caught.value.after_s == (5.0 if response.status_code == 503 else None)
 
 
 @pytest.mark.parametrize(
