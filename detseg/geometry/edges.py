@@ -51,14 +51,23 @@ def _across(edges: Edges, line: int, n_lines: int) -> Edges:
     """
     both = np.concatenate((edges, edges + np.int32(line)))
     both.sort()
-    starts, lengths = both[::2], both[1::2] - both[::2]
-    ends = np.cumsum(lengths, dtype=np.int32)
-    n_flips = int(ends[-1]) if ends.size else 0
-    along = np.repeat(starts - ends + lengths, lengths) + np.arange(n_flips, dtype=np.int32)
+    along = _expand(both[::2], both[1::2])
     of_line = along // np.int32(line)
     across = (along - of_line * np.int32(line)) * np.int32(n_lines) + of_line
     across.sort()
     return without_pairs(across)
+
+
+def _expand(starts: Edges, ends: Edges) -> Edges:
+    """All positions of half-open intervals in order, which do not overlap."""
+    filled = starts < ends
+    starts, ends = starts[filled], ends[filled]
+    if starts.size == 0:
+        return starts
+    steps = np.ones(int((ends - starts).sum()), dtype=np.int32)
+    steps[0] = starts[0]
+    steps[np.cumsum((ends - starts)[:-1])] = starts[1:] - ends[:-1] + 1
+    return np.cumsum(steps, dtype=np.int32)
 
 
 def without_pairs(edges: Edges) -> Edges:
