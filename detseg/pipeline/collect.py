@@ -176,9 +176,12 @@ def _failures(catalog: Catalog, project: Project, n_unknown: int, *, url: str) -
 
 def _find_project(client: LabelStudioClient, catalog: Catalog, title: str) -> QueueProject:
     """The project of that title. Raises LabelStudioError that says what became of it."""
+    found = client.find_projects(title)
     known = [project for project in catalog.projects.all() if project.title == title]
-    if not known or client.find_projects(title):
-        return find_project(client, title)
+    if len(found) == 1:
+        return found[0]
+    if found or not known:
+        return find_project(client, title)  # which says what is wrong
     lost = known[-1]
     try:
         now = client.project(lost.server_id)
