@@ -111,6 +111,11 @@ class Objects:
 def _open(scheme: str) -> tuple[Any, tuple[type[BaseException], ...]]:
     """The file system of a scheme, and what it raises. Raises SourceError that says what to install."""
     library = CLOUDS.get(scheme)
+    if scheme not in fsspec.available_protocols():
+        raise SourceError(
+            f"{scheme}:// is no source of images: give a folder, a manifest, or a URL of "
+            f"{', '.join(CLOUDS)}, http, https or labelstudio"
+        )
     try:
         files = fsspec.filesystem(scheme, use_listings_cache=False)
         foreign = tuple(_named(error) for error in library.errors) if library else ()
@@ -118,7 +123,7 @@ def _open(scheme: str) -> tuple[Any, tuple[type[BaseException], ...]]:
         install = f"detseg[{library.extra}]" if library else "what fsspec asks for"
         raise SourceError(f"{scheme}:// needs another package: pip install '{install}'") from error
     except ValueError as error:
-        raise SourceError(f"{scheme}:// is no source of images: {error}") from error
+        raise SourceError(f"{scheme}:// cannot be opened: {_words(error)}") from error
     return files, (OSError, ValueError, *foreign)
 
 

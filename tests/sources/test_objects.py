@@ -141,7 +141,7 @@ def test_no_server_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("gs", r"^gs:// needs another package: pip install 'detseg\[gcs\]'$"),
         ("az", r"^az:// needs another package: pip install 'detseg\[azure\]'$"),
-        ("nonsense", r"^nonsense:// is no source of images: Protocol not known: nonsense$"),
+        ("nonsense", r"^nonsense:// is no source of images: give a folder, a manifest, or a URL of s3, "),
     ],
 )
 def test_what_is_not_installed_or_unknown_says_what_to_do(scheme: str, mend: str) -> None:
