@@ -50,7 +50,8 @@ def _across(edges: Edges, line: int, n_lines: int) -> Edges:
     the last one is the first pixel of the next reading, where pixels that flip twice do not flip.
     """
     both = np.concatenate((edges, edges + np.int32(line)))
-    both.sort()
+    both.sort(kind="stable")  # which only merges the two
+    both = without_pairs(both)
     along = _expand(both[::2], both[1::2])
     of_line = along // np.int32(line)
     across = (along - of_line * np.int32(line)) * np.int32(n_lines) + of_line
@@ -59,18 +60,22 @@ def _across(edges: Edges, line: int, n_lines: int) -> Edges:
 
 
 def _expand(starts: Edges, ends: Edges) -> Edges:
-    """All positions of half-open intervals in order, which do not overlap."""
-    filled = starts < ends
-    starts, ends = starts[filled], ends[filled]
+    """All positions of half-open intervals in order, which do not overlap and are not empty."""
     if starts.size == 0:
         return starts
-    steps = np.ones(int((ends - starts).sum()), dtype=np.int32)
+    after = np.cumsum(ends - starts, dtype=np.int32)
+    steps = np.ones(after[-1], dtype=np.int32)
     steps[0] = starts[0]
-    steps[np.cumsum((ends - starts)[:-1])] = starts[1:] - ends[:-1] + 1
+    steps[after[:-1]] = starts[1:] - ends[:-1] + 1
     return np.cumsum(steps, dtype=np.int32)
 
 
 def without_pairs(edges: Edges) -> Edges:
     """Ascending edges without those that come twice; none comes more often."""
     twice = np.flatnonzero(edges[1:] == edges[:-1])
-    return np.delete(edges, np.concatenate((twice, twice + 1))) if twice.size else edges
+    if twice.size == 0:
+        return edges
+    once = np.ones(edges.size, dtype=bool)
+    once[twice] = once[twice + 1] = False
+    apart: Edges = edges[once]
+    return apart

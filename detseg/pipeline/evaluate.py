@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.errors import CatalogError
-from detseg.labelstudio.label_config import config_to_taxonomy
+from detseg.labelstudio.label_config import config_to_taxonomy, offered_kinds
 from detseg.labelstudio.results import as_shown
 from detseg.metrics.detection import confusion, precision_recall, score_annotations
 from detseg.metrics.edits import EditCounts, find_edits, summarize_edits
@@ -100,13 +100,15 @@ def _measure(
 ) -> QaReport:
     tasks = {task.image: task for task in catalog.tasks.of_project(project.key)}
     reviews = tuple(record.annotation for record in records)
-    by_version = _predictions(catalog, reviews, tasks, policy=shape_policy(settings))
+    taxonomy = config_to_taxonomy(project.label_config)
+    policy = replace(shape_policy(settings), kinds=offered_kinds(project.label_config, taxonomy))
+    by_version = _predictions(catalog, reviews, tasks, policy=policy)
     predictions = tuple(prediction for answers in by_version.values() for prediction in answers)
     pairs = pair_annotations(reviews, predictions)
     return QaReport(
         title=settings.project,
         created_at=now,
-        taxonomy=config_to_taxonomy(project.label_config),
+        taxonomy=taxonomy,
         simulated=any(record.simulated for record in records),
         states=Counter(review.state for review in reviews),
         edits=summarize_edits(pairs),
