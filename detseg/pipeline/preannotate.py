@@ -18,8 +18,8 @@ from detseg.pipeline.known_model import KnownModel, recall, remember
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.pushing.preview import preview
-from detseg.pipeline.pushing.report import CHANGED
 from detseg.pipeline.scan import Scan, scan
+from detseg.pipeline.serving import check_serving
 from detseg.pipeline.shards import ShardReport
 from detseg.pipeline.workspace import opened_catalog
 from detseg.taxonomy import Taxonomy
@@ -96,6 +96,7 @@ class PreannotateReport:
 
 def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Model:
     """The predictor of the settings, and what of ``refs`` it has not answered yet; loaded if there is any."""
+    check_serving(settings)  # before hours of predicting what cannot be pushed
     known = recall(settings, catalog)
     if known is not None and not _missing(catalog, refs, known.version):
         return Model(known.version, known.taxonomy, (), None)
@@ -122,7 +123,7 @@ def sum_up(
     """The report of a run from those of its steps."""
     predicted = {image for shard in shards for image in shard.predicted}
     failures = (*found.failures, *(one for shard in shards for one in shard.failures), *push.failures)
-    touched = predicted | {one.ref.id for one in push.outcomes if one.status in CHANGED}
+    touched = predicted | push.changed.keys()
     failed = {one.uri for one in failures}
     done = sum(1 for ref in found.images if ref.id not in touched and ref.uri not in failed)
     return PreannotateReport(
@@ -152,7 +153,7 @@ def plan(settings: Settings) -> PreannotateReport:
             known = KnownModel(predictor.version, predictor.taxonomy)
         predicted = {ref.id for ref in _missing(catalog, found.images, known.version)}
         queue = preview(settings, catalog, refs=found.images, version=known.version, taxonomy=known.taxonomy)
-    touched = predicted | {one.ref.id for one in queue.outcomes if one.status in CHANGED}
+    touched = predicted | queue.changed.keys()
     refused = {one.uri for one in queue.failures}
     return PreannotateReport(
         scanned=found.n_files,
