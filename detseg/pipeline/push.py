@@ -152,6 +152,6 @@ def _show_version(queue: Queue) -> None:
 
 def _check_one(queue: Queue, report: PushReport) -> None:
     """Looks at one of the new tasks as its page would. Raises LabelStudioError if its image does not load."""
-    new = next((one.task_id for one in report.outcomes if one.status == "pushed"), None)
+    new = next((task for status, task in report.changed.values() if status == "pushed"), None)
     if new is not None:
         queue.serving.check(queue.client.task(new))

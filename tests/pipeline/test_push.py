@@ -66,9 +66,7 @@ def test_every_content_becomes_one_task_with_its_image_and_regions(
     assert (len(report.pushed), report.failures, report.warnings) == (5, (), ())
     tasks = tasks_of(client, report.project_id)
     assert {task["data"]["image_id"] for task in tasks} == set(report.pushed)
-    assert {one.ref.id: one.task_id for one in report.outcomes} == {
-        task["data"]["image_id"]: task["id"] for task in tasks
-    }
+    assert report.changed == {task["data"]["image_id"]: ("pushed", task["id"]) for task in tasks}
     for task in tasks:
         assert client.fetch(task["data"]["image"]).startswith(b"\x89PNG")
         (prediction,) = task["predictions"]
@@ -204,10 +202,10 @@ def test_a_prediction_that_came_twice_is_made_one(
 ) -> None:
     report = push_all(queue, catalog)
     project = known(catalog, report)
-    first = report.outcomes[0]
-    body = {"task": first.task_id, "model_version": VERSION, "score": 0.5, "result": []}
+    image, (_, first) = next(iter(report.changed.items()))
+    body = {"task": first, "model_version": VERSION, "score": 0.5, "result": []}
     client.session.json("POST", f"/api/projects/{project.server_id}/import/predictions", body=[body])
-    catalog.doubts.record(project.key, [first.ref.id], VERSION)
+    catalog.doubts.record(project.key, [image], VERSION)
     settle_intents(client, catalog, project)
     assert [len(task.predictions) for task in on_server(client, project.server_id)] == [1] * 5
 

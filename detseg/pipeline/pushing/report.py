@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapeReport, shape_warnings, sum_reports
+from detseg.pipeline.pushing.sent import SentImages
 from detseg.types import Failure, ImageId, ImageRef
 
 Status = Literal["pushed", "added", "replaced", "present", "deleted", "held", "refused", "unpredicted"]
@@ -38,21 +39,33 @@ class ImageOutcome:
 class PushReport:
     """``project_id`` and ``url`` are Label Studio's. ``counts`` has every status.
 
-    ``outcomes`` are those of the images with which something was done, or could not be: images that were
-    present are counted alone. ``warnings`` are lines about the project as a whole.
+    ``sent`` are the images that went as they were to go, ``outcomes`` say what became of those of which there
+    is more to say. Images that were present are counted alone. ``warnings`` are lines about the project as a
+    whole.
     """
 
     project_id: int
     url: str
     counts: Mapping[Status, int] = field(default_factory=dict)
+    sent: SentImages = field(default_factory=SentImages)
     outcomes: tuple[ImageOutcome, ...] = ()
     warnings: tuple[str, ...] = ()
     shapes: ShapeReport = NOTHING_DRAWN
 
     @property
+    def changed(self) -> dict[ImageId, tuple[Status, int | None]]:
+        """The images of which something was sent: what became of them, and their tasks."""
+        changed: dict[ImageId, tuple[Status, int | None]] = {
+            image: (status, task) for image, status, task in self.sent
+        }
+        return changed | {
+            one.ref.id: (one.status, one.task_id) for one in self.outcomes if one.status in CHANGED
+        }
+
+    @property
     def pushed(self) -> tuple[ImageId, ...]:
         """The images that became tasks now."""
-        return tuple(one.ref.id for one in self.outcomes if one.status == "pushed")
+        return tuple(image for image, (status, _) in self.changed.items() if status == "pushed")
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -70,14 +83,17 @@ class PushReport:
         return {
             "counts": dict(self.counts),
             "images": [
-                {
-                    "image": one.ref.id,
-                    "uri": one.ref.uri,
-                    "status": one.status,
-                    "task": one.task_id,
-                    "reason": one.reason,
-                }
-                for one in self.outcomes
+                *({"image": image, "status": status, "task": task} for image, status, task in self.sent),
+                *(
+                    {
+                        "image": one.ref.id,
+                        "status": one.status,
+                        "task": one.task_id,
+                        "uri": one.ref.uri,
+                        "reason": one.reason,
+                    }
+                    for one in self.outcomes
+                ),
             ],
             "warnings": list(self.warnings),
             "shapes": asdict(self.shapes),
@@ -87,14 +103,17 @@ class PushReport:
 def report_of(
     outcomes: Iterable[ImageOutcome], project_id: int, url: str, warnings: Iterable[str]
 ) -> PushReport:
-    """The outcomes in their order, counted."""
+    """The outcomes in their order, counted. They may be many: what is usual is kept small."""
     counts: Counter[Status] = Counter(dict.fromkeys(STATUSES, 0))
     told: list[ImageOutcome] = []
+    sent, shapes = SentImages(), NOTHING_DRAWN
     for outcome in outcomes:
         counts[outcome.status] += 1
-        if outcome.status != "present":
-            told.append(outcome)
-    shapes = sum_reports(outcome.shapes for outcome in told)
-    return PushReport(
-        project_id, url, dict(counts), tuple(told), (*warnings, *shape_warnings(shapes)), shapes
-    )
+        if outcome.shapes is not NOTHING_DRAWN:
+            shapes = sum_reports((shapes, outcome.shapes))
+        if outcome.status in ("pushed", "added", "replaced") and not outcome.reason:
+            sent.add(outcome.ref.id, outcome.status, outcome.task_id)
+        elif outcome.status != "present":
+            told.append(replace(outcome, shapes=NOTHING_DRAWN))
+    lines = (*warnings, *shape_warnings(shapes))
+    return PushReport(project_id, url, dict(counts), sent, tuple(told), lines, shapes)
