@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 N_SCENES = 8
 PREANNOTATE_KEYS = {
     *("scanned", "new", "predicted", "pushed", "already_done", "quarantined"),
-    *("model_version", "project_id", "precision_check", "seconds"),
+    *("model_version", "project_id", "queue", "precision_check", "seconds"),
 }
 QA_KEYS = {"images", "edits", "acceptance_rate", "box", "mask", "pq", "per_class", "report"}
 
