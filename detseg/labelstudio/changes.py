@@ -193,14 +193,20 @@ def _is_annotation(entry: Any) -> bool:
     return (
         isinstance(entry, dict)
         and _is_dated(entry)
-        and {"was_cancelled", "completed_by", "lead_time"} <= entry.keys()
+        and {"was_cancelled", "completed_by"} <= entry.keys()
+        and isinstance(entry.get("lead_time"), int | float | None)
         and isinstance(entry.get("result"), list | None)
         and all(isinstance(result, dict) for result in entry["result"] or ())
     )
 
 
 def _is_dated(entry: Json) -> bool:
-    return isinstance(entry.get("id"), int) and isinstance(entry.get("updated_at"), str)
+    """Whether it has a number, and says when it changed and in which time zone."""
+    try:
+        moment = datetime.fromisoformat(entry["updated_at"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return isinstance(entry.get("id"), int) and moment.tzinfo is not None
 
 
 _KEYED: Json = {"filter": f"filter:tasks:data.{KEY}", "operator": "empty", "type": "String", "value": False}

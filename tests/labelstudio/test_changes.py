@@ -116,6 +116,7 @@ def test_pages_shrink_where_tasks_are_large() -> None:
         ("{}", "answered something else than tasks"),
         ('{"tasks": [], "total": 3}', "lists none of 3 tasks"),
         ('{"tasks": [{"id": 1}], "total": 1}', "answered something else than tasks"),
+        ('{"tasks": [{"id": 1, "updated_at": "x", "data": {}, "annotations": []}], "total": 1}', "proxy"),
         (
             '{"tasks": [{"id": 1, "updated_at": "x", "data": {}, "annotations": [{"id": 1}]}], "total": 1}',
             "proxy",

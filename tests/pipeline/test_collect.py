@@ -197,7 +197,7 @@ def test_a_region_that_cannot_be_read_is_said_each_time_and_the_rest_is_kept(
 
 
 def test_labels_that_were_renamed_are_said_and_read_once_the_classes_have_them(
-    queue: Settings, catalog: Catalog, client: LabelStudioClient
+    queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
 ) -> None:
     project = fill_queue(queue, catalog)
     task, *_ = tasks_of(client, project)
@@ -217,6 +217,8 @@ def test_labels_that_were_renamed_are_said_and_read_once_the_classes_have_them(
     mended = collect(with_classes, catalog)
     assert (counts(mended), mended.failures) == ((0, 1, 0), ())
     assert mended.missing_labels == ("box: bolt", "mask: bolt")
+    measured = evaluate(with_classes, catalog, out=tmp_path / "report.html", now=datetime.now(UTC)).to_json()
+    assert (measured["images"], measured["edits"]["kept"]) == (1, 3)
     assert len(latest(catalog)[0].annotation.regions) == 3
 
 
