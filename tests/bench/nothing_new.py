@@ -18,6 +18,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from detseg.catalog import Catalog, FoundImage, open_catalog
@@ -67,8 +68,18 @@ def pretend(catalog: Catalog, found: Iterator[tuple[ImageId, Entry]], version: M
         n_tasks += len(claimed)
 
 
-def run(work: Path, *options: str) -> tuple[dict[str, object], float, float]:
-    """The command's JSON, its seconds and its peak of memory in MB."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The command's JSON, how long it took, how long it computed, and its peak of memory."""
+
+    report: dict[str, object]
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+
+
+def run(work: Path, *options: str) -> Run:
+    """Runs a command of detseg in that folder."""
     command = [sys.executable, "-m", "detseg", *options, "--json"]
     begin = time.perf_counter()
     process = subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE)
@@ -78,7 +89,7 @@ def run(work: Path, *options: str) -> tuple[dict[str, object], float, float]:
     seconds = time.perf_counter() - begin
     if status:
         raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    return json.loads(text), seconds, usage.ru_maxrss / 1024
+    return Run(json.loads(text), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def main() -> None:
@@ -92,21 +103,21 @@ def main() -> None:
         list(write_images(work / "images", range(16)))
         run(work, "up")
         try:
-            first, _, _ = run(work, "preannotate")
+            first = run(work, "preannotate").report
             with open_catalog(f"sqlite:///{work}/.detseg/catalog.sqlite3") as catalog:
                 found = write_images(work / "images", range(16, options.images))
                 pretend(catalog, found, ModelVersion(str(first["model_version"])))
             runs = [run(work, "preannotate") for _ in range(options.runs)]
         finally:
             run(work, "down")
-    reports = [report for report, _, _ in runs]
-    if any(report["already_done"] != options.images for report in reports):
-        raise SystemExit(f"something was new: {reports}")
+    if any(one.report["already_done"] != options.images for one in runs):
+        raise SystemExit(f"something was new: {[one.report for one in runs]}")
     figures = {
         "images": options.images,
-        "seconds": [round(seconds, 2) for _, seconds, _ in runs],
-        "peak_mb": [round(peak) for _, _, peak in runs],
-        "steps": [report["seconds"] for report in reports],
+        "seconds": [round(one.seconds, 2) for one in runs],
+        "cpu_s": [round(one.cpu_s, 2) for one in runs],
+        "peak_mb": [round(one.peak_mb) for one in runs],
+        "steps": [one.report["seconds"] for one in runs],
     }
     print(json.dumps(figures, indent=2))
 
