@@ -29,7 +29,7 @@ import httpx
 
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.session import Json, Session
-from detseg.labelstudio.wire import one_line
+from detseg.labelstudio.wire import expecting, one_line, read_object, read_objects
 
 KEY = "image_id"
 """The field of a task's data that holds our image id."""
@@ -87,7 +87,7 @@ class LabelStudioClient:
 
     def ensure_user(self, email: str, *, first_name: str, last_name: str) -> int:
         """The id of the user with that e-mail address, added to the organisation if there is none yet."""
-        for user in self._session.send("GET", "/api/users/").json():
+        for user in self._objects("/api/users/"):
             if user["email"] == email:
                 return int(user["id"])
         names = {"first_name": first_name, "last_name": last_name}
@@ -106,23 +106,23 @@ class LabelStudioClient:
             answer = self._session.json("GET", "/api/projects/", params={"title": title, "page": page})
             results = _list_of(answer, "results", self.url)
             n_seen += len(results)
-            found += [_project(entry) for entry in results if entry.get("title") == title]
-            if not results or n_seen >= answer["count"]:
+            found += [_project(entry, self.url) for entry in results if entry.get("title") == title]
+            if not results or n_seen >= answer.get("count", 0):
                 return tuple(sorted(found, key=lambda project: project.id))
             page += 1
 
     def project(self, project: int) -> Project:
         """One project. Raises LabelStudioError if there is none of that id."""
-        return _project(self._session.json("GET", f"/api/projects/{project}"))
+        return _project(self._session.json("GET", f"/api/projects/{project}"), self.url)
 
     def create_project(self, title: str, label_config: str, **settings: str | int | bool) -> Project:
         """A new project. Titles are not unique on the server: look first."""
         body = {"title": title, "label_config": label_config, **settings}
-        return _project(self._session.json("POST", "/api/projects/", body=body))
+        return _project(self._session.json("POST", "/api/projects/", body=body), self.url)
 
     def update_project(self, project: int, **settings: str | int | bool) -> Project:
         """Set ``label_config``, ``model_version`` (one that has predictions) or other fields."""
-        return _project(self._session.json("PATCH", f"/api/projects/{project}", body=settings))
+        return _project(self._session.json("PATCH", f"/api/projects/{project}", body=settings), self.url)
 
     def delete_project(self, project: int) -> None:
         """Delete a project with everything that people did in it."""
@@ -130,7 +130,8 @@ class LabelStudioClient:
 
     def local_storages(self, project: int) -> tuple[str, ...]:
         """The folders that the server serves files of to this project's page, sorted."""
-        return tuple(sorted(str(row["path"]) for row in self.storages(project, "localfiles")))
+        with expecting("storages", self.url):
+            return tuple(sorted(str(row["path"]) for row in self.storages(project, "localfiles")))
 
     def create_local_storage(self, project: int, folder: str) -> None:
         """Let the server serve the files below that folder (absolute, strictly below its document root)."""
@@ -139,7 +140,7 @@ class LabelStudioClient:
 
     def storages(self, project: int, kind: str) -> tuple[Json, ...]:
         """The project's storage rows of a kind (``localfiles``, ``s3``, ``gcs``, ``azure``)."""
-        return tuple(self._session.send("GET", f"/api/storages/{kind}", params={"project": project}).json())
+        return tuple(self._objects(f"/api/storages/{kind}", {"project": project}))
 
     def create_storage(self, kind: str, row: Json) -> None:
         """A storage row, which the server tries before it takes it. Nothing is synchronised."""
@@ -149,14 +150,16 @@ class LabelStudioClient:
         """Copies files (names and contents) to the server without making tasks of them; the uploads' ids."""
         path = f"/api/projects/{project}/import"
         params = {"commit_to_project": "false"}
-        answer = self._session.send("POST", path, params=params, files=files, timeout=IMPORT_TIMEOUT).json()
+        response = self._session.send("POST", path, params=params, files=files, timeout=IMPORT_TIMEOUT)
+        answer = read_object(response, f"{self.url}{path}")
         return tuple(int(upload) for upload in _list_of(answer, "file_upload_ids", self.url))
 
     def uploads(self, project: int, ids: Sequence[int] | None = None) -> tuple[str, ...]:
         """The paths of our uploads below the server's ``/data/``: of those ids, or of all."""
         params: Json = {"all": "true"} if ids is None else {"ids": json.dumps(list(ids))}
-        answer = self._session.send("GET", f"/api/projects/{project}/file-uploads", params=params).json()
-        return tuple(str(upload["file"]) for upload in answer)
+        with expecting("uploads", self.url):
+            answer = self._objects(f"/api/projects/{project}/file-uploads", params)
+            return tuple(str(upload["file"]) for upload in answer)
 
     def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
         """Add tasks (with predictions) in one transaction; their ids, ascending, in the order given.
@@ -205,7 +208,8 @@ class LabelStudioClient:
             wanted = list(keys[start : start + _KEYS_PER_REQUEST])
             keys_filter = _filter(f"data.{key}", "in_list", "String", wanted)
             for task in self._pages(project, keys_filter, include="id,data"):
-                found.setdefault(str(task["data"][key]), []).append(task)
+                with expecting("tasks", self.url):
+                    found.setdefault(str(task["data"][key]), []).append(task)
         return {name: tuple(sorted(tasks, key=lambda task: int(task["id"]))) for name, tasks in found.items()}
 
     def task_ids(self, project: int) -> tuple[int, ...]:
@@ -222,7 +226,8 @@ class LabelStudioClient:
     def task_data(self, task: int) -> Json:
         """A task's data as it is kept, with addresses of storages unresolved."""
         answer = self._session.json("GET", f"/api/tasks/{task}/", params={"resolve_uri": "false"})
-        return dict(answer["data"])
+        with expecting("a task", self.url):
+            return dict(answer["data"])
 
     def update_task(self, task: int, **fields: Any) -> None:
         """Set fields of a task, for instance its data as a whole."""
@@ -230,7 +235,9 @@ class LabelStudioClient:
 
     def task(self, task: int) -> Json:
         """One task with its annotations (skipped ones too) and predictions."""
-        return self._session.json("GET", f"/api/tasks/{task}/")
+        answer = self._session.json("GET", f"/api/tasks/{task}/")
+        with expecting("a task", self.url):
+            return {**answer, "id": int(answer["id"]), "data": dict(answer["data"])}
 
     def changed_tasks(
         self, project: int, since: datetime | None = None, *, page_size: int = 100
@@ -297,6 +304,10 @@ class LabelStudioClient:
         location: str | None = self._session.send("GET", path, redirects=True).headers.get("Location")
         return location
 
+    def _objects(self, path: str, params: Json | None = None) -> list[Json]:
+        """The list of objects behind a path."""
+        return read_objects(self._session.send("GET", path, params=params), f"{self.url}{path}")
+
     def _pages(self, project: int, query: Json | None, *, include: str) -> Iterator[Json]:
         """Tasks by ascending id, asked from the last id seen, so that nothing shifts between pages."""
         last = 0
@@ -305,7 +316,8 @@ class LabelStudioClient:
             items += _filter("id", "greater", "Number", last)["filters"]["items"]
             asked = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
             tasks, n_total = self._page(project, asked, {"include": include, "page_size": _IDS_PER_PAGE})
-            ids = [int(task["id"]) for task in tasks]
+            with expecting("tasks", self.url):
+                ids = [int(task["id"]) for task in tasks]
             if ids != sorted(set(ids)) or (ids and ids[0] <= last):
                 raise LabelStudioError(f"{self.url} lists tasks of project {project} out of order: {ids[:5]}")
             yield from tasks
@@ -325,15 +337,16 @@ class LabelStudioClient:
         return tasks, n_total
 
 
-def _project(entry: Json) -> Project:
-    return Project(
-        id=int(entry["id"]),
-        title=str(entry["title"]),
-        label_config=str(entry.get("label_config") or ""),
-        model_version=str(entry.get("model_version") or ""),
-        n_tasks=int(entry.get("task_number") or 0),
-        created_at=datetime.fromisoformat(entry["created_at"]),
-    )
+def _project(entry: Json, url: str) -> Project:
+    with expecting("a project", url):
+        return Project(
+            id=int(entry["id"]),
+            title=str(entry["title"]),
+            label_config=str(entry.get("label_config") or ""),
+            model_version=str(entry.get("model_version") or ""),
+            n_tasks=int(entry.get("task_number") or 0),
+            created_at=datetime.fromisoformat(entry["created_at"]),
+        )
 
 
 def _filter(field: str, operator: str, kind: str, value: Any) -> Json:

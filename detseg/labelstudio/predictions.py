@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from detseg.errors import LabelStudioError, Refused
 from detseg.labelstudio.client import IMPORT_TIMEOUT
 from detseg.labelstudio.session import Json, Session
+from detseg.labelstudio.wire import expecting
 from detseg.paging import pages
 
 _TASKS_PER_REQUEST = 50  # the server answers with all regions of their predictions
@@ -91,7 +92,8 @@ def look_up(session: Session, project: int, task_ids: Sequence[int]) -> dict[int
         tasks = session.json("GET", "/api/tasks/", params=params).get("tasks")
         if not isinstance(tasks, list):
             raise LabelStudioError(f"{session.url} answered without a list of tasks of project {project}")
-        found |= {task.id: task for task in map(_task, tasks)}
+        with expecting("tasks", session.url):
+            found |= {task.id: task for task in map(_task, tasks)}
     return found
 
 

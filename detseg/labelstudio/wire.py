@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -64,15 +66,39 @@ def explain(response: httpx.Response, url: str, request: str) -> str:
 
 def read_object(response: httpx.Response, place: str) -> dict[str, Any]:
     """The JSON object of an answer. Raises LabelStudioError, naming the place, for anything else."""
+    answer = _read_json(response, place)
+    if not isinstance(answer, dict):
+        raise LabelStudioError(f"{place} answered {type(answer).__name__}, expected an object")
+    return answer
+
+
+def read_objects(response: httpx.Response, place: str) -> list[dict[str, Any]]:
+    """The list of JSON objects of an answer. Raises LabelStudioError, naming the place, for anything else."""
+    answer = _read_json(response, place)
+    if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
+        raise LabelStudioError(f"{place} answered {type(answer).__name__}, expected a list of objects")
+    return answer
+
+
+@contextmanager
+def expecting(what: str, place: str) -> Iterator[None]:
+    """Reads fields of an answer in the block: a LabelStudioError where they are missing or of other types."""
     try:
-        answer = response.json()
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LabelStudioError(
+            f"{place} answered something else than {what} ({error!r}): is a proxy in between, or is it "
+            "another version?"
+        ) from error
+
+
+def _read_json(response: httpx.Response, place: str) -> Any:
+    try:
+        return response.json()
     except ValueError as error:
         raise LabelStudioError(
             f"{place} answered no JSON ({one_line(response.text)[:80]}): is that the URL of a Label Studio?"
         ) from error
-    if not isinstance(answer, dict):
-        raise LabelStudioError(f"{place} answered {type(answer).__name__}, expected an object")
-    return answer
 
 
 def one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from detseg.errors import LabelStudioError, Unreachable
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import decode_task
 from detseg.labelstudio.label_config import taxonomy_to_config
+from detseg.labelstudio.predictions import look_up
 from detseg.labelstudio.server import Connection
 from tests.labelstudio.scenes import TAXONOMY, push_scene
 
@@ -152,3 +153,40 @@ def test_annotations_are_updated_and_read_back(
     assert updated.annotation.updated_at is not None
     assert review.annotation.updated_at is not None
     assert updated.annotation.updated_at > review.annotation.updated_at
+
+
+READS: dict[str, Callable[[LabelStudioClient], object]] = {
+    "a project": lambda client: client.project(1),
+    "projects": lambda client: client.find_projects("parts"),
+    "a new project": lambda client: client.create_project("parts", "<View/>"),
+    "storages": lambda client: client.local_storages(1),
+    "uploads": lambda client: client.uploads(1),
+    "tasks": lambda client: client.tasks_by_keys(1, ["sha256:00"]),
+    "ids": lambda client: client.task_ids(1),
+    "a task": lambda client: client.task(1),
+    "predictions": lambda client: look_up(client.session, 1, [1]),
+}
+NONSENSE: tuple[bytes, ...] = (
+    b'{"unexpected": [1, 2, 3]}',
+    b'[{"unexpected": 1}]',
+    b"[1, 2]",
+    b'"text"',
+    b"null",
+    b'{"id": 1, "title": "par',
+    b"<html><title>Log in</title></html>",
+    b'{"tasks": [{"id": null}], "total": 1, "results": [{"title": "parts"}], "count": "x"}',
+)
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("content", NONSENSE)
+def test_an_answer_of_nonsense_is_one_line(
+    read: Callable[[LabelStudioClient], object], content: bytes
+) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    with (
+        LabelStudioClient("http://ls.example", "token", transport=transport) as client,
+        pytest.raises(LabelStudioError, match=r"http://ls\.example") as caught,
+    ):
+        read(client)
+    assert "\n" not in str(caught.value)
