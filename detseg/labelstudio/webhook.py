@@ -128,8 +128,8 @@ def _handler(secret: str, on_change: Callable[[], None]) -> type[BaseHTTPRequest
             self.end_headers()
 
         def _refusal(self) -> HTTPStatus | None:
-            given = self.headers.get(HEADER, "").encode("utf-8", "surrogateescape")
-            if not hmac.compare_digest(given, secret.encode()):
+            given = self.headers.get(HEADER, "")
+            if not hmac.compare_digest(given.encode("latin-1"), secret.encode()):
                 return HTTPStatus.FORBIDDEN
             length = self.headers.get("Content-Length", "")
             if not length.isdecimal():

@@ -104,7 +104,10 @@ def follow(
 def _secret(settings: Settings, listening: Listening) -> str:
     """The secret of the settings; one for this time alone where we can tell it to the server ourselves."""
     if settings.hook_secret is not None:
-        return settings.hook_secret.get_secret_value()
+        given = settings.hook_secret.get_secret_value()
+        if not (given.strip() and given.isascii() and given.isprintable()):
+            raise ConfigError("hook_secret is sent in a header: it has to have letters, ASCII ones alone")
+        return given
     if listening.registers:
         return secrets.token_urlsafe(32)
     raise ConfigError(

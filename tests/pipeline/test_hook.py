@@ -116,6 +116,13 @@ def test_no_secret_is_one_line(queue: Settings) -> None:
         follow(queue, Listening(), bell=Bell(), tell=lambda _: None, complain=lambda _: None)
 
 
+@pytest.mark.parametrize("secret", ["", "  ", "ümlaut", "two\nlines"])
+def test_a_secret_that_no_header_can_carry_is_one_line(queue: Settings, secret: str) -> None:
+    settings = Settings.model_validate({**queue.model_dump(), "root": queue.root, "hook_secret": secret})
+    with pytest.raises(ConfigError, match="ASCII"):
+        follow(settings, Listening(), bell=Bell(), tell=lambda _: None, complain=lambda _: None)
+
+
 def test_many_rings_are_one_and_a_stop_ends_the_waiting() -> None:
     bell = Bell()
     for _ in range(1000):
