@@ -12,5 +12,9 @@ joining       which results are one instance
 shapes        what annotators are asked for, what masks are drawn as, and why
 values        the value of one result: a box or a mask
 brush, bits, bitmask   masks <-> Label Studio's run lengths and PNGs
+changes       TaskReader: which tasks changed, which there are, how many in a range
+reviews       one annotation as a review, with a line for whatever in it cannot be read
+webhook       the receiver of the server's calls, and how the server gets to know of it
+release       which Label Studio answers at an address, asked without a token
 session, auth, wire   requests, tokens, and what an answer means (used by client)
 """
