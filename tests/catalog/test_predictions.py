@@ -4,7 +4,7 @@ import pytest
 
 from detseg.catalog import Catalog, Quarantined
 from detseg.errors import CatalogError
-from detseg.types import ModelVersion
+from detseg.types import ModelVersion, RegionId
 from tests.catalog.made import REGIONS, VERSION, entry, found, image_id, image_ids, prediction
 
 OTHER = ModelVersion("other@ffffffff")
@@ -58,3 +58,12 @@ def test_an_image_that_is_predicted_leaves_quarantine(catalog: Catalog) -> None:
     catalog.predictions.record([prediction(1)])
     assert catalog.quarantine.entries() == ()
     assert catalog.predictions.record([]) == 0
+
+
+def test_labels_are_those_of_every_version(catalog: Catalog) -> None:
+    again = replace(REGIONS[0], id=RegionId("other"))
+    catalog.predictions.record([prediction(1), prediction(2), prediction(1, version=OTHER, regions=[again])])
+    assert catalog.predictions.labels(image_ids(2)) == {
+        image_id(1): {"r1": "bolt", "r2": "belt", "other": "bolt"}
+    }
+    assert catalog.predictions.labels([]) == {}

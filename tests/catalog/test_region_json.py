@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.catalog.region_json import decode_regions, encode_regions
+from detseg.catalog.region_json import decode_labels, decode_regions, encode_regions
 from detseg.errors import FormatError
 from detseg.types import Box, Instance, Mask, Region, RegionId, Size
 from tests.catalog.made import REGIONS
@@ -87,3 +87,14 @@ def test_anything_else_is_refused(text: str) -> None:
     assert decode_regions(json.dumps([ENTRY]))
     with pytest.raises(FormatError):
         decode_regions(text)
+
+
+def test_labels_are_read_without_boxes_and_masks() -> None:
+    assert decode_labels(encode_regions(REGIONS)) == {region.id: region.instance.label for region in REGIONS}
+    assert decode_labels("[]") == {}
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '[{"id": "r1"}]'])
+def test_labels_of_something_else_are_refused(text: str) -> None:
+    with pytest.raises(FormatError, match="not the catalog's JSON of regions"):
+        decode_labels(text)

@@ -276,7 +276,7 @@ def test_a_mask_rubbed_out_is_gone() -> None:
         (page_result("ellipselabels", radiusX=3, radiusY="inf"), "its value cannot be read"),
         (page_result("bitmasklabels", imageDataURL="http://x/y.png"), "is a data URL with a PNG"),
         (page_result("bitmasklabels", imageDataURL="data:image/png;base64,AAAA"), "PNG cannot be read"),
-        ({**page_result(), "type": "keypointlabels"}, "regions of type 'keypointlabels' are not supported"),
+        ({**page_result(), "type": "videorectangle"}, "regions of type 'videorectangle' are not supported"),
         ({"type": None}, "regions of type 'None' are not supported"),
         ({**page_result(), "score": "high"}, "its score cannot be read"),
         (page_result(rectanglelabels=[]), "a region has one label"),
