@@ -155,7 +155,7 @@ class Settings(BaseModel):
         description="imports at once: 1 where the server is on SQLite, 2 on PostgreSQL",
     )
     label_studio_batch_tasks: int = Field(
-        default=2500, ge=1, le=10_000, description="most tasks in an import"
+        default=1000, ge=1, le=10_000, description="most tasks in an import"
     )
     label_studio_batch_bytes: int = Field(
         default=8_000_000, ge=10_000, le=200_000_000, description="most bytes in an import"

@@ -3,6 +3,7 @@
     python -m tests.bench.push --tasks 10000 --kind boxes      # 10 boxes a task
     python -m tests.bench.push --tasks 1000 --kind brushes     # 5 masks a task
     python -m tests.bench.push --memory                        # peak of 1,000 and of 100,000 tasks
+    python -m tests.bench.push --tasks 2000 --writers          # several imports at once, server on PostgreSQL
 
 The bare client is given the batches ready made, in the size that is best for it. Both go into projects of
 their own on one server, in turns.
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -40,6 +42,7 @@ from detseg.pipeline.pushing.queue import opened_queue
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Annotation, Box, ImageRef, Instance, ModelVersion, Size
 from tests.bench.nothing_new import write_images
+from tests.postgres import cluster
 
 SIZE = Size(640, 480)
 TAXONOMY = Taxonomy((LabelClass("bolt", "thing", "#e4572e"),))
@@ -113,11 +116,11 @@ def all_refs(settings: Settings) -> Iterator[ImageRef]:
             yield from catalog.images.refs(page).values()
 
 
-def push_all(folder: Path, server: Connection, prepared: Path, title: str) -> float:
+def push_all(folder: Path, server: Connection, prepared: Path, title: str, **settings_given: int) -> float:
     """Pushes everything into a new project, which is made first, with a copy of the catalog; seconds."""
     copy = prepared.with_name(f"{title}.sqlite3")
     shutil.copy(prepared, copy)
-    settings = settings_of(folder, server, copy, title)
+    settings = settings_of(folder, server, copy, title).model_copy(update=settings_given)
     refs = tuple(all_refs(settings))
     with open_catalog(settings.catalog_url) as catalog:
         push(settings, catalog, refs=(), version=VERSION, taxonomy=TAXONOMY)
@@ -204,6 +207,35 @@ def memory(folder: Path, few: int, many: int) -> dict[str, object]:
     return {"peak_mb": peaks, "ratio": round(peaks[many] / peaks[few], 3)}
 
 
+def writers(folder: Path, n_tasks: int, kind: str) -> dict[str, object]:
+    """Tasks a second on PostgreSQL by the number of imports at once, of 100 tasks each."""
+    prepared = prepare(folder, n_tasks, kind)
+    with cluster() as postgres:
+        parts = urlsplit(postgres.make_database("labelstudio"))
+        variables = {"DJANGO_DB": "default", "POSTGRE_HOST": parts.hostname or "", "POSTGRE_PASSWORD": ""}
+        variables |= {"POSTGRE_PORT": str(parts.port), "POSTGRE_USER": parts.username or ""}
+        variables |= {"POSTGRE_NAME": parts.path[1:]}
+        embedded = EmbeddedLabelStudio(folder / "server", variables=variables)
+        server = embedded.up()
+        try:
+            push_all(folder, server, prepared, "bench warm")
+            rates = {
+                n: n_tasks
+                / push_all(
+                    folder,
+                    server,
+                    prepared,
+                    f"bench writers {n}",
+                    label_studio_writers=n,
+                    label_studio_batch_tasks=100,
+                )
+                for n in (1, 2, 4)
+            }
+        finally:
+            embedded.down()
+    return {"kind": kind, "tasks": n_tasks, "rates": {n: round(rate, 1) for n, rate in rates.items()}}
+
+
 def child(folder: Path, url: str, token: str, n_tasks: int) -> None:
     """Pushes in this process, with refs as they come, and prints its peak."""
     settings = settings_of(folder, Connection(url, token), folder / "one box.sqlite3", f"memory {n_tasks}")
@@ -220,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kind", choices=("boxes", "brushes"), default="boxes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--writers", action="store_true")
     parser.add_argument("--many", type=int, default=100_000)
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -228,7 +261,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         child(Path(folder), url, token, int(n_tasks))
         return
     with tempfile.TemporaryDirectory(prefix="detseg-bench-") as folder:
-        if options.memory:
+        if options.writers:
+            figures = writers(Path(folder), options.tasks, options.kind)
+        elif options.memory:
             figures = memory(Path(folder), 1_000, options.many)
         else:
             figures = compare(Path(folder), options.tasks, options.kind, options.rounds)
