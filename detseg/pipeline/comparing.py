@@ -15,7 +15,7 @@ _TASKS_PER_RANGE = 500
 def compare_counts(reader: TaskReader, recorder: Recorder) -> None:
     """Reads the ranges of ids again in which the server has more or less than the catalog.
 
-    What stays different after that is not ours (other people's tasks among ours); it is remembered, and
+    What stays different after that is not ours (copies of our tasks, say); it is remembered, and
     looked at again when it changes. Skipped annotations are not counted: that one of them was deleted is seen
     by the change of its task alone.
     """
