@@ -14,6 +14,7 @@ from PIL import Image
 from detseg.errors import ImageError
 from detseg.images import BROWSER_FORMATS, decode_image, image_id, read_image, upright_size
 from detseg.types import Size
+from tests.exif import turned
 
 
 def encoded(image: Image.Image, format_: str = "PNG", **options: object) -> bytes:
@@ -33,18 +34,7 @@ def quadrants() -> Image.Image:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_comes_out_upright(quadrants: Image.Image, orientation: int) -> None:
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    stored = quadrants.transpose(undo[orientation]) if orientation in undo else quadrants
-    exif = Image.Exif()
-    exif[0x0112] = orientation
+    stored, exif = turned(quadrants, orientation)
     decoded = decode_image(encoded(stored, exif=exif), "x.png")
     assert decoded.size == upright_size(encoded(stored, exif=exif)) == Size(64, 32)
     np.testing.assert_array_equal(decoded.rgb, np.asarray(quadrants))

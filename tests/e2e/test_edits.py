@@ -18,7 +18,7 @@ from detseg.labelstudio.project import ensure_project, ensure_storages, image_ur
 from detseg.metrics.edits import find_edits
 from detseg.types import Annotation, Box, Instance, Mask, Region
 from tests.e2e.page import LabelingPage, labeling_page
-from tests.labelstudio.exif import save_turned
+from tests.exif import save_turned
 from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, PushedTask, push_scene
 
 

@@ -19,7 +19,7 @@ from detseg.labelstudio.codec import decode_task, encode_task, prediction_region
 from detseg.labelstudio.results import as_shown, decode_results
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.types import Box, ImageId, Instance, Mask, Size
-from tests.labelstudio.exif import ORIENTATIONS, save_turned
+from tests.exif import ORIENTATIONS, save_turned
 from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, disc
 
 NOW = "2026-11-20T20:23:44.713603Z"

@@ -19,9 +19,14 @@ _STORED = {
 }
 
 
-def save_turned(upright: Image.Image, path: Path, orientation: int) -> None:
-    """Writes a picture so that it is upright only for who minds its orientation."""
+def turned(upright: Image.Image, orientation: int) -> tuple[Image.Image, Image.Exif]:
+    """A picture as it is stored, and the tag that says how to hold it so that it is upright."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = upright.transpose(_STORED[orientation]) if orientation in _STORED else upright
+    return (upright.transpose(_STORED[orientation]) if orientation in _STORED else upright), exif
+
+
+def save_turned(upright: Image.Image, path: Path, orientation: int) -> None:
+    """Writes a picture so that it is upright only for who minds its orientation."""
+    stored, exif = turned(upright, orientation)
     stored.save(path, exif=exif)
