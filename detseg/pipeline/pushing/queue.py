@@ -65,12 +65,7 @@ class Queue:
     def warnings(self) -> Iterator[str]:
         """What is odd about the server and the project, a line each."""
         yield from self.doubled
-        release = self.client.version()
-        if release.split(".")[:2] != TESTED_VERSION.split(".")[:2]:
-            yield (
-                f"Label Studio at {self.client.url} is {release}, this detseg was tested with "
-                f"{TESTED_VERSION}: look at a task after the push"
-            )
+        yield from other_release(self.client.version(), self.client.url)
         if self.missing:
             yield (
                 f"the labeling interface of {self.where} lacks {', '.join(sorted(self.missing))}: such "
@@ -78,6 +73,15 @@ class Queue:
             )
         if self.n_foreign > 0:
             yield f"{self.n_foreign} tasks in {self.where} were made by somebody else: they were left alone"
+
+
+def other_release(release: str, url: str) -> Iterator[str]:
+    """A warning about a server of a version that this code was not tested with."""
+    if release.split(".")[:2] != TESTED_VERSION.split(".")[:2]:
+        yield (
+            f"Label Studio at {url} is {release}, this detseg was tested with {TESTED_VERSION}: look at a "
+            "task after the push"
+        )
 
 
 @contextmanager
