@@ -88,6 +88,7 @@ def _measure(folder: Path, n_tasks: int, rounds: int, *, port: int) -> dict[str,
             quiet = _OVERLAP.total_seconds() + 5
             _note(f"waiting {quiet:.0f} s")
             time.sleep(quiet)
+            _collect(config)  # the last that sees the making within the overlap
             nothing = [_collect(config) for _ in range(rounds)]
             few = []
             for _ in range(rounds):
