@@ -7,11 +7,13 @@ is sent again. One writer at a time per catalog and project, on whichever machin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
+from detseg.errors import Refused
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.failpoints import failpoint
@@ -51,6 +53,8 @@ def push(
     ``limit`` is entered around every request that adds something. Raises Unreachable when the server does not
     answer: then calling again goes on where it stopped.
     """
+    if isinstance(refs, Sized):
+        progress.report("push", total=len(refs))
     with opened_queue(settings, catalog, version=version, taxonomy=taxonomy, limit=limit) as queue:
         if settings.restore:
             _mark_deleted(queue)
@@ -141,17 +145,22 @@ def _mark_deleted(queue: Queue) -> None:
 
 def _show_version(queue: Queue) -> None:
     """Has the project show this version's predictions, if it has any."""
+    project, version = queue.project.server_id, queue.version
     known = queue.catalog.task_predictions.versions(queue.project.key)
-    if (
-        queue.version in known
-        and queue.client.project(queue.project.server_id).model_version != queue.version
-    ):
-        queue.client.update_project(queue.project.server_id, model_version=queue.version)
-        failpoint("push.after_version")
+    if version not in known or queue.client.project(project).model_version == version:
+        return
+    try:
+        queue.client.update_project(project, model_version=version)
+    except Refused as error:
+        if error.status != 400:  # all tasks that had the version were deleted on the server
+            raise
+    failpoint("push.after_version")
 
 
 def _check_one(queue: Queue, report: PushReport) -> None:
     """Looks at one of the new tasks as its page would. Raises LabelStudioError if its image does not load."""
-    new = next((task for status, task in report.changed.values() if status == "pushed"), None)
+    usual = (task for _, status, task in report.sent if status == "pushed")
+    others = (one.task_id for one in report.outcomes if one.status == "pushed")
+    new = next(chain(usual, others), None)
     if new is not None:
         queue.serving.check(queue.client.task(new))

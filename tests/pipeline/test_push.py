@@ -275,6 +275,16 @@ def test_deleted_tasks_stay_deleted_until_they_are_to_be_restored(
     assert Counter(task.data["image_id"] for task in tasks).most_common(1)[0][1] == 1
 
 
+def test_a_version_of_which_nothing_is_left_cannot_be_shown(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    project = push_all(queue, catalog).project_id
+    push_all(queue, catalog, NEWER)
+    for task in client.task_ids(project):
+        client.delete_task(task)
+    assert statuses(push_all(queue, catalog)) == {"present": 5}  # as far as anybody has noticed
+
+
 def broken(annotation: Annotation) -> Annotation:
     """With a box that lies outside the image."""
     first, *others = annotation.regions
