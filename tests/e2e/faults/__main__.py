@@ -30,10 +30,13 @@ def main(arguments: Sequence[str]) -> int:
         numbers = [options.only]
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="detseg-faults-") as folder, arena(Path(folder)) as ground:
-        for number in numbers:
-            began = time.monotonic()
-            verdicts.append(strike(ground, options.seed, number))
-            print(_line(number, verdicts[-1], time.monotonic() - began, options.seed), flush=True)
+        try:
+            for number in numbers:
+                began = time.monotonic()
+                verdicts.append(strike(ground, options.seed, number))
+                print(_line(number, verdicts[-1], time.monotonic() - began, options.seed), flush=True)
+        except KeyboardInterrupt:
+            print(f"stopped after {len(verdicts)} of {len(numbers)}")
     print(table(verdicts))
     return int(any(verdict.violations for verdict in verdicts))
 

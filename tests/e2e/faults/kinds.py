@@ -20,6 +20,7 @@ _PUSHES: tuple[Stage, ...] = ("first push", "next push")
 _ALL: tuple[Stage, ...] = (*_PUSHES, "collect")
 _SECOND: tuple[Stage, ...] = ("second model",)
 _RUN_S = 1.2  # about what one run takes
+_N_MARKS = 3
 _N_REQUESTS = {"push": 10, "collect": 4}
 
 
@@ -47,13 +48,18 @@ def network(*tricks: Trick) -> Strike:
 
 
 def killed_at_mark(scene: Scene) -> list[Outcome]:
-    """The process kills itself at a marked point."""
+    """The process kills itself at a marked point: the first of them in a random order that it comes by."""
     step = scene.order.step
     points = failpoints(step)
     assert points, f"no failpoint is marked on the way of {step}"
-    point = f"{scene.rng.choice(points)}:{scene.rng.choice((1, 1, 2))}"
-    scene.notes.append(point)
-    return scene.ended(scene.run(replace(scene.order, failpoint=point)), struck="killed")
+    outcomes: list[Outcome] = []
+    for point in scene.rng.sample(points, k=min(len(points), _N_MARKS)):
+        times = scene.rng.choice((1, 1, 2))
+        scene.notes.append(f"{point}:{times}")
+        outcomes.append(scene.run(replace(scene.order, failpoint=f"{point}:{times}")))
+        if outcomes[-1].kind == "killed":
+            break
+    return scene.ended(*outcomes, struck="killed")
 
 
 def killed_at_random(scene: Scene) -> list[Outcome]:
@@ -198,7 +204,11 @@ def mixed(scene: Scene) -> list[Outcome]:
 
 def twice(scene: Scene) -> list[Outcome]:
     """Two strikes in a row: the second falls on a run that clears up after the first."""
-    return [*mixed(scene), *mixed(scene)]
+    first = mixed(scene)
+    hit, scene.struck = scene.struck, True
+    second = mixed(scene)
+    scene.struck |= hit
+    return [*first, *second]
 
 
 def _any_request(scene: Scene) -> tuple[str, str, int]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from queue import SimpleQueue
 from random import Random
 
 import pytest
@@ -11,18 +14,38 @@ from tests.e2e.faults.arena import Arena, arena
 from tests.e2e.faults.kinds import KINDS
 from tests.e2e.faults.plan import strike
 from tests.e2e.faults.runs import Outcome
-from tests.e2e.faults.story import Kind, Scene, tell
+from tests.e2e.faults.story import Kind, Scene, Verdict, tell
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(900)]
 
 N_FAULTS = 25
 SEED = 4
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    with arena(tmp_path_factory.mktemp("faults")) as ready:
-        yield ready
+def grounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Arena, ...]]:
+    """Two of everything, since a server uses one core."""
+    with ExitStack() as stack:
+        folders = [tmp_path_factory.mktemp("faults") for _ in range(2)]
+        yield tuple(stack.enter_context(arena(folder)) for folder in folders)
+
+
+@pytest.fixture(scope="module")
+def verdicts(grounds: tuple[Arena, ...]) -> list[Verdict]:
+    """All faults, struck side by side."""
+    free: SimpleQueue[Arena] = SimpleQueue()
+    for ground in grounds:
+        free.put(ground)
+
+    def strike_one(number: int) -> Verdict:
+        ground = free.get()
+        try:
+            return strike(ground, SEED, number)
+        finally:
+            free.put(ground)
+
+    with ThreadPoolExecutor(len(grounds)) as pool:
+        return list(pool.map(strike_one, range(N_FAULTS)))
 
 
 def test_every_kind_is_struck() -> None:
@@ -43,14 +66,14 @@ def sabotage(scene: Scene) -> list[Outcome]:
     return outcomes
 
 
-def test_harm_is_found(ground: Arena) -> None:
-    verdict = tell(Kind("sabotage", ("next push",), sabotage, alone=True), ground, Random(0))
+def test_harm_is_found(grounds: tuple[Arena, ...]) -> None:
+    verdict = tell(Kind("sabotage", ("next push",), sabotage, alone=True), grounds[0], Random(0))
     assert {"doubled", "lost", "human"} <= {violation.harm for violation in verdict.violations}
 
 
 @pytest.mark.parametrize("number", range(N_FAULTS), ids=lambda number: KINDS[number % len(KINDS)].name)
-def test_after_one_more_run_everything_is_there_once(ground: Arena, number: int) -> None:
-    verdict = strike(ground, SEED, number)
+def test_after_one_more_run_everything_is_there_once(verdicts: list[Verdict], number: int) -> None:
+    verdict = verdicts[number]
     told = "\n".join(f"{one.harm}: {one.words}" for one in verdict.violations)
     again = f"make faults SEED={SEED} ONLY={number}"
     assert not verdict.violations, f"{told}\n{verdict.stage}, {verdict.notes}, {verdict.outcomes}: {again}"

@@ -22,7 +22,7 @@ SIZE = Size(48, 32)
 N_REGIONS = 3
 N_FIRST, N_MORE = 24, 16
 TASKS_PER_REQUEST = 8
-PATIENCE_S = 5.0
+PATIENCE_S = 3.5
 """The server needs a tenth of a second for such a batch, and 3 s more if another writer was in its way."""
 
 
