@@ -217,11 +217,16 @@ def _our_process(spec: ServiceSpec) -> psutil.Process | None:
 
 
 def _process(pid: int) -> psutil.Process | None:
+    """The process of that id, unless it has ended.
+
+    A zombie has ended, but not before its last thread: until then it holds what it listened on.
+    """
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process
-    except psutil.NoSuchProcess:
+        ended = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+    except psutil.NoSuchProcess:  # or a zombie of which this system tells no threads
         return None
+    return None if ended else process
 
 
 def _wait_until_healthy(spec: ServiceSpec, process: psutil.Process) -> None:

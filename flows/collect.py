@@ -15,7 +15,7 @@ from detseg.pipeline.workspace import opened_catalog
 from flows.artifacts import publish
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO
-from flows.secrets import with_secrets
+from flows.token_block import with_secrets
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)

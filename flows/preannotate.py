@@ -28,8 +28,8 @@ from flows.limits import import_limit
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO
 from flows.runners import THREADS, task_runner, unsearched
-from flows.secrets import with_secrets
 from flows.stopwatch import Stopwatch
+from flows.token_block import with_secrets
 
 
 @task(cache_policy=NO_CACHE)

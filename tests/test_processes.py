@@ -31,7 +31,7 @@ from detseg.processes import (
 )
 
 SERVER = """
-import http.server, signal, subprocess, sys
+import ctypes, http.server, os, signal, subprocess, sys, threading
 port, mode = int(sys.argv[1]), sys.argv[2]
 print("starting in mode", mode, flush=True)
 if mode == "dies":
@@ -47,7 +47,16 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
     def log_message(self, *args):
         pass
-http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer)
+if mode == "lingering":  # told to stop, its first thread ends, and another one keeps the port for a while
+    def end(*_):
+        threading.Timer(1.0, os._exit, (0,)).start()
+        ctypes.CDLL(None).pthread_exit(None)
+    signal.signal(signal.SIGTERM, end)
+    threading.Thread(target=server.serve_forever).start()
+    while True:
+        signal.pause()
+server.serve_forever()
 """
 
 MakeSpec = Callable[..., ServiceSpec]
@@ -161,6 +170,14 @@ def test_a_program_that_cannot_be_run_is_named(make_spec: MakeSpec, tmp_path: Pa
     broken.chmod(0o755)
     with pytest.raises(ServiceError, match=r"broken cannot be started: FileNotFoundError"):
         start(make_spec(argv=(str(broken),)))
+
+
+def test_a_service_has_stopped_when_its_last_thread_has(make_spec: MakeSpec) -> None:
+    spec = make_spec("lingering")
+    start(spec)
+    assert stop(spec)
+    assert is_port_free(int(spec.argv[3]))
+    assert find_running(spec) is None
 
 
 def test_stubborn_services_are_killed_after_the_grace(make_spec: MakeSpec) -> None:

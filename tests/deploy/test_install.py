@@ -87,7 +87,19 @@ def test_make_says_that_python_is_missing() -> None:
 
 def test_make_lists_its_targets() -> None:
     listed = re.findall(r"(?m)^  make (\w+)", run_make().stdout)
-    assert listed == ["help", "install", "demo", "test", "lint", "check", "bench", "format", "lock", "clean"]
+    assert listed == [
+        "help",
+        "install",
+        "demo",
+        "test",
+        "lint",
+        "check",
+        "faults",
+        "bench",
+        "format",
+        "lock",
+        "clean",
+    ]
 
 
 # A small project with the real script, real environments and real pip.

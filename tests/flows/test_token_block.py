@@ -19,7 +19,7 @@ from detseg.labelstudio.server import Connection
 from detseg.pipeline.workspace import opened_catalog, record_project
 from flows.collect import collect
 from flows.parameters import run_settings
-from flows.secrets import with_secrets
+from flows.token_block import with_secrets
 from tests.pipeline.conftest import TAXONOMY
 
 
