@@ -14,8 +14,9 @@ from detseg.types import Box, DecodedImage, Instance, ModelVersion, Size
 
 EngineName = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-COMPILE_FROM = 300
-"""Number of images from which the time to compile (20 to 60 s) is won back, see docs/benchmarks.md."""
+COMPILE_FROM = 500
+"""Number of images from which the time to compile (20 to 60 s) is won back: 180 to 620 on the machines seen,
+see docs/benchmarks.md."""
 
 OVERSHOOT_PX = 1.0
 """How far a box may stick out of its image (rounding) before it counts as a broken contract."""

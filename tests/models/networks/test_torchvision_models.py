@@ -212,6 +212,16 @@ def test_in_half_precision_boxes_keep_their_digits(saved: Callable[[str], str]) 
     assert float(rounded.float().mean()) < 0.5  # some are 0, or the image's edge
 
 
+def test_the_float32_twin_of_a_model_in_half_precision_is_exact(saved: Callable[[str], str]) -> None:
+    half = load_predictor(saved(LIGHT), None, options=PredictorOptions(precision="bfloat16", device="cpu"))
+    twin = half.in_float32()
+    alone = load_predictor(saved(LIGHT), None, options=PredictorOptions(precision="float32", device="cpu"))
+    exact = alone.predict(IMAGES[:1])
+    assert exact[0]
+    assert twin.predict(IMAGES[:1]) == exact
+    assert half.predict(IMAGES[:1]) != exact
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3000, 4), (4, 3000)])
 def test_extreme_images_are_answered_or_said_to_be_impossible(
     saved: Callable[[str], str], size: tuple[int, int]
