@@ -101,23 +101,25 @@ def is_port_free(port: int, *, host: str = "127.0.0.1") -> bool:
 
 
 def start(spec: ServiceSpec) -> Running:
-    """Start the service and wait until it is healthy; if it runs already, wait for that one.
+    """Start the service and wait until it is healthy; if it runs already, wait for that one, unless it ends.
 
     Raises ServiceError when the program is missing, the port is taken, the process dies (with the last
     lines of its log) or it is not healthy in time; in the last two cases nothing is left running.
     """
     with file_lock(spec.pid_file.with_suffix(".lock")):
-        process = _our_process(spec)
-        started = process is None
-        if process is None:
-            process = _spawn(spec)
+        found = _our_process(spec)
+        if found is not None and _becomes_healthy(spec, found):
+            return Running(found.pid, started=False)
+        process = _spawn(spec)
         try:
-            _wait_until_healthy(spec, process)
+            if not _becomes_healthy(spec, process):
+                raise ServiceError(
+                    f"{spec.name} died before it was ready; {spec.log} ends with\n{last_log_lines(spec.log)}"
+                )
         except (ServiceError, KeyboardInterrupt):
-            if started:
-                _stop(spec, process)
+            _stop(spec, process)
             raise
-        return Running(process.pid, started)
+        return Running(process.pid, started=True)
 
 
 def stop(spec: ServiceSpec) -> bool:
@@ -229,19 +231,19 @@ def _process(pid: int) -> psutil.Process | None:
     return None if ended else process
 
 
-def _wait_until_healthy(spec: ServiceSpec, process: psutil.Process) -> None:
+def _becomes_healthy(spec: ServiceSpec, process: psutil.Process) -> bool:
+    """Wait until it is healthy; False if it ends before. Raises ServiceError when the time is over."""
     deadline = time.monotonic() + spec.start_timeout_s
     while not is_healthy(spec.health_url):
         if _process(process.pid) is None:
-            raise ServiceError(
-                f"{spec.name} died before it was ready; {spec.log} ends with\n{last_log_lines(spec.log)}"
-            )
+            return False
         if time.monotonic() > deadline:
             raise ServiceError(
                 f"{spec.name} did not answer at {spec.health_url} within {spec.start_timeout_s:g} s; "
                 f"{spec.log} ends with\n{last_log_lines(spec.log)}"
             )
         time.sleep(_POLL_S)
+    return True
 
 
 def _stop(spec: ServiceSpec, process: psutil.Process) -> None:

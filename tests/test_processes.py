@@ -200,8 +200,16 @@ def test_a_killed_service_is_not_running_and_starts_again(make_spec: MakeSpec) -
     spec = make_spec()
     first = start(spec)
     os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: has_ended(first.pid))
-    assert find_running(spec) is None
+    wait_until(lambda: find_running(spec) is None)
+    second = start(spec)
+    assert second.started
+    assert second.pid != first.pid
+
+
+def test_a_service_that_is_just_ending_is_not_taken_for_a_running_one(make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    first = start(spec)
+    os.kill(first.pid, signal.SIGKILL)
     second = start(spec)
     assert second.started
     assert second.pid != first.pid

@@ -7,9 +7,8 @@ import re
 import httpx
 
 from detseg.errors import LabelStudioError, Unreachable
+from detseg.labelstudio.install import VERSION as TESTED
 from detseg.labelstudio.wire import is_loopback, read_object
-
-TESTED = "1.23.2"
 
 _TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 

@@ -20,7 +20,7 @@ from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.batches import Packer
 from detseg.pipeline.pushing.delivery import Work, deliver, deliver_all
 from detseg.pipeline.pushing.encoding import Parcel, encode
-from detseg.pipeline.pushing.finding import Missing, adopt, find_missing, find_tasks
+from detseg.pipeline.pushing.finding import Missing, adopt, find_gone, find_missing, find_tasks
 from detseg.pipeline.pushing.freight import MOST_PREDICTIONS, MorePredictions, NewTasks
 from detseg.pipeline.pushing.marking import mark_queued
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit, Queue, foreign_seen, opened_queue
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from detseg.config import Settings
 
 __all__ = ["PushReport", "push", "settle_intents"]
-
-_PAGE = 500
 
 
 def push(
@@ -77,7 +75,7 @@ def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Iterator[ImageOutcome]
 def _steps(queue: Queue, refs: Iterable[ImageRef]) -> Iterator[Work | ImageOutcome]:
     """What is to be sent, in batches, and what became of the images that are not sent."""
     tasks, predictions = _packers(queue)
-    for page in pages(refs, _PAGE):
+    for page in pages(refs):
         missing, aside = _compare(queue, page)
         yield from aside
         if missing.tasks:
@@ -134,12 +132,7 @@ def _recorded(queue: Queue, outcomes: Iterable[ImageOutcome]) -> Iterator[ImageO
 
 def _mark_deleted(queue: Queue) -> None:
     """Finds the tasks that were deleted on the server, so that they are made again."""
-    on_server = frozenset(queue.client.task_ids(queue.project.server_id))
-    gone = (
-        task.task_id
-        for task in queue.catalog.tasks.of_project(queue.project.key)
-        if task.state == "pushed" and task.task_id is not None and task.task_id not in on_server
-    )
+    gone = find_gone(queue.client, queue.catalog, queue.project)
     queue.catalog.tasks.mark_deleted(queue.project.key, tuple(gone))
 
 

@@ -60,6 +60,16 @@ def find_missing(
     return Missing(tuple(new), tuple(more), tuple(present), tuple(deleted))
 
 
+def find_gone(client: LabelStudioClient, catalog: Catalog, project: Project) -> dict[int, ImageId]:
+    """The tasks that the catalog takes to be on the server, which are not, and their images. Lists all ids."""
+    on_server = frozenset(client.task_ids(project.server_id))
+    return {
+        task.task_id: task.image
+        for task in catalog.tasks.of_project(project.key)
+        if task.state == "pushed" and task.task_id is not None and task.task_id not in on_server
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Tasks of the server by image. ``foreign`` use our key, but are not as we make them."""

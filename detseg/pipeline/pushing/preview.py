@@ -16,7 +16,7 @@ from detseg.labelstudio.shapes import ShapePolicy
 from detseg.paging import pages
 from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.pushing.encoding import encode_fitting
-from detseg.pipeline.pushing.finding import Missing, find_missing, find_tasks
+from detseg.pipeline.pushing.finding import Missing, find_gone, find_missing, find_tasks
 from detseg.pipeline.pushing.report import ImageOutcome, PushReport, Status, report_of
 from detseg.pipeline.workspace import find_connection
 from detseg.taxonomy import Taxonomy
@@ -25,8 +25,6 @@ from detseg.types import ImageId, ImageRef, ModelVersion
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
     from detseg.config import Settings
-
-_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def _known_project(
 
 def _outcomes(view: _View, refs: Iterable[ImageRef]) -> Iterator[ImageOutcome]:
     gone = _gone(view)
-    for page in pages(refs, _PAGE):
+    for page in pages(refs):
         missing = _missing(view, page)
         yield from (ImageOutcome(ref, "deleted") for ref in missing.deleted)
         lost = [ref for ref in missing.present if ref.id in gone]
@@ -117,12 +115,7 @@ def _gone(view: _View) -> frozenset[ImageId]:
     """With ``restore``: the images whose tasks were deleted on the server, which the catalog may not know."""
     if not (view.settings.restore and view.client and view.on_server and view.project):
         return frozenset()
-    there = frozenset(view.client.task_ids(view.on_server.id))
-    return frozenset(
-        task.image
-        for task in view.catalog.tasks.of_project(view.project.key)
-        if task.state == "pushed" and task.task_id not in there
-    )
+    return frozenset(find_gone(view.client, view.catalog, view.project).values())
 
 
 def _held(view: _View, refs: Sequence[ImageRef]) -> dict[ImageId, Status]:

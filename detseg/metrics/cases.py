@@ -1,0 +1,55 @@
+"""What QA measures: one image that people were asked about, with everything that was said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from detseg.types import Annotation, ImageId, ModelVersion, Region
+
+Arm = Literal["helped", "blind", "decoy", "gold"]
+"""How an image was put before people.
+
+``helped``: with the model's regions; ``blind``: without any, so that time and quality without help are
+known; ``decoy``: with wrong regions planted among the model's; ``gold``: with the model's regions, on an
+image whose truth is known.
+"""
+ARMS: tuple[Arm, ...] = get_args(Arm)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image of a project: what the model says, what was shown, what people made of it.
+
+    ``prediction`` is the model's answer in the shapes in which it is shown, also in the blind arm, where
+    nobody saw it; ``decoys`` were planted beside it. ``reviews`` holds the latest one of each person, sorted
+    by author, in all four states; reviews of which a part could not be read are left out. ``gold`` is the
+    known truth. ``uri`` is where the image was found, ``task_url`` opens it in Label Studio.
+    """
+
+    image: ImageId
+    uri: str
+    task_id: int
+    task_url: str
+    arm: Arm
+    model_version: ModelVersion
+    prediction: Annotation
+    reviews: tuple[Annotation, ...] = ()
+    decoys: tuple[Region, ...] = ()
+    gold: Annotation | None = None
+    simulated: bool = False
+
+    @property
+    def shown(self) -> tuple[Region, ...]:
+        """The regions that people found on the page."""
+        return () if self.arm == "blind" else (*self.prediction.regions, *self.decoys)
+
+    @property
+    def truth(self) -> Annotation | None:
+        """The review that counts: the latest labeled or empty one; None if nobody judged the image."""
+        judged = [review for review in self.reviews if review.state in ("labeled", "empty")]
+        return max(judged, key=_age) if judged else None
+
+
+def _age(annotation: Annotation) -> tuple[float, str]:
+    return (annotation.updated_at.timestamp() if annotation.updated_at else 0.0, annotation.author)
