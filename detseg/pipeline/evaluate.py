@@ -23,8 +23,8 @@ from detseg.metrics.segmentation import score_masks
 from detseg.pipeline import progress
 from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.reading import read_one
-from detseg.report.data import GalleryItem, QaReport
-from detseg.report.page import write_report
+from detseg.report.first.data import GalleryItem, QaReport
+from detseg.report.first.page import write_report
 from detseg.types import EDIT_KINDS, Annotation, ImageId, ImageRef, ModelVersion
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from detseg.report.page import write_report
+from detseg.report.first.page import write_report
 from detseg.samples.scenes import SAMPLE_CLASSES
 from detseg.taxonomy import LabelClass, Taxonomy
-from tests.report.reports import make_report, perfect, sample_items, with_names
+from tests.report.first.reports import make_report, perfect, sample_items, with_names
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detseg.report.data import QaReport
+from detseg.report.first.data import QaReport
 from detseg.report.wording import format_count, format_score, format_seconds, format_share
 from detseg.types import EDIT_KINDS
 

@@ -14,7 +14,7 @@ from detseg.metrics.edits import find_edits, summarize_edits
 from detseg.metrics.pairs import pair_annotations
 from detseg.metrics.panoptic import panoptic_quality
 from detseg.metrics.segmentation import score_masks
-from detseg.report.data import GalleryItem, QaReport
+from detseg.report.first.data import GalleryItem, QaReport
 from detseg.samples.scenes import SAMPLE_CLASSES, Scene, generate_scene
 from detseg.taxonomy import Taxonomy
 from detseg.types import (

@@ -10,12 +10,12 @@ import pytest
 
 from detseg.errors import DetsegError
 from detseg.metrics.detection import Confusion
-from detseg.report.page import render_report, write_report
-from detseg.report.tables import MOST_CONFUSED, confusion_matrix
+from detseg.report.first.page import render_report, write_report
+from detseg.report.first.tables import MOST_CONFUSED, confusion_matrix
 from detseg.samples.scenes import SAMPLE_CLASSES
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import EDIT_KINDS
-from tests.report.reports import make_report, sample_items, with_names
+from tests.report.first.reports import make_report, sample_items, with_names
 
 _VOID = {"meta", "link", "br", "img"}
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from detseg.errors import ImageError
-from detseg.report.gallery import choose_items, make_cards, n_changes, n_disputed
+from detseg.report.first.gallery import choose_items, make_cards, n_changes, n_disputed
 from detseg.types import DecodedImage
-from tests.report.reports import TAXONOMY, perfect, sample_items
+from tests.report.first.reports import TAXONOMY, perfect, sample_items
 
 ITEMS = sample_items(12)
 

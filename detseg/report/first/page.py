@@ -16,10 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from detseg import __version__
 from detseg.errors import DetsegError
 from detseg.report.corrected import EDIT_COLOURS
-from detseg.report.data import QaReport
-from detseg.report.gallery import Card, choose_items, make_cards
-from detseg.report.headline import Tile, lead_sentence, primary_tiles, secondary_tiles
-from detseg.report.tables import (
+from detseg.report.first.data import QaReport
+from detseg.report.first.gallery import Card, choose_items, make_cards
+from detseg.report.first.headline import Tile, lead_sentence, primary_tiles, secondary_tiles
+from detseg.report.first.tables import (
     CLASS_COLUMNS,
     ClassRow,
     Curve,
@@ -107,13 +107,13 @@ def _replace(path: Path, html: str) -> None:
 def render_report(report: QaReport) -> str:
     """The page. Every text from outside is escaped."""
     environment = Environment(
-        loader=PackageLoader("detseg.report"),
+        loader=PackageLoader("detseg.report.first"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates = files("detseg.report") / "templates"
+    templates = files("detseg.report.first") / "templates"
     script = (templates / "report.js").read_text(encoding="utf-8")
     style = (templates / "report.css").read_text(encoding="utf-8")
     colours = "".join(f"--{kind}:{colour};" for kind, colour in EDIT_COLOURS.items())

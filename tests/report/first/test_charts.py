@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.report.charts import COLUMNS_HEIGHT, COLUMNS_WIDTH, curve_path, histogram, stacked_parts
-from detseg.report.tables import reachable
+from detseg.report.first.charts import COLUMNS_HEIGHT, COLUMNS_WIDTH, curve_path, histogram, stacked_parts
+from detseg.report.first.tables import reachable
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=6))

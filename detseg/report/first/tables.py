@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
-from detseg.report.charts import (
+from detseg.report.corrected import EDIT_COLOURS
+from detseg.report.first.charts import (
     COLUMNS_HEIGHT,
     COLUMNS_WIDTH,
     Histogram,
@@ -17,8 +18,7 @@ from detseg.report.charts import (
     histogram,
     stacked_parts,
 )
-from detseg.report.corrected import EDIT_COLOURS
-from detseg.report.data import QaReport
+from detseg.report.first.data import QaReport
 from detseg.report.wording import (
     EDIT_MEANINGS,
     format_count,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from detseg.errors import ImageError
 from detseg.report.corrected import corrected_panel
-from detseg.report.data import GalleryItem
+from detseg.report.first.data import GalleryItem
 from detseg.report.pictures import PanelSize, instances_panel, scale_to, seen_alone
 from detseg.report.sheet import Panel
 from detseg.report.wording import describe_edit, format_count, format_seconds
