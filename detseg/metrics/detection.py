@@ -15,8 +15,11 @@ import hotcoco
 import numpy as np
 import numpy.typing as npt
 
+from detseg.metrics.calibration import Calibration
 from detseg.metrics.coco_files import IouType, read_coco_results, read_coco_truth
 from detseg.metrics.coco_records import annotations_to_coco
+from detseg.metrics.error_kinds import ErrorCosts
+from detseg.metrics.operating import OperatingCurves
 from detseg.types import Annotation
 
 
@@ -81,6 +84,30 @@ class Confusion:
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     min_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionQuality:
+    """How well a model finds things, by box or by mask, on the images that people judged.
+
+    ``n_unreviewed`` images were predicted and nobody judged them: they do not count. ``n_left_out`` things
+    of truth and prediction have no mask where masks are compared; ``n_misfit_masks`` have one of another
+    size than their image, which overlaps nothing.
+    """
+
+    iou_type: IouType
+    n_images: int
+    n_unreviewed: int
+    n_truth: int
+    n_predicted: int
+    n_left_out: int
+    n_misfit_masks: int
+    score: DetectionScore
+    curves: Mapping[str, PrecisionRecall]
+    operating: OperatingCurves
+    confusion: Confusion
+    errors: ErrorCosts
+    calibration: Calibration
 
 
 def score_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) -> DetectionScore:
