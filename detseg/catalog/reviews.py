@@ -129,15 +129,8 @@ class Reviews:
         image, author = "", ""
         while True:
             query = (
-                sa.select(reviews, images.c.width, images.c.height)
-                .join(images, images.c.id == reviews.c.image_id)
-                .where(
-                    reviews.c.project == project,
-                    reviews.c.deleted.is_(False),
-                    sa.tuple_(reviews.c.image_id, reviews.c.author) > sa.tuple_(image, author),
-                    ~_later_review(same_author=True),
-                )
-                .order_by(reviews.c.image_id, reviews.c.author)
+                _latest(project)
+                .where(sa.tuple_(reviews.c.image_id, reviews.c.author) > sa.tuple_(image, author))
                 .limit(500)
             )
             with self.database.reading() as connection:
@@ -146,6 +139,14 @@ class Reviews:
             if not page:
                 return
             image, author = page[-1].image_id, page[-1].author
+
+    def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> Iterator[ReviewRecord]:
+        """As ``latest``, of those images alone: sorted by image and author within each page of ids."""
+        for page in pages(ids):
+            query = _latest(project).where(reviews.c.image_id.in_(page))
+            with self.database.reading() as connection:
+                rows = connection.execute(query).all()
+            yield from map(_record, rows)
 
     def states(self, project: ProjectKey) -> dict[State, int]:
         """How many of the project's tasks are in each of the four states, by the latest review of the image.
@@ -173,6 +174,15 @@ class Reviews:
             n_tasks = connection.scalar(pushed) or 0
         counts["unlabeled"] += n_tasks - counts.total()
         return {state: counts[state] for state in STATES}
+
+
+def _latest(project: ProjectKey) -> sa.Select[Any]:
+    return (
+        sa.select(reviews, images.c.width, images.c.height)
+        .join(images, images.c.id == reviews.c.image_id)
+        .where(reviews.c.project == project, reviews.c.deleted.is_(False), ~_later_review(same_author=True))
+        .order_by(reviews.c.image_id, reviews.c.author)
+    )
 
 
 def _later_review(*, same_author: bool) -> sa.Exists:

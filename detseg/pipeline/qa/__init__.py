@@ -1,0 +1,1 @@
+"""QA: what people made of the predictions, measured in one pass over the catalog."""

@@ -1,0 +1,76 @@
+"""The cases of a project, out of the catalog: page by page, so that memory does not grow with the reviews."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from detseg.labelstudio.results import as_shown
+from detseg.metrics.cases import Case
+from detseg.paging import pages
+from detseg.types import Annotation, ImageId, ImageRef, ModelVersion
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog, Project, ReviewRecord, Task
+    from detseg.labelstudio.shapes import ShapePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class CaseReader:
+    """The images of a project that people reviewed. ``policy`` is what annotators were asked for.
+
+    Left out are reviews of which a part could not be read, and images that no model answered.
+    """
+
+    catalog: Catalog
+    project: Project
+    policy: ShapePolicy
+
+    def all(self) -> Iterator[Case]:
+        """Every case, sorted by image. Holds one page in memory."""
+        return self._cases(self.catalog.reviews.latest(self.project.key))
+
+    def of_images(self, ids: Iterable[ImageId]) -> dict[ImageId, Case]:
+        """The cases of a few images, by image."""
+        records = self.catalog.reviews.of_images(self.project.key, sorted(ids))
+        return {case.image: case for case in self._cases(records)}
+
+    def _cases(self, records: Iterable[ReviewRecord]) -> Iterator[Case]:
+        complete = (record for record in records if not record.unread)
+        by_image = (tuple(group) for _, group in groupby(complete, key=lambda one: one.annotation.image))
+        for page in pages(by_image):
+            yield from self._page({records[0].annotation.image: records for records in page})
+
+    def _page(self, reviews: Mapping[ImageId, Sequence[ReviewRecord]]) -> Iterator[Case]:
+        tasks = self.catalog.tasks.of_images(self.project.key, reviews)
+        refs = self.catalog.images.refs(reviews)
+        predictions = self._predictions(tasks)
+        for image, records in reviews.items():
+            task, prediction = tasks[image], predictions.get(image)
+            if prediction is None or task.task_id is None:
+                continue
+            yield Case(
+                image=image,
+                uri=refs.get(image, ImageRef(image, image)).uri,
+                task_id=task.task_id,
+                task_url=f"{self.project.url}/projects/{self.project.server_id}/data?task={task.task_id}",
+                arm="helped",
+                model_version=task.model_version,
+                prediction=prediction,
+                reviews=tuple(record.annotation for record in records),
+                simulated=any(record.simulated for record in records),
+            )
+
+    def _predictions(self, tasks: Mapping[ImageId, Task]) -> dict[ImageId, Annotation]:
+        """What annotators of those tasks were shown first."""
+        images: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
+        for image, task in tasks.items():
+            images[task.model_version].append(image)
+        return {
+            prediction.image: replace(prediction, regions=as_shown(prediction.regions, self.policy))
+            for version, ids in images.items()
+            for prediction in self.catalog.predictions.read(ids, version)
+        }
