@@ -1,4 +1,7 @@
-"""Whether a model's scores mean what they say (Guo et al., "On Calibration of Modern Neural Networks", 2017)."""
+"""Whether a model's scores mean what they say.
+
+Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Of all detections together, and of each class by name. A detection is right if it matches at IoU 0.5."""
+    """Of all detections together and of each class by name. A detection is right if it matches at IoU 0.5."""
 
     all: Reliability
     per_class: Mapping[str, Reliability]
