@@ -1,0 +1,1 @@
+"""Labels under suspicion: rules about one image each, and their findings ranked by what to look at first."""
