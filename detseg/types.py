@@ -36,6 +36,20 @@ RegionOrigin = Literal["model", "person"]
 EditKind = Literal["kept", "moved", "reshaped", "relabeled", "deleted", "added"]
 EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 
+Arm = Literal["helped", "blind", "decoy", "gold"]
+"""How an image is put before people.
+
+``helped``: with the model's regions; ``blind``: without any, so that time and quality without help are
+known; ``decoy``: with wrong regions planted among the model's; ``gold``: with the model's regions, on an
+image whose truth is known.
+"""
+ARMS: tuple[Arm, ...] = get_args(Arm)
+
+DecoyKind = Literal["label", "shift", "nothing"]
+"""What is wrong with a decoy: the label of a copy of one of the model's regions, the place of such a copy, or
+everything, since nothing is there."""
+DECOY_KINDS: tuple[DecoyKind, ...] = get_args(DecoyKind)
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -135,6 +149,14 @@ class Region:
     id: RegionId
     origin: RegionOrigin
     instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Decoy:
+    """A wrong region that was planted among a model's on purpose, to see whether people find it."""
+
+    kind: DecoyKind
+    region: Region
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The catalog: the one truth of what was done. The only room that knows SQL."""
 
 from detseg.catalog.records import (
+    Assignment,
     FoundImage,
     Incomplete,
     Project,
@@ -16,6 +17,7 @@ from detseg.catalog.records import (
 from detseg.catalog.store import Catalog, open_catalog
 
 __all__ = [
+    "Assignment",
     "Catalog",
     "FoundImage",
     "Incomplete",

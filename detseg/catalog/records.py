@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NewType
 
-from detseg.types import Annotation, Entry, ImageId, ModelVersion, Size
+from detseg.types import Annotation, Arm, Decoy, Entry, ImageId, ModelVersion, Size
 
 ProjectKey = NewType("ProjectKey", int)
 """A project's number in the catalog; the server's own number is ``Project.server_id``."""
@@ -58,6 +58,15 @@ class Task:
     state: TaskState
     model_version: ModelVersion
     pushed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The arm of an image in a project. An image without one is in the arm "helped"."""
+
+    image: ImageId
+    arm: Arm
+    decoys: tuple[Decoy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A list of objects ``{"id", "origin", "label", "kind", "box", "mask", "score", "seen_by"}``; what is None is
 left out. ``box`` is ``[x0, y0, x1, y1]`` in pixels, ``mask`` COCO's compressed run lengths
-``{"size": [height, width], "counts": "..."}``. Floats survive exactly (shortest form that reads back).
+``{"size": [height, width], "counts": "..."}``. Floats survive exactly (shortest form that reads back). A
+decoy is a region that says its kind: ``"decoy": "label"``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from detseg.errors import FormatError
 from detseg.geometry.masks import decode_mask, encode_mask
-from detseg.types import Box, Instance, Region, RegionId
+from detseg.types import Box, Decoy, Instance, Region, RegionId
 
 
 def encode_regions(regions: Sequence[Region]) -> str:
@@ -29,8 +30,25 @@ def decode_regions(text: str) -> tuple[Region, ...]:
         raise FormatError(f"not the catalog's JSON of regions ({error}): {text[:60]!r}") from error
 
 
+def encode_decoys(decoys: Sequence[Decoy]) -> str:
+    """The decoys as one line of JSON, in their order."""
+    entries = [{**_encode_region(decoy.region), "decoy": decoy.kind} for decoy in decoys]
+    return json.dumps(entries, separators=(",", ":"), allow_nan=False)
+
+
+def decode_decoys(text: str) -> tuple[Decoy, ...]:
+    """The decoys of ``encode_decoys``'s answer. Raises FormatError for anything else."""
+    try:
+        return tuple(Decoy(entry["decoy"], _decode_region(entry)) for entry in json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"not the catalog's JSON of decoys ({error}): {text[:60]!r}") from error
+
+
 def decode_labels(text: str) -> dict[RegionId, str]:
-    """The label of each region of ``encode_regions``'s answer, by its id. Boxes and masks are not decoded."""
+    """The label of each region of ``encode_regions``'s or ``encode_decoys``'s answer, by its id.
+
+    Boxes and masks are not decoded.
+    """
     try:
         return {RegionId(entry["id"]): str(entry["label"]) for entry in json.loads(text)}
     except (ValueError, KeyError, TypeError) as error:

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from detseg.catalog.arms import Arms
 from detseg.catalog.database import BUSY_S, Database, utc_now
 from detseg.catalog.doubts import Doubts
+from detseg.catalog.gold import Gold
 from detseg.catalog.images import Images
 from detseg.catalog.journal import Cursors, Runs
 from detseg.catalog.locks import Locks
@@ -34,6 +36,8 @@ class Catalog:
     projects: Projects
     tasks: Tasks
     task_predictions: TaskPredictions
+    arms: Arms
+    gold: Gold
     doubts: Doubts
     reviews: Reviews
     quarantine: Quarantine
@@ -61,6 +65,8 @@ def open_catalog(
             projects=Projects(database),
             tasks=Tasks(database, clock),
             task_predictions=TaskPredictions(database, clock),
+            arms=Arms(database),
+            gold=Gold(database),
             doubts=Doubts(database, clock),
             reviews=Reviews(database),
             quarantine=Quarantine(database, clock),

@@ -109,6 +109,19 @@ class TaskPredictionColumns(TypedColumns):
     pushed_at: Named[datetime | None] = Column(UtcDateTime)
 
 
+class ArmColumns(TypedColumns):
+    project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
+    image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
+    arm: Named[str] = Column(String(20))
+    decoys: Named[str] = Column(Text)
+
+
+class GoldColumns(TypedColumns):
+    image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
+    state: Named[str] = Column(String(20))
+    regions: Named[str] = Column(Text)
+
+
 class DoubtColumns(TypedColumns):
     project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
     image_id = Column(String(_ID), primary_key=True)
@@ -165,6 +178,8 @@ task_predictions = Table(
     TaskPredictionColumns,
     ForeignKeyConstraint(["project", "image_id"], ["tasks.project", "tasks.image_id"]),
 )
+arms = Table("arms", metadata, ArmColumns)
+gold = Table("gold", metadata, GoldColumns)
 doubts = Table("doubts", metadata, DoubtColumns)
 reviews = Table(
     "reviews",

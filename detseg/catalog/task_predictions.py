@@ -8,6 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from detseg.catalog.arms import select_blind
 from detseg.catalog.database import Database
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import PredictionState, ProjectKey
@@ -74,30 +75,35 @@ class TaskPredictions:
         """Claims the tasks that do not have this version's prediction; answers their images, in order.
 
         The caller alone got them, as with ``tasks.open_push``. A prediction that another one replaced may
-        come back.
+        come back. Blind tasks are never given one.
         """
         now = self.clock()
-        rows = [
-            {
-                "project": project,
-                "image_id": image,
-                "model_version": version,
-                "state": "intent",
-                "intended_at": now,
-            }
-            for image in dict.fromkeys(ids)
-        ]
-        if not rows:
-            return ()
+        wanted = tuple(dict.fromkeys(ids))
         insert = self.database.insert(task_predictions)
         insert = insert.on_conflict_do_update(
             index_elements=["project", "image_id", "model_version"],
             set_={"state": "intent", "intended_at": now, "pushed_at": None},
             where=task_predictions.c.state == "replaced",
         )
+        claiming = insert.returning(task_predictions.c.image_id)
+        claimed: set[str] = set()
         with self.database.writing() as connection:
-            claimed = set(connection.scalars(insert.returning(task_predictions.c.image_id), rows))
-        return tuple(ImageId(str(row["image_id"])) for row in rows if row["image_id"] in claimed)
+            for page in pages(wanted):
+                blind = set(connection.scalars(select_blind(project, page)))
+                rows = [
+                    {
+                        "project": project,
+                        "image_id": image,
+                        "model_version": version,
+                        "state": "intent",
+                        "intended_at": now,
+                    }
+                    for image in page
+                    if image not in blind
+                ]
+                if rows:
+                    claimed.update(connection.scalars(claiming, rows))
+        return tuple(image for image in wanted if image in claimed)
 
     def confirm_push(
         self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion, *, replaces: bool = False

@@ -8,9 +8,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from detseg.catalog.arms import record_arms, select_blind
 from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
-from detseg.catalog.records import Project, ProjectKey, Task, TaskState
+from detseg.catalog.records import Assignment, Project, ProjectKey, Task, TaskState
 from detseg.catalog.tables import projects, reviews, task_predictions, tasks
 from detseg.errors import CatalogError
 from detseg.paging import pages
@@ -67,8 +68,11 @@ class Tasks:
         version: ModelVersion,
         *,
         restore: bool = False,
+        arms: Sequence[Assignment] = (),
     ) -> tuple[ImageId, ...]:
         """Claims the images that this project has no task for; answers the claimed ones, in their order.
+
+        ``arms`` are recorded with the intents of those that never had a task; all others keep theirs.
 
         They are intents from now on, and the caller is the only one who got them: another process that asks
         for the same images gets none of them. What was deleted on the server stays deleted, unless it is to
@@ -91,6 +95,7 @@ class Tasks:
         insert = self.database.insert(tasks).on_conflict_do_nothing().returning(tasks.c.image_id)
         with self.database.writing() as connection:
             claimed = set(connection.scalars(insert, rows))
+            record_arms(self.database, connection, project, [one for one in arms if one.image in claimed])
             if restore:
                 fresh = {"state": "intent", "task_id": None, "pushed_at": None}
                 values = {**fresh, "model_version": version, "intended_at": now}
@@ -102,8 +107,8 @@ class Tasks:
     ) -> None:
         """Records the server's task ids for intents. Confirming twice with the same ids changes nothing.
 
-        ``bare``: the tasks came without their predictions. Raises CatalogError for an image that was never
-        intended, or is another task already.
+        ``bare``: the tasks came without their predictions, as blind ones always do. Raises CatalogError for
+        an image that was never intended, or is another task already.
         """
         now = self.clock()
         with self.database.writing() as connection:
@@ -115,7 +120,8 @@ class Tasks:
                 ]
                 if confirmed:
                     if not bare:
-                        rows_with = [rows[image] for image in confirmed]
+                        blind = set(connection.scalars(select_blind(project, page)))
+                        rows_with = [rows[image] for image in confirmed if image not in blind]
                         _record_predictions(self.database, connection, rows_with, now)
                     connection.execute(
                         sa.update(tasks)
@@ -148,7 +154,7 @@ class Tasks:
         return dropped
 
     def bare(self, project: ProjectKey) -> tuple[ImageId, ...]:
-        """The images whose tasks never had a prediction, sorted."""
+        """The images whose tasks never had a prediction, and should have one; sorted."""
         query = (
             sa.select(tasks.c.image_id)
             .where(
@@ -157,6 +163,7 @@ class Tasks:
                 ~sa.exists().where(
                     task_predictions.c.project == project, task_predictions.c.image_id == tasks.c.image_id
                 ),
+                tasks.c.image_id.not_in(select_blind(project)),
             )
             .order_by(tasks.c.image_id)
         )
@@ -312,6 +319,8 @@ def _record_predictions(
     database: Database, connection: sa.Connection, confirmed: Sequence[Row], now: datetime
 ) -> None:
     """The predictions that new tasks came with."""
+    if not confirmed:
+        return
     values = [
         {
             "project": row.project,

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from detseg.types import Annotation, ImageId, ModelVersion, Region
+from detseg.types import ARMS, Annotation, Arm, Decoy, ImageId, ModelVersion, Region
 
-Arm = Literal["helped", "blind", "decoy", "gold"]
-"""How an image was put before people.
-
-``helped``: with the model's regions; ``blind``: without any, so that time and quality without help are
-known; ``decoy``: with wrong regions planted among the model's; ``gold``: with the model's regions, on an
-image whose truth is known.
-"""
-ARMS: tuple[Arm, ...] = get_args(Arm)
+__all__ = ["ARMS", "Arm", "Case"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +27,16 @@ class Case:
     model_version: ModelVersion
     prediction: Annotation
     reviews: tuple[Annotation, ...] = ()
-    decoys: tuple[Region, ...] = ()
+    decoys: tuple[Decoy, ...] = ()
     gold: Annotation | None = None
     simulated: bool = False
 
     @property
     def shown(self) -> tuple[Region, ...]:
         """The regions that people found on the page."""
-        return () if self.arm == "blind" else (*self.prediction.regions, *self.decoys)
+        if self.arm == "blind":
+            return ()
+        return (*self.prediction.regions, *(decoy.region for decoy in self.decoys))
 
     @property
     def truth(self) -> Annotation | None:

@@ -1,0 +1,89 @@
+"""Which images of a project are part of an experiment, and how. Nobody but the catalog knows.
+
+An image is assigned in the transaction that claims its task, and stays what it is from then on, whatever
+becomes of the task and of the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database
+from detseg.catalog.records import Assignment, ProjectKey
+from detseg.catalog.region_json import decode_decoys, decode_labels, encode_decoys
+from detseg.catalog.tables import arms, tasks
+from detseg.paging import pages
+from detseg.types import ARMS, Arm, ImageId, RegionId
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """``catalog.arms``"""
+
+    database: Database
+
+    def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, Assignment]:
+        """The assignments of those images; images in the arm "helped" are left out."""
+        found: dict[ImageId, Assignment] = {}
+        for page in pages(ids):
+            with self.database.reading() as connection:
+                for row in connection.execute(_select(project, page)):
+                    image = ImageId(row.image_id)
+                    found[image] = Assignment(image, row.arm, decode_decoys(row.decoys))
+        return found
+
+    def record(self, project: ProjectKey, assignments: Iterable[Assignment]) -> None:
+        """Records the arms of images whose tasks are there. Images that have one keep it."""
+        with self.database.writing() as connection:
+            record_arms(self.database, connection, project, tuple(assignments))
+
+    def labels(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, dict[RegionId, str]]:
+        """The label of every decoy on those images, by its id; images without any are left out."""
+        found: dict[ImageId, dict[RegionId, str]] = {}
+        for page in pages(ids):
+            with self.database.reading() as connection:
+                for row in connection.execute(_select(project, page).where(arms.c.arm == "decoy")):
+                    found[ImageId(row.image_id)] = decode_labels(row.decoys)
+        return found
+
+    def counts(self, project: ProjectKey) -> dict[Arm, int]:
+        """How many of the project's tasks are in each arm, deleted ones left out; every arm is a key."""
+        query = (
+            sa.select(arms.c.arm, sa.func.count().label("n"))
+            .select_from(
+                tasks.outerjoin(
+                    arms, sa.and_(arms.c.project == tasks.c.project, arms.c.image_id == tasks.c.image_id)
+                )
+            )
+            .where(tasks.c.project == project, tasks.c.state == "pushed")
+            .group_by(arms.c.arm)
+        )
+        with self.database.reading() as connection:
+            counted = {row.arm or "helped": row.n for row in connection.execute(query)}
+        return {arm: counted.get(arm, 0) for arm in ARMS}
+
+
+def _select(project: ProjectKey, page: Sequence[ImageId]) -> sa.Select[tuple[object, ...]]:
+    return sa.select(arms).where(arms.c.project == project, arms.c.image_id.in_(page))
+
+
+def record_arms(
+    database: Database, connection: sa.Connection, project: ProjectKey, assignments: Sequence[Assignment]
+) -> None:
+    """Records arms inside the transaction that claims the tasks. Images that have one keep it."""
+    rows = [
+        {"project": project, "image_id": one.image, "arm": one.arm, "decoys": encode_decoys(one.decoys)}
+        for one in assignments
+        if one.arm != "helped"
+    ]
+    if rows:
+        connection.execute(database.insert(arms).on_conflict_do_nothing(), rows)
+
+
+def select_blind(project: ProjectKey, ids: Sequence[ImageId] | None = None) -> sa.Select[str]:
+    """The blind ones among those images, or all of the project's."""
+    query = sa.select(arms.c.image_id).where(arms.c.project == project, arms.c.arm == "blind")
+    return query if ids is None else query.where(arms.c.image_id.in_(ids))

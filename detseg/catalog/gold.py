@@ -1,0 +1,62 @@
+"""Images whose truth is known. The catalog keeps it, so that people are measured while its file is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database
+from detseg.catalog.region_json import decode_regions, encode_regions
+from detseg.catalog.tables import gold, images
+from detseg.paging import pages
+from detseg.types import Annotation, ImageId, Size
+
+GOLD_AUTHOR = "gold"
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """``catalog.gold``"""
+
+    database: Database
+
+    def record(self, truths: Iterable[Annotation]) -> None:
+        """Records truths, each in the place of an earlier one. The images have to be recorded first."""
+        for page in pages(truths):
+            rows = [
+                {"image_id": one.image, "state": one.state, "regions": encode_regions(one.regions)}
+                for one in page
+            ]
+            with self.database.writing() as connection:
+                self.database.upsert(connection, gold, rows)
+
+    def read(self, ids: Iterable[ImageId]) -> dict[ImageId, Annotation]:
+        """The known truth of those images, by the author "gold"; images without one are left out."""
+        found: dict[ImageId, Annotation] = {}
+        for page in pages(ids):
+            query = (
+                sa.select(gold, images.c.width, images.c.height)
+                .join(images, images.c.id == gold.c.image_id)
+                .where(gold.c.image_id.in_(page))
+            )
+            with self.database.reading() as connection:
+                for row in connection.execute(query):
+                    image, size = ImageId(row.image_id), Size(row.width, row.height)
+                    regions = decode_regions(row.regions)
+                    found[image] = Annotation(image, size, GOLD_AUTHOR, row.state, regions)
+        return found
+
+    def known(self, ids: Iterable[ImageId]) -> frozenset[ImageId]:
+        """Those of the images whose truth is known."""
+        found: set[ImageId] = set()
+        for page in pages(ids):
+            with self.database.reading() as connection:
+                found.update(
+                    map(
+                        ImageId,
+                        connection.scalars(sa.select(gold.c.image_id).where(gold.c.image_id.in_(page))),
+                    )
+                )
+        return frozenset(found)
