@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from detseg.metrics.intervals import Estimate
 from detseg.types import Annotation
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewTimes:
+    """Seconds per review of an image, of reviews whose lead time is known and not an outlier."""
+
+    mean_s: Estimate
+    """by image"""
+    median_s: Estimate
+    total_h: float
+    """hours of the reviews that count"""
+    n_reviews: int
+    """that count"""
+    n_unknown: int
+    """judged reviews without a lead time, or with none above 0 s"""
+    n_outliers: int
+    """reviews that took far longer than the others: a page was left open"""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkTimes:
+    """How long people took who were shown the model's regions (arms helped and gold), and who were not.
+
+    Label Studio adds up the time of all saves of an annotation, drafts included, and of each person the
+    latest annotation of an image counts: no second counts twice.
+    """
+
+    helped: ReviewTimes
+    blind: ReviewTimes
+    per_model_version: Mapping[str, ReviewTimes]
+    """of helped reviews, as all below"""
+    per_annotator: Mapping[str, ReviewTimes]
+    per_week: Mapping[str, ReviewTimes]
 
 
 @dataclass(frozen=True, slots=True)
