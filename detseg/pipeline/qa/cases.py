@@ -48,19 +48,24 @@ class CaseReader:
         tasks = self.catalog.tasks.of_images(self.project.key, reviews)
         refs = self.catalog.images.refs(reviews)
         predictions = self._predictions(tasks)
+        arms = self.catalog.arms.of_images(self.project.key, reviews)
+        gold = self.catalog.gold.read(image for image, one in arms.items() if one.arm == "gold")
         for image, records in reviews.items():
             task, prediction = tasks[image], predictions.get(image)
             if prediction is None or task.task_id is None:
                 continue
+            assigned = arms.get(image)
             yield Case(
                 image=image,
                 uri=refs.get(image, ImageRef(image, image)).uri,
                 task_id=task.task_id,
                 task_url=f"{self.project.url}/projects/{self.project.server_id}/data?task={task.task_id}",
-                arm="helped",
+                arm=assigned.arm if assigned else "helped",
                 model_version=task.model_version,
                 prediction=prediction,
                 reviews=tuple(record.annotation for record in records),
+                decoys=assigned.decoys if assigned else (),
+                gold=gold.get(image),
                 simulated=any(record.simulated for record in records),
             )
 

@@ -1,0 +1,53 @@
+"""Everything that QA says of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from detseg.metrics.agreement import Agreement
+from detseg.metrics.detection import DetectionQuality
+from detseg.metrics.experiments import Decoys, Golds
+from detseg.metrics.mask_tallies import Panoptic, Segmentation
+from detseg.metrics.suspects.findings import Suspects
+from detseg.metrics.work import Work
+from detseg.types import Arm, State
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What the figures rest on: one project of the catalog, at one moment."""
+
+    project: str
+    created_at: datetime
+    simulated: bool
+    """whether a program made some of the reviews"""
+    n_cases: int
+    """images with a review that could be read"""
+    n_incomplete: int
+    """reviews left out, because something in them could not be read"""
+    states: Mapping[State, int]
+    """tasks by the state of their latest review; unlabeled ones were predicted and never reviewed"""
+    arms: Mapping[Arm, int]
+    """tasks by how they were put before people"""
+    model_versions: Mapping[str, int]
+    """cases by the model version that answered them"""
+
+
+@dataclass(frozen=True, slots=True)
+class QaResult:
+    """How good the model is (``boxes``, ``masks``, ``segmentation``, ``panoptic``), what people did and what that
+    saved (``work``), how good the labels are (``agreement``, ``decoys``, ``gold``, ``suspects``), and what
+    to change (in ``work``: thresholds and drift)."""
+
+    basis: Basis
+    boxes: DetectionQuality
+    masks: DetectionQuality
+    segmentation: Segmentation
+    panoptic: Panoptic
+    work: Work
+    agreement: Agreement
+    decoys: Decoys
+    gold: Golds
+    suspects: Suspects
