@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from detseg.geometry.masks import mask_to_box
+from detseg.metrics.intervals import Estimate, say_missing
 from detseg.types import EDIT_KINDS, Box, Edit, EditKind, Instance, Region
 
 EDIT_MEANINGS: dict[EditKind, str] = {
@@ -18,6 +20,9 @@ EDIT_MEANINGS: dict[EditKind, str] = {
 }
 
 NOT_DEFINED = "n/a"
+
+Unit = Literal["share", "score", "seconds", "pixels", "number"]
+"""What a figure is: a share of something, a score in [0, 1], a duration, a distance, or plain."""
 
 _THIN = "\u202f"
 """Between a number and its unit: narrow, and no line breaks there."""
@@ -77,6 +82,35 @@ def format_seconds(value: float | None) -> str:
         return f"{minutes}{_THIN}min {seconds:02d}{_THIN}s"
     hours, minutes = divmod(round(value / 60), 60)
     return f"{hours}{_THIN}h {minutes:02d}{_THIN}min"
+
+
+def format_value(value: float | None, unit: Unit) -> str:
+    """A figure of that unit; ``n/a`` where it is not defined."""
+    if value is None:
+        return NOT_DEFINED
+    if unit == "share":
+        return format_share(value)
+    if unit == "score":
+        return format_score(value)
+    if unit == "seconds":
+        return f"−{format_seconds(-value)}" if value < 0 else format_seconds(value)
+    number = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.2g}"
+    return number.replace("-", "−") + (f"{_THIN}px" if unit == "pixels" else "")
+
+
+def format_estimate(estimate: Estimate | None, unit: Unit) -> str:
+    """Its value; ``n/a`` where it is not told."""
+    return format_value(None if estimate is None else estimate.value, unit)
+
+
+def format_interval(estimate: Estimate | None, unit: Unit, *, noun: str = "image") -> str:
+    """Its 95 % interval, ``81 to 87 %``; what is missing where it is not told."""
+    if estimate is None or estimate.value is None or estimate.low is None or estimate.high is None:
+        return NOT_DEFINED if estimate is None else say_missing(estimate, noun)
+    low, high = format_value(estimate.low, unit), format_value(estimate.high, unit)
+    tail = f"{_THIN}{low.rpartition(_THIN)[2]}" if _THIN in low else ""
+    shared = bool(tail) and high.endswith(tail) and _THIN not in low.removesuffix(tail)
+    return f"{low.removesuffix(tail) if shared else low} to {high}"
 
 
 def format_count(n: int, noun: str) -> str:

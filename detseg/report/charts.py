@@ -1,0 +1,229 @@
+"""The page's charts: numbers in, SVG out. Every chart has a table of the same figures behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from detseg.metrics.intervals import Estimate
+from detseg.report.plotting import ACCENT, INK, PAPER, SOFT, WASH, WRONG, draw_figure
+from detseg.report.wording import Unit, format_estimate, format_interval, format_value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.ticker import Formatter, Locator
+
+_WIDE, _HIGH = 440, 200
+_LINE, _DOT = 2.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a series. ``flagged`` values are marked: there something changed for certain."""
+
+    label: str
+    estimate: Estimate
+    flagged: bool = False
+
+
+def series_chart(
+    points: Sequence[Point], *, unit: Unit, alt: str, line: bool = True, target: float | None = None
+) -> str:
+    """Values with their intervals, from left to right: a line over time, or dots over ordered groups."""
+
+    def paint(axes: Axes) -> None:
+        _paint_series(axes, points, line=line)
+        if target is not None:
+            axes.axhline(target, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        _label_ends(axes, [point.label for point in points], every=line)
+        _scale(axes, points, unit, target)
+
+    return draw_figure(paint, width=_WIDE, height=_HIGH, alt=f"{alt}: {_in_words(points, unit)}")
+
+
+def sparkline(points: Sequence[Point], *, unit: Unit, alt: str) -> str:
+    """The same small and bare, with its first and last label."""
+
+    def paint(axes: Axes) -> None:
+        _paint_series(axes, points, line=True)
+        axes.set_yticks([])
+        axes.spines["bottom"].set_visible(False)
+        labels = [point.label for point in points]
+        axes.set_xticks([0, len(labels) - 1], [labels[0], labels[-1]])
+        first, last = axes.get_xticklabels()
+        first.set_horizontalalignment("left")
+        last.set_horizontalalignment("right")
+        axes.margins(x=0.01, y=0.12)
+
+    return draw_figure(paint, width=260, height=76, alt=f"{alt}: {_in_words(points, unit)}")
+
+
+def _paint_series(axes: Axes, points: Sequence[Point], *, line: bool) -> None:
+    told = [
+        (i, e.low, e.value, e.high, p.flagged)
+        for i, p in enumerate(points)
+        if (e := p.estimate).value is not None and e.low is not None and e.high is not None
+    ]
+    x, low, value, high = ([entry[n] for entry in told] for n in range(4))
+    if line and len(x) > 1:
+        axes.fill_between(x, low, high, color=WASH, linewidth=0)
+        axes.plot(x, value, color=ACCENT, linewidth=_LINE)
+    else:
+        axes.vlines(x, low, high, color=ACCENT, linewidth=_LINE, alpha=0.55)
+        axes.plot(x, value, linestyle="", marker="o", markersize=_DOT + 1, color=ACCENT)
+    if line and x:
+        axes.plot(x[-1:], value[-1:], marker="o", markersize=_DOT, color=ACCENT)
+    marked = [(i, v) for i, _, v, _, flagged in told if flagged]
+    ring: dict[str, Any] = {"markersize": _DOT + 3, "markerfacecolor": PAPER, "markeredgecolor": WRONG}
+    axes.plot(
+        [i for i, _ in marked], [v for _, v in marked], linestyle="", marker="o", markeredgewidth=2, **ring
+    )
+
+
+def _label_ends(axes: Axes, labels: Sequence[str], *, every: bool) -> None:
+    """At most seven labels below the axis, evenly spread, the last one always."""
+    step = max(1, -(-len(labels) // 7)) if every else 1
+    places = list(range(len(labels) - 1, -1, -step))[::-1]
+    axes.set_xticks(places, [labels[i] for i in places])
+    axes.set_xlim(-0.4, max(len(labels) - 0.6, 0.6))
+
+
+def _scale(axes: Axes, points: Sequence[Point], unit: Unit, target: float | None) -> None:
+    """A scale of four or five round values that holds every interval; a share never leaves [0, 1]."""
+    from matplotlib.ticker import MaxNLocator
+
+    ends = [
+        end for p in points for end in (p.estimate.low, p.estimate.high, p.estimate.value) if end is not None
+    ]
+    ends += [target] if target is not None else []
+    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    room = max((high - low) * 0.12, 0.02 if unit in ("share", "score") else abs(high) * 0.05, 1e-9)
+    low, high = low - room, high + room
+    if unit in ("share", "score"):
+        low, high = max(0.0, low), min(1.0, high)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_formatter(_formatter(unit))
+    axes.grid(axis="y")
+
+
+def precision_recall_chart(recall: Sequence[float], precision: Sequence[float], *, alt: str) -> str:
+    """One curve in its square; it ends where recall is out of reach."""
+    reached = [(r, p) for r, p in zip(recall, precision, strict=True) if p > 0]
+
+    def paint(axes: Axes) -> None:
+        _unit_square(axes)
+        x, y = [r for r, _ in reached], [p for _, p in reached]
+        if reached:
+            axes.fill_between(x, 0, y, color=WASH, linewidth=0)
+            axes.plot([*x, x[-1]], [*y, 0.0], color=ACCENT, linewidth=_LINE)
+
+    return draw_figure(paint, width=220, height=190, alt=alt)
+
+
+def reliability_chart(bins: Sequence[tuple[float, float, int]], *, alt: str) -> str:
+    """What the model says (mean score, to the right) against what is right (precision, upwards).
+
+    ``bins`` are (mean score, precision, n); a dot's area grows with n.
+    """
+    largest = max((n for _, _, n in bins), default=1)
+
+    def paint(axes: Axes) -> None:
+        _unit_square(axes)
+        axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        axes.plot([s for s, _, _ in bins], [p for _, p, _ in bins], color=ACCENT, linewidth=_LINE)
+        sizes = [12 + 70 * n / largest for _, _, n in bins]
+        axes.scatter([s for s, _, _ in bins], [p for _, p, _ in bins], s=sizes, color=ACCENT, linewidth=0)
+
+    return draw_figure(paint, width=220, height=190, alt=alt)
+
+
+def _unit_square(axes: Axes) -> None:
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.04)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.grid()
+
+
+def lines_chart(
+    x: Sequence[float],
+    lines: Sequence[tuple[str, Sequence[float | None]]],
+    *,
+    alt: str,
+    mark: float | None = None,
+) -> str:
+    """Up to three curves over one axis from 0 to 1, named above; ``mark`` is a place on the axis."""
+    styles = ((ACCENT, "solid"), (INK, (0, (5, 2))), (SOFT, (0, (1.5, 2))))
+
+    def paint(axes: Axes) -> None:
+        _unit_square(axes)
+        for (name, values), (colour, style) in zip(lines, styles, strict=False):
+            known = [(a, v) for a, v in zip(x, values, strict=True) if v is not None]
+            if not known:
+                continue
+            axes.plot(*zip(*known, strict=True), color=colour, linewidth=_LINE, linestyle=style, label=name)
+        if mark is not None:
+            axes.axvline(mark, color=SOFT, linewidth=1)
+        axes.legend(loc="lower center", ncols=3, frameon=False, fontsize=11, bbox_to_anchor=(0.5, 1.0))
+
+    return draw_figure(paint, width=_WIDE, height=240, alt=alt)
+
+
+def columns_chart(edges: Sequence[float], counts: Sequence[int], *, unit: Unit, alt: str) -> str:
+    """How many values lie between each two edges; ``edges`` has one entry more than ``counts``."""
+
+    def paint(axes: Axes) -> None:
+        widths = [b - a for a, b in pairwise(edges)]
+        axes.bar(edges[:-1], counts, widths, align="edge", color=ACCENT, edgecolor=PAPER, linewidth=1)
+        axes.yaxis.set_major_locator(_whole_numbers())
+        axes.xaxis.set_major_formatter(_formatter(unit))
+        axes.set_xlim(edges[0], edges[-1])
+        axes.grid(axis="y")
+
+    return draw_figure(paint, width=_WIDE, height=_HIGH, alt=alt)
+
+
+def _whole_numbers() -> Locator:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(4, integer=True)
+
+
+def _formatter(unit: Unit) -> Formatter:
+    from matplotlib.ticker import FuncFormatter
+
+    return FuncFormatter(lambda value, _: format_value(round(value, 9), unit))
+
+
+def cost_chart(
+    thresholds: Sequence[float], costs: Sequence[float], *, current: float, best: float, alt: str
+) -> str:
+    """Human cost over the threshold, with the threshold in use (dashed) and the cheapest (dot)."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot(thresholds, costs, color=ACCENT, linewidth=_LINE)
+        axes.axvline(current, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        nearest = min(range(len(thresholds)), key=lambda i: abs(thresholds[i] - best))
+        axes.plot([best], [costs[nearest]], marker="o", markersize=_DOT + 1, color=WRONG)
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.yaxis.set_major_locator(_whole_numbers())
+        axes.set_ylim(0, max(costs) * 1.1 or 1.0)
+        axes.grid(axis="y")
+
+    return draw_figure(paint, width=220, height=160, alt=alt)
+
+
+def _in_words(points: Sequence[Point], unit: Unit) -> str:
+    told = [point for point in points if point.estimate.value is not None]
+    if not told:
+        return "no value yet"
+    first, last = told[0], told[-1]
+    ends = [
+        f"{p.label} {format_estimate(p.estimate, unit)} ({format_interval(p.estimate, unit)})"
+        for p in (first, last)
+    ]
+    return f"{len(told)} values, from {' to '.join(dict.fromkeys(ends))}"
