@@ -16,5 +16,5 @@ changes       TaskReader: which tasks changed, which there are, how many in a ra
 reviews       one annotation as a review, with a line for whatever in it cannot be read
 webhook       the receiver of the server's calls, and how the server gets to know of it
 release       which Label Studio answers at an address, asked without a token
-session, auth, wire   requests, tokens, and what an answer means (used by client)
+session, auth, body, wire   requests, tokens, their JSON, and what an answer means (used by client)
 """

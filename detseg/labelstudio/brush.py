@@ -33,14 +33,17 @@ _N_CHANNELS = 4
 _SHOWN = 127
 
 
-def encode_brush(mask: Mask) -> list[int]:
-    """The bytes of a mask, foreground 255 and background 0, exactly as label_studio_sdk encodes them."""
+def encode_brush(mask: Mask) -> bytes:
+    """The run lengths of a mask, foreground 255 and background 0, exactly as label_studio_sdk encodes them.
+
+    As JSON they are a list of numbers (``detseg.labelstudio.body``).
+    """
     lengths, values, choice = _runs(mask)
     widths = np.array(_WIDTHS)
     blocks = ((4 | choice) << (widths + _WORD_BITS)[choice]) + ((lengths - 1) << _WORD_BITS) + values
     words = np.concatenate(((mask.size.area * _N_CHANNELS, _PARAMETERS), blocks))
     n_bits = np.concatenate(((_COUNT_BITS, _PARAMETER_BITS), (3 + widths + _WORD_BITS)[choice]))
-    return list(pack_bits(words.astype(np.uint64), n_bits.astype(np.uint64)))
+    return pack_bits(words.astype(np.uint64), n_bits.astype(np.uint64))
 
 
 def decode_brush(rle: Sequence[int], size: Size) -> Mask:

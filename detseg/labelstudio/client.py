@@ -28,6 +28,7 @@ from typing import Any, Self
 import httpx
 
 from detseg.errors import LabelStudioError
+from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.session import Json, Session
 from detseg.labelstudio.wire import expecting, one_line, read_object, read_objects
 
@@ -170,7 +171,7 @@ class LabelStudioClient:
         if not tasks:
             return ()
         n_predictions = sum(len(task.get("predictions", ())) for task in tasks)
-        body = json.dumps(list(tasks)).encode()
+        body = encode_json(list(tasks))
         return self.import_encoded(project, body, n_tasks=len(tasks), n_predictions=n_predictions)
 
     def import_encoded(

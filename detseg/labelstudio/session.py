@@ -16,6 +16,7 @@ import httpx
 
 from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
 from detseg.labelstudio.auth import token_auth
+from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.wire import (
     back_off_s,
     explain,
@@ -79,11 +80,13 @@ class Session:
     ) -> httpx.Response:
         """The server's answer, which is a success, or where ``redirects`` are wanted also one of those.
 
-        A ``body`` of bytes is JSON already; ``files`` are names and contents.
+        A ``body`` of bytes is JSON already, others become it; ``files`` are names and contents.
         """
-        content: Json = {"content": body, "headers": _IS_JSON} if isinstance(body, bytes) else {"json": body}
+        content: Json = {}
         if files:
             content = {"files": [(name, (name, data)) for name, data in files]}
+        elif body is not None:
+            content = {"content": body if isinstance(body, bytes) else encode_json(body), "headers": _IS_JSON}
         n_attempts = 1 if method == "POST" else _N_ATTEMPTS
         for attempt in range(1, n_attempts + 1):
             last = attempt == n_attempts

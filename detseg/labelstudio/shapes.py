@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from detseg.geometry.masks import mask_to_box
 from detseg.geometry.polygons import mask_to_polygon, polygon_to_mask
 from detseg.labelstudio.bitmask import encode_bitmask
+from detseg.labelstudio.body import encode_bytes
 from detseg.labelstudio.brush import encode_brush
 from detseg.labelstudio.values import encode_polygon
 from detseg.types import Instance, Mask
@@ -187,6 +186,4 @@ def _draw(mask: Mask, kind: MaskKind, policy: ShapePolicy) -> DrawnMask | None:
 
 def _draw_brush(mask: Mask) -> DrawnMask:
     rle = encode_brush(mask)
-    digits = np.frombuffer(bytes(rle), np.uint8)
-    n_bytes = 2 * len(rle) + np.count_nonzero(digits > 9) + np.count_nonzero(digits > 99)
-    return DrawnMask("brush", {"format": "rle", "rle": rle}, int(n_bytes))
+    return DrawnMask("brush", {"format": "rle", "rle": rle}, len(encode_bytes(rle)))

@@ -15,6 +15,7 @@ from PIL import Image
 from detseg.geometry.masks import bitmap_to_mask, mask_iou, mask_to_bitmap, mask_to_box
 from detseg.geometry.polygons import ellipse_to_mask
 from detseg.images import read_image
+from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.codec import decode_task, encode_task, prediction_regions
 from detseg.labelstudio.results import as_shown, decode_results
 from detseg.labelstudio.shapes import ShapePolicy
@@ -46,7 +47,7 @@ def test_regions_lie_on_the_upright_image(tmp_path: Path, orientation: int, mask
         image_url="/a.png",
         policy=ShapePolicy(mask_as=mask_as, polygon_tolerance_px=0.0),
     )
-    results = json.loads(json.dumps(task))["predictions"][0]["result"]
+    results = json.loads(encode_json(task))["predictions"][0]["result"]
     assert {(one["original_width"], one["original_height"]) for one in results} == {(60, 40)}
     (value,) = [one["value"] for one in results if one["type"] == "rectanglelabels"]
     assert [value[key] for key in ("x", "y", "width", "height")] == pytest.approx([50.0, 12.5, 250 / 6, 25.0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import hypothesis.strategies as st
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
 from detseg.geometry.masks import bitmap_to_mask, mask_iou, mask_to_box
+from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.codec import prediction_regions
 from detseg.labelstudio.results import as_shown, decode_results, encode_asked
 from detseg.labelstudio.shapes import (
@@ -87,7 +87,7 @@ def test_whatever_is_chosen_masks_come_back(
 @given(MASKS, st.sampled_from(["brush", "bitmask", "polygon"]))
 def test_the_weight_is_that_of_the_json(mask: Mask, mask_as: str) -> None:
     ((one,), _) = draw_masks([mask], ShapePolicy(mask_as=mask_as))  # type: ignore[arg-type]
-    weight = max(len(json.dumps(value, separators=(",", ":"))) for value in one.value.values())
+    weight = max(len(encode_json(value)) for value in one.value.values())
     assert weight - 60 <= one.n_bytes <= weight + 60 + weight // 10
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from detseg.errors import FormatError, ImageError
+from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_reported_task
 from detseg.labelstudio.fitting import fit_regions
 from detseg.labelstudio.session import Json
@@ -60,8 +60,7 @@ def _parcel(
         task = {"task": task_id, **task["predictions"][0]}
     else:
         task["data"][KEY] = origin
-    body = json.dumps(task, separators=(",", ":"), allow_nan=False).encode()
-    return Parcel(ref, body, task_id, "; ".join(left_out), encoded.report)
+    return Parcel(ref, encode_json(task), task_id, "; ".join(left_out), encoded.report)
 
 
 class Wanted(Protocol):
