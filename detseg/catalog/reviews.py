@@ -187,9 +187,9 @@ def _latest(project: ProjectKey) -> sa.Select[Any]:
 
 def _later_review(*, same_author: bool) -> sa.Exists:
     later = reviews.alias("later")
-    is_later = sa.or_(
-        later.c.updated_at > reviews.c.updated_at,
-        sa.and_(later.c.updated_at == reviews.c.updated_at, later.c.annotation_id > reviews.c.annotation_id),
+    is_later = sa.and_(  # not an "or" of two: SQLite would walk through an index for each
+        later.c.updated_at >= reviews.c.updated_at,
+        sa.or_(later.c.updated_at > reviews.c.updated_at, later.c.annotation_id > reviews.c.annotation_id),
     )
     query = sa.select(sa.literal(1)).where(
         later.c.project == reviews.c.project,

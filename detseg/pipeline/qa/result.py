@@ -37,9 +37,12 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class QaResult:
-    """How good the model is (``boxes``, ``masks``, ``segmentation``, ``panoptic``), what people did and what that
-    saved (``work``), how good the labels are (``agreement``, ``decoys``, ``gold``, ``suspects``), and what
-    to change (in ``work``: thresholds and drift)."""
+    """All rooms' results.
+
+    How good the model is: ``boxes``, ``masks``, ``segmentation``, ``panoptic``. How good the labels are:
+    ``agreement``, ``decoys``, ``gold``, ``suspects``. What people did, what that saved, and what to change:
+    ``work``.
+    """
 
     basis: Basis
     boxes: DetectionQuality
