@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from detseg.errors import ConfigError
 from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
@@ -191,6 +199,26 @@ class Settings(BaseModel):
         default="add", description="a second model's predictions stand beside the first's, or in their place"
     )
     restore: bool = Field(default=False, description="make tasks again that were deleted in Label Studio")
+    blind_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="share of new tasks without predictions, to measure what they save",
+    )
+    decoy_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of new tasks with a wrong region, to see whether it passes",
+    )
+    gold: Path | None = Field(
+        default=None, description="a COCO JSON file with the truth of some of the source's images"
+    )
+    gold_share: float = Field(
+        default=0.0, ge=0, le=0.5, description="share of new tasks on images of `gold`, which wait for that"
+    )
+    overlap: int = Field(default=1, ge=1, le=100, description="people who annotate each image")
+    experiment_seed: int = Field(default=0, description="decides which images get which kind of task")
     serve_images: Literal["local-files", "upload", "url", "storage"] = Field(
         default="local-files",
         description="how images reach the browser: the server reads the files or gets copies of them, the "
@@ -241,6 +269,15 @@ class Settings(BaseModel):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("decoy_share", "gold_share")
+    @classmethod
+    def _fits_the_others(cls, share: float, info: ValidationInfo) -> float:
+        if info.field_name == "decoy_share" and share + info.data.get("blind_share", 0.0) > 1:
+            raise ValueError("with blind_share it is more than 1")
+        if info.field_name == "gold_share" and share and info.data.get("gold") is None:
+            raise ValueError("needs `gold`, the file with the truth of these images")
+        return share
 
     def path(self, value: str | Path) -> Path:
         """A path of the settings as an absolute one."""
@@ -317,7 +354,7 @@ def _first_problem(error: ValidationError, origins: Mapping[str, str]) -> str:
         known = ", ".join(field for field in Settings.model_fields if field != "root")
         return f"{where}: there is no setting {name!r}; there are {known}"
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
-    return f"{where}: {name}: {problem['msg']}{more}"
+    return f"{where}: {name}: {problem['msg'].removeprefix('Value error, ')}{more}"
 
 
 def settings_template(**values: str) -> str:

@@ -69,6 +69,15 @@ class Images:
             clear_quarantine(connection, "read", uris=[image.entry.uri for image in read])
         return new
 
+    def at(self, uris: Iterable[str]) -> dict[str, ImageId]:
+        """The image that was found at each of those places; places that are not known are left out."""
+        found: dict[str, ImageId] = {}
+        for page in pages(uris):
+            query = sa.select(locations.c.uri, locations.c.image_id).where(locations.c.uri.in_(page))
+            with self.database.reading() as connection:
+                found |= {row.uri: ImageId(row.image_id) for row in connection.execute(query)}
+        return found
+
     def sizes(self, ids: Iterable[ImageId]) -> dict[ImageId, Size]:
         """The upright sizes of those images that the catalog knows."""
         found: dict[ImageId, Size] = {}

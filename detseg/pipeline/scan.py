@@ -13,6 +13,7 @@ from detseg.errors import ImageError
 from detseg.images import BROWSER_FORMATS, image_id, upright_size
 from detseg.paging import pages
 from detseg.pipeline import progress
+from detseg.pipeline.experiments.gold import slip_gold
 from detseg.pipeline.reading import open_sources, source_location
 from detseg.sources.registry import Sources
 from detseg.types import Entry, Failure, ImageId, ImageRef
@@ -27,7 +28,8 @@ _READERS = 8  # most of their time goes to waiting, for a disk or a network
 @dataclass(frozen=True, slots=True)
 class Scan:
     """``images`` are the contents found, each once, in the order of the listing; ``n_new`` of them were
-    never seen before. Files with equal bytes are one image, found at the first of their addresses."""
+    never seen before. Files with equal bytes are one image, found at the first of their addresses. Gold
+    images are among them when it is their turn."""
 
     n_files: int
     n_new: int
@@ -50,7 +52,7 @@ class _Found:
 def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
     """Lists the source and records in the catalog what is new, unless ``record`` is False.
 
-    Raises SourceError if there is no source.
+    Raises SourceError if there is no source, FormatError for a bad file of gold images.
     """
     found = _Found()
     with open_sources(settings) as sources, ThreadPoolExecutor(_READERS) as pool:
@@ -71,7 +73,8 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
                     found.refs.setdefault(ids[entry.uri], ImageRef(ids[entry.uri], entry.uri))
             progress.report("scan", advance=len(page))
     failures = tuple(sorted(found.failures, key=lambda one: one.uri))
-    return Scan(found.n_files, found.n_new, tuple(found.refs.values()), failures)
+    images = slip_gold(settings, catalog, tuple(found.refs.values()))
+    return Scan(found.n_files, found.n_new, images, failures)
 
 
 def _record(
