@@ -44,7 +44,11 @@ def box_iou(a: Box, b: Box) -> float:
     >>> box_iou(Box(0, 0, 2, 2), Box(1, 0, 3, 2))
     0.3333333333333333
     """
-    return float(box_iou_matrix(boxes_to_array([a]), boxes_to_array([b]))[0, 0])
+    width = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0))
+    height = max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
+    intersection = width * height
+    union = a.area + b.area - intersection
+    return intersection / union if union > 0.0 else 0.0
 
 
 def box_iou_matrix(a: Floats, b: Floats) -> Floats:

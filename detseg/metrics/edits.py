@@ -113,31 +113,39 @@ def _meet(before: Sequence[Region], after: Sequence[Region]) -> dict[int, int]:
     """The position in ``after`` of every region of ``before`` that met one."""
     positions = {region.id: j for j, region in enumerate(after)}
     met = {i: positions[region.id] for i, region in enumerate(before) if region.id in positions}
-    iou = instance_iou_matrix([r.instance for r in before], [r.instance for r in after])
-    for only_same_label in (True, False):
+    for match in (_match_same_label, _match_any_label):
+        taken = set(met.values())
         rows = [i for i in range(len(before)) if i not in met]
-        columns = sorted(set(range(len(after))) - set(met.values()))
-        left = iou[rows][:, columns]
-        if only_same_label:
-            labels = ([before[i].instance.label for i in rows], [after[j].instance.label for j in columns])
-            found = match_by_label(*labels, left, min_iou=REDRAWN_IOU)
-        else:
-            found = match_one_to_one(left, min_iou=REDRAWN_IOU)
+        columns = [j for j in range(len(after)) if j not in taken]
+        if not rows or not columns:
+            break
+        found = match([before[i].instance for i in rows], [after[j].instance for j in columns])
         met |= {rows[i]: columns[j] for i, j in found}
     return met
 
 
+def _match_same_label(before: Sequence[Instance], after: Sequence[Instance]) -> tuple[tuple[int, int], ...]:
+    iou = instance_iou_matrix(before, after)
+    return match_by_label([a.label for a in before], [b.label for b in after], iou, min_iou=REDRAWN_IOU)
+
+
+def _match_any_label(before: Sequence[Instance], after: Sequence[Instance]) -> tuple[tuple[int, int], ...]:
+    return match_one_to_one(instance_iou_matrix(before, after), min_iou=REDRAWN_IOU)
+
+
 def _compare(before: Region, after: Region) -> Edit:
-    kind = _kind(before.instance, after.instance)
-    if kind == "moved":
-        return Edit(kind, before, after, box_iou_of(before.instance, after.instance))
-    return Edit(kind, before, after, float(instance_iou_matrix([before.instance], [after.instance])[0, 0]))
+    a, b = before.instance, after.instance
+    overlap = _mask_iou(a.mask, b.mask)
+    kind = _kind(a, b, overlap)
+    if overlap is None or kind == "moved":
+        overlap = box_iou_of(a, b)
+    return Edit(kind, before, after, overlap)
 
 
-def _kind(before: Instance, after: Instance) -> EditKind:
+def _kind(before: Instance, after: Instance, mask_iou: float | None) -> EditKind:
     if before.label != after.label:
         return "relabeled"
-    if not _same_mask(before.mask, after.mask):
+    if before.mask != after.mask and (mask_iou is None or mask_iou <= SAME_MASK_IOU):
         return "reshaped"
     return "kept" if _same_box(before.box, after.box) else "moved"
 
@@ -148,10 +156,13 @@ def _same_box(a: Box | None, b: Box | None) -> bool:
     return all(abs(u - v) <= SAME_CORNER_PX for u, v in zip(a.xyxy, b.xyxy, strict=True))
 
 
-def _same_mask(a: Mask | None, b: Mask | None) -> bool:
+def _mask_iou(a: Mask | None, b: Mask | None) -> float | None:
+    """None where one is missing. Equal run lengths need no decoding."""
     if a is None or b is None:
-        return a is b
-    return a == b or float(mask_iou_matrix([a], [b])[0, 0]) > SAME_MASK_IOU
+        return None
+    if a == b:
+        return 1.0 if a.area else 0.0
+    return float(mask_iou_matrix([a], [b])[0, 0])
 
 
 def _label(edit: Edit) -> str:
