@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from detseg.errors import ImageError
 from detseg.models.predictor import Predictor, StagedPredictor, predict_each
+from detseg.models.threads import stay_on_one_core
 from detseg.paging import pages
 from detseg.types import DecodedImage, Instance
 
@@ -72,7 +73,11 @@ def predict_stream(
                 results.append(encode(item, image, answer))
         return results
 
-    with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as writer:
+    beside = stay_on_one_core if staged and staged.window == 1 else None  # the CPU runs forward
+    with (
+        ThreadPoolExecutor(_READERS, initializer=beside) as readers,
+        ThreadPoolExecutor(1, initializer=beside) as writer,
+    ):
         waiting: deque[Future[list[Result | ImageError]]] = deque()
         for batch in _ahead(readers, before, pages(items, size)):
             outputs = _forward(staged, batch.prepared)
