@@ -10,9 +10,9 @@ _ONE_AT_A_TIME = threading.Lock()
 def stay_on_one_core() -> None:
     """For a pool's threads, as their initializer: torch's operators in them take one core each.
 
-    Operators that run beside a forward pass on the CPU and split their work take the cores away from it, and
-    it waits for its slowest part. torch keeps the number by thread, and what was set last is what threads begin
-    with that come after: that is put back.
+    Operators that split their work beside a forward pass on the CPU take the cores away from it, and it waits
+    for its slowest part. torch keeps the number by thread, and what was set last is what threads that come
+    later begin with: that is put back.
     """
     import torch
 
