@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from detseg.metrics.coco_data import Bools, DetectionData, Floats
+from detseg.metrics.coco_eval import Matches, calibration_bins
+
+N_BINS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreBin:
@@ -40,3 +45,27 @@ class Calibration:
 
     all: Reliability
     per_class: Mapping[str, Reliability]
+
+
+def calibrate(data: DetectionData, matches: Matches) -> Calibration:
+    """The reliability of the scores of all detections, and of those of each label."""
+    scores, right, label = data.found.score, matches.right, data.found.label
+    return Calibration(
+        _reliability(scores, right),
+        {name: _reliability(scores[label == k], right[label == k]) for k, name in enumerate(data.labels)},
+    )
+
+
+def _reliability(scores: Floats, right: Bools) -> Reliability:
+    n, bins, gaps = len(scores), [], []
+    for entry in calibration_bins(scores, right, N_BINS):
+        count, score, precision = entry["count"], entry["avg_confidence"], entry["avg_accuracy"]
+        edges = entry["bin_lower"], entry["bin_upper"]
+        bins.append(ScoreBin(*edges, count, score, precision) if count else ScoreBin(*edges, 0, None, None))
+        gaps.append((count / n, abs(precision - score)) if count else (0.0, 0.0))
+    return Reliability(
+        tuple(bins),
+        ece=sum(share * gap for share, gap in gaps) if n else None,
+        mce=max(gap for _, gap in gaps) if n else None,
+        n=n,
+    )

@@ -6,20 +6,21 @@ pycocotools' own. Where COCO writes -1 for "nothing to measure", we say None.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import hotcoco
 import numpy as np
-import numpy.typing as npt
 
-from detseg.metrics.calibration import Calibration
+from detseg.metrics.calibration import Calibration, calibrate
+from detseg.metrics.cases import Case
+from detseg.metrics.coco_data import DetectionColumns, DetectionData, Floats
+from detseg.metrics.coco_eval import CocoArrays, confuse, evaluate, evaluate_records, match
 from detseg.metrics.coco_files import IouType, read_coco_results, read_coco_truth
-from detseg.metrics.coco_records import annotations_to_coco
-from detseg.metrics.error_kinds import ErrorCosts
-from detseg.metrics.operating import OperatingCurves
+from detseg.metrics.error_kinds import ErrorCosts, error_costs
+from detseg.metrics.operating import OperatingCurves, operating_curves
+from detseg.metrics.pairs import pair_annotations
 from detseg.types import Annotation
 
 
@@ -110,6 +111,52 @@ class DetectionQuality:
     calibration: Calibration
 
 
+@dataclass(slots=True)
+class DetectionTally:
+    """Takes cases one by one and keeps of them what the metrics need, boxes or masks in columns."""
+
+    iou_type: IouType
+    min_score: float = 0.0
+    """Of the detections that the confusion counts."""
+    n_unreviewed: int = 0
+    _columns: DetectionColumns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._columns = DetectionColumns(self.iou_type)
+
+    def add(self, case: Case) -> None:
+        """Takes the model's answer and the review that counts; decoys are none of the model's."""
+        if case.truth is None:
+            self.n_unreviewed += 1
+        else:
+            self._columns.add(case.truth, case.prediction)
+
+    def score(self) -> DetectionScore:
+        """The part of ``result`` that COCO has: the fastest."""
+        data = self._columns.data()
+        return _score(evaluate(data), data.labels, _count_labels(data), n_images=len(data.images))
+
+    def result(self) -> DetectionQuality:
+        """Everything that is measured of the cases so far; the same in whatever order they came."""
+        data = self._columns.data()
+        arrays, matches = evaluate(data), match(data)
+        return DetectionQuality(
+            iou_type=self.iou_type,
+            n_images=len(data.images),
+            n_unreviewed=self.n_unreviewed,
+            n_truth=len(data.truth),
+            n_predicted=len(data.found),
+            n_left_out=self._columns.n_left_out,
+            n_misfit_masks=self._columns.n_misfit_masks,
+            score=_score(arrays, data.labels, _count_labels(data), n_images=len(data.images)),
+            curves=_curves(arrays, data.labels),
+            operating=operating_curves(data, matches),
+            confusion=_confusion(data, self.min_score),
+            errors=error_costs(data, matches),
+            calibration=calibrate(data, matches),
+        )
+
+
 def score_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) -> DetectionScore:
     """The scores of a COCO results file against a COCO truth file.
 
@@ -117,7 +164,14 @@ def score_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) ->
     """
     truth = read_coco_truth(truth_path, iou_type)
     results = read_coco_results(results_path, iou_type, truth)
-    return _score(_evaluate(truth, results, iou_type), truth)
+    categories = sorted(truth["categories"], key=lambda category: int(category["id"]))
+    n_truth = Counter(entry["category_id"] for entry in truth["annotations"] if not entry["iscrowd"])
+    return _score(
+        evaluate_records(truth, results, iou_type),
+        [category["name"] for category in categories],
+        [n_truth[category["id"]] for category in categories],
+        n_images=len(truth["images"]),
+    )
 
 
 def score_annotations(
@@ -128,26 +182,16 @@ def score_annotations(
     A thing without a box counts with the tight box of its mask (bbox), one without a mask not at all
     (segm). As in COCO, the size of an object is the area of its mask where it has one.
     """
-    dataset, results = annotations_to_coco(truth, predictions, iou_type)
-    return _score(_evaluate(dataset, results, iou_type), dataset)
+    data = _data(truth, predictions, iou_type)
+    return _score(evaluate(data), data.labels, _count_labels(data), n_images=len(data.images))
 
 
 def precision_recall(
     truth: Iterable[Annotation], predictions: Iterable[Annotation], iou_type: IouType
 ) -> dict[str, PrecisionRecall]:
     """The precision-recall curve at IoU 0.5 of every class that has truth, by name."""
-    dataset, results = annotations_to_coco(truth, predictions, iou_type)
-    evaluated = _evaluate(dataset, results, iou_type)
-    recalls = tuple(evaluated.params.rec_thrs)
-    arrays = _arrays(evaluated)
-    curves: dict[str, PrecisionRecall] = {}
-    for k, category in enumerate(dataset["categories"]):
-        precision, score = (arrays[name][0, :, k, 0, -1] for name in ("precision", "scores"))  # (101,)
-        if precision[0] > -1:
-            curves[category["name"]] = PrecisionRecall(
-                recalls, tuple(precision.tolist()), tuple(np.maximum(score, 0.0).tolist())
-            )
-    return curves
+    data = _data(truth, predictions, iou_type)
+    return _curves(evaluate(data), data.labels)
 
 
 def confusion(
@@ -158,36 +202,41 @@ def confusion(
     min_score: float,
 ) -> Confusion:
     """Which class was taken for which; objects are matched across classes, best score first."""
-    dataset, results = annotations_to_coco(truth, predictions, iou_type)
-    labels = tuple(category["name"] for category in dataset["categories"])
-    if not labels:
-        return Confusion((), ((0,),), min_score)
-    matrix = _evaluate(dataset, results, iou_type).confusion_matrix(iou_thr=0.5, min_score=min_score)
-    counts = tuple(tuple(int(n) for n in row) for row in matrix["matrix"])
-    return Confusion(labels, counts, min_score)
+    return _confusion(_data(truth, predictions, iou_type), min_score)
 
 
-def _evaluate(
-    truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: IouType
-) -> hotcoco.COCOeval:
-    truth_index = hotcoco.COCO(dict(truth))
-    found = truth_index.load_res([dict(entry) for entry in results])
-    evaluated = hotcoco.COCOeval(truth_index, found, iou_type)
-    evaluated.evaluate()
-    evaluated.accumulate()
-    return evaluated
+def _data(truth: Iterable[Annotation], predictions: Iterable[Annotation], iou_type: IouType) -> DetectionData:
+    columns = DetectionColumns(iou_type)
+    for pair in pair_annotations(truth, predictions):
+        columns.add(pair.truth, pair.prediction)
+    return columns.data()
 
 
-def _arrays(evaluated: hotcoco.COCOeval) -> dict[str, npt.NDArray[np.float64]]:
-    """precision and scores (T, R, K, A, M) and recall (T, K, A, M): IoU, recall, class, area, detections."""
-    arrays = evaluated.eval
-    assert arrays is not None  # accumulate() was called
-    return {name: np.asarray(arrays[name]) for name in ("precision", "recall", "scores")}
+def _count_labels(data: DetectionData) -> list[int]:
+    return [int(n) for n in np.bincount(data.truth.label, minlength=len(data.labels))]
 
 
-def _score(evaluated: hotcoco.COCOeval, truth: Mapping[str, Any]) -> DetectionScore:
-    arrays = _arrays(evaluated)
-    precision, recall = arrays["precision"], arrays["recall"]
+def _confusion(data: DetectionData, min_score: float) -> Confusion:
+    counts = confuse(data, min_score=min_score)
+    return Confusion(data.labels, tuple(tuple(int(n) for n in row) for row in counts), min_score)
+
+
+def _curves(arrays: CocoArrays, labels: Sequence[str]) -> dict[str, PrecisionRecall]:
+    recalls = tuple(arrays.recalls.tolist())
+    curves: dict[str, PrecisionRecall] = {}
+    for k, name in enumerate(labels):
+        precision, score = (array[0, :, k, 0, -1] for array in (arrays.precision, arrays.scores))  # (R,)
+        if precision[0] > -1:
+            curves[name] = PrecisionRecall(
+                recalls, tuple(precision.tolist()), tuple(np.maximum(score, 0.0).tolist())
+            )
+    return curves
+
+
+def _score(
+    arrays: CocoArrays, labels: Sequence[str], n_truth: Sequence[int], *, n_images: int
+) -> DetectionScore:
+    precision, recall = arrays.precision, arrays.recall
     by_area = {"all": 0, "small": 1, "medium": 2, "large": 3}
     ap = {name: _mean(precision[:, :, :, a, 2]) for name, a in by_area.items()}
     ar = {name: _mean(recall[:, :, a, 2]) for name, a in by_area.items()}
@@ -204,24 +253,18 @@ def _score(evaluated: hotcoco.COCOeval, truth: Mapping[str, Any]) -> DetectionSc
         ar_small=ar["small"],
         ar_medium=ar["medium"],
         ar_large=ar["large"],
-        per_class=_per_class(precision, truth),
-        n_images=len(truth["images"]),
+        per_class={name: _class_score(precision[:, :, k, 0, 2], n_truth[k]) for k, name in enumerate(labels)},
+        n_images=n_images,
     )
 
 
-def _per_class(precision: npt.NDArray[np.float64], truth: Mapping[str, Any]) -> dict[str, ClassScore]:
-    n_truth = dict.fromkeys((category["id"] for category in truth["categories"]), 0)
-    for annotation in truth["annotations"]:
-        n_truth[annotation["category_id"]] += not annotation["iscrowd"]
-    scores: dict[str, ClassScore] = {}
-    for k, category in enumerate(sorted(truth["categories"], key=lambda category: int(category["id"]))):
-        ours = precision[:, :, k, 0, 2]  # (T, R)
-        scores[category["name"]] = ClassScore(
-            ap=_mean(ours), ap50=_mean(ours[0]), ap75=_mean(ours[5]), n_truth=n_truth[category["id"]]
-        )
-    return scores
+def _class_score(precision: Floats, n_truth: int) -> ClassScore:
+    """Of the precision (T, R) of one class."""
+    return ClassScore(
+        ap=_mean(precision), ap50=_mean(precision[0]), ap75=_mean(precision[5]), n_truth=n_truth
+    )
 
 
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
+def _mean(values: Floats) -> float | None:
     measured = values[values > -1]
     return float(measured.mean()) if measured.size else None

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from detseg.metrics.coco_data import Bools, DetectionData, Floats, Ints
+from detseg.metrics.coco_eval import Matches
+
+MIN_SCORES = tuple(k / 100 for k in range(101))
+
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
@@ -46,3 +53,68 @@ class OperatingCurves:
     min_score: tuple[float, ...]
     all: OperatingCurve
     per_class: Mapping[str, OperatingCurve]
+
+
+def operating_curves(data: DetectionData, matches: Matches) -> OperatingCurves:
+    """What all thresholds would do; all classes together count as one, object by object."""
+    found, right = data.found, matches.right
+    n_truth = np.bincount(data.truth.label, minlength=len(data.labels))
+    per_class = {
+        name: _curve(found.score[found.label == k], right[found.label == k], int(n_truth[k]))
+        for k, name in enumerate(data.labels)
+    }
+    return OperatingCurves(MIN_SCORES, _curve(found.score, right, len(data.truth)), per_class)
+
+
+def operating_point(scores: Floats, right: Bools, n_truth: int, *, min_score: float) -> OperatingPoint:
+    """The operating point at any threshold. ``scores`` and ``right`` are (N,), of one class or of all.
+
+    >>> point = operating_point(np.array([0.9, 0.8, 0.2]), np.array([True, False, True]), 2, min_score=0.5)
+    >>> point.precision, point.recall, point.f1
+    (0.5, 0.5, 0.5)
+    """
+    used = scores >= min_score
+    tp = int(right[used].sum())
+    return _point(min_score, tp, int(used.sum()) - tp, n_truth)
+
+
+def _curve(scores: Floats, right: Bools, n_truth: int) -> OperatingCurve:
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    tp_by_rank = np.concatenate([[0], np.cumsum(right[order])])  # of the first 0, 1, ... N detections
+    n_used = np.searchsorted(-ranked, -np.array(MIN_SCORES), side="right")
+    points = [
+        _point(t, int(tp_by_rank[n]), int(n - tp_by_rank[n]), n_truth)
+        for t, n in zip(MIN_SCORES, n_used, strict=True)
+    ]
+    return OperatingCurve(
+        n_truth,
+        tp=tuple(point.tp for point in points),
+        fp=tuple(point.fp for point in points),
+        precision=tuple(point.precision for point in points),
+        recall=tuple(point.recall for point in points),
+        f1=tuple(point.f1 for point in points),
+        best=_best(ranked, tp_by_rank, n_truth),
+    )
+
+
+def _best(ranked: Floats, tp_by_rank: Ints, n_truth: int) -> OperatingPoint | None:
+    if not n_truth or not len(ranked):
+        return None
+    ends = np.append(np.flatnonzero(ranked[1:] < ranked[:-1]), len(ranked) - 1) + 1  # no tie is cut
+    f1 = 2 * tp_by_rank[ends] / (ends + n_truth)  # 2 tp + fp + fn = detections + truth
+    n = int(ends[np.argmax(f1)])
+    return _point(float(ranked[n - 1]), int(tp_by_rank[n]), n - int(tp_by_rank[n]), n_truth)
+
+
+def _point(min_score: float, tp: int, fp: int, n_truth: int) -> OperatingPoint:
+    n_found = tp + fp
+    return OperatingPoint(
+        min_score,
+        tp,
+        fp,
+        n_truth - tp,
+        precision=tp / n_found if n_found else None,
+        recall=tp / n_truth if n_truth else None,
+        f1=2 * tp / (n_found + n_truth) if n_found + n_truth else None,
+    )
