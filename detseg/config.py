@@ -372,7 +372,7 @@ def _first_problem(error: ValidationError, origins: Mapping[str, str]) -> str:
     return f"{where}: {name}: {problem['msg'].removeprefix('Value error, ')}{more}"
 
 
-def settings_template(**values: str) -> str:
+def settings_template(**values: object) -> str:
     """The commented ``detseg.toml`` that ``detseg init`` writes: every setting with its default, or given."""
     lines = ["# Settings of detseg. DETSEG_* variables go over this file, flags over both.", ""]
     for name, field in Settings.model_fields.items():

@@ -46,9 +46,12 @@ def clear_folder(folder: Path) -> None:
 
 
 def write_settings(folder: Path) -> Path:
-    """The demo's detseg.toml: the defaults, with the project's title. The file's path."""
+    """The demo's detseg.toml: the defaults, with the project's title. The file's path.
+
+    No image is blind: of a few dozen, so few would be that they told nothing.
+    """
     path = folder / FILE_NAME
-    path.write_text(settings_template(project=PROJECT), encoding="utf-8")
+    path.write_text(settings_template(project=PROJECT, blind_share=0.0), encoding="utf-8")
     return path
 
 

@@ -85,6 +85,8 @@ class Recorder:
         images = self.catalog.tasks.images(self.project.key, task_ids)
         sizes = self.catalog.images.sizes(images.values())
         labels = self.catalog.predictions.labels(images.values())
+        for image, decoys in self.catalog.arms.labels(self.project.key, images.values()).items():
+            labels.setdefault(image, {}).update(decoys)
         return {
             task: Target(image, sizes[image], _sent(labels.get(image, {}))) for task, image in images.items()
         }

@@ -107,6 +107,7 @@ def settings_of(folder: Path, server: Connection, catalog: Path, title: str) -> 
         label_studio_url=server.url,
         label_studio_files="/",
         project=title,
+        blind_share=0.0,
     )
 
 

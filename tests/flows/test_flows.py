@@ -77,7 +77,7 @@ def workplace(
     values = checkpoints | {"project": new_title(), "label_studio_url": label_studio.url, "device": "cpu"}
     lines = [f'{name} = "{value}"' for name, value in values.items()]
     config = tmp_path / "detseg.toml"
-    config.write_text("\n".join([*lines, "shard_size = 2", "batch_size = 2"]))
+    config.write_text("\n".join([*lines, "shard_size = 2", "batch_size = 2", "blind_share = 0"]))
     return Workplace(config, values["project"], truths)
 
 

@@ -83,9 +83,14 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(folder: Path, tmp_path: Path) -> Settings:
-    """Without a server."""
+    """Without a server. Every task gets its prediction, unless a test says otherwise."""
     return load_settings(
-        None, environ={}, source=str(folder), state_dir=str(tmp_path / "state"), batch_size=2
+        None,
+        environ={},
+        source=str(folder),
+        state_dir=str(tmp_path / "state"),
+        batch_size=2,
+        blind_share=0.0,
     )
 
 
@@ -118,4 +123,5 @@ def settings_for(settings: Settings, url: str, token: str, *, title: str) -> Set
         label_studio_url=url,
         label_studio_files="/",
         project=title,
+        blind_share=settings.blind_share,
     )

@@ -59,7 +59,7 @@ def _outcomes(work: Work) -> list[ImageOutcome]:
 def deliver(freight: Freight, parcels: Sequence[Parcel]) -> list[ImageOutcome]:
     """Sends one batch. Raises Unreachable and other LabelStudioErrors with the intents left open."""
     failpoint("push.before_intent")
-    claimed = frozenset(freight.claim([parcel.ref.id for parcel in parcels]))
+    claimed = frozenset(freight.claim(parcels))
     failpoint("push.after_intent")
     ours = [parcel for parcel in parcels if parcel.ref.id in claimed]
     held = [ImageOutcome(parcel.ref, "held") for parcel in parcels if parcel.ref.id not in claimed]

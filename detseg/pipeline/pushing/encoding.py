@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from detseg.catalog import Assignment
 from detseg.errors import FormatError, ImageError
 from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_reported_task
 from detseg.labelstudio.fitting import fit_regions
 from detseg.labelstudio.session import Json
 from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapePolicy, ShapeReport
+from detseg.pipeline.experiments.decoys import plant
+from detseg.pipeline.pushing.assigning import assign
 from detseg.pipeline.pushing.origin import KEY, encode_origin
 from detseg.pipeline.pushing.queue import Queue
 from detseg.pipeline.pushing.report import ImageOutcome
@@ -23,13 +26,19 @@ from detseg.types import Annotation, ImageId, ImageRef, ModelVersion, Region
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """One image's JSON: a new task, or a prediction for ``task_id``. ``left_out`` says what is not in it,
-    ``shapes`` what its regions are drawn as."""
+    ``shapes`` what its regions are drawn as. ``assignment`` is the image's arm: a blind task comes without
+    its prediction."""
 
     ref: ImageRef
     body: bytes
     task_id: int | None = None
     left_out: str = ""
     shapes: ShapeReport = NOTHING_DRAWN
+    assignment: Assignment | None = None
+
+    @property
+    def n_predictions(self) -> int:
+        return 0 if self.assignment is not None and self.assignment.arm == "blind" else 1
 
 
 def encode(
@@ -39,11 +48,13 @@ def encode(
     by_id = {ref.id: ref for ref in refs}
     found = queue.catalog.images.entries(image for image in by_id if image not in task_ids)
     location = source_location(queue.settings)
+    arms = queue.catalog.arms.of_images(queue.project.key, by_id)
     for prediction in queue.catalog.predictions.read(by_id, queue.version):
         ref = by_id.pop(prediction.image)
         try:
             origin = encode_origin(found.get(ref.id, ()), location)
-            yield _parcel(queue, ref, prediction, task_ids.get(ref.id), origin=origin)
+            assignment = arms.get(ref.id) or (None if ref.id in task_ids else assign(queue, prediction))
+            yield _parcel(queue, ref, prediction, task_ids.get(ref.id), origin=origin, assignment=assignment)
         except (FormatError, ImageError) as error:
             yield ImageOutcome(ref, "refused", reason=str(error))
     for ref in by_id.values():
@@ -51,16 +62,26 @@ def encode(
 
 
 def _parcel(
-    queue: Queue, ref: ImageRef, prediction: Annotation, task_id: int | None, *, origin: Json
+    queue: Queue,
+    ref: ImageRef,
+    prediction: Annotation,
+    task_id: int | None,
+    *,
+    origin: Json,
+    assignment: Assignment | None,
 ) -> Parcel:
     url = queue.serving.url(ref) if task_id is None else ""
-    encoded, left_out = encode_fitting(queue, ref, prediction, url=url)
+    regions = plant(prediction.regions, assignment.decoys) if assignment else prediction.regions
+    encoded, left_out = encode_fitting(queue, ref, replace(prediction, regions=regions), url=url)
     task = encoded.task
     if task_id is not None:
         task = {"task": task_id, **task["predictions"][0]}
     else:
         task["data"][KEY] = origin
-    return Parcel(ref, encode_json(task), task_id, "; ".join(left_out), encoded.report)
+    if assignment is not None and assignment.arm == "blind":
+        del task["predictions"]  # made all the same, so that no arm lacks images that the others refuse
+        return Parcel(ref, encode_json(task), assignment=assignment)
+    return Parcel(ref, encode_json(task), task_id, "; ".join(left_out), encoded.report, assignment=assignment)
 
 
 class Wanted(Protocol):

@@ -12,7 +12,7 @@ from detseg.labelstudio.session import Json
 from detseg.types import ImageId, ImageRef, ModelVersion, Size
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog, Project, ProjectKey
+    from detseg.catalog import Assignment, Catalog, Project, ProjectKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Missing:
     """Images of a page by what they need; each is in one of them, in order.
 
     ``tasks`` need a task, ``predictions`` have one (its id) without this version's prediction, ``present``
-    need nothing, ``deleted`` had a task that was deleted on the server.
+    need nothing (blind ones never do), ``deleted`` had a task that was deleted on the server.
     """
 
     tasks: tuple[ImageRef, ...] = ()
@@ -40,6 +40,7 @@ def find_missing(
     """What the project lacks of these images, by the catalog. ``restore``: also what was deleted."""
     done = catalog.task_predictions.present(project, [ref.id for ref in refs], version)
     tasks = catalog.tasks.of_images(project, [ref.id for ref in refs if ref.id not in done])
+    arms = catalog.arms.of_images(project, tasks)
     versions = catalog.task_predictions.of_images(project, tasks)
     new: list[ImageRef] = []
     more: list[tuple[ImageRef, int]] = []
@@ -53,15 +54,19 @@ def find_missing(
             new.append(ref)
         elif task.state == "deleted":
             deleted.append(ref)
-        elif versions.get(ref.id, {}).get(version) == "pushed":
+        elif versions.get(ref.id, {}).get(version) == "pushed" or _is_blind(arms.get(ref.id)):
             present.append(ref)
         else:
             more.append((ref, task.task_id))
     return Missing(tuple(new), tuple(more), tuple(present), tuple(deleted))
 
 
+def _is_blind(assignment: Assignment | None) -> bool:
+    return assignment is not None and assignment.arm == "blind"
+
+
 def find_gone(client: LabelStudioClient, catalog: Catalog, project: Project) -> dict[int, ImageId]:
-    """The tasks that the catalog takes to be on the server, which are not, and their images. Lists all ids."""
+    """Tasks that the catalog takes to be on the server, which are not, and their images. Lists all ids."""
     on_server = frozenset(client.task_ids(project.server_id))
     return {
         task.task_id: task.image
@@ -102,7 +107,7 @@ def find_sent(
 
     Label Studio on SQLite makes tasks without their predictions when somebody else writes at that moment: it
     tries again with what its first try left over. Such a task is confirmed here as bare, and the prediction
-    is sent after it.
+    is sent after it, unless the task is blind.
     """
     own = find_tasks(client, catalog, project, ids).own
     found = {image: tasks[0] for image, tasks in own.items()}
@@ -115,9 +120,17 @@ def find_sent(
 
 
 def adopt(
-    client: LabelStudioClient, catalog: Catalog, project: Project, own: Mapping[ImageId, Sequence[int]]
-) -> None:
-    """Records tasks of our making that the catalog does not know, the first of each image."""
+    client: LabelStudioClient,
+    catalog: Catalog,
+    project: Project,
+    own: Mapping[ImageId, Sequence[int]],
+    *,
+    version: ModelVersion | None = None,
+) -> dict[ImageId, frozenset[str]]:
+    """Records tasks of our making that the catalog does not know, the first of each image.
+
+    Answers the model versions that are on them. ``version`` is recorded for those without any.
+    """
     first = {image: tasks[0] for image, tasks in own.items()}
     on_server = look_up(client.session, project.server_id, tuple(first.values()))
     versions = {
@@ -125,9 +138,12 @@ def adopt(
         for image, task in first.items()
         if task in on_server
     }
-    shown = {image: (first[image], of[-1] if of else ModelVersion("")) for image, of in versions.items()}
+    shown = {
+        image: (first[image], of[-1] if of else version or ModelVersion("")) for image, of in versions.items()
+    }
     catalog.tasks.adopt(project.key, shown)
     catalog.task_predictions.record(project.key, versions)
+    return {image: frozenset(of) for image, of in versions.items()}
 
 
 def _is_own(data: Json, size: Size | None) -> bool:

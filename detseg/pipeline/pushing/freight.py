@@ -31,8 +31,8 @@ class Freight(Protocol):
     def status(self) -> Status:
         """Of an image whose parcel arrived."""
 
-    def claim(self, ids: Sequence[ImageId]) -> Sequence[ImageId]:
-        """Records the intent; answers those that we alone may send now."""
+    def claim(self, parcels: Sequence[Parcel]) -> Sequence[ImageId]:
+        """Records the intent; answers the images that we alone may send now."""
 
     def send(self, parcels: Sequence[Parcel]) -> Mapping[ImageId, int]:
         """Sends them in one request; the task of each. Raises as ``Session`` does."""
@@ -55,15 +55,18 @@ class Freight(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NewTasks:
-    """Images as new tasks, each with one prediction."""
+    """Images as new tasks, each with one prediction; blind ones without."""
 
     queue: Queue
     status: Status = "pushed"
 
-    def claim(self, ids: Sequence[ImageId]) -> Sequence[ImageId]:
-        restore = self.queue.settings.restore
+    def claim(self, parcels: Sequence[Parcel]) -> Sequence[ImageId]:
         return self.queue.catalog.tasks.open_push(
-            self.queue.project.key, ids, self.queue.version, restore=restore
+            self.queue.project.key,
+            [parcel.ref.id for parcel in parcels],
+            self.queue.version,
+            restore=self.queue.settings.restore,
+            arms=[parcel.assignment for parcel in parcels if parcel.assignment is not None],
         )
 
     def send(self, parcels: Sequence[Parcel]) -> Mapping[ImageId, int]:
@@ -71,7 +74,7 @@ class NewTasks:
             self.queue.project.server_id,
             _json_list(parcels),
             n_tasks=len(parcels),
-            n_predictions=len(parcels),
+            n_predictions=sum(parcel.n_predictions for parcel in parcels),
         )
         return dict(zip((parcel.ref.id for parcel in parcels), ids, strict=True))
 
@@ -98,7 +101,8 @@ class MorePredictions:
     queue: Queue
     status: Status = "added"
 
-    def claim(self, ids: Sequence[ImageId]) -> Sequence[ImageId]:
+    def claim(self, parcels: Sequence[Parcel]) -> Sequence[ImageId]:
+        ids = [parcel.ref.id for parcel in parcels]
         return self.queue.catalog.task_predictions.open_push(self.queue.project.key, ids, self.queue.version)
 
     def send(self, parcels: Sequence[Parcel]) -> Mapping[ImageId, int]:

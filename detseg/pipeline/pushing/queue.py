@@ -15,6 +15,7 @@ from detseg.labelstudio.project import fit_project
 from detseg.labelstudio.serving import ImageServing
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.pipeline.asking import shape_policy
+from detseg.pipeline.experiments.gold import KnownTruth, known_truth
 from detseg.pipeline.pushing.making import make_project
 from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.serving import image_serving
@@ -38,6 +39,7 @@ class Queue:
 
     ``n_foreign`` says how many tasks of the project the catalog does not know, less those that it knows and
     that were deleted there. ``doubled`` has a line for each image that is two tasks with people's work.
+    ``gold`` are images whose truth is known, where such are asked for.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Queue:
     n_foreign: int
     doubled: tuple[str, ...]
     shown_version: str
+    gold: KnownTruth | None = None
     limit: Limit = UNLIMITED
 
     @property
@@ -65,6 +68,7 @@ class Queue:
     def warnings(self) -> Iterator[str]:
         """What is odd about the server and the project, a line each."""
         yield from self.doubled
+        yield from self.gold.warnings() if self.gold else ()
         yield from other_release(self.client.version(), self.client.url)
         if self.missing:
             yield (
@@ -130,6 +134,7 @@ def opened_queue(
                 n_foreign=_count_foreign(catalog, project, n_tasks),
                 doubled=doubled,
                 shown_version=on_server.model_version,
+                gold=known_truth(settings, catalog),
                 limit=limit,
             )
 

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from detseg.catalog import Catalog, ReviewRecord, open_catalog
+from detseg.pipeline.experiments.assignment import Lottery
 from detseg.types import ImageId, ModelVersion
 from tests.e2e.faults.person import Ledger, Server
-from tests.e2e.faults.world import N_REGIONS, SIZE
+from tests.e2e.faults.world import BLIND_SHARE, DECOY_SHARE, N_REGIONS, SIZE
 
 Json = dict[str, Any]
 Harm = Literal["lost", "doubled", "human", "other"]
@@ -29,7 +30,8 @@ class Violation:
 @dataclass(frozen=True, slots=True)
 class Expected:
     """``images`` have a task each, with one prediction of each of the ``versions``; tasks that a person
-    worked on may have one of each of ``replaced``. ``shown`` is the version that the project shows."""
+    worked on may have one of each of ``replaced``, and blind ones have none at all. A decoy is in each of its
+    task's predictions. ``shown`` is the version that the project shows."""
 
     title: str
     images: frozenset[ImageId]
@@ -75,8 +77,13 @@ def _tasks(tasks: list[Json], expected: Expected) -> Iterator[Violation]:
 
 def _predictions(tasks: list[Json], expected: Expected) -> Iterator[Violation]:
     harms: Counter[tuple[Harm, str]] = Counter()
+    lottery = Lottery(expected.title, 0, blind_share=BLIND_SHARE, decoy_share=DECOY_SHARE)
     for task in _ours(tasks):
         counted = Counter(one["model_version"] for one in task["predictions"])
+        arm = lottery.arm(task["data"]["image_id"])
+        if arm == "blind":
+            harms["other", "blind tasks with a prediction"] += bool(counted)
+            continue
         touched = task["id"] in expected.ledger.touched
         allowed = expected.versions | (expected.replaced if touched else frozenset())
         for version in expected.versions - counted.keys():
@@ -86,9 +93,10 @@ def _predictions(tasks: list[Json], expected: Expected) -> Iterator[Violation]:
                 harms["other", f"tasks with a prediction of {version}, which should not be there"] += 1
             elif n > 1:
                 harms["doubled", f"tasks with several predictions of {version}"] += 1
-        if any(len({one["id"] for one in p["result"]}) != N_REGIONS for p in task["predictions"]):
+        n_regions = N_REGIONS + (arm == "decoy")
+        if any(len({one["id"] for one in p["result"]}) != n_regions for p in task["predictions"]):
             harms["lost", "tasks with other regions than predicted"] += 1
-    yield from (Violation(harm, f"{n} {words}") for (harm, words), n in harms.items())
+    yield from (Violation(harm, f"{n} {words}") for (harm, words), n in harms.items() if n)
 
 
 def _people(tasks: list[Json], ledger: Ledger) -> Iterator[Violation]:

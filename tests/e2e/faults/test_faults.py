@@ -58,7 +58,8 @@ def sabotage(scene: Scene) -> list[Outcome]:
     outcomes = [scene.run(scene.order)]
     server = scene.arena.server
     (project,) = server.projects(scene.place.title)
-    first, second, *_ = (task for task in server.tasks(project["id"]) if not task["annotations"])
+    tasks = server.tasks(project["id"])
+    first, second, *_ = (task for task in tasks if task["predictions"] and not task["annotations"])
     server.send("POST", "/api/tasks/", {"data": first["data"], "project": project["id"]})
     server.send("DELETE", f"/api/predictions/{second['predictions'][0]['id']}/")
     annotation = next(iter(scene.person.ledger.annotations))

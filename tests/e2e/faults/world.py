@@ -22,6 +22,7 @@ SIZE = Size(48, 32)
 N_REGIONS = 3
 N_FIRST, N_MORE = 24, 16
 TASKS_PER_REQUEST = 8
+BLIND_SHARE = DECOY_SHARE = 0.2
 PATIENCE_S = 3.5
 """The server needs a tenth of a second for such a batch, and 3 s more if another writer was in its way."""
 
@@ -88,6 +89,8 @@ class Place:
             "label_studio_batch_tasks": TASKS_PER_REQUEST,
             "label_studio_patience_s": PATIENCE_S,
             "predictions": self.predictions,
+            "blind_share": BLIND_SHARE,
+            "decoy_share": DECOY_SHARE,
         }
         return load_settings(None, environ={"DETSEG_LABEL_STUDIO_TOKEN": self.token}, **given)
 

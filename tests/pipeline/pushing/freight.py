@@ -39,8 +39,8 @@ class FakeFreight:
     confirmed: dict[ImageId, int] = field(default_factory=dict)
     doubted: set[ImageId] = field(default_factory=set)
 
-    def claim(self, ids: Sequence[ImageId]) -> Sequence[ImageId]:
-        free = [image for image in ids if image not in self.taken]
+    def claim(self, parcels: Sequence[Parcel]) -> Sequence[ImageId]:
+        free = [parcel.ref.id for parcel in parcels if parcel.ref.id not in self.taken]
         self.intents.update(free)
         return free
 
