@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from detseg.errors import FormatError
-from detseg.geometry.masks import mask_to_bitmap
-from detseg.metrics.pairs import Pair, pair_annotations
-from detseg.types import Annotation, Kind, Mask, Region
+from detseg.geometry.label_maps import map_to_array, shared_pixels
+from detseg.metrics.image_sums import ImageSums
+from detseg.metrics.pairs import pair_annotations
+from detseg.metrics.scenes import Kinds, Scene, paint_regions, paint_scene
+from detseg.types import Annotation, Kind, Region
 
 SegmentMap = npt.NDArray[np.int32]
 """Shape (H, W): the number of the segment that owns each pixel, 0 where there is none."""
+
+MATCH_IOU = 0.5
+"""Segments of one class with a larger IoU match; no segment can have two such partners."""
+
+IOU, TP, FP, FN = range(4)
+"""Columns of ``SegmentCounts.sums``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +55,37 @@ class PanopticQuality:
     per_class: Mapping[str, PanopticScore]
 
 
-@dataclass(slots=True)
-class _Tally:
-    iou_sum: float = 0.0
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
+class SegmentCounts:
+    """Matched, false and missed segments of each class, image by image."""
 
-    def score(self) -> PanopticScore:
-        weight = self.tp + 0.5 * (self.fp + self.fn)
-        if weight == 0:
-            return PanopticScore(None, None, None)
-        sq = self.iou_sum / self.tp if self.tp else 0.0
-        return PanopticScore(self.iou_sum / weight, sq, self.tp / weight, self.tp, self.fp, self.fn)
+    def __init__(self) -> None:
+        self.sums = ImageSums(4)
+        """columns ``IOU`` (the sum of the matched IoUs), ``TP``, ``FP`` and ``FN``"""
+        self.kinds = Kinds()
 
+    def add(self, scene: Scene) -> None:
+        """One more image."""
+        self.sums.add(match_segments(scene))
+        self.kinds.add(scene)
 
-@dataclass(frozen=True, slots=True)
-class _Classes:
-    kinds: dict[str, Kind] = field(default_factory=dict)
-    tallies: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+    def quality(self) -> PanopticQuality:
+        """The figures of all images so far."""
+        per_class = {label: _score(sums) for label, sums in self.sums.totals().items()}
+        return summarize_classes(per_class, self.kinds.by_label())
 
 
 def panoptic_quality(truth: Iterable[Annotation], predictions: Iterable[Annotation]) -> PanopticQuality:
     """PQ, SQ and RQ of the images that are reviewed (labeled or empty) and predicted.
 
-    Only regions with a mask take part. A pixel has one owner, so where masks overlap the higher score
-    wins, then things before stuff, then the smaller mask, then the earlier region; a person's region
-    counts as certain. A region that loses all its pixels is no segment. Pixels without a truth region are
-    background, not void: a predicted segment that a person deleted counts as false.
+    Only regions with a mask take part. A pixel has one owner, as ``paint_regions`` says, and a region that
+    loses all its pixels is no segment. All regions of one stuff label in an image are one segment. Pixels
+    without a truth region are background, not void: a predicted segment that a person deleted counts as
+    false.
     """
-    classes = _Classes()
+    counts = SegmentCounts()
     for pair in pair_annotations(truth, predictions):
-        _count_pair(pair, classes)
-    per_class = {label: classes.tallies[label].score() for label in sorted(classes.tallies)}
-    return summarize_classes(per_class, classes.kinds)
+        counts.add(paint_scene(pair.truth, pair.prediction))
+    return counts.quality()
 
 
 def summarize_classes(per_class: Mapping[str, PanopticScore], kinds: Mapping[str, Kind]) -> PanopticQuality:
@@ -95,68 +98,50 @@ def summarize_classes(per_class: Mapping[str, PanopticScore], kinds: Mapping[str
     )
 
 
+def match_segments(scene: Scene) -> dict[str, list[float]]:
+    """What an image adds to each of its classes: the sum of the matched IoUs, tp, fp and fn."""
+    truth, predicted = scene.truth.segments, scene.prediction.segments
+    sums = {segment.label: [0.0, 0, 0, 0] for segment in (*truth, *predicted)}
+    for segment in truth:
+        sums[segment.label][FN] += 1
+    for segment in predicted:
+        sums[segment.label][FP] += 1
+    iou = _segment_iou(scene)
+    for i, j in zip(*np.nonzero(iou > MATCH_IOU), strict=True):
+        if truth[i].label == predicted[j].label:
+            row = sums[truth[i].label]
+            row[IOU] += float(iou[i, j])
+            row[TP] += 1
+            row[FN] -= 1
+            row[FP] -= 1
+    return sums
+
+
 def paint_segments(annotation: Annotation) -> tuple[SegmentMap, tuple[Region, ...]]:
-    """Who owns each pixel: segment number i + 1 belongs to the region at position i of the answer.
-
-    The rules for overlaps are those of ``panoptic_quality``. Regions without a mask, or without a pixel
-    left, are not in the answer. FormatError for a mask of another size than its image.
-    """
-    masks: list[tuple[Region, Mask]] = []
-    for region in annotation.regions:
-        if region.instance.mask is None:
-            continue
-        if region.instance.mask.size != annotation.size:
-            raise FormatError(
-                f"image {annotation.image} is {annotation.size}, the mask of its region {region.id} is "
-                f"{region.instance.mask.size}: review it again"
-            )
-        masks.append((region, region.instance.mask))
-    masks.sort(key=lambda entry: _priority(*entry))
-    owners = np.zeros((annotation.size.height, annotation.size.width), dtype=np.int32)
-    for i in range(len(masks), 0, -1):  # the first one in order is painted last, over the others
-        owners[mask_to_bitmap(masks[i - 1][1])] = i
-    left = np.flatnonzero(np.bincount(owners.ravel(), minlength=len(masks) + 1)[1:])
-    numbers = np.zeros(len(masks) + 1, dtype=np.int32)
-    numbers[left + 1] = np.arange(1, len(left) + 1)
-    return numbers[owners], tuple(masks[i][0] for i in left)
+    """``paint_regions`` with the pixels as an array."""
+    owners, regions = paint_regions(annotation)
+    return map_to_array(owners), regions
 
 
-def _priority(region: Region, mask: Mask) -> tuple[float, bool, int]:
-    score = region.instance.score
-    return (-1.0 if score is None else -score, region.instance.kind == "stuff", mask.area)
-
-
-def _count_pair(pair: Pair, classes: _Classes) -> None:
-    truth_map, truth = paint_segments(pair.truth)
-    predicted_map, predicted = paint_segments(pair.prediction)
-    for region in (*predicted, *truth):  # the person's word on the kind counts, should they differ
-        classes.kinds[region.instance.label] = region.instance.kind
-    iou = _segment_iou(truth_map, predicted_map, shape=(len(truth), len(predicted)))
-    matched_truth: set[int] = set()
-    matched_predicted: set[int] = set()
-    for i, j in zip(*np.nonzero(iou > 0.5), strict=True):
-        if truth[i].instance.label == predicted[j].instance.label:
-            tally = classes.tallies[truth[i].instance.label]
-            tally.tp += 1
-            tally.iou_sum += float(iou[i, j])
-            matched_truth.add(i)
-            matched_predicted.add(j)
-    for i, region in enumerate(truth):
-        classes.tallies[region.instance.label].fn += i not in matched_truth
-    for j, region in enumerate(predicted):
-        classes.tallies[region.instance.label].fp += j not in matched_predicted
-
-
-def _segment_iou(
-    truth: SegmentMap, predicted: SegmentMap, *, shape: tuple[int, int]
-) -> npt.NDArray[np.float64]:
-    n_truth, n_predicted = shape
-    codes = truth.astype(np.int64) * (n_predicted + 1) + predicted
-    shared = np.bincount(codes.ravel(), minlength=(n_truth + 1) * (n_predicted + 1))
-    shared = shared.reshape(n_truth + 1, n_predicted + 1)  # (truth, predicted), number 0 is background
+def _segment_iou(scene: Scene) -> npt.NDArray[np.float64]:
+    """Of every true segment with every predicted one: (n_truth, n_predicted)."""
+    n_truth, n_predicted = len(scene.truth.segments), len(scene.prediction.segments)
+    if not n_truth or not n_predicted:
+        return np.zeros((n_truth, n_predicted))
+    shared = shared_pixels(
+        scene.truth.owners, scene.prediction.owners, shape=(n_truth + 1, n_predicted + 1)
+    )  # number 0 is background
     union = shared.sum(axis=1)[1:, None] + shared.sum(axis=0)[None, 1:] - shared[1:, 1:]
     iou: npt.NDArray[np.float64] = shared[1:, 1:] / union  # no segment is empty, so no union is 0
     return iou
+
+
+def _score(sums: npt.NDArray[np.float64]) -> PanopticScore:
+    iou_sum, tp, fp, fn = float(sums[IOU]), int(sums[TP]), int(sums[FP]), int(sums[FN])
+    weight = tp + 0.5 * (fp + fn)
+    if weight == 0:
+        return PanopticScore(None, None, None)
+    return PanopticScore(iou_sum / weight, iou_sum / tp if tp else 0.0, tp / weight, tp, fp, fn)
 
 
 def _mean(scores: Sequence[PanopticScore]) -> PanopticScore:

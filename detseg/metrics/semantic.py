@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detseg.geometry.label_maps import LabelMap, interior, overlay, same_map
+from detseg.metrics.image_sums import ImageSums
+from detseg.types import Size
+
+Floats = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.int64]
+
+BOUNDARY_SHARE = 0.02
+"""How far from a contour its boundary reaches, as a share of the image's diagonal."""
+
+TRUTH, PREDICTED, SHARED, TRUTH_EDGE, PREDICTED_EDGE, SHARED_EDGE = range(6)
+"""Columns of ``PixelCounts.sums``: the pixels of a class, and those of its boundary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +37,7 @@ class ClassPixels:
     dice: float | None
     """2 * n_shared_px / (n_truth_px + n_predicted_px) = 2 * iou / (1 + iou)"""
     boundary_iou: float | None
-    """iou of the pixels that lie within 2 % of the image's diagonal of the class's contour, each side its own"""
+    """iou of the class's pixels that lie within 2 % of the image's diagonal of its contour on their side"""
     n_truth_px: int
     n_predicted_px: int
     n_shared_px: int
@@ -55,3 +72,103 @@ class SemanticScore:
     """mean of the classes' ``boundary_iou`` (Cheng et al., "Boundary IoU", CVPR 2021)"""
     per_class: Mapping[str, ClassPixels]
     n_images: int
+
+
+class PixelCounts:
+    """The pixels of each class, and whose were taken for whose, summed over images."""
+
+    def __init__(self) -> None:
+        self.sums = ImageSums(6)
+        self.confused: dict[tuple[str, str], int] = {}
+        """pixels by true and predicted class"""
+
+    def add(self, counts: Pixels, names: Sequence[str]) -> None:
+        """One more image: what ``count_pixels`` says of it, and the names of its numbers."""
+        pixels, edges = counts.sum(axis=(2, 3)), counts[:, :, 0, 0]
+        columns = np.stack(
+            (
+                *(pixels.sum(axis=1), pixels.sum(axis=0), pixels.diagonal()),
+                *(counts[:, :, 0].sum(axis=(1, 2)), counts[:, :, :, 0].sum(axis=(0, 2)), edges.diagonal()),
+            ),
+            axis=1,
+        )
+        there = np.flatnonzero(columns[:, TRUTH] + columns[:, PREDICTED])
+        self.sums.add({names[n]: columns[n].tolist() for n in there})
+        for i, j in zip(*np.nonzero(pixels), strict=True):
+            key = names[i], names[j]
+            self.confused[key] = self.confused.get(key, 0) + int(pixels[i, j])
+
+    def score(self, *, without: Collection[str] = ()) -> SemanticScore:
+        """The figures of all images so far; classes ``without`` count for ``pixel_accuracy`` only."""
+        totals = self.sums.totals()
+        per_class = {name: _class_pixels(sums) for name, sums in totals.items() if name not in without}
+        means = mean_of_classes(list(per_class.values()))
+        n_pixels = sum(self.confused.values())
+        n_right = sum(n for (true, predicted), n in self.confused.items() if true == predicted)
+        return SemanticScore(
+            pixel_accuracy=n_right / n_pixels if n_pixels else None,
+            mean_accuracy=means.accuracy,
+            miou=means.iou,
+            dice=means.dice,
+            boundary_iou=means.boundary_iou,
+            per_class=per_class,
+            n_images=self.sums.n_images,
+        )
+
+
+def count_pixels(truth: LabelMap, predicted: LabelMap, n: int) -> Pixels:
+    """How many pixels have number i by the truth and j by the prediction, at [i, j, :, :]; i and j below n.
+
+    The last two axes say whether the pixel is inside the truth's class i, and inside the predicted class j:
+    farther from its contour than ``boundary_distance``, with the image's border as a part of the contour.
+    Numbers of the truth from n on are ignored. Both maps are of one size.
+    """
+    distance = boundary_distance(truth.size)
+    inside = interior(truth, distance)
+    inside_predicted = inside if same_map(truth, predicted) else interior(predicted, distance)
+    lengths, (i, j, a, b) = overlay(truth, predicted, inside, inside_predicted)
+    n_truth = max(n, int(truth.numbers.max()) + 1)
+    codes = ((i * np.int64(n) + j) * 2 + a) * 2 + b
+    counted = np.bincount(codes, lengths, minlength=n_truth * n * 4)
+    return np.rint(counted).astype(np.int64).reshape(n_truth, n, 2, 2)[:n]
+
+
+def boundary_distance(size: Size) -> int:
+    """How many pixels the boundary of a contour is wide, at least 1 (Cheng et al. 2021).
+
+    >>> boundary_distance(Size(640, 480))
+    16
+    """
+    return max(1, round(BOUNDARY_SHARE * math.hypot(size.width, size.height)))
+
+
+def mean_of_classes(scores: Sequence[ClassPixels]) -> PixelMeans:
+    """The mean of each figure over the classes that have it."""
+    return PixelMeans(
+        accuracy=_mean([score.accuracy for score in scores]),
+        iou=_mean([score.iou for score in scores]),
+        dice=_mean([score.dice for score in scores]),
+        boundary_iou=_mean([score.boundary_iou for score in scores]),
+    )
+
+
+def _class_pixels(sums: Floats) -> ClassPixels:
+    truth, predicted, shared, truth_edge, predicted_edge, shared_edge = (int(n) for n in sums)
+    return ClassPixels(
+        accuracy=_ratio(shared, truth),
+        iou=_ratio(shared, truth + predicted - shared),
+        dice=_ratio(2 * shared, truth + predicted),
+        boundary_iou=_ratio(shared_edge, truth_edge + predicted_edge - shared_edge),
+        n_truth_px=truth,
+        n_predicted_px=predicted,
+        n_shared_px=shared,
+    )
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
