@@ -16,7 +16,9 @@ from detseg.catalog import Catalog, Quarantined
 from detseg.errors import Refused
 from detseg.paging import pages
 from detseg.pipeline import progress
+from detseg.pipeline.experiments.gold import record_truth
 from detseg.pipeline.failpoints import failpoint
+from detseg.pipeline.pushing.assigning import recognise
 from detseg.pipeline.pushing.batches import Packer
 from detseg.pipeline.pushing.delivery import Work, deliver, deliver_all
 from detseg.pipeline.pushing.encoding import Parcel, encode
@@ -56,6 +58,8 @@ def push(
     with opened_queue(settings, catalog, version=version, taxonomy=taxonomy, limit=limit) as queue:
         if settings.restore:
             _mark_deleted(queue)
+        if queue.gold:
+            record_truth(catalog, queue.gold, queue.gold.found.keys(), taxonomy)
         warnings = [*queue.warnings()]
         outcomes = _recorded(queue, _delivered(queue, refs))
         report = report_of(outcomes, queue.project.server_id, queue.url, warnings)
@@ -112,7 +116,8 @@ def _compare(queue: Queue, page: Sequence[ImageRef]) -> tuple[Missing, list[Imag
         missing = find_missing(catalog, key, page, queue.version, restore=queue.settings.restore)
     if missing.tasks and (queue.n_foreign or foreign_seen(catalog, queue.project)):  # of the same images?
         found = find_tasks(queue.client, catalog, queue.project, [ref.id for ref in missing.tasks])
-        adopt(queue.client, catalog, queue.project, found.own)
+        adopted = adopt(queue.client, catalog, queue.project, found.own, version=queue.version)
+        recognise(queue, adopted)
         aside += [ImageOutcome(ref, "held", found.foreign[ref.id]) for ref in page if ref.id in found.foreign]
         free = [ref for ref in page if ref.id not in found.foreign]
         missing = find_missing(catalog, key, free, queue.version, restore=queue.settings.restore)
