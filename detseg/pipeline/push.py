@@ -7,9 +7,9 @@ is sent again. One writer at a time per catalog and project, on whichever machin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from contextlib import closing
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
@@ -20,6 +20,7 @@ from detseg.pipeline.experiments.gold import record_truth
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.assigning import recognise
 from detseg.pipeline.pushing.batches import Packer
+from detseg.pipeline.pushing.checking import checked
 from detseg.pipeline.pushing.delivery import Work, deliver, deliver_all
 from detseg.pipeline.pushing.encoding import Parcel, encode
 from detseg.pipeline.pushing.finding import Missing, adopt, find_gone, find_missing, find_tasks
@@ -61,14 +62,14 @@ def push(
         if queue.gold:
             record_truth(catalog, queue.gold, queue.gold.found.keys(), taxonomy)
         warnings = [*queue.warnings()]
-        outcomes = _recorded(queue, _delivered(queue, refs))
-        report = report_of(outcomes, queue.project.server_id, queue.url, warnings)
+        with closing(_delivered(queue, refs)) as delivered:  # whatever fails, nothing is sent after it
+            outcomes = _recorded(queue, checked(delivered, partial(_check, queue)))
+            report = report_of(outcomes, queue.project.server_id, queue.url, warnings)
         _show_version(queue)
-        _check_one(queue, report)
     return report
 
 
-def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Iterator[ImageOutcome]:
+def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Generator[ImageOutcome]:
     """What became of the images; afterwards, of those whose tasks came to be without a prediction."""
     writers = queue.settings.label_studio_writers
     yield from deliver_all(_steps(queue, refs), writers=writers)
@@ -135,6 +136,11 @@ def _recorded(queue: Queue, outcomes: Iterable[ImageOutcome]) -> Iterator[ImageO
         yield outcome
 
 
+def _check(queue: Queue, task: int) -> None:
+    """Looks at a task as its page would. Raises LabelStudioError if its image does not load."""
+    queue.serving.check(queue.client.task(task))
+
+
 def _mark_deleted(queue: Queue) -> None:
     """Finds the tasks that were deleted on the server, so that they are made again."""
     gone = find_gone(queue.client, queue.catalog, queue.project)
@@ -153,12 +159,3 @@ def _show_version(queue: Queue) -> None:
         if error.status != 400:  # all tasks that had the version were deleted on the server
             raise
     failpoint("push.after_version")
-
-
-def _check_one(queue: Queue, report: PushReport) -> None:
-    """Looks at one of the new tasks as its page would. Raises LabelStudioError if its image does not load."""
-    usual = (task for _, status, task in report.sent if status == "pushed")
-    others = (one.task_id for one in report.outcomes if one.status == "pushed")
-    new = next(chain(usual, others), None)
-    if new is not None:
-        queue.serving.check(queue.client.task(new))

@@ -9,7 +9,7 @@ from detseg.pipeline.pushing.delivery import Work
 from detseg.pipeline.pushing.encoding import Parcel
 from detseg.pipeline.pushing.report import ImageOutcome
 
-_FIRST = 100
+_FIRST = 50
 
 
 class Packer:
