@@ -41,7 +41,6 @@ def find_missing(
     done = catalog.task_predictions.present(project, [ref.id for ref in refs], version)
     tasks = catalog.tasks.of_images(project, [ref.id for ref in refs if ref.id not in done])
     arms = catalog.arms.of_images(project, tasks)
-    versions = catalog.task_predictions.of_images(project, tasks)
     new: list[ImageRef] = []
     more: list[tuple[ImageRef, int]] = []
     present: list[ImageRef] = []
@@ -54,7 +53,7 @@ def find_missing(
             new.append(ref)
         elif task.state == "deleted":
             deleted.append(ref)
-        elif versions.get(ref.id, {}).get(version) == "pushed" or _is_blind(arms.get(ref.id)):
+        elif _is_blind(arms.get(ref.id)):
             present.append(ref)
         else:
             more.append((ref, task.task_id))
