@@ -115,21 +115,21 @@ def _check_unique(values: Sequence[Any], where: str) -> None:
 
 
 def _image_problem(entry: Any) -> Problem:
-    if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+    if not isinstance(entry, dict) or not is_id(entry.get("id")):
         return "expected an object with a whole number as id"
     sides = [entry[key] for key in ("width", "height") if key in entry]
-    return None if all(_is_id(side) for side in sides) else f"width and height are pixels, not {sides}"
+    return None if all(is_id(side) for side in sides) else f"width and height are pixels, not {sides}"
 
 
 def _category_problem(entry: Any) -> Problem:
-    if not isinstance(entry, dict) or not _is_id(entry.get("id")) or not isinstance(entry.get("name"), str):
+    if not isinstance(entry, dict) or not is_id(entry.get("id")) or not isinstance(entry.get("name"), str):
         return "expected an object with a whole number as id and a name"
     return None
 
 
 def _reference_problem(entry: Mapping[str, Any], key: str, known: Collection[int]) -> Problem:
     value = entry.get(key)
-    if not _is_id(value):
+    if not is_id(value):
         return f"expected a whole number as {key}, not {value!r}"
     if value not in known:
         return f"{key} {value} is not in the truth file"
@@ -165,7 +165,7 @@ def _mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
             counts = string_to_counts(counts)
         except FormatError as error:
             return str(error)
-    if not isinstance(counts, (list, tuple)) or not all(_is_id(count) for count in counts):
+    if not isinstance(counts, (list, tuple)) or not all(is_id(count) for count in counts):
         return f"expected run lengths as whole numbers or as a compressed string, not {_short(counts)}"
     if sum(counts) != mask["size"][0] * mask["size"][1]:
         return f"the run lengths sum to {sum(counts)}, which are not the pixels of a mask of {mask['size']}"
@@ -180,7 +180,8 @@ def _polygons_problem(polygons: list[Any]) -> Problem:
     return None if polygons else "the segmentation has no polygon"
 
 
-def _is_id(value: Any) -> bool:
+def is_id(value: Any) -> bool:
+    """Whether a JSON value is a whole number from 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
