@@ -23,7 +23,7 @@ def mask_to_edges(mask: Mask) -> Edges:
     counts = np.frombuffer(struct.pack(f"{len(mask.counts)}i", *mask.counts), np.int32)  # 3 times np.array
     edges = np.cumsum(counts, dtype=np.int32)
     edges = edges[: edges.size // 2 * 2]  # what follows the last foreground is no edge
-    return edges if counts[1:].all() else without_pairs(edges)
+    return edges if counts[1:].all() else _odd_ones(edges)
 
 
 def edges_to_mask(edges: Edges, size: Size) -> Mask:
@@ -68,6 +68,13 @@ def _expand(starts: Edges, ends: Edges) -> Edges:
     steps[0] = starts[0]
     steps[after[:-1]] = starts[1:] - ends[:-1] + 1
     return np.cumsum(steps, dtype=np.int32)
+
+
+def _odd_ones(edges: Edges) -> Edges:
+    """Ascending edges that come an odd number of times, once each."""
+    once, times = np.unique(edges, return_counts=True)
+    odd: Edges = once[times % 2 == 1]
+    return odd
 
 
 def without_pairs(edges: Edges) -> Edges:

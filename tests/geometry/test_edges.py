@@ -38,3 +38,4 @@ def test_runs_without_pixels_are_no_edges() -> None:
     assert mask_to_edges(mask).tolist() == [0, 2]
     assert edges_to_mask(mask_to_edges(mask), mask.size) == Mask(Size(3, 2), (0, 2, 4))
     assert mask_to_edges(Mask(Size(3, 2), (6, 0))).tolist() == []
+    assert mask_to_edges(Mask(Size(3, 2), (2, 0, 0, 3, 1))).tolist() == [2, 5]
