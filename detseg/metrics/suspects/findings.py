@@ -74,6 +74,7 @@ class ImageQuality:
     image: ImageId
     task_id: int
     task_url: str
+    author: str
     quality: float
     overlooked: float
     """Low where the model is sure of an object far from all labels."""
@@ -81,6 +82,8 @@ class ImageQuality:
     """Low where a label lies badly on what the model sees."""
     swap: float
     """Low where the model is sure of another class in the same place."""
+    box: Box | None
+    """The box with the lowest of all scores, labeled or predicted; None without boxes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,123 @@
+"""Rules about the outline of a mask: pieces beside it, holes in it, too rough, too smooth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from detseg.geometry.masks import Bitmap
+from detseg.geometry.outlines import Outline, crop_to_box, roughness
+from detseg.metrics.suspects.options import SuspectOptions, sureness
+from detseg.metrics.suspects.scene import Finding, Scene
+from detseg.types import Box, Region
+
+_EIGHT = np.ones((3, 3), dtype=bool)
+_SURELY_SMOOTH = 1.05
+"""Windings up to which an outline cannot be rough: every pixel that stands out makes it longer."""
+
+
+def find_contours(scene: Scene) -> Iterator[Finding]:
+    """Specks, holes and roughness of every mask: what needs its pixels, looked at only where its runs ask."""
+    for shape in scene.layer.shapes:
+        region, outline, mask = shape.region, shape.outline, shape.region.instance.mask
+        if mask is None or outline is None or (outline.is_plain and outline.windings <= _SURELY_SMOOTH):
+            continue
+        bitmap = crop_to_box(mask, outline.box)
+        n_pieces = 1
+        if outline.n_starts > 1:
+            pieces, n_pieces = ndimage.label(bitmap, structure=_EIGHT)
+            if n_pieces > 1:
+                yield from _specks(region, outline, pieces, scene.options)
+        if n_pieces > outline.n_pieces_less_holes:
+            yield from _holes(region, outline, bitmap, scene)
+        yield from _jagged(region, outline, bitmap, scene.options)
+
+
+def find_over_smoothed(scene: Scene) -> Iterator[Finding]:
+    """Masks with a much shorter outline than the model's or another person's for the same object.
+
+    A smooth outline alone proves nothing: objects are smooth. So another mask has to show what was cut off.
+    """
+    options = scene.options
+    for i, shape in enumerate(scene.layer.shapes):
+        region, outline = shape.region, shape.outline
+        best: Finding | None = None
+        for witness in scene.witnesses if outline else ():
+            for j in np.flatnonzero(witness.same[i] & (witness.iou[i] >= options.same_iou)).tolist():
+                other, shown = witness.layer.shapes[j].region.instance.mask, witness.layer.shapes[j].outline
+                if other is None or shown is None or outline is None or other == region.instance.mask:
+                    continue
+                share = outline.length_px / shown.length_px
+                if share >= options.smoothed or roughness(crop_to_box(other, shown.box)) > options.rough:
+                    continue
+                sure = sureness(share, even=options.smoothed, certain=0.4) * float(witness.trust[j])
+                reason = f"its outline is {share:.0%} as long as that of {witness.name}"
+                if best is None or sure > best.sure:
+                    best = Finding("over_smoothed", sure, reason, region, outline.box)
+        if best:
+            yield best
+
+
+def _specks(
+    region: Region, outline: Outline, pieces: npt.NDArray[np.int32], options: SuspectOptions
+) -> Iterator[Finding]:
+    areas = np.bincount(pieces.reshape(-1))[1:]
+    small = areas <= _stray_px(options.speck_px, outline, options)
+    n_specks = int(small.sum())
+    if n_specks:
+        places = [
+            where for where, is_small in zip(ndimage.find_objects(pieces), small, strict=True) if is_small
+        ]
+        reason = (
+            f"{n_specks} {'piece' if n_specks == 1 else 'pieces'} of up to {areas[small].max()} px beside it"
+        )
+        sure = sureness(n_specks, even=1, certain=5)
+        yield Finding("specks", sure, reason, region, _place(places[0], outline.box))
+
+
+def _holes(region: Region, outline: Outline, bitmap: Bitmap, scene: Scene) -> Iterator[Finding]:
+    """Small ones that hold no other region: a nut on the belt is a hole of the belt that belongs there."""
+    pieces, n_pieces = ndimage.label(~np.pad(bitmap, 1))
+    areas = np.bincount(pieces.reshape(-1), minlength=n_pieces + 1)
+    limit = _stray_px(scene.options.hole_px, outline, scene.options)
+    padded = Box(outline.box.x0 - 1, outline.box.y0 - 1, outline.box.x1, outline.box.y1)
+    found = [
+        (int(areas[number]), _place(where, padded))
+        for number, where in enumerate(ndimage.find_objects(pieces), start=1)
+        if number != pieces[0, 0] and areas[number] <= limit
+    ]
+    others = [shape.extent for shape in scene.layer.shapes if shape.region is not region]
+    holes = [(area, box) for area, box in found if not any(_holds(other, box) for other in others)]
+    if holes:
+        area, box = max(holes, key=lambda hole: hole[0])
+        reason = f"{len(holes)} {'hole' if len(holes) == 1 else 'holes'} of up to {area} px in it"
+        yield Finding("holes", sureness(len(holes), even=1, certain=5), reason, region, box)
+
+
+def _jagged(region: Region, outline: Outline, bitmap: Bitmap, options: SuspectOptions) -> Iterator[Finding]:
+    width_px = 2 * outline.area_px / outline.length_px
+    if outline.area_px < options.rough_from_px or width_px < options.thin_px:
+        return
+    rough = roughness(bitmap)
+    if rough > options.rough:
+        reason = f"{rough:.0%} of its outline's pixels stand alone against their neighbours"
+        yield Finding("jagged", sureness(rough, even=options.rough, certain=0.4), reason, region, outline.box)
+
+
+def _stray_px(limit_px: int, outline: Outline, options: SuspectOptions) -> float:
+    return min(limit_px, options.stray_share * outline.area_px)
+
+
+def _place(where: tuple[slice, slice], crop: Box) -> Box:
+    """A crop's rows and columns as a box of the image."""
+    rows, columns = where
+    return Box(crop.x0 + columns.start, crop.y0 + rows.start, crop.x0 + columns.stop, crop.y0 + rows.stop)
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    """Whether the middle of one box lies in the other."""
+    x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
+    return outer.x0 <= x <= outer.x1 and outer.y0 <= y <= outer.y1

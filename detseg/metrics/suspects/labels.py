@@ -1,0 +1,50 @@
+"""Rules about labels, and about the same object labeled twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from detseg.geometry.boxes import box_iou_matrix
+from detseg.metrics.overlaps import mask_iou_matrix
+from detseg.metrics.suspects.scene import Finding, Scene
+from detseg.types import Instance
+
+
+def find_outside_taxonomy(scene: Scene) -> Iterator[Finding]:
+    """Labels that no class of the project takes, and things drawn where the class is a surface."""
+    for shape in scene.layer.shapes:
+        region, label, kind = shape.region, shape.region.instance.label, shape.region.instance.kind
+        found = scene.taxonomy.find(label)
+        if found is None:
+            yield Finding(
+                "outside_taxonomy", 1.0, f"the project has no class {label!r}", region, shape.extent
+            )
+        elif found.kind != kind:
+            reason = f"{found.name!r} is {found.kind} in the project, and drawn as {kind}"
+            yield Finding("outside_taxonomy", 0.8, reason, region, shape.extent)
+
+
+def find_duplicate(scene: Scene) -> Iterator[Finding]:
+    """Regions that cover an earlier one of the review, with the same label or another one."""
+    layer, options = scene.layer, scene.options
+    boxes = box_iou_matrix(layer.boxes, layer.boxes)
+    for later in range(len(layer.shapes)):
+        region = layer.shapes[later].region
+        best = (0.0, "")
+        for earlier in np.flatnonzero(boxes[later, :later] >= options.same_iou).tolist():
+            other = layer.shapes[earlier].region.instance
+            iou = _iou(region.instance, other, of_boxes=float(boxes[later, earlier]))
+            one_label = other.label == region.instance.label
+            if iou >= (options.duplicate_iou if one_label else options.two_labels_iou):
+                what = "another" if one_label else f"the {other.label!r}"
+                best = max(best, (iou, f"it covers {what} of the same image with IoU {iou:.2f}"))
+        if best[1]:
+            yield Finding("duplicate", best[0], best[1], region, layer.shapes[later].extent)
+
+
+def _iou(a: Instance, b: Instance, *, of_boxes: float) -> float:
+    if a.mask is None or b.mask is None:
+        return of_boxes
+    return float(mask_iou_matrix([a.mask], [b.mask])[0, 0])

@@ -1,0 +1,93 @@
+"""Where the rules draw their lines, and what a label of each kind costs if it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from detseg.metrics.suspects.findings import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectOptions:
+    """The threshold of every rule: there it is as likely right as wrong, so a finding starts with 0.5."""
+
+    min_side_px: float = 1.0
+    """A shorter side may hold no pixel's centre: training code rounds the box to nothing."""
+    max_outside_px: float = 1.0
+    """Percentages and half pixels of the annotation tool's page move an edge by less."""
+    tiny_px: float = 16.0
+    """Area, 4x4 pixels: half of what one cell of a detector's finest grid (stride 8) sees of a side."""
+    duplicate_iou: float = 0.85
+    """Detectors themselves take boxes of one class for one object from 0.5 to 0.7 on."""
+    two_labels_iou: float = 0.95
+    """From here on two boxes with two labels are one object (cleanlab's LABEL_OVERLAP_THRESHOLD)."""
+    far_smaller: float = 0.5
+    """Area over area: below, one of two regions of one object holds less than half of it."""
+    inside: float = 0.9
+    """The share of the smaller one that lies in the larger one, below which they are just apart."""
+    same_iou: float = 0.5
+    """From here on two regions are of one object, as in COCO's and PASCAL VOC's AP50."""
+    apart_iou: float = 0.7
+    """Of a box with its mask's tight box; two heads of one network agree better on most objects."""
+    speck_px: int = 25
+    """Pieces of up to 5x5 pixels, the mark of a click beside the object,"""
+    hole_px: int = 100
+    """holes of up to 10x10 pixels, what a round brush leaves between its strokes,"""
+    stray_share: float = 0.02
+    """and neither above this share of the mask, so that the eye of a needle stays one."""
+    rough: float = 0.15
+    """Of an outline's length, see ``detseg.geometry.outlines.roughness``; chance has 0.3 and more."""
+    rough_from_px: int = 256
+    """Smaller masks (16x16) are mostly corners."""
+    thin_px: float = 4.0
+    """Mean width below which a mask is a line, all of it outline."""
+    smoothed: float = 0.75
+    """An outline's length over that of the model's or of another person's for the same object."""
+    glance_s: float = 1.0
+    """Seconds to see the page and to press a key,"""
+    fixation_s: float = 0.25
+    """and to look at one region once: a fixation takes 0.18 to 0.33 s (Rayner 1998, Psychol. Bull. 124)."""
+    witness_score: float = 0.5
+    """The model's regions below it say nothing about how large an object is."""
+    sure_score: float = 0.8
+    """The model is sure from here on: of a calibrated one, four of five such regions are right."""
+    max_quality: float = 0.5
+    """cleanlab's label quality of an image, in [0, 1]."""
+
+
+COSTS: Mapping[Rule, float] = {
+    "degenerate": 1.0,
+    "outside_taxonomy": 1.0,
+    "empty_though_sure": 1.0,
+    "missed": 1.0,
+    "wrong_label": 1.0,
+    "duplicate": 0.7,
+    "oversized": 0.7,
+    "partial": 0.7,
+    "box_mask_apart": 0.7,
+    "out_of_frame": 0.7,
+    "low_quality": 0.7,
+    "too_fast": 0.5,
+    "tiny": 0.4,
+    "specks": 0.4,
+    "holes": 0.4,
+    "jagged": 0.4,
+    "over_smoothed": 0.4,
+}
+"""What a label costs if it stays, as a share of the worst.
+
+1.0: it teaches the model that an object is none or another, or no training code takes it. 0.7: the object is
+there, and misplaced or counted twice. 0.5: nothing is known to be wrong, but nobody looked. 0.4: some pixels
+of an outline.
+"""
+
+
+def sureness(value: float, *, even: float, certain: float) -> float:
+    """How sure a rule is: 0.5 where the value is at ``even``, 1 from ``certain`` on, straight in between.
+
+    >>> sureness(0.3, even=0.5, certain=0.1)
+    0.75
+    """
+    share = (value - even) / (certain - even)
+    return 0.5 + 0.5 * min(max(share, 0.0), 1.0)

@@ -1,0 +1,190 @@
+"""One case as the rules see it: the regions beside the model's and other people's, and how they overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
+from detseg.geometry.extent import NOWHERE
+from detseg.geometry.outlines import Outline, measure_outline
+from detseg.metrics.cases import Case
+from detseg.metrics.overlaps import mask_iou_matrix
+from detseg.metrics.suspects.findings import Rule
+from detseg.metrics.suspects.options import SuspectOptions
+from detseg.taxonomy import Taxonomy
+from detseg.types import Annotation, Box, Mask, Region
+
+Matrix = npt.NDArray[np.float64]
+Choice = npt.NDArray[np.bool_]
+
+_FAR_PX = 1e7
+"""No image reaches so far; areas of what does stay finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule says of a region (None for the whole image), and how sure it is, in [0, 1]."""
+
+    rule: Rule
+    sure: float
+    reason: str
+    region: Region | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A region with what its runs say. ``extent`` is its box, else its mask's.
+
+    ``outline`` is None without a mask and for an empty one.
+    """
+
+    region: Region
+    outline: Outline | None
+    extent: Box
+
+    @property
+    def has_mask(self) -> bool:
+        return self.region.instance.mask is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The regions of one author; ``boxes`` (N, 4) and ``areas`` (N,) are those of their extents."""
+
+    shapes: tuple[Shape, ...]
+    boxes: Matrix
+    areas: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What somebody else says about the image, against the review.
+
+    ``iou`` and the areas are (N, M), the review's regions by the witness's: of masks where both have one,
+    else of extents. ``same`` says where both have one label and one kind. ``trust`` (M,) is the model's
+    score, and 1 for people.
+    """
+
+    name: str
+    layer: Layer
+    trust: Matrix
+    iou: Matrix
+    own_areas: Matrix
+    areas: Matrix
+    same: Choice
+
+    @property
+    def shared(self) -> Matrix:
+        """The area that both have, (N, M)."""
+        return self.iou / (1 + self.iou) * (self.own_areas + self.areas)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A case, the review that counts, and those who say something else.
+
+    ``model`` has every region that the model scored at least ``witness_score``; ``people`` are the other
+    judged reviews.
+    """
+
+    case: Case
+    truth: Annotation
+    taxonomy: Taxonomy
+    options: SuspectOptions
+    layer: Layer
+    model: Witness
+    people: tuple[Witness, ...]
+
+    @property
+    def witnesses(self) -> tuple[Witness, ...]:
+        return (self.model, *self.people)
+
+
+RuleFamily = Callable[[Scene], Iterator[Finding]]
+
+
+def set_scene(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Scene | None:
+    """The scene of a case; None where there is nothing to judge: no review that counts, or a known truth."""
+    truth = case.truth
+    if truth is None or case.gold is not None:
+        return None
+    layer = _layer(truth.regions)
+    scored = [r for r in case.prediction.regions if (r.instance.score or 0.0) >= options.witness_score]
+    others = [r for r in case.reviews if r is not truth and r.state in ("labeled", "empty")]
+    model = _witness("the model", scored, layer)
+    return Scene(
+        case=case,
+        truth=truth,
+        taxonomy=taxonomy,
+        options=options,
+        layer=layer,
+        model=model,
+        people=tuple(_witness("another person", other.regions, layer) for other in others),
+    )
+
+
+def overlaps(a: Layer, b: Layer) -> Matrix:
+    """How much regions overlap: (N, M), in [0, 1]; of masks where both have one, else of extents."""
+    iou = box_iou_matrix(a.boxes, b.boxes)
+    (rows, masks_a), (columns, masks_b) = _masks(a), _masks(b)
+    if rows and columns:
+        iou[np.ix_(rows, columns)] = mask_iou_matrix(masks_a, masks_b)
+    return iou
+
+
+def _masks(layer: Layer) -> tuple[list[int], list[Mask]]:
+    """Which regions have a mask, and the masks."""
+    found = [(i, mask) for i, shape in enumerate(layer.shapes) if (mask := shape.region.instance.mask)]
+    return [i for i, _ in found], [mask for _, mask in found]
+
+
+def _witness(name: str, regions: Sequence[Region], own: Layer) -> Witness:
+    layer = _layer(regions)
+    both = _has_mask(own)[:, None] & _has_mask(layer)[None, :]
+    return Witness(
+        name=name,
+        layer=layer,
+        trust=np.array([1.0 if (score := region.instance.score) is None else score for region in regions]),
+        iou=overlaps(own, layer),
+        own_areas=np.where(both, _mask_areas(own)[:, None], own.areas[:, None]),
+        areas=np.where(both, _mask_areas(layer)[None, :], layer.areas[None, :]),
+        same=_equal(_names(own), _names(layer)),
+    )
+
+
+def _layer(regions: Sequence[Region]) -> Layer:
+    shapes = tuple(map(_shape, regions))
+    boxes = boxes_to_array([shape.extent for shape in shapes])
+    areas: Matrix = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return Layer(shapes, boxes, areas)
+
+
+def _shape(region: Region) -> Shape:
+    instance = region.instance
+    outline = None if instance.mask is None else measure_outline(instance.mask)
+    box = instance.box or (outline.box if outline else NOWHERE)
+    if max(map(abs, box.xyxy)) > _FAR_PX:
+        box = Box(*np.clip(box.xyxy, -_FAR_PX, _FAR_PX).tolist())
+    return Shape(region, outline, box)
+
+
+def _has_mask(layer: Layer) -> Choice:
+    return np.array([shape.has_mask for shape in layer.shapes], dtype=bool)
+
+
+def _mask_areas(layer: Layer) -> Matrix:
+    areas = [shape.outline.area_px if shape.outline else 0.0 for shape in layer.shapes]
+    return np.array(areas, dtype=np.float64)
+
+
+def _names(layer: Layer) -> list[tuple[str, str]]:
+    return [(shape.region.instance.label, shape.region.instance.kind) for shape in layer.shapes]
+
+
+def _equal(a: Sequence[object], b: Sequence[object]) -> Choice:
+    return np.array([[one == other for other in b] for one in a], dtype=bool).reshape(len(a), len(b))
