@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from detseg.metrics.intervals import Estimate
-from detseg.types import ImageId
+import numpy as np
+import numpy.typing as npt
+
+from detseg.metrics.intervals import LEVEL, Estimate, difference_bounds, effective_trials, wilson_by_image
+from detseg.metrics.work_log import NOT_KNOWN, WorkTables
+from detseg.types import EDIT_KINDS, ImageId
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+N_COSTLY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +58,79 @@ class CostlyImage:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """``weeks`` by time, without reviews of unknown date; ``relabels`` most frequent first; ``costly_images``
-    dearest first, at most 200, of those with a change."""
+    """What to look at next; of people who were shown the model's regions (arms helped and gold)."""
 
     weeks: tuple[WeekOfEdits, ...]
+    """by time, without reviews of unknown date"""
     relabels: tuple[Relabel, ...]
+    """most frequent first"""
     costly_images: tuple[CostlyImage, ...]
+    """dearest first, at most 200, of those with a change"""
+
+
+def find_drift(tables: WorkTables) -> Drift:
+    """The weeks, relabels and dear images of a log."""
+    return Drift(tuple(_weeks(tables)), tuple(_relabels(tables)), tuple(_costly_images(tables)))
+
+
+def _weeks(tables: WorkTables) -> Iterator[WeekOfEdits]:
+    edits, week = tables.edits, tables.reviews["week"][tables.edits["review"]]
+    model_said = edits["kind"] != EDIT_KINDS.index("added")
+    present = sorted((tables.weeks[code], code) for code in np.unique(week[model_said]))
+    dated = [(name, code) for name, code in present if name != NOT_KNOWN]
+    level = 1.0 - (1.0 - LEVEL) / max(len(dated) - 1, 1)  # Bonferroni, over the comparisons
+    before: tuple[float, float] | None = None
+    for name, code in dated:
+        chosen = model_said & (week == code)
+        kept, shown = _by_image(tables, chosen, edits["kind"] == EDIT_KINDS.index("kept"))
+        now = float(kept.sum() / shown.sum()), effective_trials(kept, shown)
+        low, high = (None, None) if before is None else difference_bounds(before, now, level=level)
+        versions = np.unique(tables.reviews["version"][edits["review"][chosen]])
+        yield WeekOfEdits(
+            week=name,
+            acceptance_rate=wilson_by_image(kept, shown),
+            model_versions=tuple(sorted(tables.versions[version] for version in versions)),
+            change=None if before is None else now[0] - before[0],
+            change_low=low,
+            change_high=high,
+            changed=low is not None and high is not None and not low <= 0.0 <= high,
+        )
+        before = now
+
+
+def _relabels(tables: WorkTables) -> Iterator[Relabel]:
+    edits = tables.edits
+    relabeled = edits["kind"] == EDIT_KINDS.index("relabeled")
+    model_said = edits["kind"] != EDIT_KINDS.index("added")
+    pairs = np.unique(np.stack([edits["label"], edits["person_label"]], axis=1)[relabeled], axis=0)
+    found = []
+    for label, other in pairs:
+        is_pair = relabeled & (edits["label"] == label) & (edits["person_label"] == other)
+        renamed, shown = _by_image(tables, model_said & (edits["label"] == label), is_pair)
+        share = wilson_by_image(renamed, shown)
+        found.append(Relabel(tables.labels[label], tables.labels[other], int(is_pair.sum()), share))
+    yield from sorted(found, key=lambda pair: (-pair.n, pair.model_label, pair.person_label))
+
+
+def _costly_images(tables: WorkTables) -> Iterator[CostlyImage]:
+    reviews = tables.reviews[~tables.reviews["blind"]]
+    n_images = len(tables.images)
+    n_reviews = np.bincount(reviews["image"], minlength=n_images)
+    cost_s = np.bincount(reviews["image"], weights=reviews["edits_s"], minlength=n_images)
+    changed = tables.edits["kind"] != EDIT_KINDS.index("kept")
+    n_edits = np.bincount(tables.reviews["image"][tables.edits["review"][changed]], minlength=n_images)
+    mean_s = cost_s / np.maximum(n_reviews, 1)
+    ranked = sorted(np.flatnonzero(n_edits), key=lambda i: (-mean_s[i], tables.images[i]))
+    for i in ranked[:N_COSTLY]:
+        yield CostlyImage(tables.images[i], float(mean_s[i]), int(n_edits[i]))
+
+
+def _by_image(tables: WorkTables, trials: Bools, successes: Bools) -> tuple[Floats, Floats]:
+    """Successes and trials of each image that has a trial, among the edits: (n,) each."""
+    image = tables.reviews["image"][tables.edits["review"][trials]]
+    images, row = np.unique(image, return_inverse=True)
+    counts = [
+        np.bincount(row, weights=weights, minlength=len(images)).astype(np.float64)
+        for weights in (successes[trials], np.ones(len(row)))
+    ]
+    return counts[0], counts[1]

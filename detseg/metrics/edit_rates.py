@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from detseg.metrics.edits import EditCounts
-from detseg.metrics.intervals import Estimate
+from detseg.metrics.intervals import UNKNOWN, Estimate, bootstrap_ratios, never, wilson_by_image
+from detseg.metrics.work_log import NOT_KNOWN, Table, WorkTables
+from detseg.types import EDIT_KINDS, EditKind
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_ADDED = EDIT_KINDS.index("added")
+_AT_ONCE = 64  # slices in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +85,137 @@ class Edits:
     per_score: Mapping[str, EditRates]
     how_far: HowFar
     how_far_per_class: Mapping[str, HowFar]
+
+
+def edit_rates(tables: WorkTables, *, seed: int) -> Edits:
+    """The edits of a log, as a whole and in every slice."""
+    helped = ~tables.reviews["blind"]
+    whole, classes, versions, authors, weeks, scores = (
+        dict(_rates(tables, slicing, seed=seed)) for slicing in _slicings(tables)
+    )
+    return Edits(
+        n_images=len(np.unique(tables.reviews["image"][helped])),
+        n_reviews=int(helped.sum()),
+        n_declined=tables.n_declined,
+        all=whole["all"],
+        per_class=classes,
+        per_model_version=versions,
+        per_annotator=authors,
+        per_week=weeks,
+        per_score=scores,
+        how_far=_how_far(tables.edits),
+        how_far_per_class={
+            label: _how_far(tables.edits[tables.edits["label"] == tables.labels.index(label)])
+            for label in classes
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Slicing:
+    """A way to sort edits into slices. ``reviews`` sorts reviews too; None where each slice has them all."""
+
+    names: Sequence[str]
+    edits: Ints
+    """the slice of each edit, -1 for none"""
+    reviews: Ints | None = None
+    counts_added: bool = True
+    """whether added regions are in the slices"""
+
+
+_TENTHS = (*(f"{i / 10:.1f}-{(i + 1) / 10:.1f}" for i in range(10)), NOT_KNOWN)
+
+
+def _slicings(tables: WorkTables) -> Iterator[_Slicing]:
+    """All, classes, model versions, annotators, weeks, scores."""
+    edits, reviews = tables.edits, tables.reviews
+    zeros = np.zeros(len(reviews), dtype=np.int64)
+    yield _Slicing(("all",), zeros[edits["review"]], zeros)
+    yield _Slicing(tables.labels, edits["label"].astype(np.int64))
+    for names, column in ((tables.versions, "version"), (tables.authors, "author"), (tables.weeks, "week")):
+        codes = reviews[column].astype(np.int64)
+        yield _Slicing(names, codes[edits["review"]], codes)
+    tenths = np.clip(np.floor(np.nan_to_num(edits["score"]) * 10.0 + 1e-9), 0, 9).astype(np.int64)
+    tenths[np.isnan(edits["score"])] = _TENTHS.index(NOT_KNOWN)
+    tenths[edits["kind"] == _ADDED] = -1
+    yield _Slicing(_TENTHS, tenths, counts_added=False)
+
+
+def _rates(tables: WorkTables, slicing: _Slicing, *, seed: int) -> Iterator[tuple[str, EditRates]]:
+    """The slices that have an edit or a review of their own, by name."""
+    helped = ~tables.reviews["blind"]
+    own = slicing.edits if slicing.reviews is None else slicing.reviews[helped]
+    wanted = sorted((slicing.names[i], i) for i in np.unique(own[own >= 0]))
+    if not wanted and slicing.names == ("all",):
+        wanted = [("all", 0)]
+    for start in range(0, len(wanted), _AT_ONCE):
+        names, codes = zip(*wanted[start : start + _AT_ONCE], strict=True)
+        reviews, kinds = _per_image(tables, slicing, np.array(codes))
+        yield from zip(names, _rates_of(reviews, kinds, slicing.counts_added, seed=seed), strict=True)
+
+
+def _per_image(tables: WorkTables, slicing: _Slicing, codes: Ints) -> tuple[Floats, dict[EditKind, Floats]]:
+    """How many reviews, and edits of each kind, every image has in those slices: (n_images, k) each."""
+    helped = ~tables.reviews["blind"]
+    images = np.unique(tables.reviews["image"][helped])
+    column = np.full(len(slicing.names) + 1, -1)  # its last entry is that of -1: in no slice
+    column[codes] = np.arange(len(codes))
+
+    def count(image: Ints, slices: Ints) -> Floats:
+        at, columns = np.searchsorted(images, image), column[slices]
+        flat = np.bincount((at * len(codes) + columns)[columns >= 0], minlength=len(images) * len(codes))
+        return flat.reshape(len(images), len(codes)).astype(np.float64)
+
+    image = tables.reviews["image"]
+    if slicing.reviews is None:
+        one_each = np.bincount(np.searchsorted(images, image[helped]), minlength=len(images))
+        reviews = np.repeat(one_each[:, None], len(codes), axis=1).astype(np.float64)
+    else:
+        reviews = count(image[helped], slicing.reviews[helped])
+    of_edit = image[tables.edits["review"]]
+    kinds: dict[EditKind, Floats] = {}
+    for number, kind in enumerate(EDIT_KINDS):
+        chosen = tables.edits["kind"] == number
+        kinds[kind] = count(of_edit[chosen], slicing.edits[chosen])
+    return reviews, kinds
+
+
+def _rates_of(
+    reviews: Floats, kinds: Mapping[EditKind, Floats], counts_added: bool, *, seed: int
+) -> Iterator[EditRates]:
+    added, deleted = kinds["added"], kinds["deleted"]
+    everything = np.sum(list(kinds.values()), axis=0)
+    predicted, reviewed = everything - added, everything - deleted
+    per_image = bootstrap_ratios(everything - kinds["kept"], reviews, seed=seed)
+    for j, edits_per_image in enumerate(per_image):
+        n_images = int(np.count_nonzero(reviews[:, j]))
+        counts = EditCounts(**{kind: int(counts[:, j].sum()) for kind, counts in kinds.items()})
+        yield EditRates(
+            n_images=n_images,
+            counts=counts,
+            acceptance_rate=wilson_by_image(kinds["kept"][:, j], predicted[:, j]),
+            deletion_rate=wilson_by_image(deleted[:, j], predicted[:, j]),
+            addition_rate=wilson_by_image(added[:, j], reviewed[:, j]) if counts_added else UNKNOWN,
+            edits_per_image=edits_per_image if counts.n_changes else never(n_images),
+        )
+
+
+def _how_far(edits: Table) -> HowFar:
+    kept = edits["kind"] == EDIT_KINDS.index("kept")
+    return HowFar(
+        iou=quantiles(edits["iou"][~kept]),
+        moved_px=quantiles(edits["moved_px"]),
+        repainted=quantiles(edits["repainted"]),
+    )
+
+
+def quantiles(values: Floats) -> Quantiles:
+    """Of the values that are not NaN.
+
+    >>> quantiles(np.array([1.0, 2.0, float("nan"), 3.0])).p50
+    2.0
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return Quantiles(0, None, None, None, None, None)
+    return Quantiles(len(known), *map(float, np.quantile(known, [0.1, 0.25, 0.5, 0.75, 0.9])))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 
 from detseg.geometry.matching import match_by_label, match_one_to_one
 from detseg.metrics.overlaps import box_iou_of, instance_iou_matrix, mask_iou_matrix
 from detseg.metrics.pairs import Pair
-from detseg.metrics.timing import TimeSummary, summarize_times
 from detseg.types import Annotation, Box, Edit, EditKind, Instance, Mask, Region
 
 SAME_CORNER_PX = 0.05
@@ -50,6 +50,19 @@ class EditCounts:
         None where the model said nothing.
         """
         return self.kept / self.n_predicted if self.n_predicted else None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSummary:
+    """Seconds per image over the images whose lead time is known, from 0; None without any.
+
+    The median is the figure to quote: somebody who went for lunch with a task open moves the mean.
+    """
+
+    median_s: float | None
+    mean_s: float | None
+    total_s: float
+    n_images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,18 @@ def summarize_edits(pairs: Iterable[Pair]) -> EditSummary:
         per_class={label: EditCounts(**kinds[label]) for label in sorted(kinds)},
         time=summarize_times(pair.truth for pair in pairs),
     )
+
+
+def summarize_times(reviews: Iterable[Annotation]) -> TimeSummary:
+    """The lead times of labeled and empty images; skipped ones were not worked on."""
+    times = [
+        review.lead_time_s
+        for review in reviews
+        if review.lead_time_s is not None and review.state in ("labeled", "empty")
+    ]
+    if not times:
+        return TimeSummary(None, None, 0.0, 0)
+    return TimeSummary(median(times), fmean(times), sum(times), len(times))
 
 
 def _meet(before: Sequence[Region], after: Sequence[Region]) -> dict[int, int]:

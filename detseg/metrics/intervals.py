@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import bdtrik, ndtr, ndtri, stdtrit
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,6 +39,7 @@ AIM = 0.05
 """``n_needed`` units give about this much to either side: points of a share, else parts of the value."""
 
 _Z = float(ndtri((1.0 + LEVEL) / 2.0))
+_HOPELESS = 100.0  # times the data at hand: how much is needed is not known then
 _CHUNK = 2_000_000  # resampled images at once: 16 MB of indices
 
 
@@ -113,13 +114,31 @@ def effective_trials(successes: Floats, trials: Floats) -> float:
     return n_trials / design_effect * few_images
 
 
-def wilson_bounds(share: float, n: float) -> tuple[float, float]:
+def wilson_bounds(share: float, n: float, *, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's interval of a share of ``n`` trials, which need not be whole; (0, 1) for none."""
     if n <= 0.0:
         return 0.0, 1.0
-    centre = (share + _Z**2 / (2.0 * n)) / (1.0 + _Z**2 / n)
-    half = _Z / (1.0 + _Z**2 / n) * math.sqrt(share * (1.0 - share) / n + _Z**2 / (4.0 * n**2))
+    z = float(ndtri((1.0 + level) / 2.0))
+    centre = (share + z**2 / (2.0 * n)) / (1.0 + z**2 / n)
+    half = z / (1.0 + z**2 / n) * math.sqrt(share * (1.0 - share) / n + z**2 / (4.0 * n**2))
     return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
+
+
+def difference_bounds(
+    before: tuple[float, float], after: tuple[float, float], *, level: float = LEVEL
+) -> tuple[float, float]:
+    """The interval of the second share minus the first, each given with its (effective) number of trials.
+
+    Newcombe's hybrid score interval ("Interval estimation for the difference between independent
+    proportions", 1998, method 10). In [-1, 1].
+
+    >>> low, high = difference_bounds((48 / 80, 80), (56 / 70, 70))
+    >>> round(low, 4), round(high, 4)
+    (0.0524, 0.3339)
+    """
+    (a, b), (a_low, a_high) = (before[0], after[0]), wilson_bounds(*before, level=level)
+    b_low, b_high = wilson_bounds(*after, level=level)
+    return b - a - math.hypot(b - b_low, a_high - a), b - a + math.hypot(b_high - b, a - a_low)
 
 
 def bootstrap(
@@ -153,7 +172,80 @@ def bootstrap(
         drawn = statistic(*(resampled_sums(array, rng, n_resamples) for array in arrays))
         left_out = _jackknife(statistic, arrays)
     low, high = _bca(value, drawn, left_out)
-    return _told(value, low, high, n=n, scale=scale)
+    return told(value, low, high, n=n, scale=scale)
+
+
+def bootstrap_ratios(
+    numerators: npt.ArrayLike, denominators: npt.ArrayLike, *, seed: int, n_resamples: int = 1000
+) -> tuple[Estimate, ...]:
+    """Many ratios of sums over the same images, each with the interval of ``bootstrap``; None where 0 / 0.
+
+    Both have shape (n_images, k); the answer has ``k`` estimates, whose ``n`` are the images with a
+    denominator.
+    """
+    up, down = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    n_images, k = up.shape
+    if not n_images:
+        return (UNKNOWN,) * k
+    total_up, total_down = up.sum(axis=0), down.sum(axis=0)
+    sums = resampled_sums(np.concatenate([up, down], axis=1), np.random.default_rng(seed), n_resamples)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values, drawn = total_up / total_down, sums[:, :k] / sums[:, k:]
+        left_out = (total_up - up) / (total_down - down)
+    found: list[Estimate] = []
+    for j in range(k):
+        n = int(np.count_nonzero(down[:, j]))
+        low, high = _bca(values[j], drawn[:, j], [left_out[:, j]]) if n > 1 else (math.nan, math.nan)
+        found.append(told(float(values[j]), low, high, n=n, scale="relative"))
+    return tuple(found)
+
+
+def never(n: int) -> Estimate:
+    """The frequency of what was not seen once in ``n`` images: 0, to 3 / n at most.
+
+    The rule of three (Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", 1983):
+    resampling zeros gives zeros.
+    """
+    return _enough(0.0, 0.0, 3.0 / n, n=n, n_needed=math.ceil(3.0 / AIM), limit=math.inf) if n else UNKNOWN
+
+
+def bootstrap_t(
+    statistic: Callable[..., tuple[Floats, Floats]], *samples: npt.ArrayLike, seed: int, n_resamples: int
+) -> tuple[float, float, float]:
+    """A statistic and its interval, for few and skewed data, where ``bootstrap`` is too sure of itself.
+
+    As ``bootstrap``, but ``statistic`` answers its standard errors beside its values; the interval comes from
+    how many of its own standard errors each resample is off. Give a statistic whose spread does not depend on
+    its value: the log of a ratio, not the ratio. Source: Efron and Tibshirani, "An Introduction to the
+    Bootstrap", 1993, 12.5; DiCiccio and Efron, "Bootstrap confidence intervals", 1996. NaN where undefined.
+    """
+    arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
+    if min(map(len, arrays)) < 2:
+        return math.nan, math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value, error = (float(a[0]) for a in statistic(*(array.sum(axis=0)[None] for array in arrays)))
+        drawn, errors = statistic(*(resampled_sums(array, rng, n_resamples) for array in arrays))
+        off = (drawn - value) / errors
+    off = off[np.isfinite(off)]
+    if len(off) < 0.95 * n_resamples:
+        return value, math.nan, math.nan
+    low, high = np.quantile(off, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
+    return value, value - float(high) * error, value - float(low) * error
+
+
+def median_of(values: Floats) -> Estimate:
+    """The median, with the interval between two of the values that holds for any distribution.
+
+    Source: Conover, "Practical Nonparametric Statistics", 1999, 3.2 (an interval for a quantile).
+    """
+    n = len(values)
+    if n < MIN_UNITS:
+        return Estimate(None, None, None, n, None)
+    ordered = np.sort(values)
+    rank = int(bdtrik((1.0 - LEVEL) / 2.0, n, 0.5))  # so many values at either end are outside
+    low, high = float(ordered[rank]), float(ordered[n - 1 - rank])
+    return told(float(np.median(ordered)), low, high, n=n, scale="relative")
 
 
 def resampled_sums(sample: Floats, rng: np.random.Generator, n_resamples: int) -> Floats:
@@ -168,6 +260,29 @@ def resampled_counts(n: int, rng: np.random.Generator, n_resamples: int) -> Iter
         rows = min(step, n_resamples - start)
         drawn = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+
+
+def told(value: float, low: float, high: float, *, n: int, scale: Literal["share", "relative"]) -> Estimate:
+    """The estimate of a statistic whose interval narrows with the square root of its n images.
+
+    Undefined where an end is not finite, and where the rule of this module says that the data is too little.
+    """
+    if not all(map(math.isfinite, (value, low, high))):
+        return Estimate(None, None, None, n, None)
+    size = 1.0 if scale == "share" else abs(value)
+    limit = MAX_SHARE_WIDTH if scale == "share" else MAX_RELATIVE_WIDTH * size
+    half = (high - low) / 2.0
+    times = (half / (AIM * size)) ** 2 if size else math.inf  # as many images as there are
+    needed = max(MIN_UNITS, math.ceil(n * times)) if times < _HOPELESS else None
+    return _enough(value, low, high, n=n, n_needed=needed, limit=limit)
+
+
+def mapped(estimate: Estimate, increasing: Callable[[float], float]) -> Estimate:
+    """Another figure that follows from an estimate's: larger where it is larger, of the same data."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate
+    ends = (increasing(estimate.value), increasing(estimate.low), increasing(estimate.high))
+    return Estimate(*ends, estimate.n, estimate.n_needed)
 
 
 def say_missing(estimate: Estimate, unit: str = "image") -> str:
@@ -188,19 +303,8 @@ def say_missing(estimate: Estimate, unit: str = "image") -> str:
 def _share(share: float, n: int, *, n_effective: float) -> Estimate:
     low, high = wilson_bounds(share, n_effective)
     each = n_effective / n if n_effective else 1.0  # independent trials that a unit brings
-    needed = math.ceil(_needed(share) / each)
+    needed = max(MIN_UNITS, math.ceil(_needed(share) / each))
     return _enough(share, low, high, n=n, n_needed=needed, limit=MAX_SHARE_WIDTH)
-
-
-def _told(value: float, low: float, high: float, *, n: int, scale: Literal["share", "relative"]) -> Estimate:
-    """The estimate of a bootstrap, whose interval narrows with the square root of the images."""
-    if not all(map(math.isfinite, (value, low, high))):
-        return Estimate(None, None, None, n, None)
-    size = 1.0 if scale == "share" else abs(value)
-    limit = MAX_SHARE_WIDTH if scale == "share" else MAX_RELATIVE_WIDTH * size
-    half = (high - low) / 2.0
-    needed = max(MIN_UNITS, math.ceil(n * (half / (AIM * size)) ** 2)) if size else None
-    return _enough(value, low, high, n=n, n_needed=needed, limit=limit)
 
 
 def _enough(value: float, low: float, high: float, *, n: int, n_needed: int | None, limit: float) -> Estimate:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detseg.metrics.drift import Drift
-from detseg.metrics.edit_rates import Edits
-from detseg.metrics.effort import Effort
-from detseg.metrics.thresholds import Thresholds
-from detseg.metrics.timing import WorkTimes
+from detseg.metrics.cases import Case
+from detseg.metrics.costs import CostModel
+from detseg.metrics.drift import Drift, find_drift
+from detseg.metrics.edit_rates import Edits, edit_rates
+from detseg.metrics.effort import Effort, effort_saved
+from detseg.metrics.thresholds import Thresholds, choose_thresholds
+from detseg.metrics.timing import WorkTimes, review_times
+from detseg.metrics.work_log import WorkLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +23,29 @@ class Work:
     effort: Effort
     thresholds: Thresholds
     drift: Drift
+
+
+class WorkTally:
+    """Compares each case's prediction and reviews once, and measures everything of people's work from that.
+
+    ``costs`` is what work costs by hand; ``seed`` draws the resamples.
+    """
+
+    def __init__(self, costs: CostModel | None = None, *, seed: int = 0) -> None:
+        self._costs = costs or CostModel()
+        self._seed = seed
+        self._log = WorkLog(self._costs)
+
+    def add(self, case: Case) -> None:
+        self._log.add(case)
+
+    def result(self) -> Work:
+        """Of the cases so far."""
+        tables = self._log.tables()
+        return Work(
+            edits=edit_rates(tables, seed=self._seed),
+            times=review_times(tables, seed=self._seed),
+            effort=effort_saved(tables, seed=self._seed),
+            thresholds=choose_thresholds(tables, self._costs, seed=self._seed),
+            drift=find_drift(tables),
+        )

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.metrics.edits import EditCounts, find_edits, summarize_edits
+from detseg.metrics.edits import EditCounts, find_edits, summarize_edits, summarize_times
 from detseg.metrics.pairs import Pair, pair_annotations
-from detseg.metrics.timing import summarize_times
 from detseg.types import Annotation, Box, Edit, Region
 from tests.metrics.made import annotation, block, boxed, masked
 
