@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.predictions import look_up
+from detseg.labelstudio.predictions import TaskOnServer, look_up
 from detseg.labelstudio.session import Json
 from detseg.types import ImageId, ImageRef, ModelVersion, Size
 
@@ -97,6 +97,16 @@ def find_tasks(
         else:
             foreign[image] = int(tasks[0]["id"])
     return Found(own, foreign)
+
+
+def find_known(
+    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
+) -> dict[ImageId, TaskOnServer]:
+    """The tasks that the catalog knows of those images, those of them that the server has."""
+    tasks = catalog.tasks.of_images(project.key, ids)
+    known = {image: task.task_id for image, task in tasks.items() if task.task_id is not None}
+    on_server = look_up(client.session, project.server_id, tuple(known.values()))
+    return {image: on_server[task] for image, task in known.items() if task in on_server}
 
 
 def find_sent(

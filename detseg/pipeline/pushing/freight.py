@@ -12,7 +12,7 @@ from typing import Protocol
 
 from detseg.labelstudio.predictions import add_predictions, look_up
 from detseg.pipeline.pushing.encoding import Parcel
-from detseg.pipeline.pushing.finding import find_sent
+from detseg.pipeline.pushing.finding import find_known, find_sent
 from detseg.pipeline.pushing.queue import Queue
 from detseg.pipeline.pushing.report import Status
 from detseg.types import ImageId
@@ -112,14 +112,8 @@ class MorePredictions:
         return _task_ids(parcels)
 
     def find(self, ids: Sequence[ImageId]) -> Mapping[ImageId, int]:
-        tasks = self.queue.catalog.tasks.of_images(self.queue.project.key, ids)
-        known = {image: task.task_id for image, task in tasks.items() if task.task_id is not None}
-        on_server = look_up(self.queue.client.session, self.queue.project.server_id, tuple(known.values()))
-        return {
-            image: task
-            for image, task in known.items()
-            if task in on_server and self.queue.version in on_server[task].versions
-        }
+        found = find_known(self.queue.client, self.queue.catalog, self.queue.project, ids)
+        return {image: task.id for image, task in found.items() if self.queue.version in task.versions}
 
     def gone(self, parcels: Sequence[Parcel]) -> frozenset[ImageId]:
         ids = _task_ids(parcels)

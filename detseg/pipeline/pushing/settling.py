@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from detseg.errors import Refused
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.predictions import TaskOnServer, delete_prediction, look_up
+from detseg.labelstudio.predictions import delete_prediction, look_up
 from detseg.paging import pages
-from detseg.pipeline.pushing.finding import adopt, find_sent, find_tasks
+from detseg.pipeline.pushing.finding import adopt, find_known, find_sent, find_tasks
 from detseg.types import ImageId, ModelVersion
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _settle_predictions(
         for page in pages(images):
             begun = [intents[image, version] for image in page]
             while True:
-                on_server = _on_server(client, catalog, project, page)
+                on_server = find_known(client, catalog, project, page)
                 arrived = {image for image, task in on_server.items() if version in task.versions}
                 if len(arrived) == len(page) or not _may_come(begun, patience_s):
                     break
@@ -81,15 +81,6 @@ def _may_come(begun: Sequence[datetime], patience_s: float) -> bool:
     return (datetime.now(UTC) - max(begun)).total_seconds() < patience_s
 
 
-def _on_server(
-    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
-) -> dict[ImageId, TaskOnServer]:
-    tasks = catalog.tasks.of_images(project.key, ids)
-    known = {image: task.task_id for image, task in tasks.items() if task.task_id is not None}
-    found = look_up(client.session, project.server_id, tuple(known.values()))
-    return {image: found[task] for image, task in known.items() if task in found}
-
-
 def _mend_doubles(client: LabelStudioClient, catalog: Catalog, project: Project) -> tuple[str, ...]:
     doubts = catalog.doubts.all(project.key)
     words: list[str] = []
@@ -97,7 +88,7 @@ def _mend_doubles(client: LabelStudioClient, catalog: Catalog, project: Project)
         for image, own in find_tasks(client, catalog, project, images).own.items():
             words += _mend_tasks(client, catalog, project, image=image, own=own)
     for some in pages((doubt for doubt in doubts if doubt.version is not None), 50):
-        on_server = _on_server(client, catalog, project, [doubt.image for doubt in some])
+        on_server = find_known(client, catalog, project, [doubt.image for doubt in some])
         for doubt in some:
             task = on_server.get(doubt.image)
             same = [one for one in task.predictions if one.model_version == doubt.version] if task else []
