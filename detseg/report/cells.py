@@ -35,7 +35,7 @@ def count_cell(n: int) -> Cell:
 
 
 def estimate_cell(estimate: Estimate, unit: Unit, *, noun: str = "image", scale: float | None = None) -> Cell:
-    """A figure with its interval below; ``scale`` is the value at the right end of a graph of it, if wanted."""
+    """A figure with its interval; ``scale`` is the value at the right end of a graph of it, if wanted."""
     if estimate.value is None:
         return Cell(NOT_DEFINED, missing_words(estimate, noun), role="quiet")
     return Cell(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from detseg.types import EditKind
+
 Role = Literal["", "quiet", "right", "wrong", "total"]
 """How something is set: ``quiet`` is of little weight, ``right`` and ``wrong`` have a colour."""
 
@@ -120,35 +122,91 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One figure beside an answer. ``key`` is its name in tests and styles."""
+    """One figure. ``key`` is its name in tests; ``interval`` how sure it is, ``about`` what it counts."""
 
     key: str
     name: str
     value: str
     interval: str = ""
     about: str = ""
-    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One of the four questions: the figure that answers it, how sure it is, and how it went."""
+    """One of the four questions: the figure that answers it, how sure it is, and how it went.
+
+    ``tab`` is the id of the section that shows more.
+    """
 
     id: str
     question: str
     main: Fact
     verdict: str
+    tab: str
     facts: tuple[Fact, ...] = ()
     trend: Chart | None = None
-    tab: str = ""
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectView:
+    """A label under suspicion; ``picture`` and ``link`` where there are such."""
+
+    rule: str
+    score: str
+    label: str
+    swatch: str | None
+    author: str
+    reason: str
+    image: str
+    link: str | None
+    picture: Picture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture in the page. ``uri`` is a data URI."""
+
+    title: str
+    uri: str
+    width: int
+    height: int
+    alt: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One edit, in words; of the class that the model (else the person) says."""
+
+    kind: EditKind
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One image of the gallery. ``failure`` says why there are no pictures."""
+
+    name: str
+    reason: str
+    pictures: tuple[Picture, ...]
+    changes: tuple[Change, ...]
+    n_kept: int
+    facts: str
+    task_url: str | None
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """One tab of the page."""
+    """One tab of the page: sections first, then suspects or cards."""
 
     id: str
     title: str
     sections: tuple[Section, ...]
-    count: str = ""
-    note: str = ""
+    suspects: tuple[SuspectView, ...] = ()
+    cards: tuple[Card, ...] = ()
+    labels: tuple[str, ...] = ()
+    """The classes by which the cards can be filtered."""
+    answers: tuple[Answer, ...] = ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Literal
 
 from detseg.geometry.masks import mask_to_box
@@ -24,6 +26,8 @@ NOT_DEFINED = "n/a"
 Unit = Literal["share", "score", "seconds", "pixels", "number"]
 """What a figure is: a share of something, a score in [0, 1], a duration, a distance, or plain."""
 
+_WEEK = re.compile(r"(\d{4})-W(\d{2})")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _THIN = "\u202f"
 """Between a number and its unit: narrow, and no line breaks there."""
 
@@ -111,6 +115,19 @@ def format_interval(estimate: Estimate | None, unit: Unit, *, noun: str = "image
     tail = f"{_THIN}{low.rpartition(_THIN)[2]}" if _THIN in low else ""
     shared = bool(tail) and high.endswith(tail) and _THIN not in low.removesuffix(tail)
     return f"{low.removesuffix(tail) if shared else low} to {high}"
+
+
+def week_label(week: str) -> str:
+    """The Monday of an ISO week, ``2026-W07``: ``9 Feb``; anything else as it is.
+
+    >>> week_label("2026-W07"), week_label("unknown")
+    ('9 Feb', 'unknown')
+    """
+    found = _WEEK.fullmatch(week)
+    if found is None:
+        return week
+    monday = date.fromisocalendar(int(found[1]), int(found[2]), 1)
+    return f"{monday.day} {_MONTHS[monday.month - 1]}"
 
 
 def format_count(n: int, noun: str) -> str:

@@ -1,0 +1,76 @@
+"""Where to look: the part of an image around a label under suspicion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from PIL import Image
+
+from detseg.errors import ImageError
+from detseg.metrics.suspects.findings import Suspect
+from detseg.report.data import Images
+from detseg.report.drawing import draw_box, parse_colour
+from detseg.report.encoding import data_uri, webp_bytes
+from detseg.report.gallery import image_name, read_as_predicted
+from detseg.report.views import Picture
+from detseg.types import Box, DecodedImage, Size
+
+_SIDE, _QUALITY = 240, 70
+_LEAST_PX = 96
+"""At least so much of the image is shown, so that people see what it is part of."""
+_MARK = parse_colour("#d55e00")
+
+
+def close_ups(suspects: Sequence[Suspect], images: Images) -> dict[int, Picture]:
+    """The picture of each suspect, by its place in the list; those that cannot be read have none.
+
+    Every image is read once.
+    """
+    cases = images.cases(tuple(dict.fromkeys(suspect.image for suspect in suspects)))
+    order = sorted(range(len(suspects)), key=lambda i: (suspects[i].image, i))
+    pictures: dict[int, Picture] = {}
+    for image_id, places in groupby(order, key=lambda i: suspects[i].image):
+        if image_id not in cases:
+            continue
+        try:
+            image = read_as_predicted(cases[image_id], images.read)
+        except ImageError:
+            continue
+        name = image_name(cases[image_id].uri)
+        pictures |= {i: _close_up(image, suspects[i], name=name) for i in places}
+    return pictures
+
+
+def _close_up(image: DecodedImage, suspect: Suspect, *, name: str) -> Picture:
+    window = _window(suspect.box, image.size)
+    left, top, right, bottom = window
+    part = Image.fromarray(image.rgb[top:bottom, left:right])
+    scale = min(_SIDE / part.width, _SIDE / part.height)
+    width, height = max(1, round(part.width * scale)), max(1, round(part.height * scale))
+    picture = part.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if suspect.box is not None:
+        x0, y0 = round((suspect.box.x0 - left) * scale), round((suspect.box.y0 - top) * scale)
+        x1, y1 = round((suspect.box.x1 - left) * scale), round((suspect.box.y1 - top) * scale)
+        x0, y0 = min(max(0, x0), width - 1), min(max(0, y0), height - 1)
+        draw_box(picture, (x0, y0, min(width, max(x1, x0 + 1)), min(height, max(y1, y0 + 1))), _MARK, line=3)
+    what = f"the {suspect.label} under suspicion" if suspect.label else "the image under suspicion"
+    return Picture(
+        "", data_uri(webp_bytes(picture, quality=_QUALITY)), width, height, f"{what} in {name}", ""
+    )
+
+
+def _window(box: Box | None, size: Size) -> tuple[int, int, int, int]:
+    """The part of the image around a box, inside it; all of it without a box."""
+    if box is None:
+        return 0, 0, size.width, size.height
+    x0, x1 = _side(box.x0, box.x1, size.width)
+    y0, y1 = _side(box.y0, box.y1, size.height)
+    return x0, y0, x1, y1
+
+
+def _side(low: float, high: float, length: int) -> tuple[int, int]:
+    wide = max(1.8 * (high - low), _LEAST_PX)
+    middle = min(max((low + high) / 2, 0.0), float(length))
+    start = int(max(0.0, min(middle - wide / 2, length - wide)))
+    return min(start, length - 1), min(length, max(start + 1, round(start + wide)))

@@ -1,0 +1,178 @@
+"""The report as one HTML file: no network, no other file, readable without JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from detseg import __version__
+from detseg.errors import DetsegError
+from detseg.report.cells import in_order
+from detseg.report.corrected import EDIT_COLOURS
+from detseg.report.data import QaReport
+from detseg.report.gallery import make_cards
+from detseg.report.tabs.answers import answers
+from detseg.report.tabs.edits import acceptance_section, edit_keys, edits_section, how_far_section
+from detseg.report.tabs.effort import effort_section, times_section
+from detseg.report.tabs.mistakes import confusion_section, errors_section
+from detseg.report.tabs.quality import classes_section, detection_section, segmentation_section
+from detseg.report.tabs.scores import calibration_section, curves_section, operating_section
+from detseg.report.tabs.suspects import suspects_tab
+from detseg.report.tabs.terms import terms_tab
+from detseg.report.tabs.trust import agreement_section, decoys_section, gold_section
+from detseg.report.views import Block, Card, Key, Section, Tab
+from detseg.report.wording import format_count
+
+MOST_PICTURE_BYTES = 9_000_000
+"""Of the gallery; the rest of the page has some hundred kilobytes."""
+
+_MODEL = (
+    detection_section,
+    segmentation_section,
+    classes_section,
+    curves_section,
+    errors_section,
+    confusion_section,
+    operating_section,
+    calibration_section,
+)
+_PEOPLE = (
+    acceptance_section,
+    edits_section,
+    how_far_section,
+    effort_section,
+    times_section,
+    agreement_section,
+    gold_section,
+    decoys_section,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the template prints, and nothing else."""
+
+    title: str
+    simulated: bool
+    facts: tuple[str, ...]
+    tabs: tuple[Tab, ...]
+    keys: tuple[Key, ...]
+    footer: tuple[str, ...]
+
+
+def write_report(path: Path, report: QaReport) -> None:
+    """Writes the page to ``path``, whole or not at all; its folder is made if need be.
+
+    DetsegError if the file cannot be written.
+    """
+    html = render_report(report)
+    try:
+        _replace(path, html)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DetsegError(
+            f"the report cannot be written to {path} ({reason}): choose another place"
+        ) from error
+
+
+def render_report(report: QaReport) -> str:
+    """The page. Every text from outside is escaped."""
+    environment = Environment(
+        loader=PackageLoader("detseg.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates = files("detseg.report") / "templates"
+    script = (templates / "page.js").read_text(encoding="utf-8")
+    style = (templates / "page.css").read_text(encoding="utf-8")
+    colours = "".join(f"--{kind}:{colour};" for kind, colour in EDIT_COLOURS.items())
+    digest = hashlib.sha256(script.encode("utf-8")).digest()
+    return environment.get_template("page.html").render(
+        page=make_page(report),
+        script=script,
+        script_hash=base64.b64encode(digest).decode("ascii"),
+        style=f":root{{{colours}}}\n{style}",
+    )
+
+
+def make_page(report: QaReport) -> Page:
+    """Everything that is printed, in its order."""
+    return Page(
+        title=report.title,
+        simulated=report.simulated,
+        facts=_facts(report),
+        tabs=(
+            Tab("answers", "Answers", _notes(report), answers=answers(report)),
+            Tab("model", "Model", tuple(section(report) for section in _MODEL)),
+            Tab("people", "People", tuple(section(report) for section in _PEOPLE)),
+            suspects_tab(report),
+            _examples(report),
+            terms_tab(),
+        ),
+        keys=edit_keys(),
+        footer=(f"Made by detseg {__version__}", "This file needs no network: everything is in it."),
+    )
+
+
+def _facts(report: QaReport) -> tuple[str, ...]:
+    created = report.created_at.astimezone(UTC)
+    states = ", ".join(f"{n:,} {state}" for state, n in report.states.items() if n)
+    arms = ", ".join(f"{n:,} {arm}" for arm, n in report.arms.items() if n and arm != "helped")
+    versions = sorted(report.model_versions)
+    models = ", ".join(versions) if len(versions) <= 2 else format_count(len(versions), "model version")
+    facts = (
+        f"{created.day} {created:%B %Y, %H:%M} UTC",
+        f"Tasks: {states}" if states else "No tasks",
+        f"of them {arms}" if arms else "",
+        f"Model: {models}" if models else "",
+    )
+    return tuple(fact for fact in facts if fact)
+
+
+def _notes(report: QaReport) -> tuple[Section, ...]:
+    if not report.notes:
+        return ()
+    return (Section("notes", "What was left out", (Block(points=report.notes),)),)
+
+
+def _examples(report: QaReport) -> Tab:
+    cards = make_cards(report.examples, report.images, report.taxonomy, max_bytes=MOST_PICTURE_BYTES)
+    labels = in_order(report.taxonomy, {change.label for card in cards for change in card.changes})
+    return Tab("examples", "Examples", (_examples_head(report, cards),), cards=cards, labels=tuple(labels))
+
+
+def _examples_head(report: QaReport, cards: tuple[Card, ...]) -> Section:
+    title = "What was changed, in pictures"
+    if not cards:
+        return Section("gallery", title, (Block(missing="No reviewed image yet."),))
+    n_images = format_count(report.n_reviewed, "reviewed image")
+    note = (
+        f"{len(cards)} of {n_images}: of every kind of edit in every class a bad and an ordinary one, "
+        "some that the models disagree on, and some with nothing to correct. In the corrected picture "
+        "what people left has thin lines; what they changed has the colour of the edit, a white ghost "
+        "of what the model had drawn, and a cross where it was deleted."
+    )
+    return Section("gallery", title, (Block(keys=edit_keys()),), note)
+
+
+def _replace(path: Path, html: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".report-", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(html)
+        part.chmod(0o644)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

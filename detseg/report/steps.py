@@ -1,0 +1,88 @@
+"""What to change next, as sentences with figures: only what an interval stands behind, dearest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from detseg.report.wording import format_count, format_estimate, format_interval, format_value, week_label
+
+if TYPE_CHECKING:
+    from detseg.report.data import QaReport
+
+MOST_OF_A_KIND, MOST_STEPS = 2, 6
+
+
+def next_steps(report: QaReport) -> tuple[str, ...]:
+    """At most six: thresholds, confused classes, the dearest errors, drift, suspects, what to measure."""
+    steps = (
+        *_thresholds(report),
+        *_relabels(report),
+        *_errors(report),
+        *_drift(report),
+        *_suspects(report),
+        *_measure(report),
+    )
+    return steps[:MOST_STEPS]
+
+
+def _thresholds(report: QaReport) -> Iterator[str]:
+    chosen = report.work.thresholds.per_class.items()
+    sure = [(name, of) for name, of in chosen if (of.saved_s_per_1000_images.low or 0.0) > 0]
+    sure.sort(key=lambda entry: (-(entry[1].saved_s_per_1000_images.value or 0.0), entry[0]))
+    for name, of in sure[:MOST_OF_A_KIND]:
+        saved = of.saved_s_per_1000_images
+        yield (
+            f"Drop {name} below {of.threshold:.2f}: saves {format_estimate(saved, 'seconds')} in 1,000 "
+            f"images ({format_interval(saved, 'seconds')})."
+        )
+
+
+def _relabels(report: QaReport) -> Iterator[str]:
+    sure = [r for r in report.work.drift.relabels if (r.share.low or 0.0) >= 0.02]
+    for relabel in sure[:MOST_OF_A_KIND]:
+        yield (
+            f"Teach {relabel.model_label} and {relabel.person_label} apart: "
+            f"{format_estimate(relabel.share, 'share')} of {relabel.model_label} is renamed "
+            f"({format_interval(relabel.share, 'share')})."
+        )
+
+
+def _errors(report: QaReport) -> Iterator[str]:
+    costs = [(c.ap_cost, kind) for kind, c in report.boxes.errors.kinds.items() if c.ap_cost]
+    if costs:
+        cost, kind = max(costs)
+        what = {
+            "missed": "missed objects",
+            "background": "detections where nothing is",
+            "location": "bad placement",
+        }
+        named = what.get(kind, f"errors of kind “{kind}”")
+        lost = format_value(cost, "score")
+        yield f"Train against {named}: they cost {lost} of AP50, more than any other error."
+
+
+def _drift(report: QaReport) -> Iterator[str]:
+    for week in [w for w in report.work.drift.weeks if w.changed][-1:]:
+        if week.change is None or week.change_low is None or week.change_high is None:
+            continue
+        points = [
+            f"{100 * v:+.0f}".replace("-", "−") for v in (week.change, week.change_low, week.change_high)
+        ]
+        yield (
+            f"Look at the week of {week_label(week.week)}: acceptance changed by {points[0]} points "
+            f"({points[1]} to {points[2]})."
+        )
+
+
+def _suspects(report: QaReport) -> Iterator[str]:
+    n = report.suspects.n_suspects
+    if n:
+        yield f"Look again at {format_count(n, 'label')} under suspicion: detseg qa --send-back {min(n, 50)}."
+
+
+def _measure(report: QaReport) -> Iterator[str]:
+    if report.work.effort.saving.n_images and not report.work.effort.blind.n_blind:
+        yield "Measure what is saved instead of modeling it: set blind_share = 0.05."
+    if report.suspects.n_images and not report.agreement.n_images:
+        yield "Learn how far people agree: set overlap = 2 for some images."

@@ -1,0 +1,120 @@
+"""The first screen: four questions, each with a figure, its interval, its course and what follows from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detseg.metrics.intervals import Estimate, wilson
+from detseg.report.cells import count_cell, estimate_cell, missing_words, table
+from detseg.report.charts import Point, sparkline
+from detseg.report.steps import next_steps
+from detseg.report.views import Answer, Cell, Chart, Column, Fact, Row
+from detseg.report.wording import (
+    Unit,
+    format_count,
+    format_estimate,
+    format_interval,
+    format_score,
+    week_label,
+)
+from detseg.types import EDIT_KINDS
+
+if TYPE_CHECKING:
+    from detseg.report.data import QaReport
+
+
+def answers(report: QaReport) -> tuple[Answer, ...]:
+    """The four answers, in the order in which people ask."""
+    return (_model(report), _labels(report), _saved(report), _next(report))
+
+
+def _fact(key: str, name: str, estimate: Estimate, unit: Unit, *, about: str = "", sign: str = "") -> Fact:
+    value = format_estimate(estimate, unit)
+    told = estimate.value is not None
+    interval = f"95 %: {format_interval(estimate, unit)}" if told else missing_words(estimate)
+    return Fact(key, name, sign + value if told else value, interval, about)
+
+
+def _model(report: QaReport) -> Answer:
+    edits, boxes = report.work.edits, report.boxes
+    counts = edits.all.counts
+    facts = (
+        Fact("box_ap", "Box AP", format_score(boxes.score.ap), about=format_count(boxes.n_images, "image")),
+        _fact("pq", "Panoptic quality", report.panoptic.pq, "score"),
+        _fact("miou", "mIoU", report.segmentation.miou, "score"),
+    )
+    verdict = "No image has been reviewed yet: the figures fill as people submit tasks."
+    if edits.n_reviews:
+        kept = f"{counts.kept:,} of {format_count(counts.n_predicted, 'region')} were left as drawn"
+        changes = [(int(getattr(counts, kind)), kind) for kind in EDIT_KINDS if kind != "kept"]
+        n, kind = max(changes, key=lambda change: change[0])
+        missed = f"{counts.added:,} were missed" if counts.added else "none was missed"
+        verdict = f"{kept}; {missed}." + (f" The most frequent change is “{kind}” ({n:,})." if n else "")
+    main = _fact("acceptance_rate", "left as the model drew it", edits.all.acceptance_rate, "share")
+    weeks = [(w.week, w.acceptance_rate, w.changed) for w in report.work.drift.weeks]
+    trend = _trend("Acceptance by week", weeks, "share")
+    return Answer("model-answer", "How good is the model?", main, verdict, "model", facts, trend)
+
+
+def _labels(report: QaReport) -> Answer:
+    gold, agreement, suspects, decoys = report.gold.all, report.agreement.all, report.suspects, report.decoys
+    clean = wilson(max(0, suspects.n_images - suspects.n_suspect_images), suspects.n_images)
+    candidates = (
+        _fact("gold_f1", "F1 against known truth", gold.f1, "score"),
+        _fact("agreement_f1", "F1 between people", agreement.pairs.f1, "score"),
+        _fact("unsuspected", "of the images without a suspect label", clean, "share"),
+    )
+    told = [n for n, e in enumerate((gold.f1, agreement.pairs.f1, clean)) if e.value is not None]
+    chosen = told[0] if told else 2
+    facts = [fact for n, fact in enumerate(candidates) if n != chosen]
+    facts.append(_fact("alpha", "Krippendorff’s alpha", agreement.alpha, "score"))
+    facts.append(_fact("waved_through", "Planted mistakes waved through", decoys.all.waved_through, "share"))
+    verdict = "Nothing to judge yet."
+    if suspects.n_images:
+        found = format_count(suspects.n_suspects, "label")
+        verdict = f"{found} on {format_count(suspects.n_suspect_images, 'image')} ask for a second look."
+    return Answer(
+        "labels-answer", "How good are the labels?", candidates[chosen], verdict, "suspects", tuple(facts)
+    )
+
+
+def _saved(report: QaReport) -> Answer:
+    effort, times = report.work.effort, report.work.times
+    saving = effort.saving
+    ways = {
+        "blind": f"Measured against {format_count(saving.n_blind, 'image')} labeled without help.",
+        "costs": "By a cost model: seconds per region from the settings, not measured here.",
+        None: "Too few timed reviews to tell.",
+    }
+    facts = (
+        _fact("hours", "Hours", saving.hours, "number", about=f"{saving.hours_spent:,.1f} spent"),
+        _fact("money", "Money", saving.money, "number", sign=report.currency),
+        _fact("seconds", "Seconds per review", times.helped.mean_s, "seconds"),
+    )
+    main = _fact("saved", "of the time by hand saved", saving.share, "share")
+    weeks = [(week, of.mean_s, False) for week, of in sorted(times.per_week.items()) if "W" in week]
+    trend = _trend("Seconds per review by week", weeks, "seconds")
+    question = "What did the pre-annotations save?"
+    return Answer("saved-answer", question, main, ways[effort.method], "people", facts, trend)
+
+
+def _next(report: QaReport) -> Answer:
+    edits = report.work.edits
+    steps = next_steps(report)
+    main = _fact("edits_per_image", "changes per image left to make", edits.all.edits_per_image, "number")
+    weeks = [
+        (week, rate.edits_per_image, False) for week, rate in sorted(edits.per_week.items()) if "W" in week
+    ]
+    trend = _trend("Changes per image by week", weeks, "number")
+    verdict = "" if steps else "Nothing stands out of what chance would make."
+    return Answer("next-answer", "What should change next?", main, verdict, "model", (), trend, steps)
+
+
+def _trend(title: str, weeks: list[tuple[str, Estimate, bool]], unit: Unit) -> Chart | None:
+    """The course by week; None for less than two weeks with a figure."""
+    points = [Point(week_label(week), estimate, changed) for week, estimate, changed in weeks]
+    if sum(point.estimate.value is not None for point in points) < 2:
+        return None
+    rows = (Row((Cell(p.label), estimate_cell(p.estimate, unit), count_cell(p.estimate.n))) for p in points)
+    behind = table(title, [Column("Week of", "name"), "Value", "Images"], rows)
+    return Chart(title, sparkline(points, unit=unit, alt=title), table=behind)

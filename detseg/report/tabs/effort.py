@@ -1,0 +1,142 @@
+"""How long people took, and what the model's regions saved them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from detseg.report.cells import count_cell, estimate_cell, name_cell, table
+from detseg.report.charts import Point, series_chart
+from detseg.report.data import QaReport
+from detseg.report.views import Block, Cell, Chart, Column, Row, Section, Table
+from detseg.report.wording import format_seconds, week_label
+
+if TYPE_CHECKING:
+    from detseg.metrics.effort import Saving
+    from detseg.metrics.timing import ReviewTimes
+
+_MODELED = (
+    "By the cost model: what drawing every region by hand would take, from the seconds per box and mask "
+    "in the settings. Its interval is about which images were drawn; whether those seconds are right it "
+    "cannot say."
+)
+_MEASURED = (
+    "Blind arm: a random share of the images is labeled without the model’s regions, so both ways can be "
+    "compared honestly, each person with themselves where there is enough."
+)
+_NO_BLIND = (
+    "Measured savings need a blind arm: set blind_share = 0.05 and push; until then a cost model answers."
+)
+_COLUMNS = (
+    Column("Mean", about="per review"),
+    Column("Median", about="per review"),
+    Column("Total", about="hours"),
+    Column("Reviews"),
+    Column("Unknown", about="no time"),
+    Column("Outliers", about="left open"),
+)
+
+
+def effort_section(report: QaReport) -> Section:
+    """What was saved, by each way to find out."""
+    effort = report.work.effort
+    ways = (("Against the blind arm", effort.blind), ("By the cost model", effort.costs))
+    rows = [
+        Row(
+            _saving_cells(
+                name, saving, report.currency, quoted=saving is effort.saving and effort.method is not None
+            )
+        )
+        for name, saving in ways
+    ]
+    columns = (
+        Column("How it was found", "name"),
+        Column("Saved", about="of the seconds by hand"),
+        Column("Hours", about="saved"),
+        Column("Money", about="saved"),
+        Column("Spent", about="hours with help"),
+        Column("Images", about="with help"),
+        Column("Blind", about="images"),
+        Column("Timed", about="reviews"),
+    )
+    nothing = not effort.saving.n_images
+    return Section(
+        "effort",
+        "Effort saved",
+        (
+            Block(
+                missing="No review of an image with the model’s regions yet." if nothing else "",
+                table=None if nothing else table("Effort saved", columns, rows),
+            ),
+            Block(missing="" if effort.blind.n_blind or nothing else _NO_BLIND),
+        ),
+        "" if nothing else f"{_MEASURED} {_MODELED}",
+    )
+
+
+def _saving_cells(name: str, saving: Saving, currency: str, *, quoted: bool) -> tuple[Cell, ...]:
+    money = estimate_cell(saving.money, "number")
+    if saving.money.value is not None:
+        money = Cell(f"{currency}{money.text}", money.detail)
+    return (
+        Cell(name, "quoted on the first page" if quoted else ""),
+        estimate_cell(saving.share, "share", scale=1.0),
+        estimate_cell(saving.hours, "number"),
+        money,
+        Cell(f"{saving.hours_spent:,.1f}"),
+        count_cell(saving.n_images),
+        count_cell(saving.n_blind),
+        count_cell(saving.n_timed),
+    )
+
+
+def times_section(report: QaReport) -> Section:
+    """Seconds per review with and without help, and by annotator, week and model version."""
+    times = report.work.times
+    arms = {"With the model’s regions": times.helped, "Without (blind arm)": times.blind}
+    if not times.helped.n_reviews + times.blind.n_reviews:
+        return Section("times", "Seconds", (Block(missing="No review has a time yet."),))
+    weeks = [Point(week_label(week), of.mean_s) for week, of in sorted(times.per_week.items()) if "W" in week]
+    charts = []
+    if len(weeks) > 1:
+        rows = [
+            Row((Cell(p.label), estimate_cell(p.estimate, "seconds"), count_cell(p.estimate.n)))
+            for p in weeks
+        ]
+        charts.append(
+            Chart(
+                "Seconds per review by week",
+                series_chart(weeks, unit="seconds", alt="Mean seconds per review by week"),
+                "With the model’s regions.",
+                table("Seconds per review by week", [Column("Week of", "name"), "Mean", "Images"], rows),
+            )
+        )
+    blocks = [
+        Block(table=_times_table("Seconds with and without the model’s regions", "Shown", arms)),
+        Block(charts=tuple(charts)),
+        Block(
+            title="By annotator", table=_times_table("Seconds by annotator", "Annotator", times.per_annotator)
+        ),
+        Block(
+            title="By model version",
+            table=_times_table("Seconds by model version", "Model version", times.per_model_version),
+        ),
+    ]
+    note = "From opening a task to saving it, drafts included; reviews left open for long do not count."
+    return Section("times", "Seconds", tuple(b for b in blocks if b.table or b.charts), note)
+
+
+def _times_table(name: str, head: str, times: Mapping[str, ReviewTimes]) -> Table | None:
+    rows = [
+        Row(
+            (
+                name_cell(key),
+                estimate_cell(of.mean_s, "seconds"),
+                estimate_cell(of.median_s, "seconds"),
+                Cell(f"{of.total_h:,.1f}", format_seconds(of.total_h * 3600)),
+                *(count_cell(n) for n in (of.n_reviews, of.n_unknown, of.n_outliers)),
+            )
+        )
+        for key, of in times.items()
+    ]
+    return table(name, [Column(head, "name"), *_COLUMNS], rows)

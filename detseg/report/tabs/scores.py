@@ -1,0 +1,186 @@
+"""What the model's scores are worth: curves over thresholds, and calibration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table, value_cell
+from detseg.report.charts import lines_chart, precision_recall_chart, reliability_chart
+from detseg.report.data import QaReport
+from detseg.report.views import Block, Cell, Chart, Column, Row, Section
+from detseg.report.wording import format_count, format_score
+
+if TYPE_CHECKING:
+    from detseg.metrics.calibration import Reliability
+
+MOST_CURVES = 12
+"""Classes with a chart of their own; the tables have all."""
+
+_CURVES = (
+    "For boxes at IoU 0.5: how many of the boxes above a score are right (upwards), and how many of the true "
+    "objects they find (to the right). A curve along the top and right edges is perfect."
+)
+_CHEAPEST = (
+    "Cheapest: at this threshold checking, deleting and drawing take people the fewest seconds. The saving "
+    "is measured on images that had no say in choosing it. “Or lower”: nothing with a lower score was ever "
+    "shown; only trying it would tell."
+)
+_RELIABLE = (
+    "To the right what the model says (mean score of a bin), upwards the share that is right. Below the "
+    "dashed line the model is too sure of itself, above it too modest. ECE 0 is perfect."
+)
+
+
+def curves_section(report: QaReport) -> Section:
+    """Precision and recall, a chart for each of the most frequent classes."""
+    scores, curves = report.boxes.score.per_class, report.boxes.curves
+    most = sorted((n for n in curves if n in scores), key=lambda name: (-scores[name].n_truth, name))[
+        :MOST_CURVES
+    ]
+    charts = []
+    for name in in_order(report.taxonomy, most):
+        curve, ap50 = curves[name], format_score(scores[name].ap50)
+        shown = range(0, len(curve.recall), 10)
+        values = [
+            [value_cell(v[i], "score") for v in (curve.recall, curve.precision, curve.score)] for i in shown
+        ]
+        charts.append(
+            Chart(
+                name,
+                precision_recall_chart(
+                    curve.recall, curve.precision, alt=f"Precision over recall of {name}: AP50 {ap50}"
+                ),
+                f"AP50 {ap50}, {format_count(scores[name].n_truth, 'object')}",
+                table(f"Precision and recall of {name}", ["Recall", "Precision", "Score"], map(_row, values)),
+                swatch=name_cell(name, taxonomy=report.taxonomy).swatch,
+            )
+        )
+    cut = f" The {MOST_CURVES} classes with most objects are shown." if len(curves) > len(most) else ""
+    return Section(
+        "curves",
+        "Precision and recall",
+        (Block(charts=tuple(charts), missing="" if charts else "No class has a reviewed box yet."),),
+        f"{_CURVES}{cut}" if charts else "",
+    )
+
+
+def operating_section(report: QaReport) -> Section:
+    """What a threshold does, and the one that costs people least."""
+    curves, chosen = report.boxes.operating, report.work.thresholds.per_class
+    per_class = curves.per_class
+    rows = []
+    for name in in_order(report.taxonomy, {*per_class, *chosen}):
+        best = per_class[name].best if name in per_class else None
+        figures = (best.min_score, best.precision, best.recall, best.f1) if best else (None,) * 4
+        choice = chosen.get(name)
+        cheapest = (
+            Cell(f"{choice.threshold:.2f}", "or lower" if choice.at_lowest else "") if choice else Cell("n/a")
+        )
+        saved = (
+            estimate_cell(choice.saved_s_per_1000_images, "seconds") if choice else Cell("n/a", role="quiet")
+        )
+        cells = (value_cell(value, "score") for value in figures)
+        rows.append(Row((name_cell(name, taxonomy=report.taxonomy), *cells, cheapest, saved)))
+    columns: list[Column | str] = [
+        "Class",
+        Column("Best F1 at", about="score threshold"),
+        "Precision",
+        "Recall",
+        "F1",
+        Column("Cheapest at", about="least work for people"),
+        Column("Saves", about="seconds in 1,000 images"),
+    ]
+    every = curves.all
+    lines = [("precision", every.precision), ("recall", every.recall), ("F1", every.f1)]
+    ends = " and ".join(f"F1 {format_score(p.f1)} at {p.min_score:.2f}" for p in (every.best,) if p)
+    shown = range(0, len(curves.min_score), 10)
+    values = [
+        [value_cell(v[i], "score") for v in (curves.min_score, every.precision, every.recall, every.f1)]
+        for i in shown
+    ]
+    chart = Chart(
+        "All classes together",
+        lines_chart(
+            curves.min_score,
+            lines,
+            alt=f"Precision, recall and F1 over the score threshold: best {ends}",
+            mark=every.best.min_score if every.best else None,
+        ),
+        f"Score threshold to the right. Best: {ends}.",
+        table(
+            "Precision, recall and F1 by threshold",
+            ["Threshold", "Precision", "Recall", "F1"],
+            map(_row, values),
+        ),
+    )
+    return Section(
+        "thresholds",
+        "Thresholds",
+        (
+            Block(
+                charts=(chart,) if every.best else (), missing="" if every.best else "No reviewed box yet."
+            ),
+            Block(
+                table=table("Thresholds by class", columns, rows),
+                text=_CHEAPEST if rows else "",
+            ),
+        ),
+        "What happens when detections below a score are dropped (boxes at IoU 0.5)." if rows else "",
+    )
+
+
+def calibration_section(report: QaReport) -> Section:
+    """Whether a score of 0.8 is right four times in five."""
+    calibration = report.boxes.calibration
+    named = {"All classes": calibration.all} | {
+        name: calibration.per_class[name] for name in in_order(report.taxonomy, calibration.per_class)
+    }
+    most = sorted(calibration.per_class, key=lambda name: (-calibration.per_class[name].n, name))
+    drawn = ["All classes", *in_order(report.taxonomy, most[: MOST_CURVES - 1])]
+    if not calibration.all.n:
+        missing = "No scored detection on a reviewed image yet."
+        return Section("calibration", "Do scores mean what they say?", (Block(missing=missing),))
+    rows = [
+        Row((name_cell(name), count_cell(of.n), value_cell(of.ece, "score"), value_cell(of.mce, "score")))
+        for name, of in named.items()
+    ]
+    columns: list[Column | str] = [
+        "Class",
+        "Detections",
+        Column("ECE", about="expected calibration error"),
+        Column("MCE", about="largest"),
+    ]
+    return Section(
+        "calibration",
+        "Do scores mean what they say?",
+        (
+            Block(charts=tuple(_reliability(name, named[name]) for name in drawn if named[name].n)),
+            Block(table=table("Calibration by class", columns, rows)),
+        ),
+        _RELIABLE,
+    )
+
+
+def _reliability(name: str, of: Reliability) -> Chart:
+    filled = [b for b in of.bins if b.n]
+    points = [(b.mean_score, b.precision, b.n) for b in filled]
+    known = [(s, p, n) for s, p, n in points if s is not None and p is not None]
+    rows = [
+        [
+            Cell(f"{b.low:g} to {b.high:g}"),
+            count_cell(b.n),
+            value_cell(b.mean_score, "score"),
+            value_cell(b.precision, "score"),
+        ]
+        for b in filled
+    ]
+    return Chart(
+        name,
+        reliability_chart(known, alt=f"Precision over score of {name}: ECE {format_score(of.ece)}"),
+        f"ECE {format_score(of.ece)}, {format_count(of.n, 'detection')}",
+        table(f"Calibration of {name}", ["Score", "Detections", "Mean score", "Precision"], map(_row, rows)),
+    )
+
+
+def _row(cells: list[Cell]) -> Row:
+    return Row(tuple(cells))

@@ -1,0 +1,133 @@
+"""Labels to look at again: how many by rule, and the worst of them, each with its picture and its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from detseg.metrics.cases import Case
+from detseg.metrics.suspects.findings import RULES, Suspect
+from detseg.report.cells import colour_of, count_cell, name_cell, table, value_cell
+from detseg.report.closeups import close_ups
+from detseg.report.data import QaReport
+from detseg.report.gallery import image_name, web_address
+from detseg.report.views import Block, Cell, Column, Picture, Row, Section, SuspectView, Tab
+from detseg.report.wording import format_count, format_score
+from detseg.types import ImageId
+
+MOST_LISTED, MOST_PICTURED = 100, 48
+
+_RULES = {
+    "degenerate": "no area",
+    "out_of_frame": "leaves the image",
+    "tiny": "too small to be meant",
+    "duplicate": "drawn twice",
+    "oversized": "far too large",
+    "partial": "covers only a part",
+    "box_mask_apart": "box and mask disagree",
+    "outside_taxonomy": "not a class of the project",
+    "specks": "stray specks",
+    "holes": "unfilled holes",
+    "jagged": "jagged outline",
+    "over_smoothed": "outline too smooth",
+    "too_fast": "accepted faster than a look takes",
+    "empty_though_sure": "empty, though the model is sure",
+    "missed": "probably overlooked",
+    "wrong_label": "probably another class",
+    "low_quality": "labels and model far apart",
+}
+_NOTE = (
+    "Rules and scores that ask for a second look, surest and dearest first. {} on {} of {}. "
+    "“detseg qa --send-back N” puts the first N into a review tab of Label Studio."
+)
+
+
+def suspects_tab(report: QaReport) -> Tab:
+    """The ranked list and what it was made of."""
+    suspects = report.suspects
+    if not suspects.n_images:
+        nothing = Section("rules", "Labels under suspicion", (Block(missing="No reviewed image yet."),))
+        return Tab("suspects", "Suspects", (nothing,))
+    listed = suspects.ranked[:MOST_LISTED]
+    pictures = close_ups(listed[:MOST_PICTURED], report.images)
+    names = {image: image_name(case.uri) for image, case in _cases(report, listed).items()}
+    views = tuple(
+        _view(report, s, names.get(s.image, s.image), pictures.get(i)) for i, s in enumerate(listed)
+    )
+    return Tab("suspects", "Suspects", (_rules(report), *_quality(report)), suspects=views)
+
+
+def rule_words(rule: str) -> str:
+    """What is wrong, in a few words."""
+    return _RULES.get(rule, rule.replace("_", " "))
+
+
+def _cases(report: QaReport, listed: tuple[Suspect, ...]) -> Mapping[ImageId, Case]:
+    return report.images.cases(tuple(dict.fromkeys(s.image for s in listed)))
+
+
+def _view(report: QaReport, suspect: Suspect, name: str, picture: Picture | None) -> SuspectView:
+    return SuspectView(
+        rule=rule_words(suspect.rule),
+        score=f"{suspect.score:.2f}",
+        label=suspect.label or "",
+        swatch=colour_of(report.taxonomy, suspect.label) if suspect.label else None,
+        author=suspect.author,
+        reason=suspect.reason,
+        image=name,
+        link=web_address(suspect.task_url),
+        picture=picture,
+    )
+
+
+def _rules(report: QaReport) -> Section:
+    suspects = report.suspects
+    rows = [
+        Row((name_cell(rule_words(rule)), count_cell(found.n_suspects), count_cell(found.n_images)))
+        for rule in RULES
+        if (found := suspects.per_rule.get(rule)) is not None and found.n_suspects
+    ]
+    note = _NOTE.format(
+        format_count(suspects.n_suspects, "label"),
+        format_count(suspects.n_suspect_images, "image"),
+        format_count(suspects.n_images, "image"),
+    )
+    missing = "" if rows else "No label is under suspicion."
+    columns = ("What is wrong", "Labels", "Images")
+    blocks = (Block(missing=missing, table=table("Suspects by rule", columns, rows)),)
+    return Section("rules", "Labels under suspicion", blocks, note)
+
+
+def _quality(report: QaReport) -> tuple[Section, ...]:
+    """cleanlab's label quality of the worst images, and what it could not be computed for."""
+    quality = report.suspects.quality
+    worst = quality.worst[:10]
+    names = report.images.cases(tuple(one.image for one in worst))
+    rows = [
+        Row(
+            (
+                Cell(
+                    image_name(names[one.image].uri) if one.image in names else one.image,
+                    link=web_address(one.task_url),
+                ),
+                *(value_cell(v, "score") for v in (one.quality, one.overlooked, one.badloc, one.swap)),
+            )
+        )
+        for one in worst
+    ]
+    columns = (
+        Column("Image", "name"),
+        Column("Quality", about="1 is good"),
+        Column("Overlooked"),
+        Column("Badly placed"),
+        Column("Swapped class"),
+    )
+    blocks = [Block(table=table("Images with the lowest label quality", columns, rows))] if rows else []
+    blocks += [Block(missing=sentence) for sentence in quality.missing]
+    if not blocks:
+        return ()
+    mean = format_score(quality.mean_quality)
+    over = format_count(quality.n_images, "image")
+    note = "How well labels and model fit, by cleanlab; 0 to be looked at first." + (
+        f" Mean over {over}: {mean}." if rows else ""
+    )
+    return (Section("label-quality", "Label quality by image", tuple(blocks), note),)

@@ -1,0 +1,49 @@
+"""How the figures are computed, for who wants to check them."""
+
+from __future__ import annotations
+
+from detseg.report.tabs.edits import edit_keys
+from detseg.report.views import Block, Key, Section, Tab
+
+_TERMS = {
+    "95 % interval": (
+        "if the same work were done on other images of this kind, the figure would lie in it 19 times"
+        " in 20. Shares: Wilson’s interval, wider where regions of one image resemble each other; "
+        "other figures: 1,000 seeded draws of the images with replacement (BCa)"
+    ),
+    "n/a": (
+        "not defined, or too little data to tell: fewer than 10 images, or an interval that says "
+        "nothing. It is never counted as 0"
+    ),
+    "Accepted": "regions left as the model drew them / all regions that it drew",
+    "IoU": "shared area / joint area of two regions, in [0, 1]",
+    "AP": (
+        "area under the precision-recall curve (101 points), mean over IoU 0.50 to 0.95 in steps of "
+        "0.05 and over classes (COCO)"
+    ),
+    "AR": "recall with so many detections per image, mean over the same IoU and classes (COCO)",
+    "Precision": "right detections / all detections",
+    "Recall": "objects that were found / all objects",
+    "F1": "2 × right / (detections + objects)",
+    "mIoU": "mean over the classes of the pixels that both sides give a class / those that either does",
+    "Dice": "2 × shared pixels / (pixels of one side + pixels of the other), mean over the classes",
+    "Boundary IoU": "IoU of the pixels within 2 % of the diagonal of the contours (Cheng et al. 2021)",
+    "PQ": (
+        "sum of IoU over matched segments / (matched + half of the false + half of the missed ones) ="
+        " SQ × RQ, mean over classes (Kirillov et al. 2019)"
+    ),
+    "ECE": "sum over ten score bins of the bin’s share × |precision − mean score|",
+    "Krippendorff’s alpha": "1 − observed / expected disagreement; 1 all say the same, 0 as by chance",
+    "Saved": "1 − seconds with the model’s regions / seconds by hand for the same images",
+    "Change of a week": (
+        "its acceptance minus that of the reviewed week before; called a change only if an interval, "
+        "wide enough for all weeks together, leaves 0 out"
+    ),
+}
+
+
+def terms_tab() -> Tab:
+    """Every figure on the page with its formula, and every kind of edit."""
+    keys = tuple(Key(name, meaning) for name, meaning in _TERMS.items())
+    section = Section("terms-list", "How the figures are computed", (Block(keys=(*keys, *edit_keys())),))
+    return Tab("terms", "Terms", (section,))

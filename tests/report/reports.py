@@ -1,0 +1,97 @@
+"""Reports to look at, measured on made-up cases as the pipeline measures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from detseg.metrics.agreement import AgreementTally
+from detseg.metrics.cases import Case
+from detseg.metrics.costs import CostModel
+from detseg.metrics.detection import DetectionTally
+from detseg.metrics.edits import find_edits
+from detseg.metrics.experiments import DecoyTally, GoldTally
+from detseg.metrics.mask_tallies import PanopticTally, ScenePainter, SegmentationTally
+from detseg.metrics.suspects.tally import SuspectTally
+from detseg.metrics.work import WorkTally
+from detseg.report.data import Images, QaReport
+from detseg.report.examples import ExampleTally
+from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.types import Annotation, ImageId
+from tests.report.made import TAXONOMY, by_image, read_scene
+
+
+def make_report(
+    cases: Sequence[Case],
+    *,
+    title: str = "metal parts",
+    taxonomy: Taxonomy = TAXONOMY,
+    limit: int = 60,
+    notes: tuple[str, ...] = (),
+) -> QaReport:
+    """The report on those cases."""
+    painter = ScenePainter()
+    boxes, masks = DetectionTally("bbox"), DetectionTally("segm")
+    segmentation, panoptic = SegmentationTally(painter), PanopticTally(painter)
+    work, suspects, examples = WorkTally(CostModel()), SuspectTally(taxonomy), ExampleTally()
+    agreement, gold, decoys = AgreementTally(), GoldTally(), DecoyTally()
+    for case in cases:
+        for tally in (boxes, masks, segmentation, panoptic, work, agreement, gold, decoys, suspects):
+            tally.add(case)
+        examples.add(case, find_edits(case.prediction, case.truth) if case.truth else ())
+    return QaReport(
+        title=title,
+        created_at=datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
+        taxonomy=taxonomy,
+        simulated=any(case.simulated for case in cases),
+        states=Counter(case.reviews[0].state for case in cases if case.reviews),
+        arms=Counter(case.arm for case in cases),
+        model_versions=Counter(case.model_version for case in cases),
+        boxes=boxes.result(),
+        masks=masks.result(),
+        segmentation=segmentation.result(),
+        panoptic=panoptic.result(),
+        work=work.result(),
+        agreement=agreement.result(),
+        gold=gold.result(),
+        decoys=decoys.result(),
+        suspects=suspects.result(),
+        examples=examples.result(limit=limit),
+        images=images_of(cases),
+        notes=notes,
+    )
+
+
+def images_of(cases: Sequence[Case]) -> Images:
+    """The made cases and their pictures."""
+    known = by_image(cases)
+
+    def few(ids: tuple[ImageId, ...]) -> Mapping[ImageId, Case]:
+        return {image: known[image] for image in ids if image in known}
+
+    return Images(few, read_scene)
+
+
+def renamed(case: Case, names: Mapping[str, str]) -> Case:
+    """The case with other labels."""
+
+    def rename(annotation: Annotation) -> Annotation:
+        regions = tuple(
+            replace(r, instance=replace(r.instance, label=names[r.instance.label]))
+            for r in annotation.regions
+        )
+        return replace(annotation, regions=regions)
+
+    return replace(
+        case,
+        prediction=rename(case.prediction),
+        reviews=tuple(map(rename, case.reviews)),
+        gold=None if case.gold is None else rename(case.gold),
+    )
+
+
+def renamed_taxonomy(names: Mapping[str, str]) -> Taxonomy:
+    """The sample classes under other names."""
+    return Taxonomy(tuple(LabelClass(names[c.name], c.kind, c.colour) for c in TAXONOMY.classes))
