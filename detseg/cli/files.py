@@ -100,7 +100,7 @@ def score(
     """COCO's metrics of any two COCO files."""
     from dataclasses import asdict
 
-    from detseg.cli.output import console, print_json, table
+    from detseg.cli.output import console, note, print_json, table
 
     figures: dict[str, Any]
     if panoptic:
@@ -112,13 +112,15 @@ def score(
         from detseg.metrics.detection import score_coco_files
 
         figures = asdict(score_coco_files(truth, results, iou_type))
+    for line in figures.get("notes", ()):
+        note(line)
     if as_json:
         print_json(figures)
         return
     groups = {"all": figures} | {name: value for name, value in figures.items() if isinstance(value, dict)}
     per_class = groups.pop("per_class")
     for name, group in (groups | per_class).items():
-        rows = [(key, _cell(value)) for key, value in group.items() if not isinstance(value, dict)]
+        rows = [(key, _cell(value)) for key, value in group.items() if not isinstance(value, (dict, tuple))]
         console().print(table((name, ""), rows))
 
 

@@ -26,6 +26,11 @@ import numpy as np
 from detseg.metrics.coco_data import Bools, DetectionData, Floats, Ints, Objects
 from detseg.metrics.coco_files import IouType
 
+COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
+"""As COCO makes them, rounding included."""
+
+COCO_RECALLS = np.linspace(0.0, 1.0, 101)
+
 MATCH_IOU = 0.5
 
 
@@ -74,15 +79,19 @@ def evaluate(data: DetectionData) -> CocoArrays:
     return _arrays(_evaluator(data))
 
 
-def match(data: DetectionData, iou: float = MATCH_IOU) -> Matches:
-    """Which true object of its class each detection hit, the best score first, as COCO matches them."""
+def match(data: DetectionData, ious: Sequence[float] = COCO_IOUS) -> tuple[Matches, ...]:
+    """Which true object of its class each detection hit, best score first, as COCO matches at each IoU."""
     evaluator = _evaluator(data)
     evaluator.params.area_rng, evaluator.params.area_rng_lbl = [[0.0, 1e10]], ["all"]
-    evaluator.params.iou_thrs = [iou]
+    evaluator.params.iou_thrs = list(ious)
     evaluator.params.max_dets = [max(1, len(data.found))]
     evaluator.evaluate()
+    return tuple(_matches(evaluator, iou, len(data.found)) for iou in ious)
+
+
+def _matches(evaluator: hotcoco.COCOeval, iou: float, n_found: int) -> Matches:
     hits: Mapping[int, int] = evaluator.image_diagnostics(iou_thr=iou)["dt_match"]
-    truth = np.full(len(data.found), -1, dtype=np.int64)
+    truth = np.full(n_found, -1, dtype=np.int64)
     rows = np.fromiter(hits.keys(), dtype=np.int64, count=len(hits)) - 1  # ids count from 1
     truth[rows] = np.fromiter(hits.values(), dtype=np.int64, count=len(hits)) - 1
     return Matches(truth)

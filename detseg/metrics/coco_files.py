@@ -1,24 +1,28 @@
 """Reads COCO detection files and refuses what the evaluation would silently score wrong.
 
 Formats: https://cocodataset.org/#format-data (truth: one object with images, annotations, categories) and
-https://cocodataset.org/#format-results (results: one list of detections). Ids are whole numbers from 0,
-boxes ``[x, y, width, height]`` in pixels, masks polygons or run lengths.
+https://cocodataset.org/#format-results (results: one list of detections). Ids are whole numbers from 0, or
+text, which ``coco_ids`` turns into numbers; boxes ``[x, y, width, height]`` in pixels, masks polygons or run
+lengths.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from detseg.errors import FormatError
 from detseg.geometry.masks import string_to_counts
+from detseg.metrics.coco_ids import Numbers, count_texts, number_ids
 
 IouType = Literal["bbox", "segm"]
 
 Problem = str | None
+Record = Mapping[str, Any]
 
 
 def read_json(path: Path) -> Any:
@@ -31,17 +35,87 @@ def read_json(path: Path) -> Any:
         raise FormatError(f"{path} is not JSON: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class CocoFiles:
+    """A truth and results that belong together: ids are numbers, every result lies on an image of the truth.
+
+    ``notes`` are lines for people on what was done about anything unusual.
+    """
+
+    truth: Mapping[str, Any]
+    results: Sequence[Record]
+    notes: tuple[str, ...]
+
+
+def read_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) -> CocoFiles:
+    """A COCO detection dataset and detection results on its images and categories.
+
+    Results on images that the truth lacks do not count; images without results do. Raises FormatError for a
+    file that is not what it should be, with the entry and the reason, and for results all on other images.
+    """
+    truth = _read_truth(truth_path, iou_type)
+    results = read_json(results_path)
+    if not isinstance(results, list):
+        found = _name(results)
+        raise FormatError(f"{results_path} is not COCO results: expected one list of detections, not {found}")
+    n_texts = truth.n_texts + count_texts(results, "image_id", "category_id")
+    results = truth.image_numbers.renumber(results, "image_id")
+    results = truth.category_numbers.renumber(results, "category_id")
+    known = {image["id"] for image in truth.images}
+    check = entry_check(truth.images, truth.categories, iou_type)
+    kept: list[Record] = []
+    elsewhere: list[Record] = []
+    for position, entry in enumerate(results):
+        if _is_elsewhere(entry, known):
+            elsewhere.append(entry)
+        elif problem := check(entry) or _score_problem(entry):
+            raise FormatError(f"{results_path}, detection {position}: {problem}")
+        else:
+            kept.append(entry)
+    if elsewhere and not kept:
+        raise FormatError(
+            f"{results_path} has no detection on any image of {truth_path}: they are of two sets"
+        )
+    return CocoFiles(truth.dataset(), kept, tuple(_notes(truth, kept, elsewhere, n_texts=n_texts)))
+
+
 def read_coco_truth(path: Path, iou_type: IouType) -> dict[str, Any]:
-    """A COCO detection dataset whose images, categories and annotations belong together.
+    """A COCO detection dataset whose images, categories and annotations belong together, ids as numbers.
 
     Annotations without ``iscrowd`` are not crowds, without ``area`` they have the area of their box.
     """
+    return _read_truth(path, iou_type).dataset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    images: list[dict[str, Any]]
+    categories: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    image_numbers: Numbers
+    category_numbers: Numbers
+    n_texts: int
+
+    def dataset(self) -> dict[str, Any]:
+        return {"images": self.images, "categories": self.categories, "annotations": self.annotations}
+
+
+def _read_truth(path: Path, iou_type: IouType) -> _Truth:
     data = read_json(path)
     if not isinstance(data, dict):
         raise FormatError(f"{path} is not a COCO dataset: expected one object, not {_name(data)}")
     images, annotations, categories = (
         _list_under(data, key, path) for key in ("images", "annotations", "categories")
     )
+    n_texts = sum(
+        count_texts(part, "id", "image_id", "category_id") for part in (images, annotations, categories)
+    )
+    image_numbers, category_numbers = (
+        number_ids([entry.get("id") for entry in part if isinstance(entry, dict)])
+        for part in (images, categories)
+    )
+    images, categories = image_numbers.renumber(images, "id"), category_numbers.renumber(categories, "id")
+    annotations = category_numbers.renumber(image_numbers.renumber(annotations, "image_id"), "category_id")
     _check_all(images, _image_problem, where=f"{path}, images")
     _check_all(categories, _category_problem, where=f"{path}, categories")
     _check_unique([entry["id"] for entry in images], f"{path}, images: the id")
@@ -51,17 +125,7 @@ def read_coco_truth(path: Path, iou_type: IouType) -> dict[str, Any]:
     _check_all(annotations, check, where=f"{path}, annotations")
     complete = [_complete(entry, i) for i, entry in enumerate(annotations)]
     _check_all(complete, _area_problem, where=f"{path}, annotations")
-    return {"images": images, "categories": categories, "annotations": complete}
-
-
-def read_coco_results(path: Path, iou_type: IouType, truth: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """COCO detection results on the images and categories of that truth; an empty list is legal."""
-    data = read_json(path)
-    if not isinstance(data, list):
-        raise FormatError(f"{path} is not COCO results: expected one list of detections, not {_name(data)}")
-    check = entry_check(truth["images"], truth["categories"], iou_type)
-    _check_all(data, lambda entry: check(entry) or _score_problem(entry), where=f"{path}, detection")
-    return data
+    return _Truth(images, categories, complete, image_numbers, category_numbers, n_texts)
 
 
 def entry_check(
@@ -83,6 +147,33 @@ def entry_check(
         return _mask_problem(entry.get("segmentation"), sizes[entry["image_id"]])
 
     return check
+
+
+def _is_elsewhere(entry: Any, known: Collection[int]) -> bool:
+    """Whether a result lies on an image that the truth lacks."""
+    image = entry.get("image_id") if isinstance(entry, dict) else None
+    return (is_id(image) or isinstance(image, str)) and image not in known
+
+
+def _notes(
+    truth: _Truth, kept: Sequence[Record], elsewhere: Sequence[Record], *, n_texts: int
+) -> Iterator[str]:
+    if n_texts:
+        yield f"entries with text as ids: {n_texts}; digits are the number that they spell, others are names"
+    if elsewhere:
+        n_images = len({entry["image_id"] for entry in elsewhere})
+        yield (
+            f"detections on images that the truth lacks: {len(elsewhere)}, on {n_images} images; "
+            "they do not count"
+        )
+    seen = {entry["image_id"] for entry in kept}
+    if n_empty := sum(image["id"] not in seen for image in truth.images):
+        yield (
+            f"images of the truth without a detection: {n_empty} of {len(truth.images)}; "
+            "their objects count as missed"
+        )
+    if n_crowds := sum(bool(entry["iscrowd"]) for entry in truth.annotations):
+        yield f"crowds in the truth: {n_crowds}; they are neither found nor missed"
 
 
 def _list_under(data: Mapping[str, Any], key: str, path: Path) -> list[Any]:
@@ -116,23 +207,23 @@ def _check_unique(values: Sequence[Any], where: str) -> None:
 
 def _image_problem(entry: Any) -> Problem:
     if not isinstance(entry, dict) or not is_id(entry.get("id")):
-        return "expected an object with a whole number as id"
+        return "expected an object with a whole number or text as id"
     sides = [entry[key] for key in ("width", "height") if key in entry]
     return None if all(is_id(side) for side in sides) else f"width and height are pixels, not {sides}"
 
 
 def _category_problem(entry: Any) -> Problem:
     if not isinstance(entry, dict) or not is_id(entry.get("id")) or not isinstance(entry.get("name"), str):
-        return "expected an object with a whole number as id and a name"
+        return "expected an object with a whole number or text as id, and a name"
     return None
 
 
 def _reference_problem(entry: Mapping[str, Any], key: str, known: Collection[int]) -> Problem:
     value = entry.get(key)
-    if not is_id(value):
-        return f"expected a whole number as {key}, not {value!r}"
+    if not is_id(value) and not isinstance(value, str):
+        return f"expected a whole number or text as {key}, not {_short(value)}"
     if value not in known:
-        return f"{key} {value} is not in the truth file"
+        return f"{key} {_short(value)} is not in the truth file"
     return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from detseg.metrics.calibration import Calibration, calibrate
 from detseg.metrics.cases import Case
 from detseg.metrics.coco_data import DetectionColumns, DetectionData, Floats
 from detseg.metrics.coco_eval import CocoArrays, confuse, evaluate, evaluate_records, match
-from detseg.metrics.coco_files import IouType, read_coco_results, read_coco_truth
+from detseg.metrics.coco_files import IouType, read_coco_files
+from detseg.metrics.detection_intervals import estimate_ap, estimate_precision, estimate_recall, resample_ap
 from detseg.metrics.error_kinds import ErrorCosts, error_costs
+from detseg.metrics.intervals import Estimate
 from detseg.metrics.operating import OperatingCurves, operating_curves
 from detseg.metrics.pairs import pair_annotations
 from detseg.types import Annotation
@@ -42,7 +44,8 @@ class DetectionScore:
 
     ``ap*`` are means over the classes that have truth; ``ar_n`` is the recall with the n best detections
     per image, as a mean over classes and IoU .50:.05:.95. Small is below 32x32 pixels of area, large from
-    96x96 on. Crowds are neither found nor missed.
+    96x96 on. Crowds are neither found nor missed. ``notes`` are lines for people on what was done about
+    anything unusual in files.
     """
 
     ap: float | None
@@ -59,6 +62,7 @@ class DetectionScore:
     ar_large: float | None
     per_class: Mapping[str, ClassScore]
     n_images: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class DetectionQuality:
 
     ``n_unreviewed`` images were predicted and nobody judged them: they do not count. ``n_left_out`` things
     of truth and prediction have no mask where masks are compared; ``n_misfit_masks`` have one of another
-    size than their image, which overlaps nothing.
+    size than their image, which overlaps nothing. ``ap`` and ``ap50`` are those of ``score`` with intervals;
+    ``precision`` and ``recall`` are of all objects together, at IoU 0.5 and the confusion's ``min_score``.
     """
 
     iou_type: IouType
@@ -103,6 +108,10 @@ class DetectionQuality:
     n_predicted: int
     n_left_out: int
     n_misfit_masks: int
+    ap: Estimate
+    ap50: Estimate
+    precision: Estimate
+    recall: Estimate
     score: DetectionScore
     curves: Mapping[str, PrecisionRecall]
     operating: OperatingCurves
@@ -117,7 +126,9 @@ class DetectionTally:
 
     iou_type: IouType
     min_score: float = 0.0
-    """Of the detections that the confusion counts."""
+    """Of the detections that confusion, precision and recall count."""
+    seed: int = 0
+    """Of the images that are drawn for the intervals."""
     n_unreviewed: int = 0
     _columns: DetectionColumns = field(init=False)
 
@@ -134,21 +145,29 @@ class DetectionTally:
     def score(self) -> DetectionScore:
         """The part of ``result`` that COCO has: the fastest."""
         data = self._columns.data()
-        return _score(evaluate(data), data.labels, _count_labels(data), n_images=len(data.images))
+        return _score_data(data, evaluate(data))
 
     def result(self) -> DetectionQuality:
         """Everything that is measured of the cases so far; the same in whatever order they came."""
         data = self._columns.data()
-        arrays, matches = evaluate(data), match(data)
+        score = _score_data(data, arrays := evaluate(data))
+        by_iou = match(data)
+        matches = by_iou[0]
+        drawn = resample_ap(data, np.stack([one.right for one in by_iou]), seed=self.seed)
+        n_images = len(data.images)
         return DetectionQuality(
             iou_type=self.iou_type,
-            n_images=len(data.images),
+            n_images=n_images,
             n_unreviewed=self.n_unreviewed,
             n_truth=len(data.truth),
             n_predicted=len(data.found),
             n_left_out=self._columns.n_left_out,
             n_misfit_masks=self._columns.n_misfit_masks,
-            score=_score(arrays, data.labels, _count_labels(data), n_images=len(data.images)),
+            ap=estimate_ap(score.ap, drawn.mean(axis=0), n_images=n_images),
+            ap50=estimate_ap(score.ap50, drawn[0], n_images=n_images),
+            precision=estimate_precision(data, matches, min_score=self.min_score),
+            recall=estimate_recall(data, matches, min_score=self.min_score),
+            score=score,
             curves=_curves(arrays, data.labels),
             operating=operating_curves(data, matches),
             confusion=_confusion(data, self.min_score),
@@ -162,16 +181,16 @@ def score_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) ->
 
     Raises FormatError for a file that is not what it should be, with the entry and the reason.
     """
-    truth = read_coco_truth(truth_path, iou_type)
-    results = read_coco_results(results_path, iou_type, truth)
-    categories = sorted(truth["categories"], key=lambda category: int(category["id"]))
-    n_truth = Counter(entry["category_id"] for entry in truth["annotations"] if not entry["iscrowd"])
-    return _score(
-        evaluate_records(truth, results, iou_type),
+    files = read_coco_files(truth_path, results_path, iou_type)
+    categories = sorted(files.truth["categories"], key=lambda category: int(category["id"]))
+    n_truth = Counter(entry["category_id"] for entry in files.truth["annotations"] if not entry["iscrowd"])
+    score = _score(
+        evaluate_records(files.truth, files.results, iou_type),
         [category["name"] for category in categories],
         [n_truth[category["id"]] for category in categories],
-        n_images=len(truth["images"]),
+        n_images=len(files.truth["images"]),
     )
+    return replace(score, notes=files.notes)
 
 
 def score_annotations(
@@ -183,7 +202,7 @@ def score_annotations(
     (segm). As in COCO, the size of an object is the area of its mask where it has one.
     """
     data = _data(truth, predictions, iou_type)
-    return _score(evaluate(data), data.labels, _count_labels(data), n_images=len(data.images))
+    return _score_data(data, evaluate(data))
 
 
 def precision_recall(
@@ -212,8 +231,9 @@ def _data(truth: Iterable[Annotation], predictions: Iterable[Annotation], iou_ty
     return columns.data()
 
 
-def _count_labels(data: DetectionData) -> list[int]:
-    return [int(n) for n in np.bincount(data.truth.label, minlength=len(data.labels))]
+def _score_data(data: DetectionData, arrays: CocoArrays) -> DetectionScore:
+    n_truth = [int(n) for n in np.bincount(data.truth.label, minlength=len(data.labels))]
+    return _score(arrays, data.labels, n_truth, n_images=len(data.images))
 
 
 def _confusion(data: DetectionData, min_score: float) -> Confusion:
