@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from detseg.metrics.intervals import Estimate
+from detseg.metrics.cases import Case
+from detseg.metrics.intervals import Estimate, wilson_by_image
+from detseg.metrics.matched import MIN_IOU, Matched, MatchedRows, match_regions
+from detseg.metrics.overlaps import instance_iou_matrix
+from detseg.types import DECOY_KINDS, Annotation, Decoy, DecoyKind, Instance, Region
+
+STILL_THERE_IOU = 0.5
+"""A decoy that was moved less than this is where it was planted; a shifted one's right place is farther."""
+
+_COPY_IOU = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +26,7 @@ class DecoyScore:
     n_shown: int
     """decoys on images that were judged"""
     n_waved_through: int
-    """of these, left as they were planted: same label, same shape"""
+    """of these, still there: the same label, IoU from 0.5 on with the place where they were planted"""
     waved_through: Estimate
     """n_waved_through / n_shown, in [0, 1]; Wilson's interval, by image"""
 
@@ -34,7 +45,7 @@ class GoldScore:
     """People's regions against the known truth, met one to one within a label from ``min_iou`` on."""
 
     n_images: int
-    """judged images (one person's judgement of one image counts as one)"""
+    """judgements: two people who judged one image are two"""
     tp: int
     """regions that are in the truth"""
     fp: int
@@ -61,3 +72,136 @@ class Golds:
     all: GoldScore
     per_annotator: Mapping[str, GoldScore]
     per_class: Mapping[str, GoldScore]
+
+
+class DecoyTally:
+    """Collects what became of the decoys on images that people judged."""
+
+    def __init__(self) -> None:
+        self._all = _Trials()
+        self._per_kind = {kind: _Trials() for kind in DECOY_KINDS}
+        self._per_annotator: defaultdict[str, _Trials] = defaultdict(_Trials)
+
+    def add(self, case: Case) -> None:
+        """One image; counts in the arm "decoy"."""
+        judged = _judged(case) if case.arm == "decoy" and case.decoys else []
+        if not judged:
+            return
+        passed = {review.author: _kinds_passed(case.decoys, review) for review in judged}
+        self._all.add(sum(map(len, passed.values())), len(judged) * len(case.decoys))
+        for author, kinds in passed.items():
+            self._per_annotator[author].add(len(kinds), len(case.decoys))
+        for kind, trials in self._per_kind.items():
+            n_shown = len(judged) * sum(decoy.kind == kind for decoy in case.decoys)
+            if n_shown:
+                trials.add(sum(kinds.count(kind) for kinds in passed.values()), n_shown)
+
+    def result(self) -> Decoys:
+        """The decoys so far; kinds that were never planted are left out."""
+        return Decoys(
+            all=self._all.score(),
+            per_kind={kind: trials.score() for kind, trials in self._per_kind.items() if trials},
+            per_annotator={name: self._per_annotator[name].score() for name in sorted(self._per_annotator)},
+        )
+
+
+class _Trials:
+    """By image: how many decoys passed, of how many."""
+
+    def __init__(self) -> None:
+        self._passed, self._shown = array("q"), array("q")
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def add(self, n_passed: int, n_shown: int) -> None:
+        self._passed.append(n_passed)
+        self._shown.append(n_shown)
+
+    def score(self) -> DecoyScore:
+        return DecoyScore(sum(self._shown), sum(self._passed), wilson_by_image(self._passed, self._shown))
+
+
+def passed_decoys(decoys: Sequence[Decoy], review: Annotation) -> tuple[tuple[Decoy, Region], ...]:
+    """The decoys that are still in a review, and what they are there.
+
+    A decoy is still there while its label is the same and it is about where it was planted: whoever nudges it
+    has not found it out. A copy that somebody made of it counts as well.
+    """
+    found: list[tuple[Decoy, Region]] = []
+    for decoy in decoys:
+        for region in review.regions:
+            is_it = region.id == decoy.region.id
+            least = STILL_THERE_IOU if is_it else _COPY_IOU
+            if (is_it or region.origin == "person") and _still_there(decoy, region.instance) >= least:
+                found.append((decoy, region))
+    return tuple(found)
+
+
+def _still_there(decoy: Decoy, now: Instance) -> float:
+    """IoU with the planted region, in [0, 1]; 0 with another label."""
+    planted = decoy.region.instance
+    return float(instance_iou_matrix([planted], [now])[0, 0]) if planted.label == now.label else 0.0
+
+
+def _kinds_passed(decoys: Sequence[Decoy], review: Annotation) -> list[DecoyKind]:
+    passed = {decoy.region.id: decoy.kind for decoy, _ in passed_decoys(decoys, review)}
+    return list(passed.values())
+
+
+class GoldTally:
+    """Collects people's work on images whose truth is known."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._seed = seed
+        self._all = MatchedRows()
+        self._per_annotator: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
+        self._per_class: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
+
+    def add(self, case: Case) -> None:
+        """One image; counts in the arm "gold"."""
+        if case.arm != "gold" or case.gold is None:
+            return
+        for review in _judged(case):
+            by_label = match_regions(review, case.gold)
+            total = _sum(by_label.values())
+            self._all.add(total)
+            self._per_annotator[review.author].add(total)
+            for label, matched in by_label.items():
+                self._per_class[label].add(matched)
+
+    def result(self) -> Golds:
+        """The scores so far."""
+        return Golds(
+            min_iou=MIN_IOU,
+            all=self._score(self._all),
+            per_annotator={
+                name: self._score(self._per_annotator[name]) for name in sorted(self._per_annotator)
+            },
+            per_class={label: self._score(self._per_class[label]) for label in sorted(self._per_class)},
+        )
+
+    def _score(self, rows: MatchedRows) -> GoldScore:
+        n_reviewed, n_true, tp = (int(rows.column(name).sum()) for name in ("n_first", "n_second", "n_met"))
+        return GoldScore(
+            n_images=len(rows),
+            tp=tp,
+            fp=n_reviewed - tp,
+            fn=n_true - tp,
+            precision=rows.share("n_met", "n_first"),
+            recall=rows.share("n_met", "n_second"),
+            f1=rows.share("n_met", "n_first", "n_second"),
+            box_iou=rows.mean("box_iou", "n_met", seed=self._seed),
+            mask_iou=rows.mean("mask_iou", "n_masks", seed=self._seed),
+        )
+
+
+def _judged(case: Case) -> list[Annotation]:
+    return [review for review in case.reviews if review.state in ("labeled", "empty")]
+
+
+def _sum(parts: Iterable[Matched]) -> Matched:
+    total = Matched()
+    for part in parts:
+        total.add(part)
+    return total
