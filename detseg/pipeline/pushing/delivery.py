@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 
 from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
 from detseg.labelstudio.wire import back_off_s
@@ -19,10 +20,10 @@ from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.encoding import Parcel
 from detseg.pipeline.pushing.freight import Freight
 from detseg.pipeline.pushing.report import ImageOutcome
+from detseg.pipeline.pushing.waiting import ask_until
 from detseg.types import ImageId
 
 _N_ATTEMPTS = 4
-_POLL_S = 0.5
 _ABOUT_THE_TASKS = (400, 413, 422)  # other refusals concern us or the project, whatever is sent
 
 Work = Callable[[], Iterable[ImageOutcome]]
@@ -97,7 +98,8 @@ def _request(freight: Freight, parcels: Sequence[Parcel]) -> Mapping[ImageId, in
             raise
         except LabelStudioError as error:
             patience_s = 0.0 if isinstance(error, Busy) else freight.queue.settings.label_studio_patience_s
-            arrived |= wait_for(freight, [parcel.ref.id for parcel in left], patience_s)
+            sought = [parcel.ref.id for parcel in left]
+            arrived |= ask_until(len(sought), partial(freight.find, sought), patience_s=patience_s)
             left = [parcel for parcel in parcels if parcel.ref.id not in arrived]
             if not left:
                 return arrived
@@ -106,19 +108,6 @@ def _request(freight: Freight, parcels: Sequence[Parcel]) -> Mapping[ImageId, in
             freight.doubt(ids)
             time.sleep(back_off_s(attempt, error.after_s if isinstance(error, Busy) else None))
     raise AssertionError("the last attempt returns or raises")
-
-
-def wait_for(freight: Freight, ids: Sequence[ImageId], patience_s: float) -> Mapping[ImageId, int]:
-    """Asks until the server has all of them or the time is over; those that it has.
-
-    A request whose answer got lost may still be worked on, and nothing but time tells that it is not.
-    """
-    deadline = time.monotonic() + patience_s
-    while True:
-        found = freight.find(ids)
-        if len(found) == len(ids) or time.monotonic() >= deadline:
-            return found
-        time.sleep(_POLL_S)
 
 
 def _refused(freight: Freight, parcels: Sequence[Parcel], error: Refused) -> list[ImageOutcome]:

@@ -109,6 +109,19 @@ def find_known(
     return {image: on_server[task] for image, task in known.items() if task in on_server}
 
 
+def find_added(
+    client: LabelStudioClient,
+    catalog: Catalog,
+    project: Project,
+    ids: Sequence[ImageId],
+    *,
+    version: ModelVersion,
+) -> dict[ImageId, TaskOnServer]:
+    """Those of ``find_known`` that have this version's prediction."""
+    known = find_known(client, catalog, project, ids)
+    return {image: task for image, task in known.items() if version in task.versions}
+
+
 def find_sent(
     client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
 ) -> dict[ImageId, int]:

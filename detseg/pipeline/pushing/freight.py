@@ -12,7 +12,7 @@ from typing import Protocol
 
 from detseg.labelstudio.predictions import add_predictions, look_up
 from detseg.pipeline.pushing.encoding import Parcel
-from detseg.pipeline.pushing.finding import find_known, find_sent
+from detseg.pipeline.pushing.finding import find_added, find_sent
 from detseg.pipeline.pushing.queue import Queue
 from detseg.pipeline.pushing.report import Status
 from detseg.types import ImageId
@@ -112,8 +112,9 @@ class MorePredictions:
         return _task_ids(parcels)
 
     def find(self, ids: Sequence[ImageId]) -> Mapping[ImageId, int]:
-        found = find_known(self.queue.client, self.queue.catalog, self.queue.project, ids)
-        return {image: task.id for image, task in found.items() if self.queue.version in task.versions}
+        queue = self.queue
+        found = find_added(queue.client, queue.catalog, queue.project, ids, version=queue.version)
+        return {image: task.id for image, task in found.items()}
 
     def gone(self, parcels: Sequence[Parcel]) -> frozenset[ImageId]:
         ids = _task_ids(parcels)

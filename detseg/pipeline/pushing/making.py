@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from detseg.errors import LabelStudioError, Refused
 from detseg.labelstudio.client import LabelStudioClient, Project
 from detseg.pipeline.failpoints import failpoint
+from detseg.pipeline.pushing.waiting import GIVEN_UP, ask_until, seconds_left
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
-
-_POLL_S = 0.5
-_REMEMBERED = timedelta(hours=1)
 
 
 def make_project(
@@ -31,12 +29,15 @@ def make_project(
     Nobody else may make it meanwhile. The catalog remembers when it was asked for: a server that is still at
     it is waited for, and what it made twice after all is empty and goes. Raises what ``make`` raises.
     """
-    asked, patience = f"project {title} on {client.url} asked for", timedelta(seconds=patience_s)
+    asked, find = f"project {title} on {client.url} asked for", partial(client.find_projects, title)
     before = catalog.cursors.get(asked)
-    deadline = datetime.fromisoformat(before) + patience if before else datetime.now(UTC)
-    found = _wait_for(client, title, deadline)
-    if before is not None and datetime.now(UTC) - datetime.fromisoformat(before) < _REMEMBERED:
-        found = _without_spare(client, found)
+    if before is None:
+        found = find()
+    else:
+        begun = datetime.fromisoformat(before)
+        found = ask_until(1, find, patience_s=seconds_left(begun, patience_s))
+        if datetime.now(UTC) - begun < GIVEN_UP:
+            found = _without_spare(client, found)
     if not found:
         catalog.cursors.set(asked, datetime.now(UTC).isoformat())
         failpoint("push.before_project")
@@ -45,19 +46,10 @@ def make_project(
     except Refused:
         raise
     except LabelStudioError:
-        found = _wait_for(client, title, datetime.now(UTC) + patience)
+        found = ask_until(1, find, patience_s=patience_s)
         if not found:
             raise
     return make(found)
-
-
-def _wait_for(client: LabelStudioClient, title: str, deadline: datetime) -> tuple[Project, ...]:
-    """The projects of that title, as soon as there is one, or none at that time."""
-    while True:
-        found = client.find_projects(title)
-        if found or datetime.now(UTC) >= deadline:
-            return found
-        time.sleep(_POLL_S)
 
 
 def _without_spare(client: LabelStudioClient, found: Sequence[Project]) -> tuple[Project, ...]:

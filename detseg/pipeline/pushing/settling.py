@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from detseg.errors import Refused
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.predictions import delete_prediction, look_up
 from detseg.paging import pages
-from detseg.pipeline.pushing.finding import adopt, find_known, find_sent, find_tasks
+from detseg.pipeline.pushing.finding import adopt, find_added, find_known, find_sent, find_tasks
+from detseg.pipeline.pushing.waiting import GIVEN_UP, ask_until, seconds_left
 from detseg.types import ImageId, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
-
-_POLL_S = 0.5
-_REMEMBERED = timedelta(hours=1)
-"""After that, no server still works on a request: its proxies and ours have given it up long ago."""
 
 
 def settle_intents(
@@ -40,11 +37,11 @@ def settle_intents(
 def _settle_tasks(client: LabelStudioClient, catalog: Catalog, project: Project, patience_s: float) -> None:
     intents = catalog.tasks.open_intents(project.key)
     for page in pages(intents):
-        while True:
-            found = find_sent(client, catalog, project, page)
-            if len(found) == len(page) or not _may_come([intents[image] for image in page], patience_s):
-                break
-            time.sleep(_POLL_S)
+        found = ask_until(
+            len(page),
+            partial(find_sent, client, catalog, project, page),
+            patience_s=seconds_left(max(intents[image] for image in page), patience_s),
+        )
         catalog.tasks.confirm_push(project.key, found)
         lost = [image for image in page if image not in found]
         catalog.doubts.record(project.key, lost)
@@ -60,25 +57,18 @@ def _settle_predictions(
         by_version[version].append(image)
     for version, images in by_version.items():
         for page in pages(images):
-            begun = [intents[image, version] for image in page]
-            while True:
-                on_server = find_known(client, catalog, project, page)
-                arrived = {image for image, task in on_server.items() if version in task.versions}
-                if len(arrived) == len(page) or not _may_come(begun, patience_s):
-                    break
-                time.sleep(_POLL_S)
+            arrived = ask_until(
+                len(page),
+                partial(find_added, client, catalog, project, page, version=version),
+                patience_s=seconds_left(max(intents[image, version] for image in page), patience_s),
+            )
             ours = catalog.task_predictions.versions(project.key) - {version}
-            alone = {image for image in arrived if not on_server[image].versions & ours}
-            catalog.task_predictions.confirm_push(project.key, sorted(arrived - alone), version)
+            alone = {image for image, task in arrived.items() if not task.versions & ours}
+            catalog.task_predictions.confirm_push(project.key, sorted(arrived.keys() - alone), version)
             catalog.task_predictions.confirm_push(project.key, sorted(alone), version, replaces=True)
             lost = [image for image in page if image not in arrived]
             catalog.doubts.record(project.key, lost, version)
             catalog.task_predictions.drop_intents(project.key, lost, version)
-
-
-def _may_come(begun: Sequence[datetime], patience_s: float) -> bool:
-    """Whether a server may still be working on something that was begun then."""
-    return (datetime.now(UTC) - max(begun)).total_seconds() < patience_s
 
 
 def _mend_doubles(client: LabelStudioClient, catalog: Catalog, project: Project) -> tuple[str, ...]:
@@ -95,7 +85,7 @@ def _mend_doubles(client: LabelStudioClient, catalog: Catalog, project: Project)
             spare = [one for one in same if not one.is_parent]
             for prediction in spare if len(spare) < len(same) else spare[1:]:
                 delete_prediction(client.session, prediction.id)
-    catalog.doubts.forget(project.key, datetime.now(UTC) - _REMEMBERED)
+    catalog.doubts.forget(project.key, datetime.now(UTC) - GIVEN_UP)
     return tuple(words)
 
 

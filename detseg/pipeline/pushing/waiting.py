@@ -1,0 +1,30 @@
+"""Asks a server that may still be working on a request whose answer got lost: nothing but time tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sized
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+_Found = TypeVar("_Found", bound=Sized)
+
+_POLL_S = 0.5
+
+GIVEN_UP = timedelta(hours=1)
+"""After that, no server still works on a request: its proxies and ours have given it up long ago."""
+
+
+def ask_until(n: int, ask: Callable[[], _Found], *, patience_s: float) -> _Found:
+    """The first answer with that many entries, or the last one when the time is over. Asks at least once."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        found = ask()
+        if len(found) >= n or time.monotonic() >= deadline:
+            return found
+        time.sleep(_POLL_S)
+
+
+def seconds_left(begun: datetime, patience_s: float) -> float:
+    """How much of the patience with a request that was begun then is left; negative when it is over."""
+    return patience_s - (datetime.now(UTC) - begun).total_seconds()
