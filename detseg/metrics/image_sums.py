@@ -40,8 +40,10 @@ class ImageSums:
 
     def table(self, names: Sequence[str], columns: Sequence[int]) -> Floats:
         """Those columns of those classes, image by image: (n_images, len(names) * len(columns))."""
-        place = np.full(len(self._classes) + 1, -1)
-        place[[self._classes[name] for name in names]] = np.arange(len(names))
+        place = np.full(len(self._classes), -1)
+        for n, name in enumerate(names):
+            if name in self._classes:  # others have zeros
+                place[self._classes[name]] = n
         at, rows = self._places(), self._rows()
         wanted = place[at[:, 1]] >= 0
         table = np.zeros((self.n_images, len(names), len(columns)))

@@ -6,14 +6,15 @@ neither match nor count against a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Collection, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 from hotcoco.panoptic import PanopticEval
 
 from detseg.errors import FormatError
-from detseg.metrics.coco_files import read_json
+from detseg.metrics.coco_files import is_id, read_json
 from detseg.metrics.panoptic import PanopticQuality, PanopticScore, summarize_classes
 
 
@@ -32,22 +33,33 @@ def score_panoptic_files(
     truth = _read(truth_path, ("images", "categories"))
     results = _read(results_path, ())
     _check_categories(truth["categories"], truth_path)
-    _check_images(truth, results, results_path)
+    known = {category["id"] for category in truth["categories"]}
+    for data, path in ((truth, truth_path), (results, results_path)):
+        _check_annotations(data["annotations"], known, path)
+    _check_images(truth, results, truth_path, results_path)
     folders = (truth_masks or truth_path.with_suffix(""), results_masks or results_path.with_suffix(""))
     for folder in folders:
         if not folder.is_dir():
             raise FormatError(f"the folder of panoptic PNGs {folder} does not exist: name the right one")
-    try:
-        evaluated = PanopticEval(truth, results, gt_folder=str(folders[0]), pred_folder=str(folders[1]))
-        evaluated.evaluate()
-    except (ValueError, OSError) as error:
-        raise FormatError(f"{truth_path} and {results_path} cannot be compared: {error}") from error
-    counted = evaluated.results()["per_class"]
+    counted = _evaluate(truth, results, folders) if truth["annotations"] else {}
     categories = sorted(truth["categories"], key=lambda category: str(category["name"]))
     return summarize_classes(
         {category["name"]: _score(counted.get(category["id"], {})) for category in categories},
         {category["name"]: "thing" if category["isthing"] else "stuff" for category in categories},
     )
+
+
+def _evaluate(
+    truth: dict[str, Any], results: dict[str, Any], folders: tuple[Path, Path]
+) -> Mapping[int, Mapping[str, Any]]:
+    """hotcoco's figures of every category, by its id."""
+    try:
+        evaluated = PanopticEval(truth, results, gt_folder=str(folders[0]), pred_folder=str(folders[1]))
+        evaluated.evaluate()
+    except (ValueError, OSError) as error:
+        raise FormatError(f"{folders[1]} cannot be compared with {folders[0]}: {error}") from error
+    per_class: Mapping[int, Mapping[str, Any]] = evaluated.results()["per_class"]
+    return per_class
 
 
 def _read(path: Path, other_keys: tuple[str, ...]) -> dict[str, Any]:
@@ -79,7 +91,8 @@ def _is_entry(entry: Any) -> bool:
         return False
     segments = entry["segments_info"]
     return (
-        isinstance(entry["image_id"], int)
+        is_id(entry["image_id"])
+        and isinstance(entry["file_name"], str)
         and isinstance(segments, list)
         and all(isinstance(segment, dict) for segment in segments)
     )
@@ -89,15 +102,45 @@ def _check_categories(categories: list[Any], path: Path) -> None:
     for position, category in enumerate(categories):
         if not isinstance(category, dict) or not {"id", "name", "isthing"} <= category.keys():
             raise FormatError(f"{path}, categories {position}: expected id, name and isthing")
-    if len({category["name"] for category in categories}) < len(categories):
-        raise FormatError(f"{path}: two categories have one name")
+        if not is_id(category["id"]) or not isinstance(category["name"], str):
+            raise FormatError(f"{path}, categories {position}: expected a whole number as id and a name")
+    for key in ("id", "name"):
+        if len({category[key] for category in categories}) < len(categories):
+            raise FormatError(f"{path}: two categories have one {key}")
 
 
-def _check_images(truth: Mapping[str, Any], results: Mapping[str, Any], path: Path) -> None:
-    known = {entry["image_id"] for entry in truth["annotations"]}
-    for entry in results["annotations"]:
-        if entry["image_id"] not in known:
-            raise FormatError(f"{path}: image_id {entry['image_id']} is not in the truth file")
+def _check_annotations(annotations: list[Any], known: Collection[int], path: Path) -> None:
+    for position, entry in enumerate(annotations):
+        where = f"{path}, annotations {position}"
+        name = PurePath(entry["file_name"])
+        if name.is_absolute() or ".." in name.parts:
+            raise FormatError(f"{where}: the file_name {name} leads out of the folder of PNGs")
+        ids = [segment.get("id") for segment in entry["segments_info"]]
+        if not all(is_id(number) for number in ids) or len(set(ids)) < len(ids):
+            raise FormatError(f"{where}: expected a whole number as id of each segment, each another")
+        for segment in entry["segments_info"]:
+            category = segment.get("category_id")
+            if not is_id(category) or category not in known:
+                raise FormatError(
+                    f"{where}, segment {segment['id']}: category_id {category!r} is not in the truth file"
+                )
+
+
+def _check_images(
+    truth: Mapping[str, Any], results: Mapping[str, Any], truth_path: Path, results_path: Path
+) -> None:
+    asked, answered = ([entry["image_id"] for entry in data["annotations"]] for data in (truth, results))
+    for numbers, path in ((asked, truth_path), (answered, results_path)):
+        for number, n in Counter(numbers).most_common(1):
+            if n > 1:
+                raise FormatError(f"{path}: image_id {number} is there {n} times")
+    for missing, where in (
+        (set(asked) - set(answered), results_path),
+        (set(answered) - set(asked), truth_path),
+    ):
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise FormatError(f"{where} lacks image_id {min(missing)}{more}, which the other file has")
 
 
 def _score(counted: Mapping[str, Any]) -> PanopticScore:
