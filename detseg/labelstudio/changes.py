@@ -23,6 +23,7 @@ from typing import Any
 
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.client import KEY
+from detseg.labelstudio.filters import build_query, by_change, by_data, by_id
 from detseg.labelstudio.session import Json, Session
 from detseg.labelstudio.wire import one_line, read_object
 from detseg.paging import pages
@@ -86,7 +87,9 @@ class TaskReader:
 
         With other people's tasks counted too, one more of theirs would hide one less of ours.
         """
-        answer, _ = self._ask([*_in_range(after, last), _KEYED], {"include": "id", "page_size": 1})
+        answer, _ = self._ask(
+            [*_in_range(after, last), by_data(KEY, "empty", False)], {"include": "id", "page_size": 1}
+        )
         try:
             return TaskCounts(int(answer["total"]), int(answer["total_annotations"]))
         except (KeyError, TypeError, ValueError) as error:
@@ -99,7 +102,7 @@ class TaskReader:
         """
         operator, mark = "greater_or_equal", since or _BEGINNING
         while True:
-            tasks, is_last = self._page([_updated(operator, mark)], "tasks:updated_at")
+            tasks, is_last = self._page([by_change(operator, mark)], "tasks:updated_at")
             if is_last:
                 if tasks:
                     yield tasks
@@ -110,12 +113,12 @@ class TaskReader:
                 yield whole
                 operator, mark = "greater_or_equal", end
             else:  # a bulk action: more tasks changed in one instant than a page holds
-                yield from self._keyset([_updated("equal", end)])
+                yield from self._keyset([by_change("equal", end)])
                 operator, mark = "greater", end
 
     def by_id(self, after: int = 0, last: int | None = None) -> Iterator[Page]:
         """The tasks with ids from ``after`` (not it) to ``last`` (all for None), by their ids."""
-        yield from self._keyset([] if last is None else [_id("less_or_equal", last)], after)
+        yield from self._keyset([] if last is None else [by_id("less_or_equal", last)], after)
 
     def of_ids(self, ids: Sequence[int]) -> Iterator[Page]:
         """Those of these tasks that are there, by their ids."""
@@ -125,7 +128,7 @@ class TaskReader:
     def _keyset(self, filters: list[Json], after: int = 0, *, selected: Sequence[int] = ()) -> Iterator[Page]:
         last = after
         while True:
-            tasks, is_last = self._page([*filters, _id("greater", last)], "tasks:id", selected=selected)
+            tasks, is_last = self._page([*filters, by_id("greater", last)], "tasks:id", selected=selected)
             ids = [int(task["id"]) for task in tasks]
             if ids != sorted(set(ids)) or (ids and ids[0] <= last):
                 raise LabelStudioError(
@@ -164,10 +167,8 @@ class TaskReader:
         self, filters: list[Json], params: Json, *, order: str = "tasks:id", selected: Sequence[int] = ()
     ) -> tuple[Json, int]:
         """The server's answer, and its length in bytes."""
-        query: Json = {"filters": {"conjunction": "and", "items": filters}, "ordering": [order]}
-        if selected:
-            query["selectedItems"] = {"all": False, "included": list(selected)}
-        params = {"project": self.project, "query": json.dumps(query), **params}
+        query = build_query(filters, order=order, selected=selected)
+        params = {"project": self.project, "query": query, **params}
         response = self.session.send("GET", "/api/tasks/", params=params)
         return read_object(response, f"{self.session.url}/api/tasks/"), len(response.content)
 
@@ -209,21 +210,8 @@ def _is_dated(entry: Json) -> bool:
     return isinstance(entry.get("id"), int) and moment.tzinfo is not None
 
 
-_KEYED: Json = {"filter": f"filter:tasks:data.{KEY}", "operator": "empty", "type": "String", "value": False}
-
-
 def _in_range(after: int, last: int) -> list[Json]:
-    return [_id("greater", after), _id("less_or_equal", last)]
-
-
-def _id(operator: str, value: int) -> Json:
-    return {"filter": "filter:tasks:id", "operator": operator, "type": "Number", "value": value}
-
-
-def _updated(operator: str, moment: datetime) -> Json:
-    """A filter; the only form of a moment that the server takes is UTC with microseconds and Z."""
-    value = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"filter": "filter:tasks:updated_at", "operator": operator, "type": "Datetime", "value": value}
+    return [by_id("greater", after), by_id("less_or_equal", last)]
 
 
 def _moment(task: Json) -> datetime:

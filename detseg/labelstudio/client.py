@@ -29,6 +29,7 @@ import httpx
 
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.body import encode_json
+from detseg.labelstudio.filters import build_query, by_change, by_count, by_data, by_id
 from detseg.labelstudio.session import Json, Session
 from detseg.labelstudio.wire import expecting, one_line, read_object, read_objects
 
@@ -207,22 +208,19 @@ class LabelStudioClient:
         found: dict[str, list[Json]] = {}
         for start in range(0, len(keys), _KEYS_PER_REQUEST):
             wanted = list(keys[start : start + _KEYS_PER_REQUEST])
-            keys_filter = _filter(f"data.{key}", "in_list", "String", wanted)
-            for task in self._pages(project, keys_filter, include="id,data"):
+            for task in self._pages(project, [by_data(key, "in_list", wanted)], include="id,data"):
                 with expecting("tasks", self.url):
                     found.setdefault(str(task["data"][key]), []).append(task)
         return {name: tuple(sorted(tasks, key=lambda task: int(task["id"]))) for name, tasks in found.items()}
 
     def task_ids(self, project: int) -> tuple[int, ...]:
         """Ids of all tasks, ascending."""
-        return tuple(int(task["id"]) for task in self._pages(project, None, include="id"))
+        return tuple(int(task["id"]) for task in self._pages(project, [], include="id"))
 
     def unannotated_tasks(self, project: int) -> Iterator[Json]:
         """``id`` and ``data`` of the tasks that nobody annotated or skipped, by ascending id."""
-        query: Json = {"filters": {"items": []}}
-        for field in ("total_annotations", "cancelled_annotations"):
-            query["filters"]["items"] += _filter(field, "equal", "Number", 0)["filters"]["items"]
-        return self._pages(project, query, include="id,data")
+        nobodys = [by_count(name, "equal", 0) for name in ("total_annotations", "cancelled_annotations")]
+        return self._pages(project, nobodys, include="id,data")
 
     def task_data(self, task: int) -> Json:
         """A task's data as it is kept, with addresses of storages unresolved."""
@@ -253,8 +251,7 @@ class LabelStudioClient:
         seen: set[tuple[int, str]] = set()
         page, n_read = 1, 0
         while True:
-            query = _filter("updated_at", "greater_or_equal", "Datetime", _timestamp(watermark))
-            query["ordering"] = ["tasks:updated_at"]
+            query = build_query([by_change("greater_or_equal", watermark)], order="tasks:updated_at")
             params = {"fields": "all", "page": page, "page_size": page_size}
             tasks, n_total = self._page(project, query, params)
             fresh = [task for task in tasks if (task["id"], task["updated_at"]) not in seen]
@@ -309,14 +306,12 @@ class LabelStudioClient:
         """The list of objects behind a path."""
         return read_objects(self._session.send("GET", path, params=params), f"{self.url}{path}")
 
-    def _pages(self, project: int, query: Json | None, *, include: str) -> Iterator[Json]:
+    def _pages(self, project: int, filters: Sequence[Json], *, include: str) -> Iterator[Json]:
         """Tasks by ascending id, asked from the last id seen, so that nothing shifts between pages."""
         last = 0
         while True:
-            items = list(query["filters"]["items"]) if query else []
-            items += _filter("id", "greater", "Number", last)["filters"]["items"]
-            asked = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
-            tasks, n_total = self._page(project, asked, {"include": include, "page_size": _IDS_PER_PAGE})
+            query = build_query([*filters, by_id("greater", last)])
+            tasks, n_total = self._page(project, query, {"include": include, "page_size": _IDS_PER_PAGE})
             with expecting("tasks", self.url):
                 ids = [int(task["id"]) for task in tasks]
             if ids != sorted(set(ids)) or (ids and ids[0] <= last):
@@ -326,9 +321,9 @@ class LabelStudioClient:
                 return
             last = ids[-1]
 
-    def _page(self, project: int, query: Json, params: Json) -> tuple[list[Json], int]:
+    def _page(self, project: int, query: str, params: Json) -> tuple[list[Json], int]:
         """One page of tasks, and how many match in all (not only on this page)."""
-        params = {"project": project, "query": json.dumps(query), **params}
+        params = {"project": project, "query": query, **params}
         answer = self._session.json("GET", "/api/tasks/", params=params)
         tasks, n_total = _list_of(answer, "tasks", self.url), answer.get("total")
         if not isinstance(n_total, int) or (n_total > 0 and not tasks and params.get("page", 1) == 1):
@@ -348,18 +343,6 @@ def _project(entry: Json, url: str) -> Project:
             n_tasks=int(entry.get("task_number") or 0),
             created_at=datetime.fromisoformat(entry["created_at"]),
         )
-
-
-def _filter(field: str, operator: str, kind: str, value: Any) -> Json:
-    item = {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
-    return {"filters": {"conjunction": "and", "items": [item]}}
-
-
-def _timestamp(moment: datetime) -> str:
-    """The only form that the server takes: UTC with microseconds and Z."""
-    if moment.tzinfo is None:
-        raise ValueError("a watermark has a time zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _list_of(answer: Json, key: str, url: str) -> list[Any]:

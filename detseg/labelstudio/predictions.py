@@ -11,12 +11,12 @@ annotations that came of it would forget where they came from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detseg.errors import LabelStudioError, Refused
 from detseg.labelstudio.client import IMPORT_TIMEOUT
+from detseg.labelstudio.filters import build_query, by_id
 from detseg.labelstudio.session import Json, Session
 from detseg.labelstudio.wire import expecting
 from detseg.paging import pages
@@ -80,11 +80,9 @@ def look_up(session: Session, project: int, task_ids: Sequence[int]) -> dict[int
     """Those of the tasks that are in the project."""
     found: dict[int, TaskOnServer] = {}
     for page in pages(task_ids, _TASKS_PER_REQUEST):
-        items = [{"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": list(page)}]
-        query = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
         params = {
             "project": project,
-            "query": json.dumps(query),
+            "query": build_query([by_id("in_list", page)]),
             "fields": "all",
             "include": "id,data,predictions,annotations,drafts,parent_prediction",
             "page_size": len(page),

@@ -1,0 +1,53 @@
+"""The data manager's queries: which of a project's tasks are asked for, and in which order.
+
+    build_query([by_id("greater", 17), by_data(KEY, "empty", False)])      # both hold; by ascending id
+
+As the server wants them; ``operator`` is its own word (``equal``, ``greater``, ``in_list``, ``empty``, ...).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from detseg.labelstudio.session import Json
+
+
+def by_id(operator: str, value: int | Sequence[int]) -> Json:
+    """Tasks by their ids."""
+    return _filter("id", operator, "Number", value)
+
+
+def by_count(name: str, operator: str, value: int) -> Json:
+    """Tasks by one of their counts, for instance ``total_annotations``."""
+    return _filter(name, operator, "Number", value)
+
+
+def by_data(name: str, operator: str, value: str | bool | Sequence[str]) -> Json:
+    """Tasks by a field of their data."""
+    return _filter(f"data.{name}", operator, "String", value)
+
+
+def by_change(operator: str, moment: datetime) -> Json:
+    """Tasks by when they changed. Raises ValueError for a moment without a time zone.
+
+    UTC with microseconds and Z is the only form that the server takes.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a watermark has a time zone")
+    value = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _filter("updated_at", operator, "Datetime", value)
+
+
+def build_query(filters: Sequence[Json], *, order: str = "tasks:id", selected: Sequence[int] = ()) -> str:
+    """The ``query`` of a request for tasks: those for which all filters hold, of the ``selected`` ids if any."""
+    query: Json = {"filters": {"conjunction": "and", "items": list(filters)}, "ordering": [order]}
+    if selected:
+        query["selectedItems"] = {"all": False, "included": list(selected)}
+    return json.dumps(query)
+
+
+def _filter(name: str, operator: str, kind: str, value: Any) -> Json:
+    return {"filter": f"filter:tasks:{name}", "operator": operator, "type": kind, "value": value}
