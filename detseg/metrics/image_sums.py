@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Mapping, Sequence
 
@@ -33,10 +34,12 @@ class ImageSums:
         self.n_images += 1
 
     def totals(self) -> dict[str, Floats]:
-        """The sums over all images of each class, sorted by name: (n_columns,) each."""
-        sums = np.zeros((len(self._classes), self._n_columns))
-        np.add.at(sums, self._places()[:, 1], self._rows())
-        return {name: sums[self._classes[name]] for name in sorted(self._classes)}
+        """The sums over all images of each class, sorted by name, (n_columns,) each, in any order alike."""
+        of_class, rows = self._places()[:, 1], self._rows()
+        return {
+            name: np.array([math.fsum(column) for column in rows[of_class == self._classes[name]].T])
+            for name in sorted(self._classes)
+        }
 
     def table(self, names: Sequence[str], columns: Sequence[int]) -> Floats:
         """Those columns of those classes, image by image: (n_images, len(names) * len(columns))."""
@@ -48,7 +51,7 @@ class ImageSums:
         wanted = place[at[:, 1]] >= 0
         table = np.zeros((self.n_images, len(names), len(columns)))
         table[at[wanted, 0], place[at[wanted, 1]]] = rows[wanted][:, list(columns)]
-        return table.reshape(self.n_images, -1)
+        return table.reshape(self.n_images, len(names) * len(columns))
 
     def _places(self) -> npt.NDArray[np.int32]:
         return np.array(self._at, dtype=np.int32).reshape(-1, 2)
