@@ -1,0 +1,106 @@
+"""What may be taken out of a project as labels. Every export goes through this door.
+
+People's work is not all labels: decoys that they waved through are wrong, gold images were there to measure
+them, skipped images say nothing, and reviews of which a part could not be read say half of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from detseg.metrics.consensus import find_consensus
+from detseg.metrics.experiments import passed_decoys
+from detseg.paging import pages
+from detseg.types import Annotation, Arm, Decoy, ImageId
+
+if TYPE_CHECKING:
+    from detseg.catalog import Assignment, Catalog, Project, ReviewRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is known of one image: ``annotation`` is labeled or empty (checked: nothing there).
+
+    It is by one of ``authors``, or the consensus of all of them. ``n_disputed`` objects are in it neither as
+    being there nor as missing. ``simulated``: a program was among the authors.
+    """
+
+    annotation: Annotation
+    authors: tuple[str, ...]
+    arm: Arm
+    n_disputed: int = 0
+    simulated: bool = False
+
+    @property
+    def image(self) -> ImageId:
+        return self.annotation.image
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRules:
+    """What is wanted. ``consensus``: of all people who judged an image, where several are asked about each
+    (``overlap``); otherwise the latest one's word counts. ``quorum`` as in ``find_consensus``.
+
+    ``gold``: also gold images, as people labeled them. ``disputed``: also images on which people are divided,
+    without the objects in dispute.
+    """
+
+    consensus: bool = False
+    quorum: int | None = None
+    gold: bool = False
+    disputed: bool = False
+
+
+def read_labels(catalog: Catalog, project: Project, rules: LabelRules) -> Iterator[Label]:
+    """The labels of a project, sorted by image. Holds one page in memory.
+
+    Left out are images that nobody judged (unlabeled, skipped, deleted), and what ``rules`` does not want.
+    """
+    complete = (record for record in catalog.reviews.latest(project.key) if not record.unread)
+    by_image = (tuple(group) for _, group in groupby(complete, key=lambda one: one.annotation.image))
+    for page in pages(by_image):
+        arms = catalog.arms.of_images(project.key, [records[0].annotation.image for records in page])
+        for records in page:
+            label = _label(records, arms.get(records[0].annotation.image), rules)
+            if label is not None:
+                yield label
+
+
+def _label(records: Sequence[ReviewRecord], assignment: Assignment | None, rules: LabelRules) -> Label | None:
+    arm: Arm = assignment.arm if assignment else "helped"
+    judged = [record for record in records if record.annotation.state in ("labeled", "empty")]
+    if not judged or (arm == "gold" and not rules.gold):
+        return None
+    if not rules.consensus:
+        judged = [max(judged, key=_age)]
+    decoys = assignment.decoys if assignment else ()
+    found = find_consensus(
+        [_without(decoys, record.annotation) for record in judged],
+        quorum=rules.quorum if rules.consensus else None,
+    )
+    if found is None or (found.disputed and not rules.disputed):
+        return None
+    return Label(
+        found.annotation,
+        authors=tuple(sorted(record.annotation.author for record in judged)),
+        arm=arm,
+        n_disputed=len(found.disputed),
+        simulated=any(record.simulated for record in judged),
+    )
+
+
+def _without(decoys: Iterable[Decoy], review: Annotation) -> Annotation:
+    """The review without the decoys that are still in it."""
+    passed = {region.id for _, region in passed_decoys(tuple(decoys), review)}
+    if not passed:
+        return review
+    regions = tuple(region for region in review.regions if region.id not in passed)
+    return replace(review, regions=regions, state="labeled" if regions else "empty")
+
+
+def _age(record: ReviewRecord) -> tuple[float, str]:
+    moment = record.annotation.updated_at
+    return (moment.timestamp() if moment else 0.0, record.annotation.author)
