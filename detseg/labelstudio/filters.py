@@ -42,7 +42,7 @@ def by_change(operator: str, moment: datetime) -> Json:
 
 
 def build_query(filters: Sequence[Json], *, order: str = "tasks:id", selected: Sequence[int] = ()) -> str:
-    """The ``query`` of a request for tasks: those for which all filters hold, of the ``selected`` ids if any."""
+    """The ``query`` of a request for tasks: all filters hold, of the ``selected`` ones if there are any."""
     query: Json = {"filters": {"conjunction": "and", "items": list(filters)}, "ordering": [order]}
     if selected:
         query["selectedItems"] = {"all": False, "included": list(selected)}

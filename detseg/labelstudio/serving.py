@@ -41,11 +41,12 @@ class ImageServing(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LocalFiles:
     """The server reads the files where they are, below its document root. A storage row allows each folder.
 
-    ``root`` is the folder that the images were looked for in; it is served with its subfolders.
+    ``root`` is the folder that the images were looked for in; it is served with its subfolders. Remembers the
+    folders that are served.
     """
 
     client: LabelStudioClient

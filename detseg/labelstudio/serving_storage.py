@@ -53,12 +53,12 @@ _SECRET = (
 """Kind and field of a storage row, and the variables that hold its value, first found."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BucketStorages:
     """Tasks hold the objects' own URLs; a storage row per bucket lets Label Studio sign them.
 
     ``credentials`` are fields of such a row by kind (``s3``, ``gcs``, ``azure``); without any, the server
-    uses its own. They are sent to Label Studio and kept there.
+    uses its own. They are sent to Label Studio and kept there. Remembers the buckets that are ready.
     """
 
     client: LabelStudioClient

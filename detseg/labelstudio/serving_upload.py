@@ -21,12 +21,12 @@ _FILES_PER_REQUEST = 50  # the server takes 100
 _BYTES_PER_REQUEST = 64_000_000  # it takes 250 MB
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Uploads:
     """Copies on the server, named after the image's id, by which an upload is found again.
 
     So an upload whose answer got lost is not made twice, and a task that is made anew takes the old copy.
-    ``sources`` opens what images are read from.
+    ``sources`` opens what images are read from. Remembers what is on the server, once it was asked.
     """
 
     client: LabelStudioClient
@@ -34,14 +34,14 @@ class Uploads:
     sources: Callable[[], Sources]
     _paths: dict[ImageId, str] = field(default_factory=dict, repr=False)
     _failed: dict[ImageId, str] = field(default_factory=dict, repr=False)
-    _listed: list[bool] = field(default_factory=list, repr=False)
+    _listed: bool = field(default=False, repr=False)
 
     def prepare(self, refs: Iterable[ImageRef]) -> None:
         """Uploads those that are not on the server. What cannot be read is said by ``url``."""
         wanted = list(refs)
         if wanted and not self._listed:
             self._paths.update(_by_image(self.client.uploads(self.project)))
-            self._listed.append(True)
+            self._listed = True
         missing = [ref for ref in wanted if ref.id not in self._paths]
         if not missing:
             return

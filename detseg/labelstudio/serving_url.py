@@ -17,18 +17,19 @@ from detseg.sources.protocol import Limits
 from detseg.types import ImageRef
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlainUrls:
     """Images by http and https URL: their own, or ``prefix`` and their path below the source.
 
     ``page_url`` is Label Studio's, whose pages ask for the images; ``root`` the address of the source.
+    Remembers whether it has looked at an image.
     """
 
     page_url: str
     root: str
     prefix: str | None
     limits: Limits
-    _seen: list[str] = field(default_factory=list, repr=False)
+    _looked: bool = field(default=False, repr=False)
 
     def prepare(self, refs: Iterable[ImageRef]) -> None:
         """Fetches the first image of all as the page would, before any task is sent.
@@ -36,13 +37,13 @@ class PlainUrls:
         Raises LabelStudioError that says what the web server has to do.
         """
         for ref in refs:
-            if self._seen:
+            if self._looked:
                 return
             try:
                 url = self.url(ref)
             except FormatError:
                 continue  # said where the task is made
-            self._seen.append(url)
+            self._looked = True
             try:
                 data = self._fetch(url)
             except ImageError as error:
