@@ -23,6 +23,9 @@ from scipy.special import bdtrik, ndtr, ndtri, stdtrit
 
 Floats = npt.NDArray[np.float64]
 
+Scale = Literal["share", "relative"]
+"""Whether the width of an interval is told in points or as a multiple of the value."""
+
 LEVEL = 0.95
 """The share of intervals that hold the true value."""
 
@@ -39,7 +42,7 @@ AIM = 0.05
 """``n_needed`` units give about this much to either side: points of a share, else parts of the value."""
 
 _Z = float(ndtri((1.0 + LEVEL) / 2.0))
-_HOPELESS = 100.0  # times the data at hand: how much is needed is not known then
+_HOPELESS = 1000.0  # times the data at hand: how much is needed is not known then
 _CHUNK = 2_000_000  # resampled images at once: 16 MB of indices
 
 
@@ -146,7 +149,7 @@ def bootstrap(
     *samples: npt.ArrayLike,
     seed: int,
     n_resamples: int = 1000,
-    scale: Literal["share", "relative"] = "relative",
+    scale: Scale = "relative",
 ) -> Estimate:
     """A statistic of sums over images, with the interval that resampling the images gives.
 
@@ -216,8 +219,9 @@ def bootstrap_t(
 
     As ``bootstrap``, but ``statistic`` answers its standard errors beside its values; the interval comes from
     how many of its own standard errors each resample is off. Give a statistic whose spread does not depend on
-    its value: the log of a ratio, not the ratio. Source: Efron and Tibshirani, "An Introduction to the
-    Bootstrap", 1993, 12.5; DiCiccio and Efron, "Bootstrap confidence intervals", 1996. NaN where undefined.
+    its value: the log of a ratio, not the ratio. NaN where undefined. Sources: Efron and Tibshirani, "An
+    Introduction to the Bootstrap", 1993, 12.5; the quantiles are as far out as Student's t for so many images
+    (Hesterberg, "What teachers should know about the bootstrap", 2015: expanded percentiles).
     """
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
     if min(map(len, arrays)) < 2:
@@ -230,7 +234,9 @@ def bootstrap_t(
     off = off[np.isfinite(off)]
     if len(off) < 0.95 * n_resamples:
         return value, math.nan, math.nan
-    low, high = np.quantile(off, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
+    n = min(map(len, arrays))
+    outside = float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1.0 + LEVEL) / 2.0)))
+    low, high = np.quantile(off, [outside, 1.0 - outside])
     return value, value - float(high) * error, value - float(low) * error
 
 
@@ -262,15 +268,18 @@ def resampled_counts(n: int, rng: np.random.Generator, n_resamples: int) -> Iter
         yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
-def told(value: float, low: float, high: float, *, n: int, scale: Literal["share", "relative"]) -> Estimate:
+def told(
+    value: float, low: float, high: float, *, n: int, scale: Scale, max_width: float | None = None
+) -> Estimate:
     """The estimate of a statistic whose interval narrows with the square root of its n images.
 
-    Undefined where an end is not finite, and where the rule of this module says that the data is too little.
+    Undefined where an end is not finite, and where the rule of this module says that the data is too little;
+    ``max_width`` is a limit of the interval other than the rule's.
     """
     if not all(map(math.isfinite, (value, low, high))):
         return Estimate(None, None, None, n, None)
     size = 1.0 if scale == "share" else abs(value)
-    limit = MAX_SHARE_WIDTH if scale == "share" else MAX_RELATIVE_WIDTH * size
+    limit = max_width or (MAX_SHARE_WIDTH if scale == "share" else MAX_RELATIVE_WIDTH * size)
     half = (high - low) / 2.0
     times = (half / (AIM * size)) ** 2 if size else math.inf  # as many images as there are
     needed = max(MIN_UNITS, math.ceil(n * times)) if times < _HOPELESS else None

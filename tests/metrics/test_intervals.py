@@ -1,0 +1,259 @@
+"""Intervals: against scipy's and published ones, and whether they hold the truth as often as they say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detseg.metrics.intervals import (
+    AIM,
+    MAX_SHARE_WIDTH,
+    MIN_UNITS,
+    UNKNOWN,
+    Estimate,
+    bootstrap,
+    bootstrap_ratios,
+    bootstrap_t,
+    difference_bounds,
+    effective_trials,
+    mapped,
+    median_of,
+    never,
+    resampled_counts,
+    say_missing,
+    told,
+    wilson,
+    wilson_bounds,
+    wilson_by_image,
+)
+
+Floats = npt.NDArray[np.float64]
+
+counts = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+def mean(sums: Floats) -> Floats:
+    return sums[:, 0] / sums[:, 1]
+
+
+def with_ones(values: Floats) -> Floats:
+    return np.stack([values, np.ones_like(values)], axis=1)
+
+
+def holds(estimate: Estimate, truth: float) -> bool:
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low <= truth <= estimate.high
+
+
+@given(counts)
+def test_wilsons_interval_is_scipys(drawn: tuple[int, int]) -> None:
+    k, n = drawn
+    theirs = scipy.stats.binomtest(k, n).proportion_ci(method="wilson")
+    assert wilson_bounds(k / n, n) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+@given(counts)
+def test_a_share_is_told_from_its_data_or_not_at_all(drawn: tuple[int, int]) -> None:
+    k, n = drawn
+    estimate, (low, high) = wilson(k, n), wilson_bounds(k / n, n)
+    assert 0.0 <= low <= k / n <= high <= 1.0
+    enough = n >= MIN_UNITS and high - low <= MAX_SHARE_WIDTH
+    told_ends = (k / n, low, high) if enough else (None, None, None)
+    assert (estimate.value, estimate.low, estimate.high) == told_ends
+    assert estimate.n == n
+
+
+@given(st.floats(0, 1))
+def test_what_is_needed_is_the_fewest_that_reach_the_aim(share: float) -> None:
+    images = 1000
+    needed = wilson(round(share * images), images).n_needed
+    assert needed is not None
+    exact = round(share * images) / images
+
+    def half(n: int) -> float:
+        low, high = wilson_bounds(exact, n)
+        return (high - low) / 2
+
+    assert half(needed) <= AIM + 1e-9
+    assert needed == MIN_UNITS or half(needed - 1) > AIM - 1e-9
+
+
+def test_a_share_of_nothing_is_undefined_and_says_what_any_share_needs() -> None:
+    assert wilson(0, 0) == Estimate(None, None, None, 0, 381)
+    assert wilson_by_image([], []) == Estimate(None, None, None, 0, 381)
+    assert wilson_by_image([0, 0], [0, 0]) == Estimate(None, None, None, 0, 381)
+    with pytest.raises(ValueError, match="successes are 0 to 3"):
+        wilson(4, 3)
+
+
+def test_one_image_tells_nothing_however_many_regions_it_has() -> None:
+    assert effective_trials(np.array([50.0]), np.array([100.0])) == 0.0
+    assert wilson_by_image([50], [100]).value is None
+
+
+@given(st.lists(st.integers(0, 1), min_size=10, max_size=300))
+def test_images_with_one_trial_each_are_plain_trials_but_for_students_t(outcomes: list[int]) -> None:
+    k, n = sum(outcomes), len(outcomes)
+    effective = effective_trials(np.array(outcomes, dtype=float), np.ones(n))
+    t = float(scipy.stats.t.ppf(0.975, n - 1))
+    between = n / (n - 1) if 0 < k < n else 1.0
+    assert effective == pytest.approx(n / between * (1.959964 / t) ** 2, rel=1e-6)
+
+
+def test_regions_of_one_image_that_share_their_fate_count_as_one() -> None:
+    """The shares of images differ (beta), so plain trials would be far too sure."""
+    rng = np.random.default_rng(3)
+    plain = by_image = 0
+    for _ in range(300):
+        trials = rng.integers(1, 12, 60)
+        kept = rng.binomial(trials, rng.beta(2.4, 0.6, 60))
+        by_image += holds(wilson_by_image(kept, trials), 0.8)
+        plain += holds(wilson(int(kept.sum()), int(trials.sum())), 0.8)
+    assert by_image >= 0.93 * 300
+    assert plain < 0.85 * 300
+
+
+def test_the_difference_of_shares_is_newcombes() -> None:
+    """Table II of his paper, method 10."""
+    for (a, n_a), (b, n_b), expected in [
+        ((48, 80), (56, 70), (0.0524, 0.3339)),
+        ((3, 10), (9, 10), (0.1705, 0.8090)),
+        ((2, 7), (6, 7), (0.0582, 0.8062)),
+        ((0, 29), (5, 56), (-0.0381, 0.1926)),
+        ((0, 20), (0, 10), (-0.1611, 0.2775)),
+        ((0, 10), (10, 10), (0.6075, 1.0)),
+    ]:
+        found = difference_bounds((a / n_a, n_a), (b / n_b, n_b))
+        assert found == pytest.approx(expected, abs=5e-5)
+
+
+def test_the_bootstrap_is_scipys_bca() -> None:
+    values = np.random.default_rng(0).lognormal(3, 0.8, 60)
+    ours = bootstrap(mean, with_ones(values), seed=1, n_resamples=20_000)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, rng=np.random.default_rng(2), method="BCa"
+    ).confidence_interval
+    assert ours.value == pytest.approx(values.mean())
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
+
+
+def test_the_bootstrap_of_two_samples_is_scipys_bca() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.lognormal(3, 0.5, 80), rng.lognormal(4, 0.5, 50)
+
+    def ratio(x: Floats, y: Floats, axis: int = -1) -> Floats:
+        quotient: Floats = np.mean(x, axis=axis) / np.mean(y, axis=axis)
+        return quotient
+
+    ours = bootstrap(lambda x, y: mean(x) / mean(y), with_ones(a), with_ones(b), seed=1, n_resamples=20_000)
+    theirs = scipy.stats.bootstrap(
+        (a, b), ratio, n_resamples=20_000, rng=np.random.default_rng(2), method="BCa", paired=False
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
+    assert ours.n == 50
+
+
+def test_many_ratios_at_once_are_each_the_bootstraps() -> None:
+    rng = np.random.default_rng(5)
+    up, down = rng.poisson(3, (80, 4)).astype(float), rng.integers(1, 4, (80, 4)).astype(float)
+    together = bootstrap_ratios(up, down, seed=7)
+    for j, estimate in enumerate(together):
+        alone = bootstrap(mean, np.stack([up[:, j], down[:, j]], axis=1), seed=7)
+        assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
+            (alone.value, alone.low, alone.high)
+        )
+        assert (estimate.n, estimate.n_needed) == (80, alone.n_needed)
+
+
+def test_a_seed_gives_the_same_interval_and_another_a_similar_one() -> None:
+    sample = with_ones(np.random.default_rng(0).exponential(5, 200))
+    first, again, other = (bootstrap(mean, sample, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    assert first.low == pytest.approx(other.low, rel=0.05)
+
+
+def test_every_resample_draws_as_many_images_as_there_are() -> None:
+    blocks = list(resampled_counts(7, np.random.default_rng(0), 50))
+    drawn = np.concatenate(blocks)
+    assert drawn.shape == (50, 7)
+    assert np.all(drawn.sum(axis=1) == 7)
+    assert drawn.mean() == 1.0
+
+
+def test_few_images_of_skewed_data_are_held_by_the_bootstrap_t() -> None:
+    """25 lognormal times: BCa and percentiles hold the mean in about 88 of 100, this in 95."""
+
+    def log_mean(sums: Floats) -> tuple[Floats, Floats]:
+        mean_s = sums[:, 0] / sums[:, 2]
+        variance = (sums[:, 1] - sums[:, 2] * mean_s**2) / (sums[:, 2] - 1)
+        return np.log(mean_s), np.sqrt(variance / sums[:, 2]) / mean_s
+
+    held = 0
+    for seed in range(300):
+        times = np.random.default_rng(seed).lognormal(-0.18, 0.6, 25)
+        sample = np.stack([times, times**2, np.ones(25)], axis=1)
+        _, low, high = bootstrap_t(log_mean, sample, seed=seed, n_resamples=1000)
+        held += low <= 0.0 <= high
+    assert held >= 0.93 * 300
+
+
+def test_too_little_or_undefined_data_makes_no_figure() -> None:
+    few = with_ones(np.arange(1, MIN_UNITS, dtype=np.float64))
+    assert bootstrap(mean, few, seed=0).value is None
+    assert bootstrap(mean, few[:1], seed=0) == Estimate(None, None, None, 1, None)
+    assert bootstrap(mean, np.zeros((0, 2)), seed=0) == UNKNOWN
+    assert bootstrap(mean, np.zeros((20, 2)), seed=0) == Estimate(None, None, None, 20, None)
+    assert bootstrap_ratios(np.zeros((0, 2)), np.zeros((0, 2)), seed=0) == (UNKNOWN, UNKNOWN)
+    assert math.isnan(bootstrap_t(lambda s: (s[:, 0], s[:, 0]), [[1.0]], seed=0, n_resamples=10)[1])
+    wide = with_ones(np.array([1.0] * 18 + [40.0] * 2))
+    hidden = bootstrap(mean, wide, seed=0)
+    assert hidden.value is None
+    assert hidden.n_needed is not None
+    assert hidden.n_needed > 20
+
+
+def test_equal_images_leave_no_doubt() -> None:
+    assert bootstrap(mean, with_ones(np.full(30, 4.0)), seed=0) == Estimate(4.0, 4.0, 4.0, 30, MIN_UNITS)
+
+
+def test_what_was_never_seen_may_still_be_rare() -> None:
+    assert never(60) == Estimate(0.0, 0.0, 0.05, 60, 60)
+    assert never(5).value is None
+    assert never(0) == UNKNOWN
+
+
+@given(st.lists(st.floats(0.1, 1e4), min_size=10, max_size=60))
+def test_the_medians_interval_lies_between_its_values(values: list[float]) -> None:
+    estimate = median_of(np.array(values))
+    if estimate.value is not None:
+        assert estimate.value == pytest.approx(np.median(values))
+        assert estimate.low in values
+        assert estimate.high in values
+
+
+def test_the_medians_interval_holds_it() -> None:
+    rng = np.random.default_rng(1)
+    assert sum(holds(median_of(rng.lognormal(3, 0.7, 60)), math.e**3) for _ in range(400)) >= 0.93 * 400
+    theirs = scipy.stats.quantile_test(np.arange(1, 41, dtype=np.float64), q=20.5).confidence_interval(0.95)
+    ours = median_of(np.arange(1, 41, dtype=np.float64))
+    assert (ours.low, ours.high) == (theirs.low, theirs.high)
+
+
+def test_a_figure_that_follows_has_the_same_data() -> None:
+    share = told(0.5, 0.4, 0.55, n=40, scale="share")
+    assert mapped(share, lambda x: 10 * x) == Estimate(5.0, 4.0, 5.5, 40, share.n_needed)
+    assert mapped(UNKNOWN, lambda x: 1 / x) == UNKNOWN
+
+
+def test_what_is_missing_is_said_in_a_line() -> None:
+    assert say_missing(Estimate(None, None, None, 12, 60)) == "n/a (12 images; 60 are needed for ±5 %)"
+    assert say_missing(Estimate(None, None, None, 1, 60)).startswith("n/a (1 image;")
+    assert say_missing(Estimate(None, None, None, 3, None), "review") == "n/a (3 reviews)"
