@@ -15,7 +15,7 @@ from detseg.taxonomy import Taxonomy
 from detseg.types import EDIT_KINDS
 
 _UNKNOWN_COLOUR = "#808080"
-_WIDE_BAR_PX, _NARROW_BAR_PX, _DIGIT_PX = 400, 200, 8
+_WIDE_BAR_PX, _NARROW_BAR_PX, _DIGIT_PX = 220, 150, 8
 
 
 def name_cell(name: str, *, taxonomy: Taxonomy | None = None, detail: str = "") -> Cell:
@@ -48,7 +48,7 @@ def estimate_cell(estimate: Estimate, unit: Unit, *, noun: str = "image", scale:
 def missing_words(estimate: Estimate, noun: str = "image") -> str:
     """Why a figure is not told: ``12 images; 60 are needed for ±5 %``."""
     words = format_interval(estimate, "share", noun=noun).removeprefix(NOT_DEFINED).strip()
-    return words.removeprefix("(").removesuffix(")")
+    return words.removeprefix("(").removesuffix(")").replace("±5 %", "±5\u202f%")
 
 
 def edits_cell(counts: EditCounts, name: str) -> Cell:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from detseg.metrics.intervals import Estimate
@@ -13,7 +12,7 @@ from detseg.report.wording import Unit, format_estimate, format_interval, format
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.ticker import Formatter, Locator
+    from matplotlib.ticker import Formatter
 
 _WIDE, _HIGH = 440, 200
 _LINE, _DOT = 2.0, 5.0
@@ -52,10 +51,11 @@ def sparkline(points: Sequence[Point], *, unit: Unit, alt: str) -> str:
         axes.spines["bottom"].set_visible(False)
         labels = [point.label for point in points]
         axes.set_xticks([0, len(labels) - 1], [labels[0], labels[-1]])
+        axes.set_xlim(-0.1, len(labels) - 0.9)
         first, last = axes.get_xticklabels()
         first.set_horizontalalignment("left")
         last.set_horizontalalignment("right")
-        axes.margins(x=0.01, y=0.12)
+        axes.margins(y=0.12)
 
     return draw_figure(paint, width=260, height=76, alt=f"{alt}: {_in_words(points, unit)}")
 
@@ -120,7 +120,7 @@ def precision_recall_chart(recall: Sequence[float], precision: Sequence[float], 
             axes.fill_between(x, 0, y, color=WASH, linewidth=0)
             axes.plot([*x, x[-1]], [*y, 0.0], color=ACCENT, linewidth=_LINE)
 
-    return draw_figure(paint, width=220, height=190, alt=alt)
+    return draw_figure(paint, width=190, height=165, alt=alt)
 
 
 def reliability_chart(bins: Sequence[tuple[float, float, int]], *, alt: str) -> str:
@@ -133,11 +133,11 @@ def reliability_chart(bins: Sequence[tuple[float, float, int]], *, alt: str) -> 
     def paint(axes: Axes) -> None:
         _unit_square(axes)
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
-        axes.plot([s for s, _, _ in bins], [p for _, p, _ in bins], color=ACCENT, linewidth=_LINE)
+        axes.plot([s for s, _, _ in bins], [p for _, p, _ in bins], color=ACCENT, linewidth=1, alpha=0.6)
         sizes = [12 + 70 * n / largest for _, _, n in bins]
         axes.scatter([s for s, _, _ in bins], [p for _, p, _ in bins], s=sizes, color=ACCENT, linewidth=0)
 
-    return draw_figure(paint, width=220, height=190, alt=alt)
+    return draw_figure(paint, width=190, height=165, alt=alt)
 
 
 def _unit_square(axes: Axes) -> None:
@@ -167,54 +167,15 @@ def lines_chart(
             axes.plot(*zip(*known, strict=True), color=colour, linewidth=_LINE, linestyle=style, label=name)
         if mark is not None:
             axes.axvline(mark, color=SOFT, linewidth=1)
-        axes.legend(loc="lower center", ncols=3, frameon=False, fontsize=11, bbox_to_anchor=(0.5, 1.0))
+        axes.legend(loc="lower center", ncols=3, frameon=False, fontsize=12, bbox_to_anchor=(0.5, 1.0))
 
     return draw_figure(paint, width=_WIDE, height=240, alt=alt)
-
-
-def columns_chart(edges: Sequence[float], counts: Sequence[int], *, unit: Unit, alt: str) -> str:
-    """How many values lie between each two edges; ``edges`` has one entry more than ``counts``."""
-
-    def paint(axes: Axes) -> None:
-        widths = [b - a for a, b in pairwise(edges)]
-        axes.bar(edges[:-1], counts, widths, align="edge", color=ACCENT, edgecolor=PAPER, linewidth=1)
-        axes.yaxis.set_major_locator(_whole_numbers())
-        axes.xaxis.set_major_formatter(_formatter(unit))
-        axes.set_xlim(edges[0], edges[-1])
-        axes.grid(axis="y")
-
-    return draw_figure(paint, width=_WIDE, height=_HIGH, alt=alt)
-
-
-def _whole_numbers() -> Locator:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(4, integer=True)
 
 
 def _formatter(unit: Unit) -> Formatter:
     from matplotlib.ticker import FuncFormatter
 
-    return FuncFormatter(lambda value, _: format_value(round(value, 9), unit))
-
-
-def cost_chart(
-    thresholds: Sequence[float], costs: Sequence[float], *, current: float, best: float, alt: str
-) -> str:
-    """Human cost over the threshold, with the threshold in use (dashed) and the cheapest (dot)."""
-
-    def paint(axes: Axes) -> None:
-        axes.plot(thresholds, costs, color=ACCENT, linewidth=_LINE)
-        axes.axvline(current, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
-        nearest = min(range(len(thresholds)), key=lambda i: abs(thresholds[i] - best))
-        axes.plot([best], [costs[nearest]], marker="o", markersize=_DOT + 1, color=WRONG)
-        axes.set_xlim(0, 1)
-        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        axes.yaxis.set_major_locator(_whole_numbers())
-        axes.set_ylim(0, max(costs) * 1.1 or 1.0)
-        axes.grid(axis="y")
-
-    return draw_figure(paint, width=220, height=160, alt=alt)
+    return FuncFormatter(lambda value, _: format_value(round(float(value), 9), unit))
 
 
 def _in_words(points: Sequence[Point], unit: Unit) -> str:

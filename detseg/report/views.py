@@ -118,6 +118,8 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     note: str = ""
+    beside: bool = False
+    """Whether blocks stand beside each other where there is room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """One tab of the page: sections first, then suspects or cards."""
+    """One tab of the page: suspects and cards come after the first section."""
 
     id: str
     title: str

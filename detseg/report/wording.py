@@ -75,9 +75,11 @@ def format_seconds(value: float | None) -> str:
     """A duration at the precision that matters: ``85 ms``, ``3.4 s``, ``48 s``, ``2 min 05 s``."""
     if value is None:
         return NOT_DEFINED
+    if value == 0:
+        return f"0{_THIN}s"
     if value < 1:
         return f"{value * 1000:.0f}{_THIN}ms"
-    if value < 10:
+    if value < 9.95:
         return f"{value:.1f}{_THIN}s"
     if round(value) < 120:
         return f"{value:.0f}{_THIN}s"
@@ -98,7 +100,11 @@ def format_value(value: float | None, unit: Unit) -> str:
         return format_score(value)
     if unit == "seconds":
         return f"−{format_seconds(-value)}" if value < 0 else format_seconds(value)
-    number = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.2g}"
+    number = (
+        f"{value:,.0f}"
+        if abs(value) >= 99.5
+        else f"{value:.{0 if abs(value) >= 9.95 else 1 if abs(value) >= 0.95 else 2}f}"
+    )
     return number.replace("-", "−") + (f"{_THIN}px" if unit == "pixels" else "")
 
 
@@ -111,7 +117,12 @@ def format_interval(estimate: Estimate | None, unit: Unit, *, noun: str = "image
     """Its 95 % interval, ``81 to 87 %``; what is missing where it is not told."""
     if estimate is None or estimate.value is None or estimate.low is None or estimate.high is None:
         return NOT_DEFINED if estimate is None else say_missing(estimate, noun)
-    low, high = format_value(estimate.low, unit), format_value(estimate.high, unit)
+    return format_range(estimate.low, estimate.high, unit)
+
+
+def format_range(low_value: float, high_value: float, unit: Unit) -> str:
+    """Two figures with their unit said once where it is one: ``81 to 87 %``."""
+    low, high = format_value(low_value, unit), format_value(high_value, unit)
     tail = f"{_THIN}{low.rpartition(_THIN)[2]}" if _THIN in low else ""
     shared = bool(tail) and high.endswith(tail) and _THIN not in low.removesuffix(tail)
     return f"{low.removesuffix(tail) if shared else low} to {high}"

@@ -61,7 +61,7 @@ def test_shares(value: float | None, text: str) -> None:
     ("value", "text"),
     [
         (None, "n/a"),
-        (0.0, "0 ms"),
+        (0.0, "0 s"),
         (0.0854, "85 ms"),
         (3.44, "3.4 s"),
         (48.2, "48 s"),

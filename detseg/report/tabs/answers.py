@@ -14,7 +14,6 @@ from detseg.report.wording import (
     format_count,
     format_estimate,
     format_interval,
-    format_score,
     week_label,
 )
 from detseg.types import EDIT_KINDS
@@ -39,7 +38,7 @@ def _model(report: QaReport) -> Answer:
     edits, boxes = report.work.edits, report.boxes
     counts = edits.all.counts
     facts = (
-        Fact("box_ap", "Box AP", format_score(boxes.score.ap), about=format_count(boxes.n_images, "image")),
+        _fact("box_ap", "Box AP", boxes.ap, "score"),
         _fact("pq", "Panoptic quality", report.panoptic.pq, "score"),
         _fact("miou", "mIoU", report.segmentation.miou, "score"),
     )
@@ -50,7 +49,7 @@ def _model(report: QaReport) -> Answer:
         n, kind = max(changes, key=lambda change: change[0])
         missed = f"{counts.added:,} were missed" if counts.added else "none was missed"
         verdict = f"{kept}; {missed}." + (f" The most frequent change is “{kind}” ({n:,})." if n else "")
-    main = _fact("acceptance_rate", "left as the model drew it", edits.all.acceptance_rate, "share")
+    main = _fact("acceptance_rate", "Left as the model drew it", edits.all.acceptance_rate, "share")
     weeks = [(w.week, w.acceptance_rate, w.changed) for w in report.work.drift.weeks]
     trend = _trend("Acceptance by week", weeks, "share")
     return Answer("model-answer", "How good is the model?", main, verdict, "model", facts, trend)
@@ -62,13 +61,12 @@ def _labels(report: QaReport) -> Answer:
     candidates = (
         _fact("gold_f1", "F1 against known truth", gold.f1, "score"),
         _fact("agreement_f1", "F1 between people", agreement.pairs.f1, "score"),
-        _fact("unsuspected", "of the images without a suspect label", clean, "share"),
+        _fact("unsuspected", "Images without a suspect label", clean, "share"),
     )
     told = [n for n, e in enumerate((gold.f1, agreement.pairs.f1, clean)) if e.value is not None]
     chosen = told[0] if told else 2
     facts = [fact for n, fact in enumerate(candidates) if n != chosen]
-    facts.append(_fact("alpha", "Krippendorff’s alpha", agreement.alpha, "score"))
-    facts.append(_fact("waved_through", "Planted mistakes waved through", decoys.all.waved_through, "share"))
+    facts.append(_fact("waved_through", "Planted mistakes passed", decoys.all.waved_through, "share"))
     verdict = "Nothing to judge yet."
     if suspects.n_images:
         found = format_count(suspects.n_suspects, "label")
@@ -87,11 +85,11 @@ def _saved(report: QaReport) -> Answer:
         None: "Too few timed reviews to tell.",
     }
     facts = (
-        _fact("hours", "Hours", saving.hours, "number", about=f"{saving.hours_spent:,.1f} spent"),
+        _fact("hours", "Hours", saving.hours, "number", about=f"{saving.hours_spent:,.1f} spent with help"),
         _fact("money", "Money", saving.money, "number", sign=report.currency),
         _fact("seconds", "Seconds per review", times.helped.mean_s, "seconds"),
     )
-    main = _fact("saved", "of the time by hand saved", saving.share, "share")
+    main = _fact("saved", "Of the time by hand saved", saving.share, "share")
     weeks = [(week, of.mean_s, False) for week, of in sorted(times.per_week.items()) if "W" in week]
     trend = _trend("Seconds per review by week", weeks, "seconds")
     question = "What did the pre-annotations save?"
@@ -101,7 +99,7 @@ def _saved(report: QaReport) -> Answer:
 def _next(report: QaReport) -> Answer:
     edits = report.work.edits
     steps = next_steps(report)
-    main = _fact("edits_per_image", "changes per image left to make", edits.all.edits_per_image, "number")
+    main = _fact("edits_per_image", "Changes per image", edits.all.edits_per_image, "number")
     weeks = [
         (week, rate.edits_per_image, False) for week, rate in sorted(edits.per_week.items()) if "W" in week
     ]

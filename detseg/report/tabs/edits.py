@@ -10,7 +10,7 @@ from detseg.report.charts import Point, series_chart
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.data import QaReport
 from detseg.report.views import Block, Cell, Chart, Column, Key, Row, Section, Span, Table
-from detseg.report.wording import EDIT_MEANINGS, Unit, format_count, format_value, week_label
+from detseg.report.wording import EDIT_MEANINGS, Unit, format_count, format_range, format_value, week_label
 from detseg.types import EDIT_KINDS
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _COLUMNS = (
     Column("Changes", about="per image"),
     Column("Images"),
 )
-_SCALES = {"share": 1.0, "score": 1.0}
 
 
 def edit_keys() -> tuple[Key, ...]:
@@ -182,12 +181,9 @@ def _far_row(name: Cell, far: HowFar, *, total: bool) -> Row:
 def _spread_cell(spread: Quantiles, unit: Unit) -> Cell:
     if spread.p10 is None or spread.p50 is None or spread.p90 is None:
         return Cell("n/a", role="quiet")
-    scale = _SCALES.get(unit)
-    low, middle, high = (
-        min(100.0, round(100 * v / (scale or 1.0), 2)) for v in (spread.p10, spread.p50, spread.p90)
-    )
-    words = f"{format_value(spread.p10, unit)} to {format_value(spread.p90, unit)}"
-    return Cell(format_value(spread.p50, unit), words, span=Span(low, middle, high) if scale else None)
+    words = format_range(spread.p10, spread.p90, unit)
+    ends = (round(100 * value, 2) for value in (spread.p10, spread.p50, spread.p90))
+    return Cell(format_value(spread.p50, unit), words, span=Span(*ends) if unit == "score" else None)
 
 
 def _points_table(

@@ -9,7 +9,7 @@ from detseg.report.cells import count_cell, estimate_cell, name_cell, table
 from detseg.report.charts import Point, series_chart
 from detseg.report.data import QaReport
 from detseg.report.views import Block, Cell, Chart, Column, Row, Section, Table
-from detseg.report.wording import format_seconds, week_label
+from detseg.report.wording import week_label
 
 if TYPE_CHECKING:
     from detseg.metrics.effort import Saving
@@ -79,7 +79,7 @@ def _saving_cells(name: str, saving: Saving, currency: str, *, quoted: bool) -> 
     if saving.money.value is not None:
         money = Cell(f"{currency}{money.text}", money.detail)
     return (
-        Cell(name, "quoted on the first page" if quoted else ""),
+        Cell(name, "the one on the first page" if quoted else ""),
         estimate_cell(saving.share, "share", scale=1.0),
         estimate_cell(saving.hours, "number"),
         money,
@@ -133,7 +133,7 @@ def _times_table(name: str, head: str, times: Mapping[str, ReviewTimes]) -> Tabl
                 name_cell(key),
                 estimate_cell(of.mean_s, "seconds"),
                 estimate_cell(of.median_s, "seconds"),
-                Cell(f"{of.total_h:,.1f}", format_seconds(of.total_h * 3600)),
+                Cell(f"{of.total_h:,.1f}"),
                 *(count_cell(n) for n in (of.n_reviews, of.n_unknown, of.n_outliers)),
             )
         )

@@ -59,6 +59,7 @@ def errors_section(report: QaReport) -> Section:
             ),
         ),
         _MENDED.format(format_score(errors.ap50)) if rows else "",
+        beside=True,
     )
 
 
@@ -93,7 +94,7 @@ def confusion_section(report: QaReport) -> Section:
     matrix = table("Confusion of classes", ["In truth", *shown, "missed"], rows, matrix=True)
     worst = Block(title="Most frequent mistakes", points=_worst(labels, counts))
     blocks = (Block(table=matrix), *((worst,) if worst.points else ()))
-    return Section("confusion", "What was taken for what", blocks, " ".join(notes))
+    return Section("confusion", "What was taken for what", blocks, " ".join(notes), beside=True)
 
 
 def _most_confused(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:

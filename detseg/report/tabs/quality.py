@@ -2,63 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from detseg.metrics.detection import ClassScore
+from detseg.metrics.detection import ClassScore, DetectionQuality
 from detseg.metrics.panoptic import PanopticScore
 from detseg.metrics.semantic import ClassPixels
 from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table, value_cell
 from detseg.report.data import QaReport
-from detseg.report.views import Block, Cell, Column, Row, Section
+from detseg.report.views import Block, Cell, Column, Row, Section, Table
 from detseg.report.wording import format_count
 
 _NO_SCORE = ClassScore(None, None, None, 0)
 _NO_PIXELS = ClassPixels(None, None, None, None, 0, 0, 0)
 _NO_SEGMENTS = PanopticScore(None, None, None)
 
-_TWELVE = (
-    ("AP", "ap", "mean over IoU 0.50 to 0.95"),
-    ("AP50", "ap50", "at IoU 0.50"),
-    ("AP75", "ap75", "at IoU 0.75"),
-    ("AP small", "ap_small", "below 32×32 px"),
-    ("AP medium", "ap_medium", "32×32 to 96×96 px"),
-    ("AP large", "ap_large", "from 96×96 px"),
-    ("AR 1", "ar_1", "recall with 1 detection per image"),
-    ("AR 10", "ar_10", "recall with 10"),
-    ("AR 100", "ar_100", "recall with 100"),
-    ("AR small", "ar_small", ""),
-    ("AR medium", "ar_medium", ""),
-    ("AR large", "ar_large", ""),
+_PRECISION = (
+    ("AP", "ap", "mean over IoU"),
+    ("AP50", "ap50", "IoU 0.50"),
+    ("AP75", "ap75", "IoU 0.75"),
+    ("small", "ap_small", "below 32² px"),
+    ("medium", "ap_medium", "to 96² px"),
+    ("large", "ap_large", "from 96² px"),
+)
+_RECALL = (
+    ("AR", "ar_100", "100 per image"),
+    ("AR 10", "ar_10", "10 per image"),
+    ("AR 1", "ar_1", "1 per image"),
+    ("small", "ar_small", "below 32² px"),
+    ("medium", "ar_medium", "to 96² px"),
+    ("large", "ar_large", "from 96² px"),
 )
 
 
 def detection_section(report: QaReport) -> Section:
     """COCO's twelve figures, of boxes and of masks."""
-    both = (("Boxes", report.boxes), ("Masks", report.masks))
-    rows = [
-        Row((name_cell(name), *(value_cell(getattr(quality.score, key), "score") for _, key, _ in _TWELVE)))
-        for name, quality in both
-        if quality.n_truth or quality.n_predicted
-    ]
-    columns = [Column("Overlap of", "name"), *(Column(name, about=about) for name, _, about in _TWELVE)]
     boxes = report.boxes
+    if not boxes.n_truth + boxes.n_predicted:
+        missing = "No thing on a reviewed image yet: review a task, then run detseg collect and detseg qa."
+        return Section("detection", "Detection", (Block(missing=missing),))
     note = (
-        f"COCO's twelve figures on {format_count(boxes.n_images, 'image')} that people judged; "
+        f"COCO’s twelve figures on {format_count(boxes.n_images, 'image')} that people judged; "
         f"{format_count(boxes.n_unreviewed, 'predicted image')} without a review "
         f"{'does' if boxes.n_unreviewed == 1 else 'do'} not count. "
         f"The model drew {format_count(boxes.n_predicted, 'thing')}, people say there are {boxes.n_truth:,}."
     )
-    missing = (
-        ""
-        if rows
-        else "No thing on a reviewed image yet: review a task, then run detseg collect and detseg qa."
+    blocks = (
+        Block(table=_coco_table(report, "Average precision", _PRECISION)),
+        Block(table=_coco_table(report, "Average recall", _RECALL)),
     )
-    return Section(
-        "detection",
-        "Detection",
-        (Block(missing=missing, table=table("Detection: COCO's twelve figures", columns, rows)),),
-        note if rows else "",
-    )
+    return Section("detection", "Detection", blocks, note, beside=True)
+
+
+def _coco_table(report: QaReport, name: str, figures: Sequence[tuple[str, str, str]]) -> Table | None:
+    measured = [("Boxes", report.boxes), ("Masks", report.masks)]
+    rows = [
+        Row((name_cell(overlap), *(_coco_cell(of, key) for _, key, _ in figures)))
+        for overlap, of in measured
+        if of.n_truth or of.n_predicted
+    ]
+    columns = (Column("Overlap of", "name"), *(Column(head, about=about) for head, _, about in figures))
+    return table(name, columns, rows)
+
+
+def _coco_cell(quality: DetectionQuality, key: str) -> Cell:
+    """With its interval, where it has one."""
+    intervals = {"ap": quality.ap, "ap50": quality.ap50}
+    if key in intervals and intervals[key].value is not None:
+        return estimate_cell(intervals[key], "score")
+    return value_cell(getattr(quality.score, key), "score")
 
 
 def segmentation_section(report: QaReport) -> Section:
@@ -83,16 +94,15 @@ def segmentation_section(report: QaReport) -> Section:
         Row((name_cell(name), estimate_cell(pq, "score", scale=1.0), *_qualities(score)))
         for name, score, pq in groups
     ]
-    named = [
-        Row((name_cell(name), estimate_cell(estimate, "score", scale=1.0))) for name, estimate in semantic
+    figures = [
+        Row((Cell("All classes"), *(estimate_cell(value, "score", scale=1.0) for _, value in semantic)))
     ]
     return Section(
         "segmentation",
         "Segmentation",
         (
-            Block(title="Pixels", table=table("Semantic segmentation", ["Figure", "Value"], named)),
+            Block(table=table("Semantic segmentation", ["Pixels", *(name for name, _ in semantic)], figures)),
             Block(
-                title="Segments",
                 table=table(
                     "Panoptic quality", ["Segments", "PQ", "SQ", "RQ", "Found", "False", "Missed"], rows
                 ),

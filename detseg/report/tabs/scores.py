@@ -12,6 +12,7 @@ from detseg.report.wording import format_count, format_score
 
 if TYPE_CHECKING:
     from detseg.metrics.calibration import Reliability
+    from detseg.metrics.operating import OperatingCurves
 
 MOST_CURVES = 12
 """Classes with a chart of their own; the tables have all."""
@@ -24,6 +25,15 @@ _CHEAPEST = (
     "Cheapest: at this threshold checking, deleting and drawing take people the fewest seconds. The saving "
     "is measured on images that had no say in choosing it. “Or lower”: nothing with a lower score was ever "
     "shown; only trying it would tell."
+)
+_THRESHOLD_COLUMNS: tuple[Column | str, ...] = (
+    "Class",
+    Column("Best F1 at", about="score threshold"),
+    "Precision",
+    "Recall",
+    "F1",
+    Column("Cheapest at", about="least work for people"),
+    Column("Saves", about="in 1,000 images"),
 )
 _RELIABLE = (
     "To the right what the model says (mean score of a bin), upwards the share that is right. Below the "
@@ -66,66 +76,58 @@ def curves_section(report: QaReport) -> Section:
 
 def operating_section(report: QaReport) -> Section:
     """What a threshold does, and the one that costs people least."""
-    curves, chosen = report.boxes.operating, report.work.thresholds.per_class
-    per_class = curves.per_class
-    rows = []
-    for name in in_order(report.taxonomy, {*per_class, *chosen}):
-        best = per_class[name].best if name in per_class else None
-        figures = (best.min_score, best.precision, best.recall, best.f1) if best else (None,) * 4
-        choice = chosen.get(name)
-        cheapest = (
-            Cell(f"{choice.threshold:.2f}", "or lower" if choice.at_lowest else "") if choice else Cell("n/a")
-        )
-        saved = (
-            estimate_cell(choice.saved_s_per_1000_images, "seconds") if choice else Cell("n/a", role="quiet")
-        )
-        cells = (value_cell(value, "score") for value in figures)
-        rows.append(Row((name_cell(name, taxonomy=report.taxonomy), *cells, cheapest, saved)))
-    columns: list[Column | str] = [
-        "Class",
-        Column("Best F1 at", about="score threshold"),
-        "Precision",
-        "Recall",
-        "F1",
-        Column("Cheapest at", about="least work for people"),
-        Column("Saves", about="seconds in 1,000 images"),
-    ]
+    names = in_order(report.taxonomy, {*report.boxes.operating.per_class, *report.work.thresholds.per_class})
+    rows = [_threshold_row(report, name) for name in names]
+    chart = _operating_chart(report.boxes.operating)
+    return Section(
+        "thresholds",
+        "Thresholds",
+        (
+            Block(charts=(chart,) if chart else (), missing="" if chart else "No reviewed box yet."),
+            Block(
+                table=table("Thresholds by class", _THRESHOLD_COLUMNS, rows), text=_CHEAPEST if rows else ""
+            ),
+        ),
+        "What happens when detections below a score are dropped (boxes at IoU 0.5)." if rows else "",
+    )
+
+
+def _threshold_row(report: QaReport, name: str) -> Row:
+    curve, choice = report.boxes.operating.per_class.get(name), report.work.thresholds.per_class.get(name)
+    best = curve.best if curve is not None else None
+    figures = (best.min_score, best.precision, best.recall, best.f1) if best else (None,) * 4
+    cells = [value_cell(value, "score") for value in figures]
+    if choice is None:
+        cells += [value_cell(None, "score"), value_cell(None, "score")]
+    else:
+        saved = choice.saved_s_per_1000_images
+        cells.append(Cell(f"{choice.threshold:.2f}", "or lower" if choice.at_lowest else ""))
+        cells.append(value_cell(None, "seconds") if saved.value is None else estimate_cell(saved, "seconds"))
+    return Row((name_cell(name, taxonomy=report.taxonomy), *cells))
+
+
+def _operating_chart(curves: OperatingCurves) -> Chart | None:
     every = curves.all
-    lines = [("precision", every.precision), ("recall", every.recall), ("F1", every.f1)]
-    ends = " and ".join(f"F1 {format_score(p.f1)} at {p.min_score:.2f}" for p in (every.best,) if p)
+    if every.best is None:
+        return None
+    best = f"F1 {format_score(every.best.f1)} at {every.best.min_score:.2f}"
+    columns = (curves.min_score, every.precision, every.recall, every.f1)
     shown = range(0, len(curves.min_score), 10)
-    values = [
-        [value_cell(v[i], "score") for v in (curves.min_score, every.precision, every.recall, every.f1)]
-        for i in shown
-    ]
-    chart = Chart(
+    values = [[value_cell(column[i], "score") for column in columns] for i in shown]
+    return Chart(
         "All classes together",
         lines_chart(
             curves.min_score,
-            lines,
-            alt=f"Precision, recall and F1 over the score threshold: best {ends}",
-            mark=every.best.min_score if every.best else None,
+            [("precision", every.precision), ("recall", every.recall), ("F1", every.f1)],
+            alt=f"Precision, recall and F1 over the score threshold: best {best}",
+            mark=every.best.min_score,
         ),
-        f"Score threshold to the right. Best: {ends}.",
+        f"Score threshold to the right. Best: {best}.",
         table(
             "Precision, recall and F1 by threshold",
             ["Threshold", "Precision", "Recall", "F1"],
             map(_row, values),
         ),
-    )
-    return Section(
-        "thresholds",
-        "Thresholds",
-        (
-            Block(
-                charts=(chart,) if every.best else (), missing="" if every.best else "No reviewed box yet."
-            ),
-            Block(
-                table=table("Thresholds by class", columns, rows),
-                text=_CHEAPEST if rows else "",
-            ),
-        ),
-        "What happens when detections below a score are dropped (boxes at IoU 0.5)." if rows else "",
     )
 
 
