@@ -12,8 +12,8 @@ from detseg.metrics.coco_data import Bools, DetectionData, Floats, Ints
 from detseg.metrics.coco_eval import COCO_RECALLS, Matches
 from detseg.metrics.intervals import LEVEL, Estimate, resampled_counts, told, wilson_by_image
 
-N_RESAMPLES = 200
-"""Enough to know a standard error to 5 %."""
+N_RESAMPLES = 100
+"""Enough to know a standard error to 7 %."""
 
 _BLOCK = 2_000_000  # numbers at once: 16 MB
 

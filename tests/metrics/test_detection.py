@@ -1,5 +1,3 @@
-import contextlib
-import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,20 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from detseg.errors import FormatError
 from detseg.metrics.coco_files import IouType
 from detseg.metrics.detection import confusion, precision_recall, score_annotations, score_coco_files
 from detseg.types import Box
+from tests.metrics.found import FIGURES, SQUARE, Json, pycocotools_stats
 from tests.metrics.made import annotation, block, boxed, masked
-
-FIGURES = (
-    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
-    *("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large"),
-)
-Json = dict[str, Any]
 
 
 def write(folder: Path, truth: Any, results: Any) -> tuple[Path, Path]:
@@ -50,25 +41,6 @@ def test_the_reference_files_give_the_reference_figures(shared_data: Path, iou_t
 
 
 # ---- pycocotools as the oracle ----
-
-
-def pycocotools_stats(truth: Json, results: list[Json], iou_type: IouType) -> list[float | None]:
-    with contextlib.redirect_stdout(io.StringIO()):
-        # The oracle takes the truth id 0 for "not matched" (a known bug), so its truth counts from 1.
-        annotations = [{**entry, "id": i + 1} for i, entry in enumerate(truth["annotations"])]
-        index = COCO()
-        index.dataset = {**truth, "annotations": annotations}
-        index.createIndex()
-        found = COCO()
-        found.dataset = {**truth, "annotations": []}
-        found.createIndex()
-        if results:
-            found = index.loadRes([dict(entry) for entry in results])
-        evaluated = COCOeval(index, found, iou_type)
-        evaluated.evaluate()
-        evaluated.accumulate()
-        evaluated.summarize()
-    return [None if value == -1 else float(value) for value in evaluated.stats]
 
 
 @st.composite
@@ -112,9 +84,6 @@ def as_masks(entries: list[Json]) -> list[Json]:
         mask = block(x, y, x + width, y + height, size=SQUARE)
         painted.append({**entry, "segmentation": {"size": [200, 200], "counts": list(mask.counts)}})
     return painted
-
-
-SQUARE = type(annotation().size)(200, 200)
 
 
 @settings(max_examples=200, deadline=None)
