@@ -43,7 +43,8 @@ _IDS_PER_PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What we need to know of a project. ``model_version`` is the one whose predictions are shown."""
+    """What we need to know of a project. ``model_version`` is the one whose predictions are shown,
+    ``overlap`` how many people are asked about each task."""
 
     id: int
     title: str
@@ -51,6 +52,7 @@ class Project:
     model_version: str
     n_tasks: int
     created_at: datetime
+    overlap: int = 1
 
 
 class LabelStudioClient:
@@ -342,6 +344,7 @@ def _project(entry: Json, url: str) -> Project:
             model_version=str(entry.get("model_version") or ""),
             n_tasks=int(entry.get("task_number") or 0),
             created_at=datetime.fromisoformat(entry["created_at"]),
+            overlap=int(entry.get("maximum_annotations") or 1),
         )
 
 

@@ -39,11 +39,13 @@ def fit_project(
     found: Sequence[Project],
     *,
     policy: ShapePolicy = DEFAULT_POLICY,
+    overlap: int = 1,
 ) -> Project:
     """The project among those that were found under that title, or a new one.
 
     An existing interface is left as it is, and replaced where it lacks classes while nobody has any task in
-    it. Raises LabelStudioError if two projects have the title.
+    it. At least ``overlap`` people are asked about each task; where the project asks more, it does so still.
+    Raises LabelStudioError if two projects have the title.
     """
     if len(title) not in _TITLE_LENGTHS:
         raise LabelStudioError(
@@ -52,13 +54,21 @@ def fit_project(
         )
     config = taxonomy_to_config(taxonomy, policy)
     if not found:
-        return client.create_project(title, config, show_skip_button=True, enable_empty_annotation=True)
+        return client.create_project(
+            title,
+            config,
+            show_skip_button=True,
+            enable_empty_annotation=True,
+            maximum_annotations=overlap,
+        )
     if len(found) > 1:
         raise LabelStudioError(
             f"{len(found)} projects on {client.url} are called {title!r} (ids "
             f"{', '.join(str(project.id) for project in found)}): rename all but one of them"
         )
     (project,) = found
+    if project.overlap < overlap:
+        project = client.update_project(project.id, maximum_annotations=overlap)
     if project.n_tasks == 0 and missing_labels(project.label_config, taxonomy, policy):
         return client.update_project(project.id, label_config=config)
     return project

@@ -110,7 +110,9 @@ def opened_queue(
             client,
             catalog,
             settings.project,
-            lambda found: fit_project(client, settings.project, taxonomy, found, policy=policy),
+            lambda found: fit_project(
+                client, settings.project, taxonomy, found, policy=policy, overlap=settings.overlap
+            ),
             patience_s=settings.label_studio_patience_s,
         )
         project = record_project(catalog, client.url, on_server)
