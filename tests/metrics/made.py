@@ -8,7 +8,20 @@ from datetime import datetime
 import numpy as np
 
 from detseg.geometry.masks import bitmap_to_mask
-from detseg.types import Annotation, Box, ImageId, Instance, Kind, Mask, Region, RegionId, Size, State
+from detseg.metrics.cases import Arm, Case
+from detseg.types import (
+    Annotation,
+    Box,
+    ImageId,
+    Instance,
+    Kind,
+    Mask,
+    ModelVersion,
+    Region,
+    RegionId,
+    Size,
+    State,
+)
 
 SIZE = Size(40, 30)
 
@@ -59,4 +72,20 @@ def annotation(
         regions=tuple(regions),
         lead_time_s=lead_time_s,
         updated_at=updated_at,
+    )
+
+
+def case(
+    prediction: Annotation, *reviews: Annotation, arm: Arm = "helped", model_version: str = "made@00000001"
+) -> Case:
+    """An image with what was said about it."""
+    return Case(
+        image=prediction.image,
+        uri=f"{prediction.image}.png",
+        task_id=1,
+        task_url="https://example.org/tasks/1",
+        arm=arm,
+        model_version=ModelVersion(model_version),
+        prediction=prediction,
+        reviews=reviews,
     )
