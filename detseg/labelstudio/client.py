@@ -6,8 +6,7 @@
         client.local_storages(project) / create_local_storage
         client.import_tasks(project, tasks)                  # -> ids, as many as tasks; never retried
         client.tasks_by_keys(project, keys)                  # -> {key: ids}; settles doubts after a failure
-        client.changed_tasks(project, since)                 # tasks with annotations and predictions
-        client.task(id) / task_ids(project)
+        client.task(id) / tasks(project) / task_ids(project)
         client.create_annotation(task, ...)                  # what the page's Submit does
 
 Reading and what sets a value (PATCH) is repeated a few times when nobody answers, on 5xx and on 429;
@@ -21,7 +20,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,7 +28,7 @@ import httpx
 
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.body import encode_json
-from detseg.labelstudio.filters import build_query, by_change, by_count, by_data, by_id
+from detseg.labelstudio.filters import build_query, by_count, by_data, by_id
 from detseg.labelstudio.session import Json, Session
 from detseg.labelstudio.wire import expecting, one_line, read_object, read_objects
 
@@ -39,6 +38,7 @@ KEY = "image_id"
 IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _KEYS_PER_REQUEST = 100
 _IDS_PER_PAGE = 1000
+_TASKS_PER_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,33 +240,9 @@ class LabelStudioClient:
         with expecting("a task", self.url):
             return {**answer, "id": int(answer["id"]), "data": dict(answer["data"])}
 
-    def changed_tasks(
-        self, project: int, since: datetime | None = None, *, page_size: int = 100
-    ) -> Iterator[Json]:
-        """Tasks that changed at or after that moment (all for None), by the time of their change.
-
-        Each has its annotations (skipped ones too) and predictions, and comes once, unless it changes
-        while we read. New predictions count as a change. Tasks that change between two pages are not
-        missed: every page is asked from the last time seen, not by its number.
-        """
-        watermark = since or datetime(2000, 1, 1, tzinfo=UTC)
-        seen: set[tuple[int, str]] = set()
-        page, n_read = 1, 0
-        while True:
-            query = build_query([by_change("greater_or_equal", watermark)], order="tasks:updated_at")
-            params = {"fields": "all", "page": page, "page_size": page_size}
-            tasks, n_total = self._page(project, query, params)
-            fresh = [task for task in tasks if (task["id"], task["updated_at"]) not in seen]
-            seen.update((task["id"], task["updated_at"]) for task in fresh)
-            yield from fresh
-            n_read += len(tasks)
-            if not tasks or n_read >= n_total:
-                return
-            last = datetime.fromisoformat(tasks[-1]["updated_at"])
-            if last == watermark:
-                page += 1  # a whole page of one instant: go on by number
-            else:
-                watermark, page, n_read = last, 1, 0
+    def tasks(self, project: int) -> Iterator[Json]:
+        """All tasks with their annotations (skipped ones too) and predictions, by ascending id."""
+        return self._pages(project, [], fields="all", page_size=_TASKS_PER_PAGE)
 
     def create_annotation(
         self,
@@ -308,12 +284,14 @@ class LabelStudioClient:
         """The list of objects behind a path."""
         return read_objects(self._session.send("GET", path, params=params), f"{self.url}{path}")
 
-    def _pages(self, project: int, filters: Sequence[Json], *, include: str) -> Iterator[Json]:
+    def _pages(
+        self, project: int, filters: Sequence[Json], *, page_size: int = _IDS_PER_PAGE, **wanted: str
+    ) -> Iterator[Json]:
         """Tasks by ascending id, asked from the last id seen, so that nothing shifts between pages."""
         last = 0
         while True:
             query = build_query([*filters, by_id("greater", last)])
-            tasks, n_total = self._page(project, query, {"include": include, "page_size": _IDS_PER_PAGE})
+            tasks, n_total = self._page(project, query, {"page_size": page_size, **wanted})
             with expecting("tasks", self.url):
                 ids = [int(task["id"]) for task in tasks]
             if ids != sorted(set(ids)) or (ids and ids[0] <= last):
@@ -324,14 +302,12 @@ class LabelStudioClient:
             last = ids[-1]
 
     def _page(self, project: int, query: str, params: Json) -> tuple[list[Json], int]:
-        """One page of tasks, and how many match in all (not only on this page)."""
+        """The first page of tasks, and how many match in all (not only on this page)."""
         params = {"project": project, "query": query, **params}
         answer = self._session.json("GET", "/api/tasks/", params=params)
         tasks, n_total = _list_of(answer, "tasks", self.url), answer.get("total")
-        if not isinstance(n_total, int) or (n_total > 0 and not tasks and params.get("page", 1) == 1):
-            raise LabelStudioError(
-                f"{self.url} lists {len(tasks)} of {n_total} tasks of project {project} on the first page"
-            )
+        if not isinstance(n_total, int) or (n_total > 0 and not tasks):
+            raise LabelStudioError(f"{self.url} lists {len(tasks)} of {n_total} tasks of project {project}")
         return tasks, n_total
 
 

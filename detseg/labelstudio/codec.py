@@ -1,7 +1,7 @@
 """Our regions to Label Studio's tasks, and Label Studio's tasks to our annotations. Pure functions.
 
     regions = prediction_regions(image_id, version, instances)      # ids that never change
-    task = encode_task(ref, size, regions, version=..., taxonomy=..., image_url=...)
+    task = encode_task(ref, size, regions, version=..., taxonomy=..., image_url=...).task
     review = decode_task(task, taxonomy)                            # TaskReview, one Review per annotation
     result = encode_regions(regions, size, taxonomy, where=...)     # what an annotation is submitted with
 
@@ -31,7 +31,6 @@ __all__ = [
     "TaskReview",
     "decode_task",
     "encode_regions",
-    "encode_reported_task",
     "encode_task",
     "is_ours",
     "prediction_regions",
@@ -109,27 +108,11 @@ def encode_task(
     taxonomy: Taxonomy,
     image_url: str,
     policy: ShapePolicy = DEFAULT_POLICY,
-) -> Json:
-    """A task with one prediction, as ``import_tasks`` sends it. ``size`` is the upright image's.
+) -> EncodedTask:
+    """A task with one prediction, and what was chosen for its masks. ``size`` is the upright image's.
 
     Raises FormatError, naming image and region, for what the server would take although it is wrong.
     """
-    return encode_reported_task(
-        ref, size, regions, version=version, taxonomy=taxonomy, image_url=image_url, policy=policy
-    ).task
-
-
-def encode_reported_task(
-    ref: ImageRef,
-    size: Size,
-    regions: Sequence[Region],
-    *,
-    version: ModelVersion,
-    taxonomy: Taxonomy,
-    image_url: str,
-    policy: ShapePolicy,
-) -> EncodedTask:
-    """``encode_task`` with what was chosen for the masks, and why."""
     where = f"{ref.uri} ({ref.id[:19]})"
     encoded = encode_asked(regions, size, taxonomy, policy=policy, where=where)
     data = {"image": image_url, "image_id": ref.id, "width": size.width, "height": size.height}

@@ -43,7 +43,7 @@ class SimulatedReviewer:
         A task that anybody has annotated is left alone, so doing it again adds nothing.
         """
         user = self.client.ensure_user(SIMULATED_EMAIL, first_name="Simulated", last_name="reviewer")
-        for task in self.client.changed_tasks(project):
+        for task in self.client.tasks(project):
             truth = self.truth_of(ImageId(task["data"]["image_id"])) if is_ours(task) else None
             if truth is None or task["annotations"]:
                 continue

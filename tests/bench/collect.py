@@ -24,6 +24,7 @@ import httpx
 
 from detseg.catalog import Catalog, FoundImage, open_catalog
 from detseg.config import load_settings
+from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import encode_task, prediction_regions
 from detseg.labelstudio.label_config import taxonomy_to_config
@@ -178,8 +179,8 @@ def _task(prediction: Annotation) -> dict[str, Any]:
         version=VERSION,
         taxonomy=TAXONOMY,
         image_url=f"http://x.invalid{ref.uri}",
-    )
-    result = json.loads(json.dumps(task["predictions"][0]["result"]))[:-1]
+    ).task
+    result = json.loads(encode_json(task["predictions"][0]["result"]))[:-1]
     result[0]["value"]["x"] /= 2
     return task | {"annotations": [{"result": result, "was_cancelled": False, "lead_time": 5.0}]}
 

@@ -59,7 +59,7 @@ def take_pictures_of_scene(folder: Path, state_dir: Path, *, seed: int) -> None:
         version=predictor.version,
         taxonomy=TAXONOMY,
         image_url=image_url(path),
-    )
+    ).task
     n_results = len(task["predictions"][0]["result"])
     connection = EmbeddedLabelStudio(state_dir).up()
     with LabelStudioClient(connection.url, connection.token) as client:

@@ -24,7 +24,7 @@ def as_submitted(region: Region) -> Region:
 
 def read_back(client: LabelStudioClient, pushed: PushedTask) -> TaskReview:
     """Through the way that collects: what changed in the project."""
-    (task,) = client.changed_tasks(pushed.project)
+    (task,) = client.tasks(pushed.project)
     return decode_task(task, TAXONOMY)
 
 

@@ -39,7 +39,7 @@ def pushed(client: LabelStudioClient, new_title: Callable[[], str], tmp_path: Pa
 
 
 def read_back(client: LabelStudioClient, pushed: PushedTask) -> Annotation:
-    (task,) = client.changed_tasks(pushed.project)
+    (task,) = client.tasks(pushed.project)
     (review,) = decode_task(task, TAXONOMY).reviews
     return review.annotation
 
@@ -207,7 +207,7 @@ def test_pictures_that_are_stored_turned_are_shown_and_read_upright(
             version=VERSION,
             taxonomy=TAXONOMY,
             image_url=image_url(path),
-        )
+        ).task
         (task,) = client.import_tasks(project, [sent])
         tab.open_task(project, task, n_regions=2)
         tab.picture(tmp_path / "page.png")

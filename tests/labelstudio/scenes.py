@@ -93,7 +93,7 @@ def push_scene(
     project = ensure_project(client, title, TAXONOMY)
     ensure_storages(client, project, [path.parent])
     regions = prediction_regions(ref.id, VERSION, instances())
-    sent = encode_task(ref, SIZE, regions, version=VERSION, taxonomy=TAXONOMY, image_url=image_url(path))
+    sent = encode_task(ref, SIZE, regions, version=VERSION, taxonomy=TAXONOMY, image_url=image_url(path)).task
     if mask_kinds:
         client.update_project(project, label_config=config_of_all_shapes())
         sent["predictions"][0]["result"] = draw_masks_as(regions, mask_kinds)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from detseg.labelstudio.body import encode_bytes, encode_json
-from detseg.labelstudio.codec import encode_reported_task, prediction_regions
+from detseg.labelstudio.codec import encode_task, prediction_regions
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.types import ImageId, ImageRef
 from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, instances
@@ -56,7 +56,7 @@ def test_what_json_has_no_form_of_is_refused() -> None:
 @pytest.mark.parametrize("mask_as", ["auto", "brush", "bitmask", "polygon"])
 def test_a_task_is_sent_as_the_same_bytes_whichever_way_it_is_written(mask_as: Any) -> None:
     image = ImageId("sha256:" + "5" * 64)
-    encoded = encode_reported_task(
+    task = encode_task(
         ImageRef(image, "/photos/a.png"),
         SIZE,
         prediction_regions(image, VERSION, instances()),
@@ -64,5 +64,5 @@ def test_a_task_is_sent_as_the_same_bytes_whichever_way_it_is_written(mask_as: A
         taxonomy=TAXONOMY,
         image_url='/data/local-files/?d=a "\0" 🔩.png',
         policy=ShapePolicy(mask_as=mask_as),
-    )
-    assert encode_json(encoded.task) == plain(encoded.task)
+    ).task
+    assert encode_json(task) == plain(task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -163,3 +163,25 @@ def test_the_real_server_in_pages_of_one_and_in_one_instant(
         ids[3],
     ]
     assert abs(reader.server_time() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def changed(reader: TaskReader, since: datetime | None = None) -> list[Json]:
+    return [task for page in reader.changed(since) for task in page]
+
+
+def test_the_real_server_since_a_moment(client: LabelStudioClient, new_title: Callable[[], str]) -> None:
+    project = client.create_project(new_title(), CONFIG).id
+    ids = client.import_tasks(
+        project, [{"data": {"image": "/data/x", "image_id": f"{i}"}} for i in range(12)]
+    )
+    reader = TaskReader(client.session, project, 5)
+    everything = changed(reader)
+    assert sorted(task["id"] for task in everything) == list(ids)
+    watermark = max(datetime.fromisoformat(task["updated_at"]) for task in everything)
+    assert len(changed(reader, watermark)) == 1  # at or after: the last one again
+    client.create_annotation(ids[3], [], lead_time_s=2.0)
+    client.create_annotation(ids[7], [], lead_time_s=3.0, was_cancelled=True)
+    assert [task["id"] for task in changed(reader, watermark + timedelta(microseconds=1))] == [ids[3], ids[7]]
+    assert changed(reader, datetime.now(UTC) + timedelta(days=1)) == []
+    far_off = timezone(timedelta(hours=5))  # a whole second there, which the server takes in one form only
+    assert len(changed(reader, datetime(2020, 1, 1, 5, tzinfo=far_off))) == 12

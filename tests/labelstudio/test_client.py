@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,29 +108,16 @@ def test_keys_with_everything_that_json_and_urls_escape(client: LabelStudioClien
     assert client.tasks_by_keys(project, keys) == {key: (task,) for key, task in zip(keys, ids, strict=True)}
 
 
-def test_changed_tasks_since_a_moment(client: LabelStudioClient, project: int) -> None:
+def test_tasks_come_as_a_whole_by_their_ids(client: LabelStudioClient, project: int) -> None:
     ids = client.import_tasks(project, tasks_of([f"sha256:{i}" for i in range(12)]))
-    everything = list(client.changed_tasks(project, page_size=5))
-    assert sorted(task["id"] for task in everything) == list(ids)
-    watermark = max(datetime.fromisoformat(task["updated_at"]) for task in everything)
-    assert len(list(client.changed_tasks(project, watermark))) == 1  # at or after: the last one again
     client.create_annotation(ids[3], [], lead_time_s=2.0)
     client.create_annotation(ids[7], [], lead_time_s=3.0, was_cancelled=True)
-    changed = {
-        task["id"]: task for task in client.changed_tasks(project, watermark + timedelta(microseconds=1))
+    tasks = list(client.tasks(project))
+    assert [task["id"] for task in tasks] == list(ids)
+    states = {
+        task["id"]: [one.annotation.state for one in decode_task(task, TAXONOMY).reviews] for task in tasks
     }
-    assert set(changed) == {ids[3], ids[7]}
-    states = {id_: decode_task(task, TAXONOMY).reviews[0].annotation.state for id_, task in changed.items()}
-    assert states == {ids[3]: "empty", ids[7]: "skipped"}
-    assert list(client.changed_tasks(project, datetime.now(UTC) + timedelta(days=1))) == []
-
-
-def test_a_watermark_without_microseconds_and_of_another_zone(
-    client: LabelStudioClient, project: int
-) -> None:
-    client.import_tasks(project, tasks_of(["sha256:1"]))
-    moment = datetime.fromisoformat("2020-01-01T05:00:00+05:00")
-    assert len(list(client.changed_tasks(project, moment))) == 1
+    assert states == {id_: [] for id_ in ids} | {ids[3]: ["empty"], ids[7]: ["skipped"]}
 
 
 def test_annotations_are_updated_and_read_back(

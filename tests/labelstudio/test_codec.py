@@ -35,7 +35,7 @@ NOW = "2026-11-20T20:23:44.713603Z"
 
 def task_json(regions: tuple[Region, ...], size: Size = SIZE, **annotation: Any) -> dict[str, Any]:
     """A task as the server lists it, once submitted as it was predicted."""
-    task = encode_task(REF, size, regions, version=VERSION, taxonomy=TAXONOMY, image_url="/data/x")
+    task = encode_task(REF, size, regions, version=VERSION, taxonomy=TAXONOMY, image_url="/data/x").task
     submitted = {
         "id": 3,
         "completed_by": 1,
@@ -137,7 +137,7 @@ def test_the_score_of_an_image_orders_by_doubt() -> None:
 
 
 def test_an_image_without_regions_is_a_task_with_an_empty_prediction() -> None:
-    task = encode_task(REF, SIZE, (), version=VERSION, taxonomy=TAXONOMY, image_url="/data/x")
+    task = encode_task(REF, SIZE, (), version=VERSION, taxonomy=TAXONOMY, image_url="/data/x").task
     assert task["predictions"] == [{"model_version": VERSION, "score": 0.0, "result": []}]
 
 

@@ -46,7 +46,7 @@ def test_regions_lie_on_the_upright_image(tmp_path: Path, orientation: int, mask
         taxonomy=TAXONOMY,
         image_url="/a.png",
         policy=ShapePolicy(mask_as=mask_as, polygon_tolerance_px=0.0),
-    )
+    ).task
     results = json.loads(encode_json(task))["predictions"][0]["result"]
     assert {(one["original_width"], one["original_height"]) for one in results} == {(60, 40)}
     (value,) = [one["value"] for one in results if one["type"] == "rectanglelabels"]

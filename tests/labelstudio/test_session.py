@@ -6,7 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -231,52 +231,6 @@ def test_pages_that_surprise_are_refused(page: dict[str, Any]) -> None:
     client, _ = client_of(answers(httpx.Response(200, json=page)))
     with pytest.raises(LabelStudioError):
         client.task_ids(1)
-
-
-def test_changed_tasks_that_all_changed_at_one_instant() -> None:
-    """A page full of one instant cannot move the watermark, so it goes on by number."""
-    moment = "2026-11-20T20:23:44.713603Z"
-    tasks = [{"id": i, "updated_at": moment} for i in range(7)]
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        page, size = (int(request.url.params[key]) for key in ("page", "page_size"))
-        return httpx.Response(
-            200, json={"tasks": tasks[(page - 1) * size : page * size], "total": len(tasks)}
-        )
-
-    client, _ = client_of(handler)
-    assert [task["id"] for task in client.changed_tasks(1, page_size=3)] == list(range(7))
-
-
-def test_changed_tasks_that_change_while_we_read_are_not_missed() -> None:
-    """Touching a task of the first page moves it to the end, and every later one up by a place."""
-    start = datetime(2026, 11, 20, tzinfo=UTC)
-    tasks = {i: start + timedelta(seconds=i) for i in range(9)}
-    n_requests = 0
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        nonlocal n_requests
-        query = json.loads(request.url.params["query"])
-        since = datetime.fromisoformat(query["filters"]["items"][0]["value"])
-        matching = sorted((at, i) for i, at in tasks.items() if at >= since)
-        page, size = (int(request.url.params[key]) for key in ("page", "page_size"))
-        shown = [
-            {"id": i, "updated_at": at.isoformat()} for at, i in matching[(page - 1) * size : page * size]
-        ]
-        n_requests += 1
-        if n_requests == 1:
-            tasks[0] = start + timedelta(hours=1)
-        return httpx.Response(200, json={"tasks": shown, "total": len(matching)})
-
-    client, _ = client_of(handler)
-    seen = [task["id"] for task in client.changed_tasks(1, start, page_size=4)]
-    assert seen == [*range(9), 0]
-
-
-def test_watermarks_have_a_time_zone() -> None:
-    client, _ = client_of(answers(OK))
-    with pytest.raises(ValueError, match="time zone"):
-        list(client.changed_tasks(1, datetime(2026, 1, 1)))
 
 
 def jwt(expires_at: float) -> str:

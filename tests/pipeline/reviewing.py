@@ -33,7 +33,7 @@ def fill_queue(queue: Settings, catalog: Catalog) -> int:
 
 def tasks_of(client: LabelStudioClient, project: int) -> list[Json]:
     """The tasks with predictions and annotations, by id."""
-    return sorted(client.changed_tasks(project), key=lambda task: int(task["id"]))
+    return sorted(client.tasks(project), key=lambda task: int(task["id"]))
 
 
 def predicted(task: Json) -> list[Json]:

@@ -62,14 +62,16 @@ def project(client: LabelStudioClient, new_title: Callable[[], str]) -> int:
         ref = ImageRef(id_of(scene), f"{seed}.png")
         regions = prediction_regions(ref.id, VERSION, shifted(scene))
         tasks.append(
-            encode_task(ref, scene.size, regions, version=VERSION, taxonomy=TAXONOMY, image_url="/none.png")
+            encode_task(
+                ref, scene.size, regions, version=VERSION, taxonomy=TAXONOMY, image_url="/none.png"
+            ).task
         )
     client.import_tasks(number, tasks)
     return number
 
 
 def decoded(client: LabelStudioClient, project: int) -> dict[ImageId, TaskReview]:
-    reviews = [decode_task(task, TAXONOMY) for task in client.changed_tasks(project)]
+    reviews = [decode_task(task, TAXONOMY) for task in client.tasks(project)]
     return {review.image: review for review in reviews}
 
 
@@ -141,7 +143,7 @@ def test_only_classes_of_the_project_are_asked_for(
     number = ensure_project(client, new_title(), things)
     image, truth = next(iter(truths.items()))
     ref = ImageRef(image, str(Path("a.png")))
-    task = encode_task(ref, truth.size, (), version=VERSION, taxonomy=things, image_url="/none.png")
+    task = encode_task(ref, truth.size, (), version=VERSION, taxonomy=things, image_url="/none.png").task
     client.import_tasks(number, [task])
     ((_, made),) = SimulatedReviewer(client, things, truths.get, HABITS).review_all(number)
     assert made.regions

@@ -9,7 +9,7 @@ from typing import Protocol
 from detseg.catalog import Assignment
 from detseg.errors import FormatError, ImageError
 from detseg.labelstudio.body import encode_json
-from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_reported_task
+from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_task
 from detseg.labelstudio.fitting import fit_regions
 from detseg.labelstudio.session import Json
 from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapePolicy, ShapeReport
@@ -121,7 +121,7 @@ def encode_fitting(
 def _encode(
     wanted: Wanted, ref: ImageRef, prediction: Annotation, regions: Sequence[Region], *, url: str
 ) -> EncodedTask:
-    return encode_reported_task(
+    return encode_task(
         ref,
         prediction.size,
         regions,
