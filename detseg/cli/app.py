@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import detseg
-from detseg.cli import demo, files, hook, loop, servers
+from detseg.cli import demo, files, hook, loop, score, servers
 
 app = typer.Typer(
     name="detseg",
@@ -45,5 +45,5 @@ app.command("collect")(loop.collect)
 app.command("hook")(hook.hook)
 app.command("qa")(loop.qa)
 app.command("predict")(files.predict)
-app.command("score")(files.score)
+app.command("score")(score.score)
 app.command("doctor")(servers.doctor)

@@ -30,7 +30,8 @@ def demo(
     as_json: options.JsonOption = False,
 ) -> None:
     """Runs the whole loop on made-up photographs, reviewed by a simulated annotator."""
-    from detseg.cli.loop import print_collected, print_evaluated, print_preannotated
+    from detseg.cli.answers import print_evaluated
+    from detseg.cli.loop import print_collected, print_preannotated
     from detseg.cli.output import print_json, progress_bars
     from detseg.config import load_settings
     from detseg.pipeline.demo import clear_folder, review_as_simulated, write_scenes, write_settings

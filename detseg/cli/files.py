@@ -1,9 +1,9 @@
-"""Commands that need no server: init, predict, score."""
+"""Commands that need no server: init and predict."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
@@ -85,44 +85,3 @@ def predict(
     n_files = len(report.counts) + len(report.failed)
     if len(report.failed) > settings.max_quarantined_share * n_files:
         raise typer.Exit(EXIT_QUARANTINED)
-
-
-def score(
-    *,
-    truth: Annotated[Path, typer.Option("--truth", help="COCO file with the truth.")],
-    results: Annotated[Path, typer.Option("--results", help="COCO results file.")],
-    iou_type: Annotated[Literal["bbox", "segm"], typer.Option(help="Compare boxes or masks.")] = "bbox",
-    panoptic: Annotated[
-        bool, typer.Option("--panoptic", help="Both are COCO panoptic JSON, PNGs in folders beside them.")
-    ] = False,
-    as_json: options.JsonOption = False,
-) -> None:
-    """COCO's metrics of any two COCO files."""
-    from dataclasses import asdict
-
-    from detseg.cli.output import console, note, print_json, table
-
-    figures: dict[str, Any]
-    if panoptic:
-        from detseg.metrics.panoptic_files import score_panoptic_files
-
-        figures = asdict(score_panoptic_files(truth, results))
-        figures = figures.pop("all") | figures  # the mean over all classes on top
-    else:
-        from detseg.metrics.detection import score_coco_files
-
-        figures = asdict(score_coco_files(truth, results, iou_type))
-    for line in figures.get("notes", ()):
-        note(line)
-    if as_json:
-        print_json(figures)
-        return
-    groups = {"all": figures} | {name: value for name, value in figures.items() if isinstance(value, dict)}
-    per_class = groups.pop("per_class")
-    for name, group in (groups | per_class).items():
-        rows = [(key, _cell(value)) for key, value in group.items() if not isinstance(value, (dict, tuple))]
-        console().print(table((name, ""), rows))
-
-
-def _cell(value: float | int | None) -> str:
-    return str(value) if isinstance(value, int) else "n/a" if value is None else f"{value:.4f}"

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from detseg.pipeline.collect import CollectReport
-    from detseg.pipeline.evaluate import EvaluateReport
     from detseg.pipeline.preannotate import PreannotateReport
     from detseg.pipeline.pushing.report import Status
     from flows.parameters import Overrides
@@ -125,6 +124,7 @@ def qa(
     as_json: options.JsonOption = False,
 ) -> None:
     """Measures the model and people's edits over what was collected, and writes the report."""
+    from detseg.cli.answers import print_evaluated
     from detseg.cli.output import print_json, progress_bars
     from detseg.config import load_settings
     from flows.evaluate import evaluate as flow
@@ -187,29 +187,3 @@ def print_collected(report: CollectReport) -> None:
     if report.failures:
         screen.print(f"{len(report.failures)} regions could not be read; their reviews are not measured:")
         print_failures([(one.uri, one.reason) for one in report.failures])
-
-
-def print_evaluated(report: EvaluateReport) -> None:
-    """The headline figures and the edits per class."""
-    from detseg.cli.output import console, figure, table
-    from detseg.types import EDIT_KINDS
-
-    screen, qa = console(), report.qa
-    simulated = " (simulated reviews)" if qa.simulated else ""
-    screen.print(f"{qa.edits.n_images} reviewed images{simulated}")
-    if report.n_incomplete:
-        screen.print(
-            f"{report.n_incomplete} reviews left out: `detseg collect` says what in them cannot be read"
-        )
-    screen.print(
-        f"accepted as they were {figure(qa.edits.all.acceptance_rate)}   box AP {figure(qa.box.ap)} "
-        f"(AP50 {figure(qa.box.ap50)}, AP75 {figure(qa.box.ap75)})   mask IoU {figure(qa.mask.all.iou)}   "
-        f"PQ {figure(qa.panoptic.all.pq)}"
-    )
-    rows = [
-        (name, *(str(getattr(counts, kind)) for kind in EDIT_KINDS), figure(counts.acceptance_rate))
-        for name, counts in qa.edits.per_class.items()
-    ]
-    if rows:
-        screen.print(table(("class", *EDIT_KINDS, "accepted"), rows))
-    screen.print(f"report {report.path}", markup=False)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from detseg.errors import ConfigError, DetsegError, LabelStudioError, Unreachable
 from detseg.labelstudio.auth import is_private
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.release import TESTED, is_too_old, read_release
+from detseg.labelstudio.install import VERSION as TESTED
+from detseg.labelstudio.release import is_too_old, read_release
 from detseg.pipeline.checks import Check
 from detseg.pipeline.workspace import find_connection, opened_catalog
 

@@ -10,7 +10,8 @@ import pytest
 from detseg.errors import ConfigError, LabelStudioError
 from detseg.labelstudio.auth import is_private, read_token
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.release import TESTED, is_too_old
+from detseg.labelstudio.install import VERSION as TESTED
+from detseg.labelstudio.release import is_too_old
 
 PERSONAL = "eyJ.secret.part"
 

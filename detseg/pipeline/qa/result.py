@@ -21,18 +21,12 @@ class Basis:
 
     project: str
     created_at: datetime
-    simulated: bool
-    """whether a program made some of the reviews"""
-    n_cases: int
-    """images with a review that could be read"""
     n_incomplete: int
     """reviews left out, because something in them could not be read"""
     states: Mapping[State, int]
     """tasks by the state of their latest review; unlabeled ones were predicted and never reviewed"""
     arms: Mapping[Arm, int]
     """tasks by how they were put before people"""
-    model_versions: Mapping[str, int]
-    """cases by the model version that answered them"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +39,12 @@ class QaResult:
     """
 
     basis: Basis
+    simulated: bool
+    """whether a program made some of the reviews"""
+    n_cases: int
+    """images with a review that could be read"""
+    model_versions: Mapping[str, int]
+    """cases by the model version that answered them"""
     boxes: DetectionQuality
     masks: DetectionQuality
     segmentation: Segmentation

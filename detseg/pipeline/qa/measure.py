@@ -1,0 +1,88 @@
+"""One pass over a project's cases: every measure sees each of them once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from detseg.metrics.agreement import AgreementTally
+from detseg.metrics.detection import DetectionTally
+from detseg.metrics.edits import find_edits
+from detseg.metrics.experiments import DecoyTally, GoldTally
+from detseg.metrics.mask_tallies import PanopticTally, ScenePainter, SegmentationTally
+from detseg.metrics.suspects.tally import SuspectTally
+from detseg.metrics.work import WorkTally
+from detseg.pipeline.qa.result import Basis, QaResult
+from detseg.report.examples import Example, ExampleTally
+
+if TYPE_CHECKING:
+    from detseg.metrics.cases import Case
+    from detseg.metrics.costs import CostModel
+    from detseg.taxonomy import Taxonomy
+    from detseg.types import Edit
+
+
+class Measures:
+    """All measures side by side. What they keep of a case is small: no case stays in memory."""
+
+    def __init__(self, taxonomy: Taxonomy, costs: CostModel) -> None:
+        painter = ScenePainter()  # paints each image once for both
+        self._boxes = DetectionTally("bbox")
+        self._masks = DetectionTally("segm")
+        self._segmentation = SegmentationTally(painter)
+        self._panoptic = PanopticTally(painter)
+        self._work = WorkTally(costs)
+        self._agreement = AgreementTally()
+        self._decoys = DecoyTally()
+        self._gold = GoldTally()
+        self._suspects = SuspectTally(taxonomy)
+        self._examples = ExampleTally()
+        self._versions: Counter[str] = Counter()
+        self._simulated = False
+
+    def add(self, case: Case) -> None:
+        """Shows the case to every measure."""
+        for tally in (
+            self._boxes,
+            self._masks,
+            self._segmentation,
+            self._panoptic,
+            self._work,
+            self._agreement,
+            self._decoys,
+            self._gold,
+            self._suspects,
+        ):
+            tally.add(case)
+        self._examples.add(case, _edits(case))
+        self._versions[case.model_version] += 1
+        self._simulated |= case.simulated
+
+    def result(self, basis: Basis) -> QaResult:
+        """What all cases so far say."""
+        return QaResult(
+            basis=basis,
+            simulated=self._simulated,
+            n_cases=self._versions.total(),
+            model_versions=dict(sorted(self._versions.items())),
+            boxes=self._boxes.result(),
+            masks=self._masks.result(),
+            segmentation=self._segmentation.result(),
+            panoptic=self._panoptic.result(),
+            work=self._work.result(),
+            agreement=self._agreement.result(),
+            decoys=self._decoys.result(),
+            gold=self._gold.result(),
+            suspects=self._suspects.result(),
+        )
+
+    def examples(self, *, limit: int = 60) -> tuple[Example, ...]:
+        """The images that are worth showing."""
+        return self._examples.result(limit=limit)
+
+
+def _edits(case: Case) -> tuple[Edit, ...]:
+    truth = case.truth
+    if truth is None or case.arm not in ("helped", "gold"):
+        return ()
+    return find_edits(case.prediction, truth)
