@@ -13,7 +13,8 @@ shapes        what annotators are asked for, what masks are drawn as, and why
 values        the value of one result: a box or a mask
 brush, bits, bitmask   masks <-> Label Studio's run lengths and PNGs
 changes       TaskReader: which tasks changed, which there are, how many in a range
-filters       the data manager's queries (used by client, changes, predictions)
+filters       the data manager's queries (used by client, changes, predictions, tabs)
+tabs          show_in_tab, remove_tab: some of a project's tasks under a name
 reviews       one annotation as a review, with a line for whatever in it cannot be read
 webhook       the receiver of the server's calls, and how the server gets to know of it
 release       which Label Studio answers at an address, asked without a token

@@ -1,0 +1,80 @@
+"""Tabs of a project's data manager: some of its tasks under a name, for everybody who opens the project.
+
+    tab = show_in_tab(client, project, "to review", keys)    # made at first, then only filled anew
+    remove_tab(client, project, "to review")
+
+A tab shows what its filter finds. The page of Label Studio (1.23) knows no lists of ids: a tab whose filter
+has one (``in_list``, which the server takes) keeps the whole page from loading, and hundreds of filters of
+one id each make it hang. It knows regular expressions over a field of the tasks' data, so a tab holds one of
+our keys. Tasks, annotations and other tabs are never touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detseg.labelstudio.client import KEY, LabelStudioClient
+from detseg.labelstudio.filters import by_data
+from detseg.labelstudio.session import Json
+from detseg.labelstudio.wire import expecting, read_objects
+
+_VIEWS = "/api/dm/views/"
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab, and the address that opens it."""
+
+    id: int
+    title: str
+    url: str
+
+
+def show_in_tab(
+    client: LabelStudioClient, project: int, title: str, keys: Sequence[str], *, key: str = KEY
+) -> Tab:
+    """The tab of that title shows the tasks whose data holds one of the keys, at least one, and no others.
+
+    A tab that is there keeps its id, its columns and its order; nothing else of the project changes.
+    """
+    if not keys:
+        raise ValueError("a tab shows at least one task: remove it instead")
+    pattern = f"^({'|'.join(map(re.escape, keys))})$"
+    filters = {"conjunction": "and", "items": [by_data(key, "regex", pattern)]}
+    known = _views(client, project)
+    found = [view for view in known if view["data"].get("title") == title]
+    if found:
+        kept = {name: value for name, value in found[0]["data"].items() if name != "selectedItems"}
+        body = {"project": project, "data": {**kept, "filters": filters}}
+        view = client.session.json("PATCH", f"{_VIEWS}{found[0]['id']}/", body=body)
+    else:
+        if not known:  # else ours would be the only one, and what everybody sees at first
+            _create(client, project, {"title": "Default"})
+        view = _create(client, project, {"title": title, "filters": filters, "ordering": ["tasks:id"]})
+    with expecting("a tab", client.url):
+        number = int(view["id"])
+        return Tab(number, title, f"{client.url}/projects/{project}/data?tab={number}")
+
+
+def remove_tab(client: LabelStudioClient, project: int, title: str) -> bool:
+    """Takes the tabs of that title away, not their tasks; whether there was one."""
+    found = [view for view in _views(client, project) if view["data"].get("title") == title]
+    for view in found:
+        client.session.send("DELETE", f"{_VIEWS}{view['id']}/")
+    return bool(found)
+
+
+def _views(client: LabelStudioClient, project: int) -> list[Json]:
+    """The project's tabs, by ascending id."""
+    response = client.session.send("GET", _VIEWS, params={"project": project})
+    with expecting("tabs", client.url):
+        views = read_objects(response, f"{client.url}{_VIEWS}")
+        return sorted(
+            ({**view, "data": dict(view["data"] or {})} for view in views), key=lambda view: int(view["id"])
+        )
+
+
+def _create(client: LabelStudioClient, project: int, data: Json) -> Json:
+    return client.session.json("POST", _VIEWS, body={"project": project, "data": data})
