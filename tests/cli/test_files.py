@@ -1,4 +1,4 @@
-"""init, predict and score: the exact JSON, and one clear line for whatever is wrong."""
+"""init and predict: the exact JSON, and one clear line for whatever is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import tomllib
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from detseg.geometry.masks import decode_mask
@@ -14,10 +13,6 @@ from detseg.images import image_id
 from tests.cli.conftest import Run
 from tests.pipeline.conftest import write_image
 
-TWELVE = [
-    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
-    *("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large"),
-]
 COMMANDS = (
     "demo",
     "init",
@@ -120,24 +115,3 @@ def test_a_broken_settings_file_is_wrong_usage(run: Run, tmp_path: Path) -> None
     answer = run("predict", "x.png", "--out", "out")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("detseg: detseg.toml is not valid TOML")
-
-
-@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
-def test_score_gives_cocos_numbers(run: Run, shared_data: Path, iou_type: str) -> None:
-    folder = shared_data / "cocoapi"
-    truth = folder / "instances_val2014_100.json"
-    results = folder / f"instances_val2014_fake{iou_type}100_results.json"
-    answer = run("score", "--truth", truth, "--results", results, "--iou-type", iou_type, "--json")
-    assert answer.code == 0
-    expected = json.loads((folder / "expected.json").read_text())["stats"][iou_type]
-    assert [answer.json[name] for name in TWELVE] == pytest.approx(expected, abs=1e-6)
-    assert answer.json["per_class"]["person"]["ap"] > 0
-
-
-def test_score_of_files_that_are_something_else_is_one_line(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text("{}")
-    (tmp_path / "b.json").write_text("[")
-    for truth, results in (("a.json", "a.json"), ("b.json", "a.json"), ("gone.json", "a.json")):
-        answer = run("score", "--truth", truth, "--results", results)
-        assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
-        assert truth in answer.err
