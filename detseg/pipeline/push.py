@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def push(
             outcomes = _recorded(queue, checked(delivered, partial(_check, queue)))
             report = report_of(outcomes, queue.project.server_id, queue.url, warnings)
         _show_version(queue)
-    return report
+        return replace(report, arms=catalog.arms.counts(queue.project.key))
 
 
 def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Generator[ImageOutcome]:

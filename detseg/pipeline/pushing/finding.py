@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.predictions import TaskOnServer, look_up
 from detseg.labelstudio.session import Json
+from detseg.pipeline.pushing.origin import has_origin
 from detseg.types import ImageId, ImageRef, ModelVersion, Size
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def adopt(
 ) -> dict[ImageId, frozenset[str]]:
     """Records tasks of our making that the catalog does not know, the first of each image.
 
-    Answers the model versions that are on them. ``version`` is recorded for those without any.
+    Answers the model versions on those that we made, and did not only mark; ``version`` is recorded for tasks
+    without any.
     """
     first = {image: tasks[0] for image, tasks in own.items()}
     on_server = look_up(client.session, project.server_id, tuple(first.values()))
@@ -165,7 +167,9 @@ def adopt(
     }
     catalog.tasks.adopt(project.key, shown)
     catalog.task_predictions.record(project.key, versions)
-    return {image: frozenset(of) for image, of in versions.items()}
+    return {
+        image: frozenset(of) for image, of in versions.items() if has_origin(on_server[first[image]].data)
+    }
 
 
 def _is_own(data: Json, size: Size | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -30,6 +30,12 @@ def encode_origin(entries: Sequence[Entry], location: str) -> dict[str, Any]:
             metadata = json.loads(entry.metadata) | metadata
     names = [_without_query(entry.uri.removeprefix(root)) for entry in inside]
     return {"names": names, **({"metadata": metadata} if metadata else {})}
+
+
+def has_origin(data: Mapping[str, Any]) -> bool:
+    """Whether a task's data says it as we do. Tasks of somebody else that we only marked do not."""
+    origin = data.get(KEY)
+    return isinstance(origin, dict) and "names" in origin
 
 
 def _without_query(uri: str) -> str:

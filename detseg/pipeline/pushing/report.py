@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapeReport, shape_warnings, sum_reports
 from detseg.pipeline.pushing.sent import SentImages
-from detseg.types import Failure, ImageId, ImageRef
+from detseg.types import Arm, Failure, ImageId, ImageRef
 
 Status = Literal["pushed", "added", "replaced", "present", "deleted", "held", "refused", "unpredicted"]
 """``pushed``: a new task; ``added``: its task got a prediction beside others; ``replaced``: in their place;
@@ -41,7 +41,7 @@ class PushReport:
 
     ``sent`` are the images that went as they were to go, ``outcomes`` say what became of those of which there
     is more to say. Images that were present are counted alone. ``warnings`` are lines about the project as a
-    whole.
+    whole, ``arms`` are all its tasks by how they are put before people.
     """
 
     project_id: int
@@ -51,6 +51,7 @@ class PushReport:
     outcomes: tuple[ImageOutcome, ...] = ()
     warnings: tuple[str, ...] = ()
     shapes: ShapeReport = NOTHING_DRAWN
+    arms: Mapping[Arm, int] = field(default_factory=dict)
 
     @property
     def changed(self) -> dict[ImageId, tuple[Status, int | None]]:
@@ -97,6 +98,7 @@ class PushReport:
             ],
             "warnings": list(self.warnings),
             "shapes": asdict(self.shapes),
+            "arms": dict(self.arms),
         }
 
 

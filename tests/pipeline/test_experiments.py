@@ -1,0 +1,350 @@
+"""Experiments on a real Label Studio: who gets what, that nobody can tell, and that it stays so."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detseg.catalog import Assignment, Catalog, Project, open_catalog
+from detseg.config import Settings
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.session import Json
+from detseg.pipeline.collect import collect
+from detseg.pipeline.experiments.assignment import Lottery
+from detseg.pipeline.labels import LabelRules, read_labels
+from detseg.pipeline.push import PushReport, push
+from detseg.pipeline.pushing.preview import preview
+from detseg.pipeline.scan import scan
+from detseg.pipeline.shards import predict_shard
+from detseg.types import Arm, ImageId, ModelVersion
+from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, write_image
+from tests.pipeline.experiments.test_gold import BOX, write_gold
+from tests.pipeline.reviewing import predicted, submit, tasks_of
+
+NEWER = ModelVersion("fixed@00000002")
+
+
+def push_all(queue: Settings, catalog: Catalog, version: ModelVersion = VERSION) -> PushReport:
+    """Scans, predicts and pushes."""
+    refs = scan(queue, catalog).images
+    predict_shard(queue, catalog, FixedPredictor(version), refs)
+    return push(queue, catalog, refs=refs, version=version, taxonomy=TAXONOMY)
+
+
+def statuses(report: PushReport) -> dict[str, int]:
+    return {status: n for status, n in report.counts.items() if n}
+
+
+def known(catalog: Catalog) -> Project:
+    (project,) = catalog.projects.all()
+    return project
+
+
+def arms_of(catalog: Catalog) -> dict[str, Arm]:
+    """The arm of every task's image."""
+    project = known(catalog)
+    images = [task.image for task in catalog.tasks.of_project(project.key)]
+    found = catalog.arms.of_images(project.key, images)
+    return {image: found[image].arm if image in found else "helped" for image in images}
+
+
+def versions_by_arm(catalog: Catalog, tasks: Sequence[Json]) -> dict[Arm, set[tuple[str, ...]]]:
+    """Which predictions the tasks of each arm have."""
+    arms = arms_of(catalog)
+    found: dict[Arm, set[tuple[str, ...]]] = {}
+    for task in tasks:
+        versions = tuple(
+            one["model_version"] for one in sorted(task["predictions"], key=lambda one: one["id"])
+        )
+        found.setdefault(arms[task["data"]["image_id"]], set()).add(versions)
+    return found
+
+
+@pytest.fixture
+def mixed(queue: Settings, catalog: Catalog, folder: Path, tmp_path: Path) -> Settings:
+    """A queue with tasks of every arm."""
+    for n in range(10, 30):
+        write_image(folder / f"{n}.png", seed=n)
+    write_gold(tmp_path / "gold.json", {f"{n}.png": [BOX] for n in range(10, 16)})
+    shares = {"blind_share": 0.3, "decoy_share": 0.3, "gold_share": 0.2, "gold": tmp_path / "gold.json"}
+    ids = [ref.id for ref in scan(queue, catalog).images]
+    for seed in count():
+        lottery = Lottery(queue.project, seed, blind_share=0.3, decoy_share=0.3)
+        drawn = Counter(lottery.arm(image) for image in ids)
+        settings = queue.model_copy(update={**shares, "experiment_seed": seed})
+        n_gold = len(scan(settings, catalog).images) - (len(ids) - 6)
+        if min(drawn["blind"], drawn["decoy"], drawn["helped"]) >= 8 and n_gold >= 3:
+            return settings
+    raise AssertionError("no seed fits")
+
+
+def test_every_arm_gets_what_it_is(mixed: Settings, catalog: Catalog, client: LabelStudioClient) -> None:
+    report = push_all(mixed, catalog)
+    tasks = tasks_of(client, report.project_id)
+    arms = arms_of(catalog)
+    assert set(arms.values()) == {"helped", "blind", "decoy", "gold"}
+    assert len(tasks) == len(report.pushed) == len(arms)
+    assert versions_by_arm(catalog, tasks) == {
+        "helped": {(VERSION,)},
+        "blind": {()},
+        "decoy": {(VERSION,)},
+        "gold": {(VERSION,)},
+    }
+    n_results = {"helped": 4, "gold": 4}  # a box and a mask, a box, a mask
+    for task in tasks:
+        arm = arms[task["data"]["image_id"]]
+        if arm in n_results:
+            assert len(predicted(task)) == n_results[arm]
+        elif arm == "decoy":
+            (assigned,) = catalog.arms.of_images(
+                known(catalog).key, [ImageId(task["data"]["image_id"])]
+            ).values()
+            (decoy,) = assigned.decoys
+            ids = {str(result["id"]).rsplit("-", 1)[0] for result in predicted(task)}
+            assert len(ids) == 4
+            assert decoy.region.id in ids
+    gold = catalog.gold.read(ImageId(image) for image, arm in arms.items() if arm == "gold")
+    assert len(gold) == Counter(arms.values())["gold"]
+    assert {len(truth.regions) for truth in gold.values()} == {1}
+    counts = catalog.arms.counts(known(catalog).key)
+    assert counts == Counter(arms.values())
+    assert report.arms == counts
+
+
+def shape(value: Any) -> Any:
+    """The names and types of JSON, without its values."""
+    if isinstance(value, dict):
+        return {name: shape(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return sorted({json.dumps(shape(one), sort_keys=True) for one in value})
+    return type(value).__name__
+
+
+def test_nothing_tells_the_arms_apart(mixed: Settings, catalog: Catalog, client: LabelStudioClient) -> None:
+    project = push_all(mixed, catalog).project_id
+    arms = arms_of(catalog)
+    tasks = [client.task(task) for task in client.task_ids(project)]
+    data = {arms[task["data"]["image_id"]]: shape(task["data"]) for task in tasks}
+    assert len(data) == 4
+    assert len({json.dumps(one, sort_keys=True) for one in data.values()}) == 1
+    results: dict[str, set[str]] = {}
+    for task in tasks:
+        arm = arms[task["data"]["image_id"]]
+        folder, name = str(task["data"]["image"]).rsplit("/", 1)
+        assert (folder, task["data"]["source"]) == (
+            str(tasks[0]["data"]["image"]).rsplit("/", 1)[0],
+            {"names": [name]} if name not in ("0.png", "again.png") else {"names": ["0.png", "again.png"]},
+        )
+        others = {key: shape(one) for key, one in task.items() if key not in ("data", "predictions")}
+        assert others == {key: shape(tasks[0][key]) for key in others} or arm == "blind"
+        for prediction in task["predictions"]:
+            assert prediction["model_version"] == VERSION
+            assert 0.0 < prediction["score"] < 1.0
+            ids = [result["id"] for result in prediction["result"]]
+            assert {len(one) for one in ids} == {27, 28}  # detseg-16 digits-box, -mask
+            scores = [result["score"] for result in prediction["result"]]
+            assert all(len(repr(score)) <= 4 for score in scores)  # like 0.85, as the model's
+            kinds = {json.dumps(shape(one), sort_keys=True) for one in prediction["result"]}
+            results.setdefault(arm, set()).update(kinds)
+    assert results["decoy"] == results["helped"] == results["gold"]
+    words = json.dumps(tasks).lower()
+    assert not any(word in words for word in ("decoy", "blind", "gold", "helped", "experiment"))
+
+
+@pytest.mark.parametrize("how", ["add", "replace"])
+def test_a_second_version_finds_blind_tasks_blind_and_decoys_in_their_place(
+    mixed: Settings, catalog: Catalog, client: LabelStudioClient, how: str
+) -> None:
+    queue = mixed.model_copy(update={"predictions": how})
+    project = push_all(queue, catalog).project_id
+    before = {task["id"]: task for task in tasks_of(client, project)}
+    arms = arms_of(catalog)
+    n_blind = Counter(arms.values())["blind"]
+    foreseen = preview(queue, catalog, refs=scan(queue, catalog).images, version=VERSION, taxonomy=TAXONOMY)
+    assert statuses(foreseen) == {"present": len(before)}
+    report = push_all(queue, catalog, NEWER)
+    assert statuses(report) == {
+        "added" if how == "add" else "replaced": len(before) - n_blind,
+        "present": n_blind,
+    }
+    tasks = tasks_of(client, project)
+    both = {(VERSION, NEWER) if how == "add" else (NEWER,)}
+    assert versions_by_arm(catalog, tasks) == {"helped": both, "blind": {()}, "decoy": both, "gold": both}
+    for task in tasks:
+        if arms[task["data"]["image_id"]] == "decoy":
+            assert {len(one["result"]) for one in task["predictions"]} == {len(predicted(before[task["id"]]))}
+    assert statuses(push_all(queue, catalog, NEWER)) == {"present": len(before)}
+
+
+@pytest.fixture
+def blind(queue: Settings) -> Settings:
+    """All tasks are blind."""
+    return queue.model_copy(update={"blind_share": 1.0})
+
+
+def test_blind_tasks_stay_blind_whatever_the_settings_say_later(
+    blind: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    project = push_all(blind, catalog).project_id
+    helped = blind.model_copy(update={"blind_share": 0.0})
+    for version in (VERSION, NEWER):
+        assert statuses(push_all(helped, catalog, version)) == {"present": 5}
+    first, second, *_ = client.task_ids(project)
+    client.delete_task(first)
+    client.delete_task(second)
+    restoring = helped.model_copy(update={"restore": True})
+    refs = scan(restoring, catalog).images
+    said = preview(restoring, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
+    report = push_all(restoring, catalog)
+    assert statuses(report) == statuses(said) == {"pushed": 2, "present": 3}
+    assert [task["predictions"] for task in tasks_of(client, project)] == [[]] * 5
+    assert set(arms_of(catalog).values()) == {"blind"}
+
+
+def test_a_dry_run_draws_no_lots(blind: Settings, catalog: Catalog) -> None:
+    refs = scan(blind, catalog).images
+    predict_shard(blind, catalog, FixedPredictor(), refs)
+    said = preview(blind, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
+    assert statuses(said) == {"pushed": 5}
+    assert catalog.projects.all() == ()
+    push_all(blind, catalog)
+    assert catalog.arms.counts(known(catalog).key)["blind"] == 5
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_blind_push_that_was_killed_ends_blind(
+    blind: Settings, catalog: Catalog, client: LabelStudioClient, arrived: bool
+) -> None:
+    impatient = blind.model_copy(update={"label_studio_patience_s": 0.0})
+    refs = scan(blind, catalog).images
+    predict_shard(blind, catalog, FixedPredictor(), refs)
+    project = push(blind, catalog, refs=refs[:1], version=VERSION, taxonomy=TAXONOMY).project_id
+    rest = [ref.id for ref in refs[1:]]
+    lots = [Assignment(image, "blind") for image in rest]
+    catalog.tasks.open_push(known(catalog).key, rest, VERSION, arms=lots)  # and then: killed
+    if arrived:
+        data = client.task(client.task_ids(project)[0])["data"]
+        client.import_tasks(project, [{"data": {**data, "image_id": image}} for image in rest])
+    helped = impatient.model_copy(update={"blind_share": 0.0})
+    report = push_all(helped, catalog)
+    assert statuses(report) == ({"present": 5} if arrived else {"present": 1, "pushed": 4})
+    assert [task["predictions"] for task in tasks_of(client, project)] == [[]] * 5
+    assert statuses(push_all(helped, catalog, NEWER)) == {"present": 5}
+
+
+def test_what_was_there_before_is_no_part_of_an_experiment(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    project = push_all(queue, catalog).project_id
+    client.delete_task(client.task_ids(project)[0])
+    later = queue.model_copy(update={"blind_share": 0.5, "decoy_share": 0.5, "restore": True})
+    assert statuses(push_all(later, catalog)) == {"pushed": 1, "present": 4}
+    assert statuses(push_all(later, catalog, NEWER)) == {"added": 5}
+    assert set(arms_of(catalog).values()) == {"helped"}
+
+
+def test_tasks_of_somebody_else_are_helped(
+    blind: Settings, catalog: Catalog, client: LabelStudioClient, folder: Path
+) -> None:
+    project = push_all(blind.model_copy(update={"blind_share": 0.0}), catalog).project_id
+    write_image(folder / "theirs.png", seed=99)
+    url = str(client.task(client.task_ids(project)[0])["data"]["image"]).rsplit("/", 1)[0]
+    client.import_tasks(project, [{"data": {"image": f"{url}/theirs.png"}}])
+    queued = blind.model_copy(update={"source": f"labelstudio://{blind.project}"})
+    report = push_all(queued, catalog)
+    assert statuses(report) == {"present": 5, "added": 1}
+    assert set(arms_of(catalog).values()) == {"helped"}
+
+
+def test_lots_are_drawn_again_where_the_catalog_was_lost(
+    mixed: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
+) -> None:
+    project = push_all(mixed, catalog).project_id
+    before = versions_by_arm(catalog, tasks_of(client, project))
+    with open_catalog(f"sqlite:///{tmp_path / 'new.sqlite3'}") as fresh:
+        # the gold images in the queue are not known as such before their tasks are found
+        everything = mixed.model_copy(update={"gold_share": 0.0, "gold": None})
+        refs = scan(everything, fresh).images
+        for version in (VERSION, NEWER):
+            predict_shard(mixed, fresh, FixedPredictor(version), refs)
+            push(mixed, fresh, refs=refs, version=version, taxonomy=TAXONOMY)
+        found, expected = arms_of(fresh), arms_of(catalog)
+        assert {image: found[image] for image in expected} == expected
+        after = versions_by_arm(fresh, tasks_of(client, project))
+        old, new = known(catalog).key, known(fresh).key
+        assert fresh.arms.of_images(new, map(ImageId, expected)) == catalog.arms.of_images(
+            old, map(ImageId, expected)
+        )
+    assert before["blind"] == {()}
+    assert after["blind"] == {()}
+
+
+def test_decoys_that_people_accept_never_come_out_as_labels(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    queue = queue.model_copy(update={"blind_share": 0.0, "decoy_share": 1.0})
+    project = push_all(queue, catalog).project_id
+    accepted, mended, *others = tasks_of(client, project)
+    assigned = catalog.arms.of_images(
+        known(catalog).key, [ImageId(task["data"]["image_id"]) for task in (accepted, mended)]
+    )
+    submit(client, accepted)
+    (decoy,) = assigned[ImageId(mended["data"]["image_id"])].decoys
+    results = predicted(mended)
+    for result in results:
+        if str(result["id"]).startswith(decoy.region.id):
+            result["value"]["x"] = 0.0 if result["value"]["x"] > 10 else 40.0
+    submit(client, mended, results)
+    for task in others:
+        submit(client, task, [])
+    collect(queue, catalog)
+    labels = {label.image: label for label in read_labels(catalog, known(catalog), LabelRules())}
+    assert len(labels) == 5
+    first = labels[ImageId(accepted["data"]["image_id"])]
+    (planted,) = assigned[first.image].decoys
+    assert len(first.annotation.regions) == 3
+    assert planted.region.id not in {region.id for region in first.annotation.regions}
+    second = labels[ImageId(mended["data"]["image_id"])]
+    assert decoy.region.id in {region.id for region in second.annotation.regions}
+    # the catalog knows what was planted, so what comes back is known as the model's
+    records = {record.annotation.image: record for record in catalog.reviews.latest(known(catalog).key)}
+    origins = {region.id: region.origin for region in records[first.image].annotation.regions}
+    assert origins[planted.region.id] == "model"
+
+
+def test_as_many_people_are_asked_as_the_settings_say(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    two = queue.model_copy(update={"overlap": 2})
+    project = push_all(two, catalog).project_id
+    assert client.project(project).overlap == 2
+    first, *_ = client.task_ids(project)
+    colleague = client.ensure_user("colleague@example.com", first_name="A", last_name="Colleague")
+    client.create_annotation(first, [], lead_time_s=1.0, completed_by=colleague)
+    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] == first
+    client.create_annotation(first, [], lead_time_s=1.0)
+    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] != first
+    assert client.task(first)["is_labeled"]
+    # one is not fewer than the project was told, more is more
+    push_all(queue, catalog)
+    assert client.project(project).overlap == 2
+    push_all(queue.model_copy(update={"overlap": 3}), catalog)
+    assert client.project(project).overlap == 3
+    assert not client.task(first)["is_labeled"]
+
+
+def test_one_person_is_asked_unless_the_settings_say_otherwise(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    project = push_all(queue, catalog).project_id
+    assert client.project(project).overlap == 1
+    first, *_ = client.task_ids(project)
+    colleague = client.ensure_user("colleague@example.com", first_name="A", last_name="Colleague")
+    client.create_annotation(first, [], lead_time_s=1.0, completed_by=colleague)
+    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] != first
