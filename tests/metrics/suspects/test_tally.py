@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import get_args
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.metrics.cases import Case
@@ -28,6 +28,7 @@ def test_no_case_is_too_odd(made: Case) -> None:
         assert not found
 
 
+@settings(max_examples=30)
 @given(st.lists(any_cases(), max_size=6), st.randoms())
 def test_the_order_of_the_images_does_not_matter(cases: list[Case], random: object) -> None:
     one_of_each = list({made.image: made for made in cases}.values())
