@@ -63,7 +63,13 @@ def _share_by_image(data: DetectionData, image: Ints, success: Bools) -> Estimat
 
 
 def resample_ap(data: DetectionData, right: Bools, *, seed: int, n_resamples: int = N_RESAMPLES) -> Floats:
-    """The AP at each of T IoUs, (T, R), of R draws of the images with replacement.
+    """``average_precisions`` of R draws of as many images with replacement: (T, R)."""
+    blocks = resampled_counts(len(data.images), np.random.default_rng(seed), n_resamples)
+    return np.concatenate([average_precisions(data, right, counts) for counts in blocks], axis=1)
+
+
+def average_precisions(data: DetectionData, right: Bools, counts: Floats) -> Floats:
+    """The AP at each of T IoUs in each of R draws, (T, R), that hold each image so often: (R, n_images).
 
     ``right`` says of every detection whether it hits at each IoU, (T, N). An AP is the mean over the classes
     that have truth among the images drawn; NaN where none has.
@@ -72,7 +78,6 @@ def resample_ap(data: DetectionData, right: Bools, *, seed: int, n_resamples: in
     step = max(1, _BLOCK // max([1, *(len(one.image) for one in classes)]))
     blocks = [
         _mean_over_classes(classes, counts[start : start + step], n_ious=len(right))
-        for counts in resampled_counts(len(data.images), np.random.default_rng(seed), n_resamples)
         for start in range(0, len(counts), step)
     ]
     return np.concatenate(blocks, axis=1)
