@@ -28,7 +28,7 @@ _MARKS = {
     (True, "dotted"): "hatched: only the segmenter saw it",
     (True, "dashed"): "hatched: only the detector saw it",
 }
-_QUALITIES = ((520, 82), (520, 60), (360, 55), (240, 45))
+_QUALITIES = ((520, 82), (520, 60), (360, 55), (240, 45), (160, 30))
 """Panel width in pixels and WebP quality, best first: the first that keeps to the budget is taken."""
 
 

@@ -14,13 +14,14 @@ from detseg.metrics.detection import DetectionTally
 from detseg.metrics.edits import find_edits
 from detseg.metrics.experiments import DecoyTally, GoldTally
 from detseg.metrics.mask_tallies import PanopticTally, ScenePainter, SegmentationTally
+from detseg.metrics.suspects.findings import Suspect
 from detseg.metrics.suspects.tally import SuspectTally
 from detseg.metrics.work import WorkTally
 from detseg.report.data import Images, QaReport
 from detseg.report.examples import ExampleTally
 from detseg.taxonomy import LabelClass, Taxonomy
-from detseg.types import Annotation, ImageId
-from tests.report.made import TAXONOMY, by_image, read_scene
+from detseg.types import Annotation, Box, ImageId, ModelVersion
+from tests.report.made import TAXONOMY, by_image, made_cases, read_scene
 
 
 def make_report(
@@ -95,3 +96,36 @@ def renamed(case: Case, names: Mapping[str, str]) -> Case:
 def renamed_taxonomy(names: Mapping[str, str]) -> Taxonomy:
     """The sample classes under other names."""
     return Taxonomy(tuple(LabelClass(names[c.name], c.kind, c.colour) for c in TAXONOMY.classes))
+
+
+def hostile_report(text: str) -> QaReport:
+    """A report in which every name from outside is that text, with quotes, dollars and more around it."""
+    names = {c.name: f"{text}\"'$\\frac{{ {c.name} ボルト" for c in TAXONOMY.classes}
+    cases = []
+    for case in made_cases(80):
+        changed = renamed(case, names)
+        said = tuple(replace(r, author=f"{text} {r.author} \u202e") for r in changed.reviews)
+        version = ModelVersion(f"{text}@12345678")
+        link = f'https://host/"><b>{text}'
+        cases.append(replace(changed, reviews=said, model_version=version, task_url=link))
+    report = make_report(cases, title=text, taxonomy=renamed_taxonomy(names), limit=6, notes=(text,))
+    return replace(report, images=_misnamed(report.images, text), currency=text)
+
+
+def _misnamed(images: Images, text: str) -> Images:
+    """The same images under file names that hold the text; they can still be read."""
+
+    def few(ids: tuple[ImageId, ...]) -> Mapping[ImageId, Case]:
+        return {
+            image: replace(case, uri=f'x" onerror="alert(2){text}-{case.uri.rpartition("-")[2]}')
+            for image, case in images.cases(ids).items()
+        }
+
+    return Images(few, images.read)
+
+
+def suspect_of(case: Case, box: Box | None) -> Suspect:
+    """A label under suspicion on that case's image, there."""
+    return Suspect(
+        case.image, case.task_id, case.task_url, None, "bolt", "annotator-1", "tiny", 0.5, "why", box
+    )

@@ -1,0 +1,201 @@
+"""The page as text: well formed, escaped, whole, with the figures of the results."""
+
+import itertools
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from detseg.errors import DetsegError
+from detseg.report.data import QaReport
+from detseg.report.page import render_report, write_report
+from detseg.samples.scenes import SAMPLE_CLASSES
+from detseg.types import EDIT_KINDS
+from tests.report.made import made_cases
+from tests.report.outline import Outline
+from tests.report.reports import hostile_report, make_report, renamed_taxonomy
+
+TABS = ["answers", "model", "people", "suspects", "examples", "terms"]
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def report() -> QaReport:
+    return make_report(made_cases(80), limit=8, notes=("2 reviews could not be read",))
+
+
+@pytest.fixture(scope="module")
+def html(report: QaReport) -> str:
+    return render_report(report)
+
+
+@pytest.fixture(scope="module")
+def nothing() -> Outline:
+    return Outline(render_report(make_report(())))
+
+
+def plain(text: str) -> str:
+    return text.replace("\u202f", " ")
+
+
+def test_the_page_is_well_formed(html: str) -> None:
+    outline = Outline(html)
+    assert outline.open == []
+    ids = [attrs["id"] for _, attrs in outline.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    linked = {str(attrs["href"])[1:] for _, attrs in outline.tags if str(attrs.get("href")).startswith("#")}
+    assert linked <= set(ids)
+    labelled = {str(attrs["aria-labelledby"]) for _, attrs in outline.tags if "aria-labelledby" in attrs}
+    assert labelled <= set(ids)
+    assert [str(a["href"])[1:] for a in outline.all("a") if str(a.get("id")).startswith("tab-")] == TABS
+
+
+def test_headings_descend_by_one(html: str, nothing: Outline) -> None:
+    for outline in (Outline(html), nothing):
+        levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch("h[1-6]", tag)]
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_everything_to_look_at_has_a_text(html: str) -> None:
+    outline = Outline(html)
+    pictures = [attrs for attrs in outline.all("img") if "src" in attrs]
+    assert len(pictures) >= 8 * 4
+    assert all(attrs["alt"] for attrs in pictures)
+    assert all(svg.get("aria-label") or svg.get("aria-hidden") for svg in outline.all("svg"))
+    assert all(head.get("scope") for head in outline.all("th"))
+
+
+def test_behind_every_chart_is_a_table(html: str) -> None:
+    figures = re.findall(r'<figure class="(?:chart|trend)">.*?</figure>', html, flags=re.DOTALL)
+    assert len(figures) > 12
+    assert all("<table" in figure and "<caption" in figure for figure in figures)
+    assert len(figures) == html.count('<svg class="plot"')
+
+
+def test_the_answers_are_the_results(report: QaReport, html: str) -> None:
+    figures = {key: plain(text) for key, text in Outline(html).figures.items()}
+    edits, effort = report.work.edits.all, report.work.effort.saving
+    assert edits.acceptance_rate.value is not None
+    assert effort.share.value is not None
+    assert figures["acceptance_rate"] == f"{100 * edits.acceptance_rate.value:.0f} %"
+    assert figures["saved"] == f"{100 * effort.share.value:.0f} %"
+    assert figures["box_ap"] == f"{report.boxes.ap.value:.3f}"
+    assert figures["pq"] == f"{report.panoptic.pq.value:.3f}"
+    assert figures["miou"] == f"{report.segmentation.miou.value:.3f}"
+    assert figures["edits_per_image"] == f"{edits.edits_per_image.value:.1f}"
+
+
+def test_every_answer_says_how_sure_it_is(html: str) -> None:
+    """With its 95 % interval, or with how much more data it needs."""
+    for answer in re.findall(r'<article class="card answer".*?</article>', html, flags=re.DOTALL):
+        for value, detail in re.findall(
+            r'data-figure="\w+"[^>]*>([^<]+)</span>\s*<span class="[^"]*">([^<]*)', answer
+        ):
+            assert value == "n/a" or "95 %" in answer
+            assert value != "n/a" or "image" in detail
+
+
+def test_the_tables_hold_every_count(report: QaReport, html: str) -> None:
+    table = next(t for t in re.findall(r"<table.*?</table>", html, flags=re.DOTALL) if "Edits by class" in t)
+    rows = re.findall(r"<tr.*?</tr>", table, flags=re.DOTALL)
+    for label, rates in report.work.edits.per_class.items():
+        (row,) = (r for r in rows if f'<span class="name">{label}</span>' in r)
+        cells = [int(n.replace(",", "")) for n in re.findall(r'<td class="n[^"]*">([\d,]+)</td>', row)]
+        assert cells[:6] == [getattr(rates.counts, kind) for kind in EDIT_KINDS]
+
+
+def test_nothing_reviewed_makes_a_readable_page(nothing: Outline) -> None:
+    assert nothing.open == []
+    assert set(nothing.figures.values()) == {"n/a"}
+    assert "No image has been reviewed yet" in nothing.text
+    for advice in ("overlap = 2", "gold_share", "decoy_share"):
+        assert advice in nothing.text
+    assert not re.search(r"\b(nan|None|Estimate)\b", nothing.text)
+
+
+def test_simulated_reviews_are_named_so(report: QaReport, html: str) -> None:
+    assert "Reviews are simulated." in html
+    assert "Reviews are simulated." not in render_report(replace(report, simulated=False, examples=()))
+
+
+def test_what_was_left_out_is_said(html: str) -> None:
+    assert "2 reviews could not be read" in html
+
+
+def test_names_from_outside_are_escaped() -> None:
+    outline = Outline(render_report(hostile_report(EVIL)))
+    tags = [tag for tag, _ in outline.tags]
+    assert outline.open == []
+    assert tags.count("script") == 1
+    assert not any(name.startswith("on") for _, attrs in outline.tags for name in attrs)
+    assert outline.text.count(EVIL) > 50
+    links = {str(attrs["href"]) for attrs in outline.all("a") if attrs.get("target") == "_blank"}
+    assert links == {f'https://host/"><b>{EVIL}'}
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "http//[", ""])
+def test_only_web_addresses_become_links(url: str) -> None:
+    cases = tuple(replace(case, task_url=url) for case in made_cases(12))
+    links = Outline(render_report(make_report(cases, limit=3))).all("a")
+    assert [a for a in links if a.get("target")] == []
+
+
+def test_nothing_outside_the_file_is_named_as_a_source(html: str) -> None:
+    sources = [str(attrs["src"]) for _, attrs in Outline(html).tags if "src" in attrs]
+    assert sources
+    assert all(source.startswith("data:image/webp;base64,") for source in sources)
+    for way_out in ("srcset", "@import", "url(", "xlink"):
+        assert way_out not in html
+
+
+def test_many_classes_are_cut_to_those_that_matter(report: QaReport) -> None:
+    labels = tuple(f"class {n:02d}" for n in range(50))
+    counts = [[0] * 51 for _ in range(51)]
+    for n in range(50):
+        counts[n][n] = 100
+        counts[n][50] = n
+    confusion = replace(
+        report.boxes.confusion, labels=labels, counts=tuple(map(tuple, counts)), min_score=0.25
+    )
+    html = render_report(replace(report, boxes=replace(report.boxes, confusion=confusion), examples=()))
+    matrix = html[html.index('id="confusion"') : html.index('id="thresholds"')]
+    assert matrix.count('<th scope="row"') == 21
+    assert "49 × class 49 missed" in matrix
+    assert "score below 0.25" in matrix
+    assert "20 of 50 classes" in matrix
+
+
+def test_a_report_is_written_whole_or_not_at_all(report: QaReport, tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "report 1.html"
+    write_report(path, replace(report, examples=()))
+    first = path.read_bytes()
+    assert first.startswith(b"<!doctype html>")
+    with pytest.raises(AttributeError):
+        write_report(path, replace(report, examples=(None,)))  # type: ignore[arg-type]
+    assert path.read_bytes() == first
+    assert [entry.name for entry in path.parent.iterdir()] == ["report 1.html"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DetsegError, match=r"the report cannot be written to .*report\.html \(.+\): choose"):
+        write_report(tmp_path / "file" / "report.html", make_report(()))
+
+
+def test_the_same_report_is_the_same_page(report: QaReport, html: str) -> None:
+    assert render_report(report) == html
+
+
+def test_classes_that_the_taxonomy_lacks_are_shown(report: QaReport) -> None:
+    names = {c.name: f"{c.name} of old" for c in SAMPLE_CLASSES}
+    outline = Outline(render_report(replace(report, taxonomy=renamed_taxonomy(names))))
+    assert outline.open == []
+    assert "bracket" in outline.text
+
+
+def test_no_text_that_cannot_be_encoded_stops_it(report: QaReport, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", replace(report, title="\ud800 half a letter", examples=()))
+    assert "half a letter" in (tmp_path / "report.html").read_text(encoding="utf-8")
