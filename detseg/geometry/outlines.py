@@ -50,17 +50,17 @@ def measure_outline(mask: Mask) -> Outline | None:
     if edges.size == 0:
         return None
     columns, tops, bottoms = _split(edges[::2], edges[1::2], mask.size.height)
-    stride = (
-        mask.size.height + 2
-    )  # a row of background above and below, so that no neighbour is another column's
+    stride = mask.size.height + 2  # background above and below, so that no neighbour is in another column
     starts, ends = columns * stride + tops + 1, columns * stride + bottoms + 1
     first = np.searchsorted(ends, starts - stride, side="left")  # runs to the left, over corners too
     n_left = np.searchsorted(starts, ends - stride, side="right") - first
-    area = int((ends - starts).sum())
+    runs = np.concatenate((starts, ends))
+    flips = np.concatenate((runs, runs + stride))  # of the mask xor itself shifted by a column: upright sides
+    flips.sort()
     return Outline(
-        area_px=area,
+        area_px=int((ends - starts).sum()),
         box=Box(float(columns[0]), float(tops.min()), float(columns[-1] + 1), float(bottoms.max())),
-        length_px=2 * starts.size + 2 * (area - _shared(starts, ends, stride)),
+        length_px=2 * starts.size + int((flips[1::2] - flips[::2]).sum()),
         n_starts=int(np.count_nonzero(n_left == 0)),
         n_pieces_less_holes=int(starts.size - n_left.sum()),
     )
@@ -70,7 +70,7 @@ def crop_to_box(mask: Mask, box: Box) -> Bitmap:
     """The pixels in the tight box of a mask: bool of shape (h, w)."""
     x0, y0, x1, y1 = (int(edge) for edge in box.xyxy)
     height = mask.size.height
-    edges = np.clip(mask_to_edges(mask) - x0 * height, 0, (x1 - x0) * height)
+    edges = mask_to_edges(mask) - x0 * height
     lengths = np.diff(edges, prepend=0, append=(x1 - x0) * height)
     flat = np.repeat(np.arange(lengths.size) % 2 == 1, lengths)
     return np.ascontiguousarray(flat.reshape(x1 - x0, height)[:, y0:y1].T)
@@ -106,16 +106,3 @@ def _split(starts: Positions, ends: Positions, height: int) -> tuple[Positions, 
     tops = np.maximum(np.repeat(starts, n_columns) - columns * height, 0)
     bottoms = np.minimum(np.repeat(ends, n_columns) - columns * height, height)
     return columns, tops, bottoms
-
-
-def _shared(starts: Positions, ends: Positions, stride: int) -> int:
-    """The pixels that have foreground to their left."""
-    lengths = ends - starts
-    before = np.cumsum(lengths) - lengths
-
-    def foreground_before(at: Positions) -> Positions:
-        run = np.maximum(np.searchsorted(starts, at, side="right") - 1, 0)
-        inside: Positions = before[run] + np.clip(at - starts[run], 0, lengths[run])
-        return inside
-
-    return int((foreground_before(ends - stride) - foreground_before(starts - stride)).sum())

@@ -11,7 +11,7 @@ from scipy import ndimage
 from detseg.geometry.masks import Bitmap
 from detseg.geometry.outlines import Outline, crop_to_box, roughness
 from detseg.metrics.suspects.options import SuspectOptions, sureness
-from detseg.metrics.suspects.scene import Finding, Scene
+from detseg.metrics.suspects.scene import Finding, Scene, Shape, Witness
 from detseg.types import Box, Region
 
 _EIGHT = np.ones((3, 3), dtype=bool)
@@ -41,24 +41,27 @@ def find_over_smoothed(scene: Scene) -> Iterator[Finding]:
 
     A smooth outline alone proves nothing: objects are smooth. So another mask has to show what was cut off.
     """
-    options = scene.options
-    for i, shape in enumerate(scene.layer.shapes):
-        region, outline = shape.region, shape.outline
-        best: Finding | None = None
-        for witness in scene.witnesses if outline else ():
-            for j in np.flatnonzero(witness.same[i] & (witness.iou[i] >= options.same_iou)).tolist():
-                other, shown = witness.layer.shapes[j].region.instance.mask, witness.layer.shapes[j].outline
-                if other is None or shown is None or outline is None or other == region.instance.mask:
-                    continue
-                share = outline.length_px / shown.length_px
-                if share >= options.smoothed or roughness(crop_to_box(other, shown.box)) > options.rough:
-                    continue
-                sure = sureness(share, even=options.smoothed, certain=0.4) * float(witness.trust[j])
-                reason = f"its outline is {share:.0%} as long as that of {witness.name}"
-                if best is None or sure > best.sure:
-                    best = Finding("over_smoothed", sure, reason, region, outline.box)
-        if best:
-            yield best
+    best: dict[int, Finding] = {}
+    for witness in scene.witnesses:
+        met = witness.same & (witness.iou >= scene.options.same_iou)
+        for i, j in np.argwhere(met).tolist():
+            finding = _smoother(scene.layer.shapes[i], witness, j, scene.options)
+            if finding and (i not in best or finding.sure > best[i].sure):
+                best[i] = finding
+    yield from best.values()
+
+
+def _smoother(shape: Shape, witness: Witness, j: int, options: SuspectOptions) -> Finding | None:
+    """Whether a mask is much smoother than the witness's mask j, which is not just jagged itself."""
+    other, shown = witness.layer.shapes[j].region.instance.mask, witness.layer.shapes[j].outline
+    if other is None or shown is None or shape.outline is None or other == shape.region.instance.mask:
+        return None
+    share = shape.outline.length_px / shown.length_px
+    if share >= options.smoothed or roughness(crop_to_box(other, shown.box)) > options.rough:
+        return None
+    sure = sureness(share, even=options.smoothed, certain=0.4) * float(witness.trust[j])
+    reason = f"its outline is {share:.0%} as long as that of {witness.name}"
+    return Finding("over_smoothed", sure, reason, shape.region, shape.outline.box)
 
 
 def _specks(

@@ -73,9 +73,11 @@ def find_wrong_label(scene: Scene) -> Iterator[Finding]:
     """Regions where the model is sure of another class, and sees none of the label's own."""
     model, options = scene.model, scene.options
     met = model.iou >= options.same_iou
-    wrong = met & ~model.same & ~_beside(met & model.same)
+    wrong = met & ~model.same & ~_beside(met & model.same) & _sure(scene)[None, :]
+    if not wrong.any():
+        return
     for i, shape in enumerate(scene.layer.shapes):
-        found = [(_trust(scene, j), j) for j in np.flatnonzero(wrong[i] & _sure(scene)).tolist()]
+        found = [(_trust(scene, j), j) for j in np.flatnonzero(wrong[i]).tolist()]
         if found:
             trust, j = max(found, key=lambda one: (one[0], -one[1]))
             other = model.layer.shapes[j].region

@@ -113,10 +113,11 @@ def set_scene(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Scene 
     truth = case.truth
     if truth is None or case.gold is not None:
         return None
-    layer = _layer(truth.regions)
+    known: dict[Mask, Outline | None] = {}
+    layer = _layer(truth.regions, known)
     scored = [r for r in case.prediction.regions if (r.instance.score or 0.0) >= options.witness_score]
     others = [r for r in case.reviews if r is not truth and r.state in ("labeled", "empty")]
-    model = _witness("the model", scored, layer)
+    model = _witness("the model", _layer(scored, known), layer)
     return Scene(
         case=case,
         truth=truth,
@@ -124,7 +125,7 @@ def set_scene(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Scene 
         options=options,
         layer=layer,
         model=model,
-        people=tuple(_witness("another person", other.regions, layer) for other in others),
+        people=tuple(_witness("another person", _layer(other.regions, known), layer) for other in others),
     )
 
 
@@ -143,13 +144,13 @@ def _masks(layer: Layer) -> tuple[list[int], list[Mask]]:
     return [i for i, _ in found], [mask for _, mask in found]
 
 
-def _witness(name: str, regions: Sequence[Region], own: Layer) -> Witness:
-    layer = _layer(regions)
+def _witness(name: str, layer: Layer, own: Layer) -> Witness:
+    scores = [shape.region.instance.score for shape in layer.shapes]
     both = _has_mask(own)[:, None] & _has_mask(layer)[None, :]
     return Witness(
         name=name,
         layer=layer,
-        trust=np.array([1.0 if (score := region.instance.score) is None else score for region in regions]),
+        trust=np.array([1.0 if score is None else score for score in scores]),
         iou=overlaps(own, layer),
         own_areas=np.where(both, _mask_areas(own)[:, None], own.areas[:, None]),
         areas=np.where(both, _mask_areas(layer)[None, :], layer.areas[None, :]),
@@ -157,16 +158,20 @@ def _witness(name: str, regions: Sequence[Region], own: Layer) -> Witness:
     )
 
 
-def _layer(regions: Sequence[Region]) -> Layer:
-    shapes = tuple(map(_shape, regions))
+def _layer(regions: Sequence[Region], known: dict[Mask, Outline | None]) -> Layer:
+    """``known`` remembers outlines: most masks of a review are the model's."""
+    shapes = tuple(_shape(region, known) for region in regions)
     boxes = boxes_to_array([shape.extent for shape in shapes])
     areas: Matrix = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     return Layer(shapes, boxes, areas)
 
 
-def _shape(region: Region) -> Shape:
-    instance = region.instance
-    outline = None if instance.mask is None else measure_outline(instance.mask)
+def _shape(region: Region, known: dict[Mask, Outline | None]) -> Shape:
+    instance, outline = region.instance, None
+    if instance.mask is not None:
+        if instance.mask not in known:
+            known[instance.mask] = measure_outline(instance.mask)
+        outline = known[instance.mask]
     box = instance.box or (outline.box if outline else NOWHERE)
     if max(map(abs, box.xyxy)) > _FAR_PX:
         box = Box(*np.clip(box.xyxy, -_FAR_PX, _FAR_PX).tolist())
