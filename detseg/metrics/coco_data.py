@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.geometry.extent import extent
-from detseg.metrics.coco_files import IouType
+from detseg.metrics.coco_entries import IouType
 from detseg.metrics.overlaps import compress_mask
 from detseg.types import Annotation, ImageId, Instance, Region
 

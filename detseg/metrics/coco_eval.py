@@ -16,7 +16,7 @@ version 1.3.0, beside what its documentation says:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ import hotcoco
 import numpy as np
 
 from detseg.metrics.coco_data import Bools, DetectionData, Floats, Ints, Objects
-from detseg.metrics.coco_files import IouType
+from detseg.metrics.coco_entries import IouType
 
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """As COCO makes them, rounding included."""
@@ -69,8 +69,17 @@ def evaluate_records(
     truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: IouType
 ) -> CocoArrays:
     """COCO's arrays of a dataset and a list of results as COCO's files have them."""
-    dataset = hotcoco.COCO(dict(truth))
-    found = dataset.load_res([dict(entry) for entry in results])
+    shape = "bbox" if iou_type == "bbox" else "segmentation"
+    dataset = hotcoco.COCO(
+        {
+            "images": _only(truth["images"], "id", "width", "height"),
+            "categories": _only(truth["categories"], "id", "name"),
+            "annotations": _only(
+                truth["annotations"], "id", "image_id", "category_id", shape, "area", "iscrowd"
+            ),
+        }
+    )
+    found = dataset.load_res(_only(results, "image_id", "category_id", "bbox", shape, "score"))
     return _arrays(hotcoco.COCOeval(dataset, found, iou_type))
 
 
@@ -128,6 +137,11 @@ def average_precision(scores: Floats, right: Bools, n_truth: int) -> float:
 def calibration_bins(scores: Floats, right: Bools, n_bins: int) -> list[dict[str, Any]]:
     """Bins of equal width: ``bin_lower, bin_upper, avg_confidence, avg_accuracy, count``."""
     return list(hotcoco.metrics.calibration_curve(scores, right, n_bins))
+
+
+def _only(entries: Iterable[Mapping[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """hotcoco refuses what it does not need, where it has another type than COCO says."""
+    return [{key: entry[key] for key in keys if key in entry} for entry in entries]
 
 
 def _iou(data: DetectionData, rows: slice, columns: slice) -> Floats:

@@ -55,4 +55,4 @@ def count_texts(entries: Iterable[Any], *keys: str) -> int:
 
 
 def _spells_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
+    return text.isascii() and text.isdecimal() and len(text) < 19  # fits into 63 bits

@@ -16,8 +16,9 @@ import numpy as np
 from detseg.metrics.calibration import Calibration, calibrate
 from detseg.metrics.cases import Case
 from detseg.metrics.coco_data import DetectionColumns, DetectionData, Floats
+from detseg.metrics.coco_entries import IouType
 from detseg.metrics.coco_eval import CocoArrays, confuse, evaluate, evaluate_records, match
-from detseg.metrics.coco_files import IouType, read_coco_files
+from detseg.metrics.coco_files import read_coco_files
 from detseg.metrics.detection_intervals import estimate_ap, estimate_precision, estimate_recall, resample_ap
 from detseg.metrics.error_kinds import ErrorCosts, error_costs
 from detseg.metrics.intervals import Estimate

@@ -14,7 +14,8 @@ from typing import Any
 from hotcoco.panoptic import PanopticEval
 
 from detseg.errors import FormatError
-from detseg.metrics.coco_files import is_id, read_json
+from detseg.metrics.coco_entries import is_id
+from detseg.metrics.coco_files import read_json
 from detseg.metrics.panoptic import PanopticQuality, PanopticScore, summarize_classes
 
 

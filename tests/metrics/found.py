@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from detseg.geometry.boxes import box_to_xywh
 from detseg.metrics.cases import Arm, Case
-from detseg.metrics.coco_files import IouType
+from detseg.metrics.coco_entries import IouType
 from detseg.types import Annotation, ImageId, Instance, ModelVersion, Region, Size
 from tests.metrics.made import annotation, block, boxed, masked
 

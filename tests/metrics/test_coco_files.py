@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detseg.errors import FormatError
+from detseg.metrics.coco_entries import IouType
 from detseg.metrics.coco_files import read_coco_files
 from detseg.metrics.coco_ids import number_ids
 from detseg.metrics.detection import DetectionScore, score_coco_files
@@ -23,11 +25,11 @@ FALSE = {**HIT, "bbox": [20, 20, 8, 8], "score": 0.9}
 TRUTH: Json = {"images": [IMAGE], "categories": [BOLT, NUT], "annotations": [TRUE]}
 
 
-def score(folder: Path, truth: Any, results: Any) -> DetectionScore:
+def score(folder: Path, truth: Any, results: Any, iou_type: IouType = "bbox") -> DetectionScore:
     paths = folder / "truth.json", folder / "results.json"
     for path, data in zip(paths, (truth, results), strict=True):
         path.write_text(json.dumps(data))
-    return score_coco_files(*paths, "bbox")
+    return score_coco_files(*paths, iou_type)
 
 
 def test_usual_files_have_no_notes(tmp_path: Path) -> None:
@@ -111,6 +113,25 @@ def test_every_id_has_a_number_of_its_own(ids: list[int | str]) -> None:
     spelled = {int(id_) if isinstance(id_, str) and id_.isascii() and id_.isdecimal() else id_ for id_ in ids}
     assert all(isinstance(number, int) and number >= 0 for number in given)
     assert len(given) == len(spelled)
+
+
+def test_fields_that_are_not_needed_may_be_anything(tmp_path: Path) -> None:
+    truth = {
+        "info": 3,
+        "images": [{**IMAGE, "file_name": 5, "license": "x"}],
+        "categories": [{**BOLT, "supercategory": 7}],
+        "annotations": [{**TRUE, "id": "x", "segmentation": "zz", "keypoints": {}}],
+    }
+    assert score(tmp_path, truth, [{**HIT, "id": "q", "segmentation": 4}]).ap == pytest.approx(1.0)
+
+
+def test_polygons_need_the_size_of_their_image(tmp_path: Path) -> None:
+    triangle = {"segmentation": [[1, 1, 9, 1, 9, 9]], "area": 32}
+    truth = {**TRUTH, "annotations": [{**TRUE, **triangle}]}
+    results = [{**HIT, **triangle, "bbox": []}]
+    assert score(tmp_path, truth, results, "segm").ap == pytest.approx(1.0)
+    with pytest.raises(FormatError, match="annotations 0: polygons need width and height of their image"):
+        score(tmp_path, {**truth, "images": [{"id": 1}]}, results, "segm")
 
 
 def test_what_is_read_has_numbers_only(tmp_path: Path) -> None:

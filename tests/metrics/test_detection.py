@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.errors import FormatError
-from detseg.metrics.coco_files import IouType
+from detseg.metrics.coco_entries import IouType
 from detseg.metrics.detection import confusion, precision_recall, score_annotations, score_coco_files
 from detseg.types import Box
 from tests.metrics.found import FIGURES, SQUARE, Json, pycocotools_stats
@@ -159,6 +159,8 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_undefined(tmp_path: Path) 
         ({**TRUTH, "annotations": [{**TRUTH["annotations"][0], "image_id": 4}]}, "image_id 4 is not in"),
         ({**TRUTH, "annotations": [{"image_id": 0, "category_id": 0}]}, "annotations 0: expected bbox"),
         ({**TRUTH, "annotations": [{**TRUTH["annotations"][0], "area": None}]}, "as area, not None"),
+        ({**TRUTH, "annotations": [{**TRUTH["annotations"][0], "iscrowd": "no"}]}, "0 or 1 as iscrowd"),
+        ({**TRUTH, "images": [{"id": 2**70}]}, "images 0: expected an object with a whole number"),
     ],
 )
 def test_a_truth_file_that_is_not_one(tmp_path: Path, truth: Any, message: str) -> None:
@@ -181,6 +183,7 @@ def test_a_truth_file_that_is_not_one(tmp_path: Path, truth: Any, message: str) 
         ([{**FOUND, "bbox": [float("nan"), 2, 3, 4]}], "expected bbox .* finite"),
         ([{**FOUND, "bbox": [5, 5, -3, 4]}], "negative width"),
         ([{key: FOUND[key] for key in ("image_id", "category_id", "bbox")}], "as score, not None"),
+        ([{**FOUND, "score": 10**400}], "expected a finite number as score"),
     ],
 )
 def test_a_results_file_that_is_not_one(tmp_path: Path, results: Any, message: str) -> None:

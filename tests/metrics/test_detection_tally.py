@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from detseg.metrics.cases import ARMS, Case
 from detseg.metrics.coco_data import DetectionColumns
+from detseg.metrics.coco_entries import IouType
 from detseg.metrics.coco_eval import COCO_IOUS, match
-from detseg.metrics.coco_files import IouType
 from detseg.metrics.detection import DetectionQuality, DetectionTally
 from detseg.types import Box, Size
 from tests.bench.detection import make_boxes, make_cases, make_records, run_ours, run_pycocotools

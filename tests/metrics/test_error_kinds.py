@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.metrics.cases import Case
-from detseg.metrics.coco_files import IouType
+from detseg.metrics.coco_entries import IouType
 from detseg.metrics.detection import DetectionTally
 from detseg.metrics.error_kinds import ERROR_KINDS, ErrorCosts, ErrorKind
 from detseg.types import Instance, Region

@@ -18,7 +18,8 @@ from detseg.geometry.boxes import clip_box, xywh_to_box
 from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap, string_to_counts
 from detseg.geometry.polygons import polygon_to_mask
 from detseg.labelstudio.results import region_id
-from detseg.metrics.coco_files import entry_check, read_coco_truth
+from detseg.metrics.coco_entries import entry_check
+from detseg.metrics.coco_files import read_coco_truth
 from detseg.pipeline.reading import source_location
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, ImageId, Instance, Mask, ModelVersion, Region, Size
