@@ -42,6 +42,12 @@ def rows_to_columns(edges: Edges, size: Size) -> Edges:
     return _across(edges, size.width, size.height)
 
 
+def count_across(edges: Edges, size: Size) -> int:
+    """How many edges a mask has row by row, or a few more, from where it flips column by column."""
+    starts_and_ends = _across_along(edges, size.height)
+    return int((starts_and_ends[1::2] - starts_and_ends[::2]).sum())
+
+
 def _across(edges: Edges, line: int, n_lines: int) -> Edges:
     """Where a mask flips when read across its lines, from where it flips along them.
 
@@ -49,14 +55,19 @@ def _across(edges: Edges, line: int, n_lines: int) -> Edges:
     mask xor itself shifted by a line, and the edges of an xor are both masks' edges together. The line after
     the last one is the first pixel of the next reading, where pixels that flip twice do not flip.
     """
-    both = np.concatenate((edges, edges + np.int32(line)))
-    both.sort(kind="stable")  # which only merges the two
-    both = without_pairs(both)
+    both = _across_along(edges, line)
     along = _expand(both[::2], both[1::2])
     of_line = along // np.int32(line)
     across = (along - of_line * np.int32(line)) * np.int32(n_lines) + of_line
     across.sort()
     return without_pairs(across)
+
+
+def _across_along(edges: Edges, line: int) -> Edges:
+    """The pixels that flip when read across, as edges along the lines."""
+    both = np.concatenate((edges, edges + np.int32(line)))
+    both.sort(kind="stable")  # which only merges the two
+    return without_pairs(both)
 
 
 def _expand(starts: Edges, ends: Edges) -> Edges:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.errors import FormatError
-from detseg.geometry.edges import columns_to_rows, edges_to_mask, mask_to_edges, rows_to_columns
+from detseg.geometry.edges import columns_to_rows, count_across, edges_to_mask, mask_to_edges, rows_to_columns
 from detseg.labelstudio.bits import Ints, pack_bits, read_bits, read_windows
 from detseg.types import Mask, Size
 
@@ -68,6 +68,13 @@ def decode_brush(rle: Sequence[int], size: Size) -> Mask:
     flips = np.concatenate(([0], ends[:-1]))[np.diff(shown, prepend=False)]
     edges = np.append(flips, size.area) if flips.size % 2 else flips
     return edges_to_mask(rows_to_columns(edges.astype(np.int32), size), size)
+
+
+def most_bytes(mask: Mask) -> int:
+    """The most bytes that ``encode_brush`` may take for it, without encoding it."""
+    n_runs = count_across(mask_to_edges(mask), mask.size) + 1
+    n_blocks = n_runs + mask.size.area * _N_CHANNELS // _LONGEST_RUN
+    return (_HEADER_BITS + n_blocks * (3 + _WIDTHS[-1] + _WORD_BITS)) // 8 + 1
 
 
 def _runs(mask: Mask) -> tuple[Ints, Ints, Ints]:

@@ -13,7 +13,15 @@ from typing import Any
 from detseg.errors import FormatError
 from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX, Half, join_halves, read_links
 from detseg.labelstudio.label_config import BOXES, IMAGE_NAME, MASKS, Control
-from detseg.labelstudio.shapes import DEFAULT_POLICY, DrawnMask, ShapePolicy, ShapeReport, asked, draw_masks
+from detseg.labelstudio.shapes import (
+    DEFAULT_POLICY,
+    DrawnMask,
+    ShapePolicy,
+    ShapeReport,
+    all_fit,
+    asked,
+    draw_masks,
+)
 from detseg.labelstudio.values import decode_polygon, decode_value, encode_box
 from detseg.taxonomy import Taxonomy
 from detseg.types import Box, ImageId, Instance, Mask, ModelVersion, Region, RegionId, Size
@@ -105,7 +113,7 @@ def as_shown(regions: Sequence[Region], policy: ShapePolicy) -> tuple[Region, ..
     """
     shown = _asked(regions, policy)
     masks = [mask for region in shown if (mask := region.instance.mask) is not None]
-    if policy.mask_as in ("brush", "bitmask") or not masks:
+    if all_fit(masks, policy):
         return shown
     drawn, _ = draw_masks(masks, policy)
     back = iter(

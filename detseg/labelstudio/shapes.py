@@ -17,7 +17,7 @@ from detseg.geometry.masks import mask_to_box
 from detseg.geometry.polygons import mask_to_polygon, polygon_to_mask
 from detseg.labelstudio.bitmask import encode_bitmask
 from detseg.labelstudio.body import encode_bytes
-from detseg.labelstudio.brush import encode_brush
+from detseg.labelstudio.brush import encode_brush, most_bytes
 from detseg.labelstudio.values import encode_polygon
 from detseg.types import Instance, Mask
 
@@ -27,6 +27,7 @@ MaskKind = Literal["brush", "bitmask", "polygon"]
 
 Json = dict[str, Any]
 
+_JSON_PER_BYTE = len("255,")
 _NO_POLYGON = "holes, several pieces or too thin for a polygon: brush"
 
 
@@ -131,6 +132,16 @@ def draw_masks(masks: Sequence[Mask], policy: ShapePolicy) -> tuple[tuple[DrawnM
             one = _draw_brush(mask)
         drawn.append(one)
     return tuple(drawn), _report(drawn, policy, reasons)
+
+
+def all_fit(masks: Sequence[Mask], policy: ShapePolicy) -> bool:
+    """Whether all of a task's masks are surely exact, without drawing any; False says nothing."""
+    if policy.mask_as != "auto":
+        return policy.mask_as != "polygon"
+    return (
+        len(masks) <= policy.max_masks
+        and _JSON_PER_BYTE * sum(map(most_bytes, masks)) + 2 * len(masks) <= policy.max_bytes
+    )
 
 
 def _fit(masks: Sequence[Mask], policy: ShapePolicy) -> tuple[tuple[DrawnMask, ...], ShapeReport]:

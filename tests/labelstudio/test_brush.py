@@ -12,7 +12,7 @@ from label_studio_sdk.converter.brush import decode_rle, encode_rle, mask2rle
 
 from detseg.errors import FormatError
 from detseg.geometry.masks import Bitmap, bitmap_to_mask, mask_to_bitmap
-from detseg.labelstudio.brush import decode_brush, encode_brush
+from detseg.labelstudio.brush import decode_brush, encode_brush, most_bytes
 from detseg.types import Mask, Size
 
 BITMAPS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -34,6 +34,7 @@ def test_bytes_are_those_of_the_sdk_and_come_back(bitmap: Bitmap) -> None:
     rle = encode_brush(mask)
     assert list(rle) == sdk_encode(bitmap)
     assert decode_brush(rle, mask.size) == mask
+    assert len(rle) <= most_bytes(mask) <= 4 * len(rle) + 8 * mask.size.height + 20
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 70), (70, 1), (128, 128), (480, 640), (700, 300)])

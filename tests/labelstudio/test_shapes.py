@@ -18,6 +18,7 @@ from detseg.labelstudio.shapes import (
     DrawnMask,
     ShapePolicy,
     ShapeReport,
+    all_fit,
     asked,
     draw_masks,
     shape_warnings,
@@ -82,6 +83,7 @@ def test_whatever_is_chosen_masks_come_back(
     assert counts == tuple(kinds(drawn).count(kind) for kind in ("brush", "bitmask", "polygon"))
     n_full, n_bytes = report.n_brush + report.n_bitmask, sum(one.n_bytes for one in drawn)
     assert report.n_over_budget == int(n_full > max_masks or n_bytes > max_bytes)
+    assert not (all_fit(masks, policy) and report.n_polygon)
 
 
 @given(MASKS, st.sampled_from(["brush", "bitmask", "polygon"]))
