@@ -44,7 +44,7 @@ def record_truth(catalog: Catalog, known: KnownTruth, ids: Collection[ImageId], 
     """Records the truth of those images, in the place of what was known before. Raises FormatError."""
     sizes = catalog.images.sizes(ids)
     catalog.gold.record(
-        read_truth(known.file, known.found[image], image, sizes[image], taxonomy)
+        read_truth(known.file, known.found[image], image, size=sizes[image], taxonomy=taxonomy)
         for image in sorted(ids)
         if image in known.found and image in sizes
     )

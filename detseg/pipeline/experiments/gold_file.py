@@ -87,7 +87,9 @@ def _addresses(settings: Settings, path: Path, name: str) -> tuple[str, ...]:
     return (below, name, str((path.parent / name).absolute()))
 
 
-def read_truth(gold: GoldFile, record: Record, image: ImageId, size: Size, taxonomy: Taxonomy) -> Annotation:
+def read_truth(
+    gold: GoldFile, record: Record, image: ImageId, *, size: Size, taxonomy: Taxonomy
+) -> Annotation:
     """The truth of one image, in the project's classes. Crowds are left out: they are no single objects.
 
     Raises FormatError for an image of another size, and for a category that is no class.
@@ -100,12 +102,15 @@ def read_truth(gold: GoldFile, record: Record, image: ImageId, size: Size, taxon
     regions = [
         Region(region_id(image, version, rank), "person", instance)
         for rank, entry in enumerate(gold.annotations.get(record["id"], ()))
-        if not entry["iscrowd"] and (instance := _instance(gold, entry, size, taxonomy, where)) is not None
+        if not entry["iscrowd"]
+        and (instance := _instance(gold, entry, size=size, taxonomy=taxonomy, where=where)) is not None
     ]
     return Annotation(image, size, GOLD_AUTHOR, "labeled" if regions else "empty", tuple(regions))
 
 
-def _instance(gold: GoldFile, entry: Record, size: Size, taxonomy: Taxonomy, where: str) -> Instance | None:
+def _instance(
+    gold: GoldFile, entry: Record, *, size: Size, taxonomy: Taxonomy, where: str
+) -> Instance | None:
     """None for what lies outside the image or has no area."""
     label = gold.labels[entry["category_id"]]
     cls = taxonomy.find(label)
