@@ -31,6 +31,30 @@ def test_detections_give_cocos_numbers(run: Run, shared_data: Path, iou_type: st
     assert answer.json["per_class"]["person"]["ap"] > 0
 
 
+def test_what_is_unusual_about_files_is_said(run: Run, tmp_path: Path) -> None:
+    box = {"image_id": "7", "category_id": 1, "bbox": [1, 1, 8, 8]}
+    truth = {
+        "images": [{"id": 7, "width": 20, "height": 20}, {"id": 8, "width": 20, "height": 20}],
+        "categories": [{"id": 1, "name": "bolt"}],
+        "annotations": [box],
+    }
+    (tmp_path / "t.json").write_text(json.dumps(truth))
+    (tmp_path / "r.json").write_text(
+        json.dumps([{**box, "score": 0.9}, {**box, "image_id": 9, "score": 0.8}])
+    )
+    for_people = run("score", "--truth", "t.json", "--results", "r.json")
+    assert for_people.code == 0
+    said = for_people.err.splitlines()
+    assert [line.split(":")[0] for line in said] == [
+        "entries with text as ids",
+        "detections on images that the truth lacks",
+        "images of the truth without a detection",
+    ]
+    answer = run("score", "--truth", "t.json", "--results", "r.json", "--json").json
+    assert answer["notes"] == said
+    assert answer["ap"] == pytest.approx(1.0)
+
+
 def test_files_that_are_something_else_are_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     (tmp_path / "b.json").write_text("[")
