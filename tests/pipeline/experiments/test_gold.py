@@ -61,7 +61,11 @@ def test_truth_is_read_in_the_projects_classes(
         "category_id": 7,
         "segmentation": {"size": [30, 40], "counts": [0, 600, 600]},
     }
-    write_gold(tmp_path / "gold.json", {"0.png": [polygon, crowd, outside, belt], "my photos 🔩/1.png": []})
+    images = [
+        {"id": 0, "file_name": "0.png", "width": 40, "height": 30},
+        {"id": 1, "file_name": "my photos 🔩/1.png"},  # beside the file
+    ]
+    write_gold(tmp_path / "gold.json", {"0.png": [polygon, crowd, outside, belt]}, images=images)
     known = known_truth(gold_settings, catalog)
     assert known is not None
     assert known.found.keys() == {ids["0.png"], ids["1.png"]}
