@@ -12,9 +12,12 @@ from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import offered_kinds
+from detseg.metrics.edits import find_edits
+from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.collect import collect
 from detseg.pipeline.evaluate import evaluate
 from detseg.pipeline.push import PushReport, push
+from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor
@@ -61,9 +64,10 @@ def test_what_people_leave_as_it_is_counts_as_kept(
     assert shapes.n_bitmask + shapes.n_polygon == len(tasks) * (len(types) - types.count("rectanglelabels"))
     collected = collect(queue, catalog)
     assert (collected.failures, collected.missing_labels) == ((), ())
-    measured = evaluate(queue, catalog, out=tmp_path / "report.html", now=datetime.now(UTC)).qa
-    assert measured.edits.all.acceptance_rate == 1.0
-    assert measured.edits.all.n_predicted == len(tasks) * (2 if "annotate" in asked else 3)
+    measured = evaluate(queue, catalog, out=tmp_path / "report.html", now=datetime.now(UTC)).result
+    counts = measured.work.edits.all.counts
+    assert counts.acceptance_rate == 1.0
+    assert counts.n_predicted == len(tasks) * (2 if "annotate" in asked else 3)
 
 
 def test_an_interface_without_polygons_gets_none(
@@ -78,3 +82,35 @@ def test_an_interface_without_polygons_gets_none(
     assert report.shapes.n_brush == 10
     assert report.shapes.n_over_budget == 5
     assert any("stay above task_max_masks" in line for line in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("asked", "asked_later"),
+    [
+        ({"mask_as": "polygon", "polygon_tolerance_px": 3.0}, {"mask_as": "brush"}),
+        (
+            {"mask_as": "polygon", "polygon_tolerance_px": 3.0},
+            {"mask_as": "polygon", "polygon_tolerance_px": 9.0},
+        ),
+        ({"annotate": "masks"}, {"annotate": "boxes"}),
+        ({"annotate": "boxes"}, {}),
+    ],
+)
+def test_later_settings_change_nothing_of_what_was_shown(
+    queue: Settings,
+    catalog: Catalog,
+    client: LabelStudioClient,
+    asked: dict[str, Any],
+    asked_later: dict[str, Any],
+) -> None:
+    report = fill(queue.model_copy(update=asked), catalog)
+    for task in tasks_of(client, report.project_id):
+        submit(client, task)
+    later = queue.model_copy(update=asked_later)
+    collect(later, catalog)
+    (project,) = catalog.projects.all()
+    cases = list(CaseReader(catalog, project, shape_policy(later)).all())
+    assert len(cases) == 5
+    for case in cases:
+        assert case.truth is not None
+        assert {edit.kind for edit in find_edits(case.prediction, case.truth)} == {"kept"}

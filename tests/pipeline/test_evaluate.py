@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,10 +40,16 @@ def test_evaluate_counts_what_people_changed(
         "added": 0,
     }
     assert figures["acceptance_rate"] == pytest.approx(5 / 6)
-    assert figures["seconds_per_image"] == 10.0
-    assert figures["mask"] == {"iou": 1.0, "dice": 1.0}
+    assert figures["seconds_per_image"]["value"] is None  # of two images nobody can say it
+    assert figures["seconds_per_image"]["n"] == 2
+    assert (figures["miou"], figures["dice"]) == (1.0, 1.0)
     assert figures["simulated"] is False
     assert figures["per_class"]["belt"]["edits"]["kept"] == 2
+    whole = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert (whole["schema"], whole["version"]) == ("detseg.qa", 1)
+    assert whole["basis"]["states"] == {"unlabeled": 2, "labeled": 2, "empty": 0, "skipped": 1}
+    assert whole["work"]["edits"]["all"]["counts"] == figures["edits"]
+    assert whole["boxes"]["n_images"] == 2
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "bolt" in page
     assert "simulated" not in page.split("<main", 1)[0].lower().split("</head>")[-1]
