@@ -27,21 +27,14 @@ class Outline:
     """The tight box of the foreground."""
     length_px: int
     """Sides of pixels between foreground and background, the image's edge included; holes count too."""
-    n_starts: int
-    """Runs with nothing left of them. There are at most so many pieces; 1 means one piece."""
-    n_pieces_less_holes: int
-    """The Euler number: pieces less holes."""
+    n_pieces: int
+    n_holes: int
 
     @property
     def windings(self) -> float:
         """``length_px`` over that of its box, from 1: 1 for a shape that rows and columns cut but once."""
         x0, y0, x1, y1 = self.box.xyxy
         return self.length_px / (2 * (x1 - x0 + y1 - y0))
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is surely one piece without a hole."""
-        return self.n_starts == 1 and self.n_pieces_less_holes == 1
 
 
 def measure_outline(mask: Mask) -> Outline | None:
@@ -57,12 +50,13 @@ def measure_outline(mask: Mask) -> Outline | None:
     runs = np.concatenate((starts, ends))
     flips = np.concatenate((runs, runs + stride))  # of the mask xor itself shifted by a column: upright sides
     flips.sort()
+    n_pieces = _count_pieces(first, n_left)
     return Outline(
         area_px=int((ends - starts).sum()),
         box=Box(float(columns[0]), float(tops.min()), float(columns[-1] + 1), float(bottoms.max())),
         length_px=2 * starts.size + int((flips[1::2] - flips[::2]).sum()),
-        n_starts=int(np.count_nonzero(n_left == 0)),
-        n_pieces_less_holes=int(starts.size - n_left.sum()),
+        n_pieces=n_pieces,
+        n_holes=n_pieces - int(starts.size - n_left.sum()),  # the Euler number is runs less what joins them
     )
 
 
@@ -93,6 +87,35 @@ def roughness(bitmap: Bitmap) -> float:
 def _n_sides(bitmap: Bitmap) -> int:
     """Sides of pixels between foreground and background, the bitmap's own edge left out."""
     return np.count_nonzero(bitmap[1:] != bitmap[:-1]) + np.count_nonzero(bitmap[:, 1:] != bitmap[:, :-1])
+
+
+def _count_pieces(first: Positions, n_left: Positions) -> int:
+    """The pieces that runs make; each touches ``n_left`` runs from ``first`` on in the column before.
+
+    Every run leads back to one with nothing left of it; pieces are these, less those that meet further on.
+    """
+    n_pieces = int(np.count_nonzero(n_left == 0))
+    if n_pieces <= 1:
+        return n_pieces
+    origin = np.where(n_left == 0, np.arange(first.size), first)
+    while not np.array_equal(further := origin[origin], origin):
+        origin = further
+    meeting = np.flatnonzero(n_left > 1)
+    n_more = n_left[meeting] - 1
+    others = np.repeat(first[meeting] + 1 - (np.cumsum(n_more) - n_more), n_more) + np.arange(n_more.sum())
+    met: dict[int, int] = {}
+    for pair in zip(np.repeat(origin[meeting], n_more).tolist(), origin[others].tolist(), strict=True):
+        a, b = (_follow(met, one) for one in pair)
+        if a != b:
+            met[max(a, b)] = min(a, b)
+            n_pieces -= 1
+    return n_pieces
+
+
+def _follow(met: dict[int, int], one: int) -> int:
+    while one in met:
+        one = met[one]
+    return one
 
 
 def _split(starts: Positions, ends: Positions, height: int) -> tuple[Positions, Positions, Positions]:

@@ -31,10 +31,7 @@ def test_figures_are_those_of_the_pixels(bitmap: np.ndarray) -> None:
     assert outline.area_px == np.count_nonzero(bitmap)
     assert outline.box == mask_to_box(mask)
     assert outline.length_px == n_sides
-    assert outline.n_pieces_less_holes == n_pieces - (n_backgrounds - 1)
-    assert outline.n_starts >= n_pieces
-    if outline.is_plain:
-        assert (n_pieces, n_backgrounds) == (1, 1)
+    assert (outline.n_pieces, outline.n_holes) == (n_pieces, n_backgrounds - 1)
 
 
 @given(bitmaps)
@@ -77,5 +74,5 @@ def test_windings_are_1_for_what_rows_and_columns_cut_once() -> None:
     assert circle is not None
     assert comb is not None
     assert circle.windings == 1.0
-    assert circle.is_plain
+    assert (circle.n_pieces, circle.n_holes) == (1, 0)
     assert comb.windings > 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from detseg.geometry.masks import Bitmap
@@ -23,15 +22,14 @@ def find_contours(scene: Scene) -> Iterator[Finding]:
     """Specks, holes and roughness of every mask: what needs its pixels, looked at only where its runs ask."""
     for shape in scene.layer.shapes:
         region, outline, mask = shape.region, shape.outline, shape.region.instance.mask
-        if mask is None or outline is None or (outline.is_plain and outline.windings <= _SURELY_SMOOTH):
+        if mask is None or outline is None:
+            continue
+        if outline.n_pieces == 1 and outline.n_holes == 0 and outline.windings <= _SURELY_SMOOTH:
             continue
         bitmap = crop_to_box(mask, outline.box)
-        n_pieces = 1
-        if outline.n_starts > 1:
-            pieces, n_pieces = ndimage.label(bitmap, structure=_EIGHT)
-            if n_pieces > 1:
-                yield from _specks(region, outline, pieces, scene.options)
-        if n_pieces > outline.n_pieces_less_holes:
+        if outline.n_pieces > 1:
+            yield from _specks(region, outline, bitmap, scene.options)
+        if outline.n_holes:
             yield from _holes(region, outline, bitmap, scene)
         yield from _jagged(region, outline, bitmap, scene.options)
 
@@ -64,9 +62,8 @@ def _smoother(shape: Shape, witness: Witness, j: int, options: SuspectOptions) -
     return Finding("over_smoothed", sure, reason, shape.region, shape.outline.box)
 
 
-def _specks(
-    region: Region, outline: Outline, pieces: npt.NDArray[np.int32], options: SuspectOptions
-) -> Iterator[Finding]:
+def _specks(region: Region, outline: Outline, bitmap: Bitmap, options: SuspectOptions) -> Iterator[Finding]:
+    pieces, _ = ndimage.label(bitmap, structure=_EIGHT)
     areas = np.bincount(pieces.reshape(-1))[1:]
     small = areas <= _stray_px(options.speck_px, outline, options)
     n_specks = int(small.sum())

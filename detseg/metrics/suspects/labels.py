@@ -30,18 +30,17 @@ def find_duplicate(scene: Scene) -> Iterator[Finding]:
     """Regions that cover an earlier one of the review, with the same label or another one."""
     layer, options = scene.layer, scene.options
     boxes = box_iou_matrix(layer.boxes, layer.boxes)
-    for later in range(len(layer.shapes)):
-        region = layer.shapes[later].region
-        best = (0.0, "")
-        for earlier in np.flatnonzero(boxes[later, :later] >= options.same_iou).tolist():
-            other = layer.shapes[earlier].region.instance
-            iou = _iou(region.instance, other, of_boxes=float(boxes[later, earlier]))
-            one_label = other.label == region.instance.label
-            if iou >= (options.duplicate_iou if one_label else options.two_labels_iou):
-                what = "another" if one_label else f"the {other.label!r}"
-                best = max(best, (iou, f"it covers {what} of the same image with IoU {iou:.2f}"))
-        if best[1]:
-            yield Finding("duplicate", best[0], best[1], region, layer.shapes[later].extent)
+    best: dict[int, tuple[float, str]] = {}
+    for later, earlier in np.argwhere(np.tril(boxes >= options.same_iou, -1)).tolist():
+        own, other = (layer.shapes[i].region.instance for i in (later, earlier))
+        iou = _iou(own, other, of_boxes=float(boxes[later, earlier]))
+        one_label = other.label == own.label
+        if iou >= (options.duplicate_iou if one_label else options.two_labels_iou):
+            what = "another" if one_label else f"the {other.label!r}"
+            reason = f"it covers {what} of the same image with IoU {iou:.2f}"
+            best[later] = max(best.get(later, (0.0, "")), (iou, reason))
+    for later, (iou, reason) in sorted(best.items()):
+        yield Finding("duplicate", iou, reason, layer.shapes[later].region, layer.shapes[later].extent)
 
 
 def _iou(a: Instance, b: Instance, *, of_boxes: float) -> float:
