@@ -22,6 +22,7 @@ from detseg.catalog.migrate import migrate
 from detseg.catalog.predictions import Predictions
 from detseg.catalog.quarantine import Quarantine
 from detseg.catalog.reviews import Reviews
+from detseg.catalog.shown import ShownPredictions
 from detseg.catalog.task_predictions import TaskPredictions
 from detseg.catalog.tasks import Projects, Tasks
 
@@ -36,6 +37,7 @@ class Catalog:
     projects: Projects
     tasks: Tasks
     task_predictions: TaskPredictions
+    shown: ShownPredictions
     arms: Arms
     gold: Gold
     doubts: Doubts
@@ -65,6 +67,7 @@ def open_catalog(
             projects=Projects(database),
             tasks=Tasks(database, clock),
             task_predictions=TaskPredictions(database, clock),
+            shown=ShownPredictions(database),
             arms=Arms(database),
             gold=Gold(database),
             doubts=Doubts(database, clock),

@@ -129,6 +129,13 @@ class DoubtColumns(TypedColumns):
     since: Named[datetime] = Column(UtcDateTime)
 
 
+class ShownColumns(TypedColumns):
+    project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
+    image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
+    model_version = Column(String(200), primary_key=True)
+    shown: Named[str] = Column(Text)
+
+
 class ReviewColumns(TypedColumns):
     project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
     annotation_id = Column(BigInteger, primary_key=True, autoincrement=False)
@@ -178,6 +185,7 @@ task_predictions = Table(
     TaskPredictionColumns,
     ForeignKeyConstraint(["project", "image_id"], ["tasks.project", "tasks.image_id"]),
 )
+shown = Table("shown", metadata, ShownColumns)
 arms = Table("arms", metadata, ArmColumns)
 gold = Table("gold", metadata, GoldColumns)
 doubts = Table("doubts", metadata, DoubtColumns)

@@ -12,6 +12,7 @@ from detseg.catalog.arms import select_blind
 from detseg.catalog.database import Database
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import PredictionState, ProjectKey
+from detseg.catalog.shown import record_shown
 from detseg.catalog.tables import reviews, task_predictions, tasks
 from detseg.paging import pages
 from detseg.types import ImageId, ModelVersion
@@ -70,12 +71,17 @@ class TaskPredictions:
         return found
 
     def open_push(
-        self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
+        self,
+        project: ProjectKey,
+        ids: Iterable[ImageId],
+        version: ModelVersion,
+        *,
+        shown: Mapping[ImageId, str] | None = None,
     ) -> tuple[ImageId, ...]:
         """Claims the tasks that do not have this version's prediction; answers their images, in order.
 
         The caller alone got them, as with ``tasks.open_push``. A prediction that another one replaced may
-        come back. Blind tasks are never given one.
+        come back. Blind tasks are never given one. ``shown`` says what the tasks' pages will show of it.
         """
         now = self.clock()
         wanted = tuple(dict.fromkeys(ids))
@@ -103,6 +109,8 @@ class TaskPredictions:
                 ]
                 if rows:
                     claimed.update(connection.scalars(claiming, rows))
+            texts = {image: text for image, text in (shown or {}).items() if image in claimed}
+            record_shown(self.database, connection, project, version, texts=texts)
         return tuple(image for image in wanted if image in claimed)
 
     def confirm_push(

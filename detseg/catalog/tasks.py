@@ -12,6 +12,7 @@ from detseg.catalog.arms import record_arms, select_blind
 from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import Assignment, Project, ProjectKey, Task, TaskState
+from detseg.catalog.shown import record_shown
 from detseg.catalog.tables import projects, reviews, task_predictions, tasks
 from detseg.errors import CatalogError
 from detseg.paging import pages
@@ -69,10 +70,12 @@ class Tasks:
         *,
         restore: bool = False,
         arms: Sequence[Assignment] = (),
+        shown: Mapping[ImageId, str] | None = None,
     ) -> tuple[ImageId, ...]:
         """Claims the images that this project has no task for; answers the claimed ones, in their order.
 
         ``arms`` are recorded with the intents of those that never had a task; all others keep theirs.
+        ``shown`` says what their pages will show of the predictions.
 
         They are intents from now on, and the caller is the only one who got them: another process that asks
         for the same images gets none of them. What was deleted on the server stays deleted, unless it is to
@@ -100,6 +103,8 @@ class Tasks:
                 fresh = {"state": "intent", "task_id": None, "pushed_at": None}
                 values = {**fresh, "model_version": version, "intended_at": now}
                 claimed |= _reopen_deleted(connection, project, wanted, values)
+            texts = {image: text for image, text in (shown or {}).items() if image in claimed}
+            record_shown(self.database, connection, project, version, texts=texts)
         return tuple(image for image in wanted if image in claimed)
 
     def confirm_push(

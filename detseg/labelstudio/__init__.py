@@ -10,6 +10,7 @@ codec         encode_task, decode_task: our regions <-> Label Studio's results
 results       regions <-> the results of one prediction or annotation (used by codec)
 joining       which results are one instance
 shapes        what annotators are asked for, what masks are drawn as, and why
+shown         what of a prediction annotators see, kept with it when it is sent
 values        the value of one result: a box or a mask
 brush, bits, bitmask   masks <-> Label Studio's run lengths and PNGs
 changes       TaskReader: which tasks changed, which there are, how many in a range

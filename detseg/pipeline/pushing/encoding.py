@@ -13,6 +13,7 @@ from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_task
 from detseg.labelstudio.fitting import fit_regions
 from detseg.labelstudio.session import Json
 from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapePolicy, ShapeReport
+from detseg.labelstudio.shown import encode_shown, find_shown
 from detseg.pipeline.experiments.decoys import plant
 from detseg.pipeline.pushing.assigning import assign
 from detseg.pipeline.pushing.origin import KEY, encode_origin
@@ -26,14 +27,15 @@ from detseg.types import Annotation, ImageId, ImageRef, ModelVersion, Region
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """One image's JSON: a new task, or a prediction for ``task_id``. ``left_out`` says what is not in it,
-    ``shapes`` what its regions are drawn as. ``assignment`` is the image's arm: a blind task comes without
-    its prediction."""
+    ``shapes`` what its regions are drawn as, ``shown`` what the page shows of them. ``assignment`` is the
+    image's arm: a blind task comes without its prediction."""
 
     ref: ImageRef
     body: bytes
     task_id: int | None = None
     left_out: str = ""
     shapes: ShapeReport = NOTHING_DRAWN
+    shown: str = ""
     assignment: Assignment | None = None
 
     @property
@@ -74,14 +76,23 @@ def _parcel(
     regions = plant(prediction.regions, assignment.decoys) if assignment else prediction.regions
     encoded, left_out = encode_fitting(queue, ref, replace(prediction, regions=regions), url=url)
     task = encoded.task
+    shown = encode_shown(find_shown(regions, task["predictions"][0]["result"], queue.policy))
     if task_id is not None:
         task = {"task": task_id, **task["predictions"][0]}
     else:
         task["data"][KEY] = origin
     if assignment is not None and assignment.arm == "blind":
         del task["predictions"]  # made all the same, so that no arm lacks images that the others refuse
-        return Parcel(ref, encode_json(task), assignment=assignment)
-    return Parcel(ref, encode_json(task), task_id, "; ".join(left_out), encoded.report, assignment=assignment)
+        return Parcel(ref, encode_json(task), shown=shown, assignment=assignment)
+    return Parcel(
+        ref,
+        encode_json(task),
+        task_id,
+        "; ".join(left_out),
+        shapes=encoded.report,
+        shown=shown,
+        assignment=assignment,
+    )
 
 
 class Wanted(Protocol):

@@ -67,6 +67,7 @@ class NewTasks:
             self.queue.version,
             restore=self.queue.settings.restore,
             arms=[parcel.assignment for parcel in parcels if parcel.assignment is not None],
+            shown={parcel.ref.id: parcel.shown for parcel in parcels},
         )
 
     def send(self, parcels: Sequence[Parcel]) -> Mapping[ImageId, int]:
@@ -102,8 +103,10 @@ class MorePredictions:
     status: Status = "added"
 
     def claim(self, parcels: Sequence[Parcel]) -> Sequence[ImageId]:
-        ids = [parcel.ref.id for parcel in parcels]
-        return self.queue.catalog.task_predictions.open_push(self.queue.project.key, ids, self.queue.version)
+        shown = {parcel.ref.id: parcel.shown for parcel in parcels}
+        return self.queue.catalog.task_predictions.open_push(
+            self.queue.project.key, shown, self.queue.version, shown=shown
+        )
 
     def send(self, parcels: Sequence[Parcel]) -> Mapping[ImageId, int]:
         add_predictions(

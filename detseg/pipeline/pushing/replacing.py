@@ -42,7 +42,8 @@ def _replace_all(
     """One request a task, each safe to repeat."""
     claims, key = queue.catalog.task_predictions, queue.project.key
     failpoint("push.before_intent")
-    claimed = frozenset(claims.open_push(key, [parcel.ref.id for parcel, _ in instead], queue.version))
+    shown = {parcel.ref.id: parcel.shown for parcel, _ in instead}
+    claimed = frozenset(claims.open_push(key, shown, queue.version, shown=shown))
     failpoint("push.after_intent")
     for parcel, task in instead:
         if parcel.ref.id not in claimed:

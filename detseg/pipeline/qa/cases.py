@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from detseg.labelstudio.results import as_shown
+from detseg.labelstudio.shown import Shown, as_shown, decode_shown, plan_shown
 from detseg.metrics.cases import Case
 from detseg.paging import pages
-from detseg.types import Annotation, ImageId, ImageRef, ModelVersion
+from detseg.types import Annotation, Decoy, ImageId, ImageRef, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project, ReviewRecord, Task
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CaseReader:
-    """The images of a project that people reviewed. ``policy`` is what annotators were asked for.
+    """The images of a project that people reviewed. ``policy`` is what annotators are asked for
+    now, which stands in where it was not kept what they were shown.
 
     Left out are reviews of which a part could not be read, and images that no model answered.
     """
@@ -51,10 +52,10 @@ class CaseReader:
         arms = self.catalog.arms.of_images(self.project.key, reviews)
         gold = self.catalog.gold.read(image for image, one in arms.items() if one.arm == "gold")
         for image, records in reviews.items():
-            task, prediction = tasks[image], predictions.get(image)
-            if prediction is None or task.task_id is None:
+            task = tasks[image]
+            if image not in predictions or task.task_id is None:
                 continue
-            assigned = arms.get(image)
+            (prediction, shown), assigned = predictions[image], arms.get(image)
             yield Case(
                 image=image,
                 uri=refs.get(image, ImageRef(image, image)).uri,
@@ -64,18 +65,31 @@ class CaseReader:
                 model_version=task.model_version,
                 prediction=prediction,
                 reviews=tuple(record.annotation for record in records),
-                decoys=assigned.decoys if assigned else (),
+                decoys=_decoys_as_shown(assigned.decoys, shown) if assigned else (),
                 gold=gold.get(image),
                 simulated=any(record.simulated for record in records),
             )
 
-    def _predictions(self, tasks: Mapping[ImageId, Task]) -> dict[ImageId, Annotation]:
-        """What annotators of those tasks were shown first."""
+    def _predictions(self, tasks: Mapping[ImageId, Task]) -> dict[ImageId, tuple[Annotation, Shown]]:
+        """What annotators of those tasks were shown first, and how."""
         images: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
         for image, task in tasks.items():
             images[task.model_version].append(image)
-        return {
-            prediction.image: replace(prediction, regions=as_shown(prediction.regions, self.policy))
-            for version, ids in images.items()
-            for prediction in self.catalog.predictions.read(ids, version)
-        }
+        found: dict[ImageId, tuple[Annotation, Shown]] = {}
+        for version, ids in images.items():
+            kept = self.catalog.shown.of_images(self.project.key, ids, version)
+            for prediction in self.catalog.predictions.read(ids, version):
+                shown = self._shown(prediction, kept.get(prediction.image))
+                regions = as_shown(prediction.regions, shown)
+                found[prediction.image] = replace(prediction, regions=regions), shown
+        return found
+
+    def _shown(self, prediction: Annotation, kept: str | None) -> Shown:
+        """What was kept when it was sent, else what annotators would be asked for now."""
+        return decode_shown(kept) if kept else plan_shown(prediction.regions, self.policy)
+
+
+def _decoys_as_shown(decoys: Iterable[Decoy], shown: Shown) -> tuple[Decoy, ...]:
+    return tuple(
+        replace(decoy, region=region) for decoy in decoys for region in as_shown([decoy.region], shown)
+    )

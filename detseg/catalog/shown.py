@@ -1,0 +1,52 @@
+"""What the pages of tasks show of each prediction that was sent to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database
+from detseg.catalog.records import ProjectKey
+from detseg.catalog.tables import shown
+from detseg.paging import pages
+from detseg.types import ImageId, ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPredictions:
+    """``catalog.shown``. The texts are those of ``detseg.labelstudio.shown``."""
+
+    database: Database
+
+    def of_images(
+        self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
+    ) -> dict[ImageId, str]:
+        """What is shown of this version's predictions of those images, as far as it was recorded."""
+        found: dict[ImageId, str] = {}
+        for page in pages(ids):
+            query = sa.select(shown).where(
+                shown.c.project == project,
+                shown.c.image_id.in_(page),
+                shown.c.model_version == version,
+            )
+            with self.database.reading() as connection:
+                found |= {ImageId(row.image_id): row.shown for row in connection.execute(query)}
+        return found
+
+
+def record_shown(
+    database: Database,
+    connection: sa.Connection,
+    project: ProjectKey,
+    version: ModelVersion,
+    *,
+    texts: Mapping[ImageId, str],
+) -> None:
+    """Records it inside the transaction that claims the predictions; the latest stays."""
+    rows = [
+        {"project": project, "image_id": image, "model_version": version, "shown": text}
+        for image, text in texts.items()
+    ]
+    database.upsert(connection, shown, rows)
