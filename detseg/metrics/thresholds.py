@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from detseg.types import EDIT_KINDS
 Floats = npt.NDArray[np.float64]
 
 N_FOLDS = 5
+_HUNDREDTHS = np.arange(1, 101) / 100.0
 _AT_ONCE = 64  # classes
 
 
@@ -29,7 +29,7 @@ class ThresholdChoice:
     """
 
     threshold: float
-    """the best of those known, in [0, 1]: regions with a lower score would be left out"""
+    """the best of those known, in hundredths (or ``lowest_known``): lower scores would be left out"""
     lowest_known: float
     """the lowest score of this class that was shown"""
     at_lowest: bool
@@ -83,28 +83,17 @@ def gains_s(edits: Table, costs: CostModel) -> Floats:
 
 
 def best_threshold(scores: Floats, gains: Floats) -> float:
-    """The threshold that saves most if regions with lower scores are left out; the lowest of several.
+    """The threshold, in hundredths, that saves most if regions with lower scores are left out.
 
-    At least the lowest score, where all stay; at most 1. Few decimals, where they do.
+    The lowest score where leaving none out is best; the lowest of several that save the same; at most 1.
 
     >>> best_threshold(np.array([0.31, 0.42, 0.55, 0.9]), np.array([7.0, 7.0, -28.0, -28.0]))
-    0.5
+    0.43
     """
     order = np.argsort(scores, kind="stable")
     ordered, saved = scores[order], np.concatenate([[0.0], np.cumsum(gains[order])])
-    edges = np.concatenate([ordered, [1.0]])  # a threshold at edges[i] leaves the first i out
-    possible = np.concatenate([[True], edges[1:] > ordered])
-    best = int(np.argmax(np.where(possible, saved, -np.inf)))
-    return float(ordered[0]) if best == 0 else _short(float(ordered[best - 1]), float(edges[best]))
-
-
-def _short(low: float, high: float) -> float:
-    """The number in (low, high] with the fewest decimals."""
-    for digits in range(1, 10):
-        number = math.floor(high * 10.0**digits + 1e-9) / 10.0**digits
-        if low < number <= high:
-            return number
-    return high
+    candidates = np.concatenate([ordered[:1], _HUNDREDTHS[ordered[0] < _HUNDREDTHS]])
+    return float(candidates[np.argmax(saved[np.searchsorted(ordered, candidates)])])
 
 
 def _cross_fitted(scores: Floats, gains: Floats, image: npt.NDArray[np.intp], n_images: int) -> Floats:

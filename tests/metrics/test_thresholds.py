@@ -133,7 +133,9 @@ def test_no_other_threshold_saves_more(
 
     best = best_threshold(scores, gains)
     assert scores.min() <= best <= 1.0
-    assert saved(best) >= max(map(saved, [*scores, 1.0])) - 1e-9
+    others = [hundredth / 100 for hundredth in range(101)]
+    assert saved(best) >= max(map(saved, others)) - 1e-9
+    assert not any(saved(other) >= saved(best) for other in others if scores.min() < other < best)
 
 
 @given(st.floats(0, 1))
@@ -142,6 +144,6 @@ def test_one_wrong_region_is_left_out_unless_its_score_is_1(score: float) -> Non
     assert threshold > score or threshold == score == 1.0
 
 
-def test_a_threshold_has_few_decimals() -> None:
-    assert best_threshold(np.array([0.31234, 0.47891]), np.array([7.0, -28.0])) == 0.4
-    assert best_threshold(np.array([0.4312, 0.4389]), np.array([7.0, -28.0])) == 0.438
+def test_a_threshold_is_in_hundredths_unless_it_is_the_lowest_score() -> None:
+    assert best_threshold(np.array([0.31234, 0.47891]), np.array([7.0, -28.0])) == 0.32
+    assert best_threshold(np.array([0.4312, 0.4389]), np.array([7.0, -28.0])) == 0.4312
