@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from detseg.metrics.intervals import Estimate
     from detseg.pipeline.evaluate import EvaluateReport
     from detseg.pipeline.qa.result import QaResult
+    from detseg.pipeline.send_back import SentBack
     from detseg.report.wording import Unit
 
 
@@ -37,6 +38,8 @@ def print_evaluated(report: EvaluateReport) -> None:
     if rows:
         screen.print(table(("class", *EDIT_KINDS, "accepted"), rows))
     screen.print(f"report {report.path}", markup=False, soft_wrap=True)
+    if report.sent_back and not report.sent_back.problem:
+        screen.print(_sent_back(report.sent_back), markup=False, soft_wrap=True)
 
 
 def _basis(result: QaResult) -> str:
@@ -110,6 +113,13 @@ def _change(result: QaResult) -> str:
     ]
     parts += [f"acceptance changed in {week.week}" for week in result.work.drift.weeks if week.changed][-1:]
     return "   ".join(parts) or "nothing that the figures are sure of"
+
+
+def _sent_back(sent: SentBack) -> str:
+    gone = f" ({format_count(sent.n_gone, 'suspect')} deleted in Label Studio)" if sent.n_gone else ""
+    if sent.url is None:
+        return f"nothing to send back{gone}: there is no tab for it"
+    return f"{format_count(sent.n_sent, 'task')} to look at again{gone}: {sent.url}"
 
 
 def _told(estimate: Estimate, unit: Unit) -> str:

@@ -121,11 +121,20 @@ def qa(
     config: options.ConfigOption = None,
     project: options.ProjectOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the HTML report goes.")] = None,
+    send_back: Annotated[
+        int | None,
+        typer.Option(
+            "--send-back",
+            metavar="N",
+            min=0,
+            help="Put the N images with the worst suspects into a tab of Label Studio; 0 takes it away.",
+        ),
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Measures the model and people's edits over what was collected, and writes the report."""
     from detseg.cli.answers import print_evaluated
-    from detseg.cli.output import print_json, progress_bars
+    from detseg.cli.output import note, print_json, progress_bars
     from detseg.config import load_settings
     from flows.evaluate import evaluate as flow
     from flows.server import prefect_api
@@ -133,11 +142,14 @@ def qa(
     settings = load_settings(config, project=project)
     path = (out or settings.state_path / "report.html").absolute()
     with prefect_api(settings.state_path), progress_bars():
-        report = flow(config, {"project": project}, path)
+        report = flow(config, {"project": project}, path, send_back)
     if as_json:
         print_json(report.to_json())
     else:
         print_evaluated(report)
+    if report.sent_back and report.sent_back.problem:
+        note(report.sent_back.problem)
+        raise typer.Exit(1)
 
 
 def print_preannotated(report: PreannotateReport, *, would: bool = False) -> None:

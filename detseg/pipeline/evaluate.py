@@ -28,17 +28,22 @@ if TYPE_CHECKING:
 
     from detseg.catalog import Catalog, Project
     from detseg.config import Settings
+    from detseg.pipeline.send_back import SentBack
     from detseg.report.examples import Example
     from detseg.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateReport:
-    """What was measured, the HTML file that shows it, and the JSON file that holds all figures."""
+    """What was measured, the HTML file that shows it, and the JSON file that holds all figures.
+
+    ``sent_back`` is None where nothing was to be sent back.
+    """
 
     result: QaResult
     path: Path
     figures: Path
+    sent_back: SentBack | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The headline. ``figures`` names the file with everything, see ``docs/report.md``."""
@@ -64,6 +69,7 @@ class EvaluateReport:
             "per_class": {label: self._class_to_json(label) for label in sorted(self._labels())},
             "report": str(self.path),
             "figures": str(self.figures),
+            "sent_back": self.sent_back.to_json() if self.sent_back else None,
         }
 
     def _labels(self) -> set[str]:
