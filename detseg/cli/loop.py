@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.preannotate import PreannotateReport
     from detseg.pipeline.pushing.report import Status
+    from detseg.types import Arm
     from flows.parameters import Overrides
 
 
@@ -26,6 +27,14 @@ _MORE: Mapping[Status, str] = {
     "unpredicted": "left out without a prediction",
 }
 """What else may become of an image, as it is said after "would be"."""
+
+
+_ARMS: Mapping[Arm, str] = {
+    "blind": "without predictions",
+    "decoy": "with a decoy",
+    "gold": "on gold images",
+}
+"""How tasks are put before people where it is not the usual way."""
 
 
 def preannotate(
@@ -169,6 +178,9 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
     ]
     if more:
         screen.print(f"of the tasks: {', '.join(more)}", markup=False)
+    arms = [f"{words} {queue.arms[arm]}" for arm, words in _ARMS.items() if queue.arms.get(arm)]
+    if arms:
+        screen.print(f"of all tasks of the project: {', '.join(arms)}", markup=False)
     if report.quarantined:
         screen.print(f"{len(report.quarantined)} could not be used and are in quarantine:")
         print_failures([(one.uri, one.reason) for one in report.quarantined])
@@ -196,6 +208,8 @@ def print_collected(report: CollectReport) -> None:
         screen.print(f"{report.n_answers} answers that are no shapes (choices, texts) stay in Label Studio")
     if report.missing_labels:
         note(f"the labeling interface lacks {', '.join(report.missing_labels)}: nobody can choose them there")
+    for warning in report.warnings:
+        note(warning)
     if report.failures:
         screen.print(f"{len(report.failures)} regions could not be read; their reviews are not measured:")
         print_failures([(one.uri, one.reason) for one in report.failures])

@@ -14,6 +14,7 @@ from detseg.catalog import Catalog
 from detseg.models.agreement import Agreement
 from detseg.paging import pages
 from detseg.pipeline import predictors
+from detseg.pipeline.experiments.gold import check_gold
 from detseg.pipeline.known_model import KnownModel, recall, remember
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.push import PushReport
@@ -99,8 +100,10 @@ def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Mode
     check_serving(settings)  # before hours of predicting what cannot be pushed
     known = recall(settings, catalog)
     if known is not None and not _missing(catalog, refs, known.version):
+        check_gold(settings, known.taxonomy)
         return Model(known.version, known.taxonomy, (), None)
     predictor = predictors.load(settings)
+    check_gold(settings, predictor.taxonomy)
     remember(settings, catalog, KnownModel(predictor.version, predictor.taxonomy))
     missing = _missing(catalog, refs, predictor.version)
     check = check_precision(settings, predictor, [ref.uri for ref in missing])

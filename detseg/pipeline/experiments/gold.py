@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detseg.pipeline.experiments.assignment import Lottery, lottery_of
-from detseg.pipeline.experiments.gold_file import GoldFile, Record, find_gold, read_gold, read_truth
+from detseg.pipeline.experiments.gold_file import (
+    GoldFile,
+    Record,
+    check_labels,
+    find_gold,
+    read_gold,
+    read_truth,
+)
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageId, ImageRef
 
@@ -40,8 +47,16 @@ def known_truth(settings: Settings, catalog: Catalog) -> KnownTruth | None:
     return None if file is None else KnownTruth(file, find_gold(settings, catalog, file, {}))
 
 
+def check_gold(settings: Settings, taxonomy: Taxonomy) -> None:
+    """Whether the gold file of the settings can be read in these classes. Raises FormatError."""
+    file = read_gold(settings)
+    if file is not None:
+        check_labels(file, taxonomy)
+
+
 def record_truth(catalog: Catalog, known: KnownTruth, ids: Collection[ImageId], taxonomy: Taxonomy) -> None:
     """Records the truth of those images, in the place of what was known before. Raises FormatError."""
+    check_labels(known.file, taxonomy)
     sizes = catalog.images.sizes(ids)
     catalog.gold.record(
         read_truth(known.file, known.found[image], image, size=sizes[image], taxonomy=taxonomy)

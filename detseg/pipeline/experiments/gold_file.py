@@ -7,7 +7,7 @@ a path below the source's location, a whole address, or a path beside the file i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,17 @@ def read_gold(settings: Settings) -> GoldFile | None:
     return GoldFile(path, images, annotations, labels)
 
 
+def check_labels(gold: GoldFile, taxonomy: Taxonomy) -> None:
+    """Raises FormatError for a category with annotations that is no class of the project."""
+    used = {entry["category_id"] for entries in gold.annotations.values() for entry in entries}
+    unknown = sorted(label for id_, label in gold.labels.items() if id_ in used and not taxonomy.find(label))
+    if unknown:
+        raise FormatError(
+            f"{gold.path}: the category {unknown[0]!r} is no class of the project "
+            f"({', '.join(taxonomy.names)}): rename it, or make it an alias of one of [[classes]]"
+        )
+
+
 def find_gold(
     settings: Settings, catalog: Catalog, gold: GoldFile, listed: Mapping[str, ImageId]
 ) -> dict[ImageId, Record]:
@@ -92,33 +103,35 @@ def read_truth(
 ) -> Annotation:
     """The truth of one image, in the project's classes. Crowds are left out: they are no single objects.
 
-    Raises FormatError for an image of another size, and for a category that is no class.
+    Raises FormatError for an image of another size, and ConfigError for a category that is no class.
     """
     where = f"{gold.path}, {record['file_name']}"
-    stated = Size(record.get("width", size.width), record.get("height", size.height))
-    if stated != size:
-        raise FormatError(f"{where}: the file says {stated}, the upright image is {size}")
+    entries = gold.annotations.get(record["id"], ())
+    for width, height in _stated_sizes(record, entries):
+        if (width or size.width, height or size.height) != (size.width, size.height):
+            raise FormatError(f"{where}: the file says {width}x{height}, the upright image is {size}")
     version = ModelVersion(f"{GOLD_AUTHOR} {gold.path.name}")
     regions = [
         Region(region_id(image, version, rank), "person", instance)
-        for rank, entry in enumerate(gold.annotations.get(record["id"], ()))
+        for rank, entry in enumerate(entries)
         if not entry["iscrowd"]
-        and (instance := _instance(gold, entry, size=size, taxonomy=taxonomy, where=where)) is not None
+        and (instance := _instance(gold, entry, size=size, taxonomy=taxonomy)) is not None
     ]
     return Annotation(image, size, GOLD_AUTHOR, "labeled" if regions else "empty", tuple(regions))
 
 
-def _instance(
-    gold: GoldFile, entry: Record, *, size: Size, taxonomy: Taxonomy, where: str
-) -> Instance | None:
+def _stated_sizes(record: Record, entries: Sequence[Record]) -> Iterator[tuple[int | None, int | None]]:
+    """Widths and heights that the file gives the image, itself and by run lengths of masks."""
+    yield record.get("width"), record.get("height")
+    for entry in entries:
+        if isinstance(entry.get("segmentation"), dict):
+            height, width = entry["segmentation"]["size"]
+            yield width, height
+
+
+def _instance(gold: GoldFile, entry: Record, *, size: Size, taxonomy: Taxonomy) -> Instance | None:
     """None for what lies outside the image or has no area."""
-    label = gold.labels[entry["category_id"]]
-    cls = taxonomy.find(label)
-    if cls is None:
-        raise FormatError(
-            f"{where}: the category {label!r} is no class of the project ({', '.join(taxonomy.names)}): "
-            "rename it, or make it an alias of one of [[classes]]"
-        )
+    cls = taxonomy[gold.labels[entry["category_id"]]]
     mask = _mask(entry.get("segmentation"), size)
     if cls.kind == "stuff":
         return None if mask is None else Instance(cls.name, "stuff", mask=mask)

@@ -87,7 +87,16 @@ def test_truth_is_read_in_the_projects_classes(
         ({"0.png": [{**BOX, "category_id": 2}]}, {}, "category_id 2 is not in the truth file"),
         ({"0.png": [{**BOX, "segmentation": [[1, 2]]}]}, {}, "expected a polygon"),
         ({"0.png": []}, {"images": [{"id": 1}]}, "expected a file_name of its own"),
-        ({"0.png": []}, {"images": [{"id": 0, "file_name": "0.png", "width": 9}]}, "the file says 9x30"),
+        (
+            {"0.png": []},
+            {"images": [{"id": 0, "file_name": "0.png", "width": 9, "height": 30}]},
+            "the file says 9x30, the upright image is 40x30",
+        ),
+        (
+            {"0.png": [{**BOX, "segmentation": {"size": [3, 4], "counts": [12]}}]},
+            {},
+            "the file says 4x3, the upright image is 40x30",
+        ),
         (
             {"0.png": [BOX]},
             {"categories": [{"id": 1, "name": "crack"}]},
