@@ -19,7 +19,14 @@ from detseg.metrics.coco_data import DetectionColumns, DetectionData, Floats
 from detseg.metrics.coco_entries import IouType
 from detseg.metrics.coco_eval import CocoArrays, confuse, evaluate, evaluate_records, match
 from detseg.metrics.coco_files import read_coco_files
-from detseg.metrics.detection_intervals import estimate_ap, estimate_precision, estimate_recall, resample_ap
+from detseg.metrics.detection_intervals import (
+    estimate_ap,
+    estimate_ap_per_class,
+    estimate_precision,
+    estimate_recall,
+    mean_over,
+    resample_ap,
+)
 from detseg.metrics.error_kinds import ErrorCosts, error_costs
 from detseg.metrics.intervals import Estimate
 from detseg.metrics.operating import OperatingCurves, operating_curves
@@ -98,7 +105,7 @@ class DetectionQuality:
 
     ``n_unreviewed`` images were predicted and nobody judged them: they do not count. ``n_left_out`` things
     of truth and prediction have no mask where masks are compared; ``n_misfit_masks`` have one of another
-    size than their image, which overlaps nothing. ``ap`` and ``ap50`` are those of ``score`` with intervals;
+    size than their image, which overlaps nothing. ``ap*`` are those of ``score`` with intervals;
     ``precision`` and ``recall`` are of all objects together, at IoU 0.5 and the confusion's ``min_score``.
     """
 
@@ -111,6 +118,7 @@ class DetectionQuality:
     n_misfit_masks: int
     ap: Estimate
     ap50: Estimate
+    ap_per_class: Mapping[str, Estimate]
     precision: Estimate
     recall: Estimate
     score: DetectionScore
@@ -164,8 +172,11 @@ class DetectionTally:
             n_predicted=len(data.found),
             n_left_out=self._columns.n_left_out,
             n_misfit_masks=self._columns.n_misfit_masks,
-            ap=estimate_ap(score.ap, drawn.mean(axis=0), n_images=n_images),
-            ap50=estimate_ap(score.ap50, drawn[0], n_images=n_images),
+            ap=estimate_ap(score.ap, mean_over(drawn, axis=2).mean(axis=0), n_images=n_images),
+            ap50=estimate_ap(score.ap50, mean_over(drawn[0], axis=1), n_images=n_images),
+            ap_per_class=estimate_ap_per_class(
+                data, [score.per_class[name].ap for name in data.labels], drawn
+            ),
             precision=estimate_precision(data, matches, min_score=self.min_score),
             recall=estimate_recall(data, matches, min_score=self.min_score),
             score=score,

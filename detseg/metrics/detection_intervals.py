@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,20 @@ def estimate_ap(value: float | None, drawn: Floats, *, n_images: int) -> Estimat
     return told(value, max(value - half, 0.0), min(value + half, 1.0), n=n_images, scale="share")
 
 
+def estimate_ap_per_class(
+    data: DetectionData, aps: Sequence[float | None], drawn: Floats
+) -> dict[str, Estimate]:
+    """Of every class (K,), by name, from ``resample_ap``'s answer; ``n`` is the images with its truth."""
+    return {
+        name: estimate_ap(
+            aps[k],
+            mean_over(drawn[:, :, k], axis=0),
+            n_images=len(np.unique(data.truth.image[data.truth.label == k])),
+        )
+        for k, name in enumerate(data.labels)
+    }
+
+
 def estimate_precision(data: DetectionData, matches: Matches, *, min_score: float) -> Estimate:
     """The share of the detections from that score on that hit an object."""
     used = data.found.score >= min_score
@@ -63,50 +77,47 @@ def _share_by_image(data: DetectionData, image: Ints, success: Bools) -> Estimat
 
 
 def resample_ap(data: DetectionData, right: Bools, *, seed: int, n_resamples: int = N_RESAMPLES) -> Floats:
-    """``average_precisions`` of R draws of as many images with replacement: (T, R)."""
+    """``average_precisions`` of R draws of as many images with replacement: (T, R, K)."""
     blocks = resampled_counts(len(data.images), np.random.default_rng(seed), n_resamples)
     return np.concatenate([average_precisions(data, right, counts) for counts in blocks], axis=1)
 
 
 def average_precisions(data: DetectionData, right: Bools, counts: Floats) -> Floats:
-    """The AP at each of T IoUs in each of R draws, (T, R), that hold each image so often: (R, n_images).
+    """The AP of K classes at each of T IoUs in each of R draws of images: (T, R, K).
 
-    ``right`` says of every detection whether it hits at each IoU, (T, N). An AP is the mean over the classes
-    that have truth among the images drawn; NaN where none has.
+    ``right`` says of every detection whether it hits at each IoU, (T, N); ``counts`` how often each draw
+    holds each image, (R, n_images). NaN where a draw has no truth of a class.
     """
-    classes = list(_classes(data, right))
-    step = max(1, _BLOCK // max([1, *(len(one.image) for one in classes)]))
-    blocks = [
-        _mean_over_classes(classes, counts[start : start + step], n_ious=len(right))
-        for start in range(0, len(counts), step)
-    ]
-    return np.concatenate(blocks, axis=1)
-
-
-def _classes(data: DetectionData, right: Bools) -> Iterator[_Class]:
+    aps = np.full((len(right), len(counts), len(data.labels)), np.nan)
     order = np.argsort(-data.found.score, kind="stable")
     for k in range(len(data.labels)):
         rows = order[data.found.label[order] == k]
-        truth_image = data.truth.image[data.truth.label == k]
-        if len(truth_image):
-            yield _Class(data.found.image[rows], right[:, rows], truth_image)
+        one = _Class(data.found.image[rows], right[:, rows], data.truth.image[data.truth.label == k])
+        step = max(1, _BLOCK // max(1, len(rows)))
+        for start in range(0, len(counts), step):
+            block = slice(start, start + step)
+            aps[:, block, k] = _class_aps(one, counts[block])
+    return aps
 
 
-def _mean_over_classes(classes: Sequence[_Class], counts: Floats, *, n_ious: int) -> Floats:
-    """Of draws that hold each image so many times, (R, n_images), the mean AP at each IoU (T, R)."""
-    total, n_classes = np.zeros((n_ious, len(counts))), np.zeros(len(counts))
-    for one in classes:
-        n_truth = counts[:, one.truth_image].sum(axis=1)  # (R,)
-        n_classes += n_truth > 0.0
-        weights = counts[:, one.image]  # (R, n)
-        n_found = np.cumsum(weights, axis=1)
-        for t in range(n_ious):
-            total[t] += _ap(weights, n_found, n_truth, np.flatnonzero(one.right[t]))
-    return np.divide(total, n_classes, out=np.full_like(total, np.nan), where=n_classes > 0.0)
+def mean_over(aps: Floats, axis: int | tuple[int, ...]) -> Floats:
+    """The mean over an axis of what is not NaN; NaN where everything is."""
+    n = np.isfinite(aps).sum(axis=axis)
+    total = np.nansum(aps, axis=axis)
+    mean: Floats = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+    return mean
+
+
+def _class_aps(one: _Class, counts: Floats) -> Floats:
+    n_truth = counts[:, one.truth_image].sum(axis=1)  # (R,)
+    weights = counts[:, one.image]  # (R, n)
+    n_found = np.cumsum(weights, axis=1)
+    aps = np.stack([_ap(weights, n_found, n_truth, np.flatnonzero(right)) for right in one.right])
+    return np.where(n_truth > 0.0, aps, np.nan)
 
 
 def _ap(weights: Floats, n_found: Floats, n_truth: Floats, hits: Ints) -> Floats:
-    """COCO's AP at 101 recalls of each draw (R,), 0 without truth.
+    """COCO's AP at 101 recalls of each draw (R,); something without truth.
 
     Precision has its peaks where a detection hits, so only these are looked at: a hit holds all recalls
     k / 100 from that of the hit before up to its own, at the best precision there or later.
@@ -119,4 +130,5 @@ def _ap(weights: Floats, n_found: Floats, n_truth: Floats, hits: Ints) -> Floats
     recall = tp / np.maximum(n_truth, 1.0)[:, None]
     n_reached = np.searchsorted(COCO_RECALLS, recall, side="right")
     held = np.diff(n_reached, axis=1, prepend=0)
-    return np.where(n_truth > 0.0, (best * held).sum(axis=1) / 101.0, 0.0)
+    ap: Floats = (best * held).sum(axis=1) / 101.0
+    return ap

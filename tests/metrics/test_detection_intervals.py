@@ -7,7 +7,7 @@ from detseg.metrics.cases import Case
 from detseg.metrics.coco_data import DetectionColumns, DetectionData
 from detseg.metrics.coco_eval import Matches, evaluate, match
 from detseg.metrics.detection import DetectionTally
-from detseg.metrics.detection_intervals import average_precisions, resample_ap
+from detseg.metrics.detection_intervals import average_precisions, mean_over, resample_ap
 from tests.metrics.found import detection_cases, make_case
 from tests.metrics.made import boxed
 
@@ -34,10 +34,13 @@ def test_the_ap_of_some_of_the_images_is_cocos(cases: list[Case], data: st.DataO
         drawn = {image for image, n in zip(whole.images, counts[row], strict=True) if n}
         some = columns([case for case in cases if case.image in drawn])
         precision = evaluate(some).precision[:, :, :, 0, 2]  # (T, R, K)
-        for t in range(10):
-            measured = precision[t][precision[t] > -1]
-            expected = measured.mean() if measured.size else np.nan
-            assert ours[t, row] == pytest.approx(expected, abs=1e-9, nan_ok=True)
+        for k, name in enumerate(whole.labels):
+            if name in some.labels:
+                expected = precision[:, :, some.labels.index(name)].mean(axis=1)  # (T,)
+                expected = np.where(expected < 0, np.nan, expected)
+            else:
+                expected = np.full(10, np.nan)
+            assert ours[:, row, k] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
 def make_images(rng: np.random.Generator, n: int) -> list[Case]:
@@ -96,12 +99,30 @@ def test_too_few_images_and_no_truth_tell_nothing() -> None:
     assert none.result().ap.value is None
 
 
+def test_every_class_has_an_interval_of_its_own() -> None:
+    cases = make_images(np.random.default_rng(3), 60)
+    rare = [
+        make_case([boxed("t", "rare", (0, 0, 9, 9))], [boxed("p", "rare", (0, 0, 9, 9), 0.5)], image=f"r{k}")
+        for k in range(3)
+    ]
+    result = estimates([*cases, *rare]).result()
+    assert list(result.ap_per_class) == ["a", "b", "rare"]
+    assert result.ap_per_class["a"].value == result.score.per_class["a"].ap
+    assert result.ap_per_class["a"].low is not None
+    assert (result.ap_per_class["rare"].value, result.ap_per_class["rare"].n) == (None, 3)
+
+
+def test_means_leave_out_what_is_not_there() -> None:
+    aps = np.array([[0.25, np.nan, 0.75], [np.nan, np.nan, np.nan]])
+    assert mean_over(aps, axis=1) == pytest.approx([0.5, np.nan], nan_ok=True)
+
+
 def test_draws_are_of_all_images_with_replacement() -> None:
     data = columns(make_images(np.random.default_rng(5), 60))
     hits = right(match(data))
     drawn = resample_ap(data, hits, seed=4, n_resamples=300)
-    assert drawn.shape == (10, 300)
+    assert drawn.shape == (10, 300, 2)
     assert np.all(drawn[0] >= drawn[9])
     whole = average_precisions(data, hits, np.ones((1, 60)))
-    assert abs(drawn[0].mean() - whole[0, 0]) < 3 * drawn[0].std()
+    assert np.all(abs(drawn[0].mean(axis=0) - whole[0, 0]) < 3 * drawn[0].std(axis=0))
     assert np.array_equal(drawn, resample_ap(data, hits, seed=4, n_resamples=300))
