@@ -146,10 +146,11 @@ class DetectionTally:
 
     def add(self, case: Case) -> None:
         """Takes the model's answer and the review that counts; decoys are none of the model's."""
-        if case.truth is None:
+        truth = case.truth
+        if truth is None:
             self.n_unreviewed += 1
         else:
-            self._columns.add(case.truth, case.prediction)
+            self._columns.add(truth, case.prediction)
 
     def score(self) -> DetectionScore:
         """The part of ``result`` that COCO has: the fastest."""
