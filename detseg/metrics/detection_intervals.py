@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
+from detseg.metrics.bootstrap import resampled_counts
 from detseg.metrics.coco_data import Bools, DetectionData, Floats, Ints
 from detseg.metrics.coco_eval import COCO_RECALLS, Matches
-from detseg.metrics.intervals import LEVEL, Estimate, resampled_counts, told, wilson_by_image
+from detseg.metrics.intervals import LEVEL, Estimate, told, wilson_by_image
 
 N_RESAMPLES = 100
 """Enough to know a standard error to 7 %."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from detseg.metrics.bootstrap import bootstrap_ratios
 from detseg.metrics.edits import EditCounts
-from detseg.metrics.intervals import UNKNOWN, Estimate, bootstrap_ratios, never, wilson_by_image
+from detseg.metrics.intervals import UNKNOWN, Estimate, never, wilson_by_image
 from detseg.metrics.work_log import NOT_KNOWN, Table, WorkTables
 from detseg.types import EDIT_KINDS, EditKind
 

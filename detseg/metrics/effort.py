@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from detseg.metrics.intervals import Estimate, bootstrap, bootstrap_t, mapped, told
+from detseg.metrics.bootstrap import bootstrap, bootstrap_t
+from detseg.metrics.intervals import Estimate, mapped, told
 from detseg.metrics.timing import usable_seconds
 from detseg.metrics.work_log import WorkTables
 

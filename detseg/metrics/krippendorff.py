@@ -20,7 +20,8 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from detseg.metrics.intervals import Estimate, bootstrap
+from detseg.metrics.bootstrap import bootstrap
+from detseg.metrics.intervals import Estimate
 
 Value = TypeVar("Value")
 Floats = npt.NDArray[np.float64]

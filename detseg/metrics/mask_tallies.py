@@ -14,9 +14,10 @@ import numpy as np
 from detseg.errors import FormatError
 from detseg.geometry.label_maps import renumber
 from detseg.metrics import panoptic, semantic
+from detseg.metrics.bootstrap import bootstrap
 from detseg.metrics.cases import Case
 from detseg.metrics.image_sums import Floats, ImageSums
-from detseg.metrics.intervals import Estimate, bootstrap
+from detseg.metrics.intervals import Estimate
 from detseg.metrics.panoptic import PanopticScore, SegmentCounts
 from detseg.metrics.scenes import Kinds, Scene, label_numbers, paint_scene
 from detseg.metrics.semantic import ClassPixels, PixelCounts, PixelMeans, count_pixels, mean_of_classes

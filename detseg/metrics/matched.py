@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.geometry.matching import match_by_label
-from detseg.metrics.intervals import Estimate, bootstrap, wilson_by_image
+from detseg.metrics.bootstrap import bootstrap
+from detseg.metrics.intervals import Estimate, wilson_by_image
 from detseg.metrics.overlaps import box_iou_of, instance_iou_matrix, mask_iou_matrix
 from detseg.types import Annotation
 

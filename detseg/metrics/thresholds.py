@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from detseg.metrics.bootstrap import bootstrap_ratios
 from detseg.metrics.costs import CostModel
-from detseg.metrics.intervals import Estimate, bootstrap_ratios
+from detseg.metrics.intervals import Estimate
 from detseg.metrics.work_log import Table, WorkTables
 from detseg.types import EDIT_KINDS
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detseg.metrics.intervals import MIN_UNITS, UNKNOWN, Estimate, bootstrap_ratios, median_of
+from detseg.metrics.bootstrap import bootstrap_ratios
+from detseg.metrics.intervals import MIN_UNITS, UNKNOWN, Estimate, median_of
 from detseg.metrics.work_log import WorkTables
 
 Floats = npt.NDArray[np.float64]

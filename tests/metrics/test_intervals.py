@@ -11,21 +11,18 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detseg.metrics.bootstrap import bootstrap, bootstrap_ratios, bootstrap_t, resampled_counts
 from detseg.metrics.intervals import (
     AIM,
     MAX_SHARE_WIDTH,
     MIN_UNITS,
     UNKNOWN,
     Estimate,
-    bootstrap,
-    bootstrap_ratios,
-    bootstrap_t,
     difference_bounds,
     effective_trials,
     mapped,
     median_of,
     never,
-    resampled_counts,
     say_missing,
     told,
     wilson,
