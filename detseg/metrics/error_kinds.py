@@ -72,7 +72,8 @@ def error_costs(data: DetectionData, matches: Matches) -> ErrorCosts:
     is_hit = np.zeros(len(data.truth), dtype=np.bool_)
     is_hit[matches.truth[right]] = True
     target = np.select([reasons == "location", reasons == "class"], [near.own_truth, near.other_truth], -1)
-    target[target >= 0] = np.where(is_hit[target[target >= 0]], -1, target[target >= 0])
+    aimed = np.flatnonzero(target >= 0)
+    target[aimed[is_hit[target[aimed]]]] = -1
     is_missed = ~is_hit
     is_missed[target[target >= 0]] = False
     situation = _Situation(data, right, reasons, _best_on_each(target, data.found.score), is_missed)
