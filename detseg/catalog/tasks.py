@@ -13,7 +13,7 @@ from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import Assignment, Project, ProjectKey, Task, TaskState
 from detseg.catalog.shown import record_shown
-from detseg.catalog.tables import projects, reviews, task_predictions, tasks
+from detseg.catalog.tables import locations, projects, reviews, task_predictions, tasks
 from detseg.errors import CatalogError
 from detseg.paging import pages
 from detseg.types import ImageId, ModelVersion
@@ -194,6 +194,23 @@ class Tasks:
         )
         with self.database.reading() as connection:
             return connection.scalar(query) or 0
+
+    def overwritten(self, project: ProjectKey) -> tuple[int, ...]:
+        """The server's ids of the tasks whose images are nowhere any more: other bytes are in their places.
+
+        Ascending. What was not listed any more is still taken to be where it was.
+        """
+        query = (
+            sa.select(tasks.c.task_id)
+            .where(
+                tasks.c.project == project,
+                tasks.c.state == "pushed",
+                ~sa.exists().where(locations.c.image_id == tasks.c.image_id),
+            )
+            .order_by(tasks.c.task_id)
+        )
+        with self.database.reading() as connection:
+            return tuple(task for task in connection.scalars(query) if task is not None)
 
     def adopt(self, project: ProjectKey, found: Mapping[ImageId, tuple[int, ModelVersion]]) -> None:
         """Records tasks that another catalog pushed, and the model version that they show."""

@@ -26,6 +26,7 @@ from detseg.pipeline import progress
 from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.comparing import compare_counts, read_range
 from detseg.pipeline.failpoints import failpoint
+from detseg.pipeline.overwritten import overwritten_warnings
 from detseg.pipeline.push import settle_intents
 from detseg.pipeline.recording import Recorder
 from detseg.pipeline.workspace import find_connection, find_project, record_project
@@ -46,7 +47,7 @@ class CollectReport:
     ``n_tasks`` were read, ``n_foreign`` of somebody else left alone, and so were ``n_answers`` that are no
     shapes (choices, texts). ``failures`` are what in the project's
     reviews cannot be read, by the task's URL: said every time until it is mended. ``missing_labels`` are what
-    the labeling interface lacks of the taxonomy.
+    the labeling interface lacks of the taxonomy. ``warnings`` are lines about the project as a whole.
     """
 
     project_id: int
@@ -60,6 +61,7 @@ class CollectReport:
     states: dict[State, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     missing_labels: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -70,6 +72,7 @@ class CollectReport:
             "project_id": self.project_id,
             "failed": [{"uri": one.uri, "reason": one.reason} for one in self.failures],
             "missing_labels": list(self.missing_labels),
+            "warnings": list(self.warnings),
         }
 
 
@@ -108,6 +111,7 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
             *_failures(catalog, project, recorder.n_unknown, url=url),
         ),
         missing_labels=missing_labels(on_server.label_config, taxonomy, shape_policy(settings)),
+        warnings=tuple(overwritten_warnings(settings, catalog, project)),
     )
 
 

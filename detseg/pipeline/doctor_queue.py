@@ -12,6 +12,7 @@ from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.install import VERSION as TESTED
 from detseg.labelstudio.release import is_too_old, read_release
 from detseg.pipeline.checks import Check
+from detseg.pipeline.overwritten import MEND, describe_overwritten
 from detseg.pipeline.workspace import find_connection, opened_catalog
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def look_at_label_studio(settings: Settings) -> Iterator[Check]:
         if not check.ok:
             return
     yield from _images(settings)
+    yield from _overwritten(settings)
 
 
 def _server(settings: Settings) -> Check:
@@ -123,6 +125,15 @@ def _images(settings: Settings) -> Iterator[Check]:
     with _client(find_connection(settings)) as client:
         for project in client.find_projects(settings.project)[:1]:
             yield _local_folder(client, project.id, folder)
+
+
+def _overwritten(settings: Settings) -> Iterator[Check]:
+    """Whether annotators see the pictures that were predicted, as far as the catalog knows."""
+    with opened_catalog(settings) as catalog:
+        for project in [one for one in catalog.projects.all() if one.title == settings.project][-1:]:
+            found = describe_overwritten(settings, catalog, project)
+            if found:
+                yield Check("pictures", False, found, MEND)
 
 
 def _local_folder(client: LabelStudioClient, project: int, folder: Path) -> Check:

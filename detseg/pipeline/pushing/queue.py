@@ -16,6 +16,7 @@ from detseg.labelstudio.serving import ImageServing
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.experiments.gold import KnownTruth, known_truth
+from detseg.pipeline.overwritten import overwritten_warnings
 from detseg.pipeline.pushing.making import make_project
 from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.serving import image_serving
@@ -75,6 +76,7 @@ class Queue:
                 f"the labeling interface of {self.where} lacks {', '.join(sorted(self.missing))}: such "
                 "regions were left out (add the labels there: Settings, Labeling Interface)"
             )
+        yield from overwritten_warnings(self.settings, self.catalog, self.project)
         if self.n_foreign > 0:
             yield f"{self.n_foreign} tasks in {self.where} were made by somebody else: they were left alone"
 
