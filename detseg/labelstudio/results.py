@@ -18,11 +18,10 @@ from detseg.labelstudio.shapes import (
     DrawnMask,
     ShapePolicy,
     ShapeReport,
-    all_fit,
     asked,
     draw_masks,
 )
-from detseg.labelstudio.values import decode_polygon, decode_value, encode_box
+from detseg.labelstudio.values import decode_value, encode_box
 from detseg.taxonomy import Taxonomy
 from detseg.types import Box, ImageId, Instance, Mask, ModelVersion, Region, RegionId, Size
 
@@ -104,28 +103,6 @@ def decode_results(
     groups = join_halves(halves, read_links(results), things)
     regions = (_join(group, taxonomy, sent, where) for group in groups)
     return tuple(region for region in regions if region is not None)
-
-
-def as_shown(regions: Sequence[Region], policy: ShapePolicy) -> tuple[Region, ...]:
-    """A prediction's regions as annotators are shown them: what is asked for, polygons as what they cover.
-
-    What people left as it was comes back like this, so this is what their work is compared with.
-    """
-    shown = _asked(regions, policy)
-    masks = [mask for region in shown if (mask := region.instance.mask) is not None]
-    if all_fit(masks, policy):
-        return shown
-    drawn, _ = draw_masks(masks, policy)
-    back = iter(
-        decode_polygon(one.value, mask.size) if one.kind == "polygon" else mask
-        for mask, one in zip(masks, drawn, strict=True)
-    )
-    return tuple(
-        region
-        if region.instance.mask is None
-        else replace(region, instance=replace(region.instance, mask=next(back)))
-        for region in shown
-    )
 
 
 def _asked(regions: Sequence[Region], policy: ShapePolicy) -> tuple[Region, ...]:

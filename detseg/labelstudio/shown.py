@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX
-from detseg.labelstudio.shapes import Annotate, ShapePolicy, asked, draw_masks
+from detseg.labelstudio.shapes import Annotate, ShapePolicy, all_fit, asked, draw_masks
 from detseg.labelstudio.values import decode_polygon
 from detseg.types import Instance, Mask, Region, RegionId
 
@@ -45,7 +45,7 @@ def find_shown(regions: Sequence[Region], results: Iterable[Mapping[str, Any]], 
 def plan_shown(regions: Sequence[Region], policy: ShapePolicy) -> Shown:
     """What would be shown of regions under a policy: the answer where it was not kept."""
     masks = [(one.id, mask) for one, mask in _asked_masks(regions, policy.annotate)]
-    if policy.mask_as in ("brush", "bitmask") or not masks:
+    if all_fit([mask for _, mask in masks], policy):
         return Shown(policy.annotate)
     masks.sort(key=lambda entry: -entry[1].area)  # in the order in which they are drawn
     drawn, _ = draw_masks([mask for _, mask in masks], policy)

@@ -17,8 +17,9 @@ from detseg.geometry.polygons import ellipse_to_mask
 from detseg.images import read_image
 from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.codec import decode_task, encode_task, prediction_regions
-from detseg.labelstudio.results import as_shown, decode_results
+from detseg.labelstudio.results import decode_results
 from detseg.labelstudio.shapes import ShapePolicy
+from detseg.labelstudio.shown import as_shown, plan_shown
 from detseg.types import Box, ImageId, Instance, Mask, Size
 from tests.exif import ORIENTATIONS, save_turned
 from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, disc
@@ -97,6 +98,7 @@ def test_a_polygon_with_tolerance_stays_close() -> None:
         mask = disc(320, 240, radius)
         instance = Instance("nut", "thing", None, mask, 0.5)
         regions = prediction_regions(ImageId("sha256:" + "5" * 64), VERSION, [instance])
-        (shown,) = as_shown(regions, ShapePolicy(mask_as="polygon", polygon_tolerance_px=0.5))
+        policy = ShapePolicy(mask_as="polygon", polygon_tolerance_px=0.5)
+        (shown,) = as_shown(regions, plan_shown(regions, policy))
         assert shown.instance.mask is not None
         assert mask_iou(shown.instance.mask, mask) > 1 - 1.5 / radius

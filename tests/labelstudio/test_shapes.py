@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from detseg.geometry.masks import bitmap_to_mask, mask_iou, mask_to_box
 from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.codec import prediction_regions
-from detseg.labelstudio.results import as_shown, decode_results, encode_asked
+from detseg.labelstudio.results import decode_results, encode_asked
 from detseg.labelstudio.shapes import (
     DrawnMask,
     ShapePolicy,
@@ -24,6 +24,7 @@ from detseg.labelstudio.shapes import (
     shape_warnings,
     sum_reports,
 )
+from detseg.labelstudio.shown import as_shown, plan_shown
 from detseg.labelstudio.values import decode_value
 from detseg.types import Box, ImageId, Instance, Mask, Region, Size
 from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, disc, instances
@@ -166,7 +167,7 @@ def test_people_are_compared_with_what_they_were_shown(policy: ShapePolicy) -> N
     read = decode_results(encoded.results, SIZE, TAXONOMY, sent={}, where="here")
     shown = {
         region.id: replace(region, instance=replace(region.instance, seen_by=None))
-        for region in as_shown(regions(), policy)
+        for region in as_shown(regions(), plan_shown(regions(), policy))
     }
     assert {region.id: region for region in read} == shown
     report = encoded.report
