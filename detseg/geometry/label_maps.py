@@ -6,6 +6,7 @@ pixels but ``interior``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,26 +83,27 @@ def same_map(a: LabelMap, b: LabelMap) -> bool:
     return bool(same)
 
 
-def overlay(*maps: LabelMap) -> tuple[Numbers, tuple[Numbers, ...]]:
-    """Runs in which no map changes: their lengths, and the number that each map has there.
+def shared_pixels(*maps: LabelMap, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """How many pixels have number i in the first map, j in the second, ..., at [i, j, ...] of that shape.
 
-    At least one map, all of one size; all arrays have shape (n_runs,). Some runs may be empty.
+    At least one map, all of one size.
     """
     if any(one.size != maps[0].size for one in maps):
         raise ValueError(f"maps of one image have one size, not {sorted({str(m.size) for m in maps})}")
+    steps = []  # what the place in the table, counted cell by cell, changes by at each start
+    for one, stride in zip(maps, _strides(shape), strict=True):
+        step = one.numbers * np.int64(stride)
+        step[1:] -= step[:-1].copy()
+        steps.append(step)
     starts = np.concatenate([one.starts for one in maps])
-    order = np.argsort(starts, kind="stable")
-    source = np.repeat(np.arange(len(maps)), [one.starts.size for one in maps])[order]
-    lengths = _lengths(starts[order], maps[0].size)
-    # before its own first run, which starts at 0 as all do, a map shows its last: in empty runs only
-    return lengths, tuple(one.numbers[np.cumsum(source == k) - 1] for k, one in enumerate(maps))
-
-
-def shared_pixels(a: LabelMap, b: LabelMap, *, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """How many pixels have number i in ``a`` and j in ``b``, at [i, j] of an array of that shape."""
-    lengths, (i, j) = overlay(a, b)
-    counted = np.bincount(i * np.int64(shape[1]) + j, lengths, minlength=shape[0] * shape[1])
+    order = np.argsort(starts, kind="stable")  # which merges what is in order already
+    cells = np.cumsum(np.concatenate(steps)[order])
+    counted = np.bincount(cells, _lengths(starts[order], maps[0].size), minlength=math.prod(shape))
     return np.rint(counted).astype(np.int64).reshape(shape)
+
+
+def _strides(shape: tuple[int, ...]) -> list[int]:
+    return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
 def interior(labels: LabelMap, distance: int) -> LabelMap:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detseg.geometry.label_maps import LabelMap, interior, overlay, same_map
+from detseg.geometry.label_maps import LabelMap, interior, same_map, shared_pixels
 from detseg.metrics.image_sums import ImageSums
 from detseg.types import Size
 
@@ -126,11 +126,8 @@ def count_pixels(truth: LabelMap, predicted: LabelMap, n: int) -> Pixels:
     distance = boundary_distance(truth.size)
     inside = interior(truth, distance)
     inside_predicted = inside if same_map(truth, predicted) else interior(predicted, distance)
-    lengths, (i, j, a, b) = overlay(truth, predicted, inside, inside_predicted)
     n_truth = max(n, int(truth.numbers.max()) + 1)
-    codes = ((i * np.int64(n) + j) * 2 + a) * 2 + b
-    counted = np.bincount(codes, lengths, minlength=n_truth * n * 4)
-    return np.rint(counted).astype(np.int64).reshape(n_truth, n, 2, 2)[:n]
+    return shared_pixels(truth, predicted, inside, inside_predicted, shape=(n_truth, n, 2, 2))[:n]
 
 
 def boundary_distance(size: Size) -> int:

@@ -13,7 +13,6 @@ from detseg.geometry.label_maps import (
     array_to_map,
     interior,
     map_to_array,
-    overlay,
     paint,
     renumber,
     same_map,
@@ -29,12 +28,6 @@ SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
 def maps_of(shape: tuple[int, int], most: int = 3) -> st.SearchStrategy[Array]:
     return arrays(np.int64, shape, elements=st.integers(0, most))
-
-
-@st.composite
-def map_pairs(draw: st.DrawFn) -> tuple[Array, Array]:
-    shape = draw(SHAPES)
-    return draw(maps_of(shape)), draw(maps_of(shape))
 
 
 @st.composite
@@ -96,22 +89,18 @@ def test_masks_with_runs_without_pixels_are_painted() -> None:
     assert map_to_array(paint([], size)).tolist() == [[0, 0]] * 3
 
 
-@given(map_pairs())
-def test_maps_laid_over_each_other_share_their_pixels(pair: tuple[Array, Array]) -> None:
-    a, b = pair
-    expected = np.zeros((4, 5), dtype=np.int64)
-    np.add.at(expected, (a.reshape(-1), b.reshape(-1)), 1)
-    shared = shared_pixels(array_to_map(a), array_to_map(b), shape=(4, 5))
+@given(st.data(), SHAPES, st.integers(1, 3))
+def test_maps_share_pixels(data: st.DataObject, shape: tuple[int, int], n_maps: int) -> None:
+    array = [data.draw(maps_of(shape)) for _ in range(n_maps)]
+    expected = np.zeros((4, 5, 6)[:n_maps], dtype=np.int64)
+    np.add.at(expected, tuple(one.reshape(-1) for one in array), 1)
+    shared = shared_pixels(*map(array_to_map, array), shape=expected.shape)
     assert np.array_equal(shared, expected)
-    lengths, (i, j) = overlay(array_to_map(a), array_to_map(b))
-    assert lengths.sum() == a.size
-    assert np.array_equal(np.repeat(i, lengths), a.T.reshape(-1))
-    assert np.array_equal(np.repeat(j, lengths), b.T.reshape(-1))
 
 
-def test_maps_of_two_sizes_are_not_laid_over_each_other() -> None:
+def test_maps_of_two_sizes_share_nothing() -> None:
     with pytest.raises(ValueError, match=r"one size, not \['2x3', '3x2'\]"):
-        overlay(array_to_map(np.zeros((2, 3), int)), array_to_map(np.zeros((3, 2), int)))
+        shared_pixels(array_to_map(np.zeros((2, 3), int)), array_to_map(np.zeros((3, 2), int)), shape=(1, 1))
 
 
 @given(SHAPES.flatmap(maps_of), arrays(np.int64, 4, elements=st.integers(0, 300)))
