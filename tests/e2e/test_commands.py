@@ -89,6 +89,17 @@ def test_running_it_again_does_nothing_twice(demo: tuple[Path, Any]) -> None:
     assert {**measured, "report": result["qa"]["report"]} == result["qa"]
 
 
+def test_the_worst_suspects_go_back_into_a_tab(demo: tuple[Path, Any]) -> None:
+    folder, result = demo
+    measured = answer("qa", "--send-back", 3, cwd=folder)
+    sent = measured["sent_back"]
+    assert sent["problem"] is None
+    assert sent["n_sent"] == min(3, measured["suspects"])
+    assert sent["url"] is None or sent["url"].startswith(f"{result['label_studio_url']}/projects/")
+    assert answer("qa", "--send-back", 0, cwd=folder)["sent_back"]["url"] is None
+    assert "--send-back" in detseg("qa", "--send-back", "-1", cwd=folder, code=2).stderr
+
+
 def test_servers_run_until_they_are_stopped(demo: tuple[Path, Any]) -> None:
     folder, result = demo
     status = answer("status", cwd=folder)
@@ -107,6 +118,11 @@ def test_servers_run_until_they_are_stopped(demo: tuple[Path, Any]) -> None:
             "detseg: Label Studio does not run: start it with `detseg up`, or set label_studio_url\n"
         )
     assert answer("qa", cwd=folder)["images"] == result["qa"]["images"]  # needs the catalog alone
+    failed = detseg("qa", "--send-back", 3, "--out", folder / "down.html", "--json", cwd=folder, code=1)
+    assert failed.stderr.startswith("nothing was sent back: Label Studio does not run")
+    assert failed.stderr.count("\n") == 1
+    assert json.loads(failed.stdout)["report"] == str(folder / "down.html")
+    assert (folder / "down.html").exists()
 
 
 def test_the_demo_does_not_touch_what_is_not_its_own(tmp_path: Path) -> None:
