@@ -66,7 +66,8 @@ class PairAgreement:
 class Agreement:
     """Agreement on the images that at least two people judged; ``per_class`` looks at regions of one label.
 
-    ``per_pair`` is sorted by names.
+    People who start from the same regions agree more readily than people who start from nothing: ``per_arm``
+    has the two apart. Images with decoys do not count. ``per_pair`` is sorted by names.
     """
 
     min_iou: float
@@ -76,10 +77,11 @@ class Agreement:
     all: AgreementScore
     per_class: Mapping[str, AgreementScore]
     per_pair: tuple[PairAgreement, ...]
+    per_arm: Mapping[str, PairScore]
 
 
 class AgreementTally:
-    """Collects what people say of the images that several of them judged, in every arm."""
+    """Collects what people say of the images that several of them judged."""
 
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed
@@ -88,11 +90,12 @@ class AgreementTally:
         self._people: set[str] = set()
         self._by_class: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
         self._by_pair: defaultdict[tuple[str, str], MatchedRows] = defaultdict(MatchedRows)
+        self._by_arm: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
 
     def add(self, case: Case) -> None:
-        """One image; counts if two people or more judged it."""
+        """One image; counts if two people or more judged it, and nothing was planted on it."""
         judged = [review for review in case.reviews if review.state in ("labeled", "empty")]
-        if len(judged) < 2:
+        if len(judged) < 2 or case.arm == "decoy":
             return
         self._n_images += 1
         self._people.update(review.author for review in judged)
@@ -105,6 +108,7 @@ class AgreementTally:
                 pair.add(matched)
             of_image[_ALL].add(pair)
             self._by_pair[first.author, second.author].add(pair)
+        self._by_arm[case.arm].add(of_image[_ALL])
         for label, matched in of_image.items():
             self._by_class[label].add(matched)
 
@@ -125,6 +129,7 @@ class AgreementTally:
                 PairAgreement(first, second, self._score(rows))
                 for (first, second), rows in sorted(self._by_pair.items())
             ),
+            per_arm={arm: self._score(rows) for arm, rows in sorted(self._by_arm.items())},
         )
 
     def _score(self, rows: MatchedRows) -> PairScore:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from detseg.geometry.matching import match_by_label
 from detseg.metrics.bootstrap import bootstrap
 from detseg.metrics.intervals import Estimate, wilson_by_image
-from detseg.metrics.overlaps import box_iou_of, instance_iou_matrix, mask_iou_matrix
+from detseg.metrics.overlaps import box_iou_of, instance_iou_matrix
 from detseg.types import Annotation
 
 Floats = npt.NDArray[np.float64]
@@ -59,10 +59,9 @@ def match_regions(first: Annotation, second: Annotation) -> dict[str, Matched]:
         met = found[a[i].label]
         met.n_met += 1
         met.box_iou += box_iou_of(a[i], b[j])
-        mask_a, mask_b = a[i].mask, b[j].mask
-        if mask_a is not None and mask_b is not None:
+        if a[i].mask is not None and b[j].mask is not None:
             met.n_masks += 1
-            met.mask_iou += float(mask_iou_matrix([mask_a], [mask_b])[0, 0])
+            met.mask_iou += float(iou[i, j])
     return dict(found)
 
 

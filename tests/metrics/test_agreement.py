@@ -89,6 +89,21 @@ def test_three_people_are_three_pairs_and_labels_count_by_themselves() -> None:
     assert result.all.pairs.n_images == 40
 
 
+def test_help_and_no_help_are_told_apart_and_decoys_do_not_count() -> None:
+    tally = AgreementTally()
+    for n in range(20):
+        same, half = [said("ann", BOLT), said("bob", BOLT)], [said("ann", BOLT, NUT), said("bob", BOLT)]
+        tally.add(case(same, n=n))
+        tally.add(replace(case(half, n=100 + n), arm="blind"))
+        tally.add(replace(case([said("ann"), said("bob", BOLT)], n=200 + n), arm="decoy"))
+    result = tally.result()
+    assert result.n_images == 40
+    assert {arm: score.f1.value for arm, score in result.per_arm.items()} == {
+        "blind": pytest.approx(2 / 3),
+        "helped": 1.0,
+    }
+
+
 def test_the_order_of_cases_and_reviews_does_not_matter() -> None:
     rng = np.random.default_rng(1)
     cases = []
