@@ -26,6 +26,8 @@ from detseg.types import ImageId
 _BACKGROUND = ""
 """What stands for pixels without a mask; no class has an empty name."""
 
+_KINDS = ("thing", "stuff")
+
 
 @dataclass(frozen=True, slots=True)
 class PixelConfusion:
@@ -134,7 +136,8 @@ class SegmentationTally:
         kinds = self._kinds.by_label()
         things, stuff = ([p for label, p in per_class.items() if kinds[label] == k] for k in _KINDS)
         estimate = partial(_estimate, self._counts.sums, seed=self._seed)
-        classes, areas = list(per_class), (semantic.TRUTH, semantic.PREDICTED, semantic.SHARED)
+        classes = list(per_class)
+        areas = (semantic.TRUTH, semantic.PREDICTED, semantic.SHARED)
         edges = (semantic.TRUTH_EDGE, semantic.PREDICTED_EDGE, semantic.SHARED_EDGE)
         return Segmentation(
             pixel_accuracy=estimate([*classes, _BACKGROUND], areas, _share_found),
@@ -221,9 +224,6 @@ class _Images:
         return MaskImages(self._n_images, self._n_without_masks, self._n_unreviewed, left_out)
 
 
-_KINDS = ("thing", "stuff")
-
-
 def _estimate(
     sums: ImageSums,
     classes: Sequence[str],
@@ -232,7 +232,7 @@ def _estimate(
     *,
     seed: int,
 ) -> Estimate:
-    """A statistic of (R, n_classes, n_columns) sums; the images are resampled."""
+    """A share that a statistic makes of sums, (R, n_classes, n_columns) to (R,); the images are resampled."""
 
     def of_sums(flat: Floats) -> Floats:
         return statistic(flat.reshape(len(flat), len(classes), len(columns)))

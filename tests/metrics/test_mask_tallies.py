@@ -110,6 +110,17 @@ def test_one_image_is_too_little_for_an_interval_not_for_a_mean() -> None:
     assert (panoptic.pq.value, panoptic.all.pq) == (None, 0.8)
 
 
+def test_a_kind_that_is_nowhere_is_undefined() -> None:
+    cases = [
+        case(annotation([BOLT], image=f"sha256:{n}"), annotation([FOUND], image=f"sha256:{n}"))
+        for n in range(12)
+    ]
+    segmentation, panoptic = (tally.result() for tally in tallied(cases))
+    assert (panoptic.pq.value, panoptic.pq_things.value) == pytest.approx((0.8, 0.8))
+    assert panoptic.pq_stuff.value is None
+    assert (panoptic.stuff.pq, segmentation.stuff.iou, segmentation.things.iou) == (None, None, 0.8)
+
+
 def test_nothing_at_all() -> None:
     segmentation, panoptic = (tally.result() for tally in tallied([]))
     assert (segmentation.miou.value, segmentation.all.iou, segmentation.per_class) == (None, None, {})
