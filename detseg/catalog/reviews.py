@@ -73,8 +73,9 @@ class Reviews:
         with self.database.reading() as connection:
             return frozenset(connection.scalars(query))
 
-    def counts(self, project: ProjectKey, *, after: int, last: int) -> tuple[int, int]:
-        """How many tasks are there, and how many reviews they have that were not skipped; nothing deleted.
+    def counts(self, project: ProjectKey, *, after: int, last: int) -> tuple[int, int, int]:
+        """How many tasks are there, how many reviews they have that were not skipped, and how many of the
+        tasks have one that was; nothing deleted.
 
         Of the tasks with ids from ``after`` (not it) to ``last``.
         """
@@ -88,14 +89,18 @@ class Reviews:
             reviews.c.project == tasks.c.project,
             reviews.c.task_id == tasks.c.task_id,
             reviews.c.deleted.is_(False),
-            reviews.c.state != "skipped",
+        )
+        skipped = reviews.c.state == "skipped"
+        of_reviews = sa.select(
+            sa.func.count().filter(~skipped).label("n_reviews"),
+            sa.func.count(sa.distinct(reviews.c.task_id)).filter(skipped).label("n_skipped"),
         )
         with self.database.reading() as connection:
             n_tasks = connection.scalar(sa.select(sa.func.count()).select_from(tasks).where(pushed))
-            n_reviews = connection.scalar(
-                sa.select(sa.func.count()).select_from(tasks.join(reviews, reviewed)).where(pushed)
-            )
-        return n_tasks or 0, n_reviews or 0
+            row = connection.execute(
+                of_reviews.select_from(tasks.join(reviews, reviewed)).where(pushed)
+            ).one()
+        return n_tasks or 0, row.n_reviews, row.n_skipped
 
     def incomplete(self, project: ProjectKey) -> tuple[Incomplete, ...]:
         """The reviews in which something could not be read, by task and annotation."""

@@ -16,24 +16,23 @@ def compare_counts(reader: TaskReader, recorder: Recorder) -> None:
     """Reads the ranges of ids again in which the server has more or less than the catalog.
 
     What stays different after that is not ours (copies of our tasks, say); it is remembered, and
-    looked at again when it changes. Skipped annotations are not counted: that one of them was deleted is seen
-    by the change of its task alone.
+    looked at again when it changes. Of skipped annotations, the server counts the tasks that have any: where
+    two people skipped a task, that one of them was deleted is seen by the change of the task alone.
     """
     catalog, key = recorder.catalog, recorder.project.key
     last, name = catalog.tasks.last_id(key), f"collect-difference:{key}"
 
     def theirs(after: int, until: int) -> Counts:
         counts = reader.counts(after, until)
-        return counts.n_tasks, counts.n_annotations
+        return counts.n_tasks, counts.n_annotations, counts.n_skipped
 
     def ours(after: int, until: int) -> Counts:
         return catalog.reviews.counts(key, after=after, last=until)
 
     def difference() -> str:
-        there, here = theirs(0, last), ours(0, last)
-        return f"{there[0] - here[0]},{there[1] - here[1]}"
+        return ",".join(str(there - here) for there, here in zip(theirs(0, last), ours(0, last), strict=True))
 
-    if not last or difference() == (catalog.cursors.get(name) or "0,0"):
+    if not last or difference() == (catalog.cursors.get(name) or "0,0,0"):
         return
     for after, until in differing_ranges(theirs, ours, after=0, last=last, most=_TASKS_PER_RANGE):
         read_range(reader, recorder, after=after, last=until)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-Counts: TypeAlias = tuple[int, int]
-"""How many tasks, and how many annotations of them."""
+Counts: TypeAlias = tuple[int, int, int]
+"""How many tasks, how many annotations of them, and how many of the tasks were skipped."""
 
 Count: TypeAlias = Callable[[int, int], Counts]
 """The counts among the ids from ``after`` (not it) to ``last``."""

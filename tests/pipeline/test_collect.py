@@ -120,6 +120,31 @@ def test_what_the_change_of_a_task_does_not_show_is_found_by_counting(
     assert catalog.tasks.ids(project.key) == tuple(int(task["id"]) for task in tasks)
 
 
+def test_a_skip_that_is_gone_is_found_by_counting(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    server_id = fill_queue(queue, catalog)
+    tasks = work(client, server_id)
+    collect(queue, catalog)
+    before = reviews_of(catalog)
+    (project,) = catalog.projects.all()
+
+    def compare() -> tuple[int, int, int]:
+        recorder = Recorder(catalog, project, TAXONOMY)
+        compare_counts(TaskReader(client.session, server_id), recorder)
+        return recorder.new, recorder.updated, recorder.deleted
+
+    assert compare() == (0, 0, 0)
+    skipped = next(record for record in latest(catalog) if record.annotation.state == "skipped")
+    catalog.reviews.mark_deleted(project.key, [skipped.annotation_id])
+    assert compare() == (0, 1, 0)
+    image = catalog.tasks.images(project.key, [int(tasks[4]["id"])])[int(tasks[4]["id"])]
+    gone = replace(_with(skipped, image=image), annotation_id=10**9, task_id=int(tasks[4]["id"]))
+    catalog.reviews.record(project.key, [gone])
+    assert compare() == (0, 0, 1)
+    assert reviews_of(catalog)[:-1] == before
+
+
 def test_full_ends_with_the_same_catalog_and_mends_another_one(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:

@@ -31,9 +31,11 @@ def test_one_missing_task_of_a_million_costs_few_questions() -> None:
     def theirs(after: int, last: int) -> Counts:
         nonlocal asked
         asked += 1
-        return last - after - (after < 777_777 <= last), 0
+        return last - after - (after < 777_777 <= last), 0, 0
 
-    (found,) = differing_ranges(theirs, lambda after, last: (last - after, 0), after=0, last=10**6, most=500)
+    (found,) = differing_ranges(
+        theirs, lambda after, last: (last - after, 0, 0), after=0, last=10**6, most=500
+    )
     assert found[0] < 777_777 <= found[1]
     assert asked < 30
 
@@ -46,6 +48,6 @@ def test_equal_sides_and_empty_ones_cost_one_question() -> None:
 def count(ids: set[int]) -> Count:
     def counted(after: int, last: int) -> Counts:
         n_tasks = sum(after < number <= last for number in ids)
-        return n_tasks, 2 * n_tasks
+        return n_tasks, 2 * n_tasks, 0
 
     return counted
