@@ -127,6 +127,7 @@ def collect(
 
 
 def qa(
+    *,
     config: options.ConfigOption = None,
     project: options.ProjectOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the HTML report goes.")] = None,

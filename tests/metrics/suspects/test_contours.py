@@ -13,7 +13,7 @@ def drawn(bitmap: np.ndarray) -> list:  # type: ignore[type-arg]
     return [region("a", "bolt", mask=mask(bitmap))]
 
 
-def with_block(bitmap: np.ndarray, x: int, y: int, side: int, value: bool) -> np.ndarray:
+def with_block(bitmap: np.ndarray, x: int, y: int, side: int, *, value: bool) -> np.ndarray:
     changed = bitmap.copy()
     changed[y : y + side, x : x + side] = value
     return changed
@@ -21,13 +21,13 @@ def with_block(bitmap: np.ndarray, x: int, y: int, side: int, value: bool) -> np
 
 def test_specks() -> None:
     object_ = disc(100, 75, 40)  # 2 % of it are 100 px
-    (found,) = suspects(case(drawn(with_block(object_, 10, 20, 3, True))), "specks")
+    (found,) = suspects(case(drawn(with_block(object_, 10, 20, 3, value=True))), "specks")
     assert found.reason == "1 piece of up to 9 px beside it"
     assert found.box == Box(10, 20, 13, 23)
     assert found.score == 0.5 * COSTS["specks"]
-    assert suspects(case(drawn(with_block(object_, 10, 20, 5, True))), "specks")
+    assert suspects(case(drawn(with_block(object_, 10, 20, 5, value=True))), "specks")
     assert not suspects(
-        case(drawn(with_block(object_, 10, 20, 6, True))), "specks"
+        case(drawn(with_block(object_, 10, 20, 6, value=True))), "specks"
     )  # a part of it behind another
     assert not suspects(case(drawn(object_)), "specks")
 
@@ -35,25 +35,27 @@ def test_specks() -> None:
 def test_more_specks_are_surer() -> None:
     bitmap = disc(100, 75, 40)
     for x in range(5, 45, 8):
-        bitmap = with_block(bitmap, x, 20, 2, True)
+        bitmap = with_block(bitmap, x, 20, 2, value=True)
     (found,) = suspects(case(drawn(bitmap)), "specks")
     assert found.score == COSTS["specks"]
 
 
 def test_holes() -> None:
     object_ = disc(100, 75, 50)  # 2 % of it are 157 px
-    (found,) = suspects(case(drawn(with_block(object_, 95, 70, 4, False))), "holes")
+    (found,) = suspects(case(drawn(with_block(object_, 95, 70, 4, value=False))), "holes")
     assert found.reason == "1 hole of up to 16 px in it"
     assert found.box == Box(95, 70, 99, 74)
-    assert suspects(case(drawn(with_block(object_, 95, 70, 10, False))), "holes")
-    assert not suspects(case(drawn(with_block(object_, 95, 70, 11, False))), "holes")  # the eye of a needle
+    assert suspects(case(drawn(with_block(object_, 95, 70, 10, value=False))), "holes")
+    assert not suspects(
+        case(drawn(with_block(object_, 95, 70, 11, value=False))), "holes"
+    )  # the eye of a needle
     open_ = object_.copy()
     open_[75:77, 100:] = False  # a slit, not a hole
     assert not suspects(case(drawn(open_)), "holes")
 
 
 def test_what_holds_another_region_is_no_hole() -> None:
-    bitmap = with_block(disc(100, 75, 50), 95, 70, 8, False)
+    bitmap = with_block(disc(100, 75, 50), 95, 70, 8, value=False)
     nut = region("n", "nut", (94, 69, 104, 79))
     assert suspects(case(drawn(bitmap)), "holes")
     assert not suspects(case([*drawn(bitmap), nut]), "holes")
