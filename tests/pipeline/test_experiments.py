@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,19 @@ from detseg.catalog import Assignment, Catalog, Project, open_catalog
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.session import Json
+from detseg.metrics.cases import Case
+from detseg.metrics.edits import find_edits
+from detseg.metrics.experiments import DecoyTally, GoldTally
+from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.collect import collect
 from detseg.pipeline.experiments.assignment import Lottery
 from detseg.pipeline.labels import LabelRules, read_labels
 from detseg.pipeline.push import PushReport, push
 from detseg.pipeline.pushing.preview import preview
+from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
-from detseg.types import Arm, ImageId, ModelVersion
+from detseg.types import Annotation, Arm, ImageId, ModelVersion
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, write_image
 from tests.pipeline.experiments.test_gold import BOX, write_gold
 from tests.pipeline.reviewing import predicted, submit, tasks_of
@@ -316,6 +322,40 @@ def test_decoys_that_people_accept_never_come_out_as_labels(
     records = {record.annotation.image: record for record in catalog.reviews.latest(known(catalog).key)}
     origins = {region.id: region.origin for region in records[first.image].annotation.regions}
     assert origins[planted.region.id] == "model"
+
+
+@pytest.mark.parametrize("mask_as", ["brush", "polygon"])
+def test_what_people_did_in_each_arm_is_measured(
+    mixed: Settings, catalog: Catalog, client: LabelStudioClient, mask_as: str
+) -> None:
+    queue = mixed.model_copy(update={"mask_as": mask_as})
+    project = push_all(queue, catalog).project_id
+    arms = arms_of(catalog)
+    for task in tasks_of(client, project):
+        submit(client, task, predicted(task) if task["predictions"] else [])
+    collect(queue, catalog)
+    cases = list(CaseReader(catalog, known(catalog), shape_policy(queue)).all())
+    assert {case.image: case.arm for case in cases} == arms
+    n = Counter(arms.values())
+    decoys, gold = DecoyTally(), GoldTally()
+    for case in cases:
+        decoys.add(case)
+        gold.add(case)
+        assert len(case.prediction.regions) == 3  # decoys are no predictions of the model
+        assert len(case.shown) == {"helped": 3, "gold": 3, "blind": 0, "decoy": 4}[case.arm]
+        assert (case.gold is not None) == (case.arm == "gold")
+        if case.arm == "decoy":
+            kinds = Counter(edit.kind for edit in find_edits(planted(case), case.reviews[0]))
+            assert kinds == {"kept": 4}
+    assert decoys.result().all.n_waved_through == decoys.result().all.n_shown == n["decoy"]
+    # the model's three regions against the one bolt that is true, which it misses
+    score = gold.result().all
+    assert (score.n_images, score.tp, score.fp, score.fn) == (n["gold"], 0, 3 * n["gold"], n["gold"])
+
+
+def planted(case: Case) -> Annotation:
+    """What was on the page, as one annotation."""
+    return replace(case.prediction, regions=case.shown)
 
 
 def test_as_many_people_are_asked_as_the_settings_say(
