@@ -4,10 +4,10 @@ Images are drawn, not regions: regions of one image resemble each other, so what
 by second is resampled, or corrected, image by image.
 
 A figure is told (``Estimate.value`` is not None) from 10 units on and while its interval is at most 0.30 wide
-(shares) or 1.6 times as wide as the figure is large (others). These are the limits of the US National Center
-for Health Statistics: Parker et al., "Data Presentation Standards for Proportions", Vital and Health
-Statistics 2(175), 2017, and "... for Rates and Counts", 2(200), 2023. A wider interval tells nothing that one
-could act on.
+(shares) or 1.6 times as wide as the figure is large (others): one cannot act on a wider one. These are limits
+by which the US National Center for Health Statistics publishes: 0.30 from Parker et al., "Data Presentation
+Standards for Proportions", Vital and Health Statistics 2(175), 2017; 10 and 1.6 from "... for Rates and
+Counts", 2(200), 2023.
 """
 
 from __future__ import annotations

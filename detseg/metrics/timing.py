@@ -40,7 +40,7 @@ class ReviewTimes:
     n_reviews: int
     """that count"""
     n_unknown: int
-    """judged reviews without a lead time, or with none above 0 s"""
+    """judged reviews whose lead time is missing, 0, or no time that a person can take"""
     n_outliers: int
     """reviews that took far longer than the others: a page was left open"""
 
@@ -84,10 +84,17 @@ def review_times(tables: WorkTables, *, seed: int) -> WorkTimes:
 
 def usable_seconds(tables: WorkTables) -> Floats:
     """The lead time of every review, NaN where it is unknown or an outlier among those of its arm."""
-    seconds = np.where(tables.reviews["lead_s"] > 0.0, tables.reviews["lead_s"], np.nan)
+    lead_s = tables.reviews["lead_s"]
+    seconds = np.where(_is_known(lead_s), lead_s, np.nan)
     for arm in (tables.reviews["blind"], ~tables.reviews["blind"]):
         seconds[arm & (seconds > outlier_limit(seconds[arm]))] = np.nan
     return seconds
+
+
+def _is_known(lead_s: Floats) -> npt.NDArray[np.bool_]:
+    """Whether it is a time at all: from a millisecond to some years."""
+    known: npt.NDArray[np.bool_] = (lead_s >= 1e-3) & (lead_s < 1e8)
+    return known
 
 
 def outlier_limit(seconds: Floats) -> float:
@@ -104,7 +111,7 @@ def outlier_limit(seconds: Floats) -> float:
 
 
 def _times(image: npt.NDArray[np.int32], lead_s: Floats, usable_s: Floats, *, seed: int) -> ReviewTimes:
-    known, usable = lead_s > 0.0, ~np.isnan(usable_s)
+    known, usable = _is_known(lead_s), ~np.isnan(usable_s)
     seconds, (images, row) = usable_s[usable], np.unique(image[usable], return_inverse=True)
     sums = np.bincount(row, weights=seconds, minlength=len(images))
     counts = np.bincount(row, minlength=len(images))

@@ -179,16 +179,20 @@ regions = st.lists(
 dates = st.none() | st.datetimes(datetime(2025, 12, 20), datetime(2026, 1, 20), timezones=st.just(UTC))
 cases_of_any_kind = st.lists(
     st.builds(
-        lambda shown, drawn, when, arm, model: case(
-            annotation(shown), annotation(drawn, updated_at=when), arm=arm, model_version=model
+        lambda shown, drawn, when, seconds, arm, model: case(
+            annotation(shown),
+            annotation(drawn, updated_at=when, lead_time_s=seconds),
+            arm=arm,
+            model_version=model,
         ),
         regions,
         regions,
         dates,
+        st.none() | st.floats(),
         st.sampled_from(ARMS),
         st.sampled_from(["a@00000001", "b@00000001"]),
     ),
-    max_size=8,
+    max_size=12,
 ).map(
     lambda cases: [
         replace(
