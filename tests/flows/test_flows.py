@@ -126,11 +126,14 @@ def test_the_loop_runs_and_a_second_run_does_nothing_twice(
     nothing = collect(workplace.config)
     assert (nothing.new, nothing.updated, nothing.deleted) == (0, 0, 0)
 
-    measured = evaluate(workplace.config)
+    measured = evaluate(workplace.config, n_sent_back=2)
     assert measured.path == workplace.config.parent / ".detseg" / "report.html"
     assert "simulated" in measured.path.read_text().casefold()
     assert measured.to_json()["images"] == N_SCENES
     assert measured.to_json()["simulated"] is True
+    assert measured.sent_back is not None
+    assert measured.sent_back.problem is None
+    assert measured.sent_back.n_sent <= 2
     _left_on_prefect(workplace, prefect, label_studio)
 
 
