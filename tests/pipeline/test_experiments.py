@@ -28,7 +28,7 @@ from detseg.pipeline.pushing.preview import preview
 from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
-from detseg.types import Annotation, Arm, ImageId, ModelVersion
+from detseg.types import Annotation, Arm, DecodedImage, ImageId, Instance, ModelVersion
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, write_image
 from tests.pipeline.experiments.test_gold import BOX, write_gold
 from tests.pipeline.reviewing import predicted, submit, tasks_of
@@ -322,6 +322,25 @@ def test_decoys_that_people_accept_never_come_out_as_labels(
     records = {record.annotation.image: record for record in catalog.reviews.latest(known(catalog).key)}
     origins = {region.id: region.origin for region in records[first.image].annotation.regions}
     assert origins[planted.region.id] == "model"
+
+
+class BlindPredictor(FixedPredictor):
+    """Sees nothing at all."""
+
+    def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
+        return tuple(() for _ in batch)
+
+
+def test_where_nothing_can_be_planted_nothing_is(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    queue = queue.model_copy(update={"decoy_share": 1.0})
+    refs = scan(queue, catalog).images
+    predict_shard(queue, catalog, BlindPredictor(), refs)
+    project = push(queue, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY).project_id
+    assert [predicted(task) for task in tasks_of(client, project)] == [[]] * 5
+    found = catalog.arms.of_images(known(catalog).key, [ref.id for ref in refs])
+    assert {(one.arm, one.decoys) for one in found.values()} == {("decoy", ())}
 
 
 @pytest.mark.parametrize("mask_as", ["brush", "polygon"])

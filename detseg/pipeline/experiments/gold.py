@@ -76,11 +76,11 @@ def slip_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) ->
     )
     queued = catalog.tasks.of_images(project, (ref.id for ref in refs)) if project is not None else {}
     return tuple(
-        _slipped(refs, gold=gold, queued=queued, share=settings.gold_share, lottery=lottery_of(settings))
+        slipped(refs, gold=gold, queued=queued, share=settings.gold_share, lottery=lottery_of(settings))
     )
 
 
-def _slipped(
+def slipped(
     refs: Sequence[ImageRef],
     *,
     gold: Collection[ImageId],

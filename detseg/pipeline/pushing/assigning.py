@@ -16,7 +16,11 @@ from detseg.types import Annotation, Decoy, ImageId
 
 
 def assign(queue: Queue, prediction: Annotation) -> Assignment:
-    """The arm of an image that never was a task. An image that no decoy fits on is helped."""
+    """The arm of an image that never was a task.
+
+    An image that no decoy can be planted on stays in that arm, without one: if it were helped, the helped
+    images would be others than the blind ones.
+    """
     image, lottery = prediction.image, lottery_of(queue.settings)
     if queue.gold is not None and image in queue.gold.found:
         return Assignment(image, "gold")
@@ -25,8 +29,8 @@ def assign(queue: Queue, prediction: Annotation) -> Assignment:
         return Assignment(image, arm)
     decoy = make_decoy(prediction, queue.taxonomy, lottery.draw(image, "decoy"))
     if decoy is None or not _fits(queue, prediction, decoy):
-        return Assignment(image, "helped")
-    return Assignment(image, "decoy", (decoy,))
+        return Assignment(image, arm)
+    return Assignment(image, arm, (decoy,))
 
 
 def _fits(queue: Queue, prediction: Annotation, decoy: Decoy) -> bool:

@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import binomtest
 
 from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.errors import FormatError
-from detseg.pipeline.experiments.gold import known_truth, record_truth, slip_gold
+from detseg.pipeline.experiments.assignment import Lottery
+from detseg.pipeline.experiments.gold import known_truth, record_truth, slip_gold, slipped
 from detseg.pipeline.scan import scan
-from detseg.types import Box, ImageId, ModelVersion
+from detseg.types import Box, ImageId, ImageRef, ModelVersion
 from tests.catalog.made import record_project
 from tests.pipeline.conftest import TAXONOMY, half_mask, write_image
 
@@ -152,6 +154,22 @@ def test_gold_images_wait_for_their_turn(
     project = record_project(catalog, title=settings.project).key
     catalog.tasks.open_push(project, [ref.id for ref in images], ModelVersion("fixed@00000001"))
     assert {ref.id for ref in scan(shared, catalog).images} == {ref.id for ref in images}
+
+
+@pytest.mark.parametrize("share", [0.03, 0.2, 0.5])
+def test_gold_images_are_their_share_of_the_queue(share: float) -> None:
+    refs = [ImageRef(ImageId(f"sha256:{n:064x}"), f"{n}.png") for n in range(12_000)]
+    gold = {ref.id for ref in refs[6_000:]}
+    lottery = Lottery("parts", 3, blind_share=0.0, decoy_share=0.0)
+    queue = list(slipped(refs, gold=gold, queued=set(), share=share, lottery=lottery))
+    n_gold = sum(ref.id in gold for ref in queue)
+    assert len(queue) - n_gold == 6_000
+    assert binomtest(n_gold, len(queue), share).pvalue > 1e-6
+    again = list(slipped(refs, gold=gold, queued=set(), share=share, lottery=lottery))
+    assert again == queue
+    # those that are in the queue bring nothing along again
+    there = {ref.id for ref in queue}
+    assert {ref.id for ref in slipped(refs, gold=gold, queued=there, share=share, lottery=lottery)} == there
 
 
 def test_gold_images_run_out(
