@@ -199,18 +199,8 @@ class Settings(BaseModel):
         default="add", description="a second model's predictions stand beside the first's, or in their place"
     )
     restore: bool = Field(default=False, description="make tasks again that were deleted in Label Studio")
-    blind_share: float = Field(
-        default=0.05,
-        ge=0,
-        le=1,
-        description="share of new tasks without predictions, to measure what they save",
-    )
-    decoy_share: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="share of new tasks with a wrong region, to see whether it passes",
-    )
+    blind_share: float = Field(default=0.05, ge=0, le=1, description="share of new tasks without predictions")
+    decoy_share: float = Field(default=0.0, ge=0, le=1, description="share of new tasks with a wrong region")
     gold: Path | None = Field(
         default=None, description="a COCO JSON file with the truth of some of the source's images"
     )
