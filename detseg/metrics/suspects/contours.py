@@ -39,14 +39,12 @@ def find_over_smoothed(scene: Scene) -> Iterator[Finding]:
 
     A smooth outline alone proves nothing: objects are smooth. So another mask has to show what was cut off.
     """
-    best: dict[int, Finding] = {}
     for witness in scene.witnesses:
         met = witness.same & (witness.iou >= scene.options.same_iou)
         for i, j in np.argwhere(met).tolist():
             finding = _smoother(scene.layer.shapes[i], witness, j, scene.options)
-            if finding and (i not in best or finding.sure > best[i].sure):
-                best[i] = finding
-    yield from best.values()
+            if finding:
+                yield finding
 
 
 def _smoother(shape: Shape, witness: Witness, j: int, options: SuspectOptions) -> Finding | None:

@@ -24,7 +24,6 @@ def find_other_sizes(scene: Scene) -> Iterator[Finding]:
 
     One of the two regions lies in the other, they have one label, and neither has a better match.
     """
-    best: dict[tuple[str, int], Finding] = {}
     for witness in scene.witnesses:
         options, shared = scene.options, witness.shared
         alone = witness.same & ~_beside(witness.same & (witness.iou >= options.same_iou))
@@ -34,17 +33,13 @@ def find_other_sizes(scene: Scene) -> Iterator[Finding]:
             if share >= options.far_smaller or shared[i, j] < options.inside * min(own, other):
                 continue
             sure = sureness(share, even=options.far_smaller, certain=_FAR_SMALLER_SURELY)
-            finding = Finding(
+            yield Finding(
                 "oversized" if own > other else "partial",
                 sure * float(witness.trust[j]),
-                f"{witness.name} draws the same {share if own > other else 1 / share:.2g} times as large",
+                f"{witness.name} draws the same {_times(other / own)} as large",
                 scene.layer.shapes[i].region,
                 scene.layer.shapes[i].extent,
             )
-            known = best.get((finding.rule, i))
-            if known is None or finding.sure > known.sure:
-                best[finding.rule, i] = finding
-    yield from best.values()
 
 
 def find_missed(scene: Scene) -> Iterator[Finding]:
@@ -84,6 +79,10 @@ def find_wrong_label(scene: Scene) -> Iterator[Finding]:
             label = other.instance.label
             reason = f"the model is {_score(other):.0%} sure of a {label!r} here{_agreeing(scene, j)}"
             yield Finding("wrong_label", trust, reason, shape.region, shape.extent)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g} times" if ratio < 10 else f"{ratio:,.0f} times"
 
 
 def _sure(scene: Scene) -> Choice:

@@ -8,6 +8,7 @@ import numpy as np
 
 from detseg.geometry.boxes import box_iou_matrix
 from detseg.metrics.overlaps import mask_iou_matrix
+from detseg.metrics.suspects.options import sureness
 from detseg.metrics.suspects.scene import Finding, Scene
 from detseg.types import Instance
 
@@ -30,17 +31,16 @@ def find_duplicate(scene: Scene) -> Iterator[Finding]:
     """Regions that cover an earlier one of the review, with the same label or another one."""
     layer, options = scene.layer, scene.options
     boxes = box_iou_matrix(layer.boxes, layer.boxes)
-    best: dict[int, tuple[float, str]] = {}
     for later, earlier in np.argwhere(np.tril(boxes >= options.same_iou, -1)).tolist():
         own, other = (layer.shapes[i].region.instance for i in (later, earlier))
         iou = _iou(own, other, of_boxes=float(boxes[later, earlier]))
         one_label = other.label == own.label
-        if iou >= (options.duplicate_iou if one_label else options.two_labels_iou):
+        limit = options.duplicate_iou if one_label else options.two_labels_iou
+        if iou >= limit:
+            sure = sureness(iou, even=limit, certain=1.0)
             what = "another" if one_label else f"the {other.label!r}"
             reason = f"it covers {what} of the same image with IoU {iou:.2f}"
-            best[later] = max(best.get(later, (0.0, "")), (iou, reason))
-    for later, (iou, reason) in sorted(best.items()):
-        yield Finding("duplicate", iou, reason, layer.shapes[later].region, layer.shapes[later].extent)
+            yield Finding("duplicate", sure, reason, layer.shapes[later].region, layer.shapes[later].extent)
 
 
 def _iou(a: Instance, b: Instance, *, of_boxes: float) -> float:
