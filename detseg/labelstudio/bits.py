@@ -11,7 +11,7 @@ Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 _WORD = np.uint64(64)
-_NONE = np.uint64(2**64 - 1)
+_WORD_SHIFT, _WITHIN = np.uint64(6), np.uint64(63)
 
 
 def pack_bits(values: Words, widths: Words) -> bytes:
@@ -20,10 +20,11 @@ def pack_bits(values: Words, widths: Words) -> bytes:
         values, widths = np.append(values, np.uint64(0)), np.append(widths, np.uint64(0))
     # Pairs fit a word, and in every word a pair starts.
     pairs, widths = values[::2] << widths[1::2] | values[1::2], widths[::2] + widths[1::2]
-    ends = np.cumsum(widths)
+    ends = widths.cumsum()
     starts = ends - widths
-    aligned, offsets = pairs << (_WORD - widths), starts % _WORD
-    firsts = np.flatnonzero(np.diff(starts // _WORD, prepend=_NONE))  # of the pairs that start in a word
+    aligned, offsets, words = pairs << (_WORD - widths), starts & _WITHIN, starts >> _WORD_SHIFT
+    new_word = np.flatnonzero(words[1:] != words[:-1]) + 1
+    firsts = np.concatenate(([0], new_word))  # of the pairs that start in a word
     lasts = np.append(firsts[1:], starts.size) - 1  # these may go on in the next word
     packed = np.zeros(firsts.size + 1, dtype=np.uint64)
     packed[:-1] = np.bitwise_or.reduceat(aligned >> offsets, firsts)
