@@ -4,6 +4,7 @@ import base64
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,9 +15,10 @@ from detseg.report.closeups import close_ups
 from detseg.report.data import Images
 from detseg.report.examples import Example
 from detseg.report.gallery import image_name, make_cards, web_address
-from detseg.types import Box, DecodedImage, Size
+from detseg.report.page import render_report
+from detseg.types import Box, DecodedImage, ImageRef, Size
 from tests.report.made import TAXONOMY, made_cases
-from tests.report.reports import images_of, suspect_of
+from tests.report.reports import images_of, make_report, suspect_of
 
 CASES = [case for case in made_cases(80) if case.arm in ("helped", "gold") and case.truth is not None][:12]
 IMAGES = images_of(CASES)
@@ -52,6 +54,22 @@ def test_a_card_shows_four_pictures_and_every_edit_in_words() -> None:
 def test_pictures_keep_to_their_budget(budget: int) -> None:
     cards = make_cards(examples(CASES[:4]), IMAGES, TAXONOMY, max_bytes=budget)
     assert sum(len(picture.uri) for card in cards for picture in card.pictures) <= budget
+
+
+def test_even_noise_makes_a_page_of_less_than_15_mb() -> None:
+    """Nothing is harder to compress: 60 images of noise, and a hundred suspects on them."""
+    rng = np.random.default_rng(0)
+
+    def noise(uri: str) -> DecodedImage:
+        rgb = rng.integers(0, 256, (CASES[0].prediction.size.height, CASES[0].prediction.size.width, 3))
+        return DecodedImage(ImageRef(CASES[0].image, uri), CASES[0].prediction.size, rgb.astype(np.uint8))
+
+    cases = made_cases(80)
+    report = make_report(cases, limit=60)
+    ranked = tuple(suspect_of(case, Box(5, 5, 60, 60)) for case in [*cases, *cases][:120])
+    suspects = replace(report.suspects, ranked=ranked)
+    page = render_report(replace(report, suspects=suspects, images=replace(report.images, read=noise)))
+    assert 2_000_000 < len(page.encode()) < 15_000_000
 
 
 def test_an_image_that_is_gone_has_a_card_that_says_so() -> None:

@@ -52,6 +52,7 @@ def agreement_section(report: QaReport) -> Section:
         Row((Cell(f"{pair.first} and {pair.second}"), *_pair_cells(pair.score)))
         for pair in agreement.per_pair
     ]
+    arms = [Row((Cell(_ARMS.get(arm, arm)), *_pair_cells(score))) for arm, score in agreement.per_arm.items()]
     counts = (Column("Images"), Column("Regions"))
     return Section(
         "agreement",
@@ -59,6 +60,12 @@ def agreement_section(report: QaReport) -> Section:
         (
             Block(
                 table=table("Agreement by class", [Column("Class", "name"), _ALPHA, *_AGREE, *counts], rows),
+            ),
+            Block(
+                title="With and without help",
+                table=table("Agreement by arm", [Column("Shown", "name"), *_AGREE, *counts], arms),
+                text="People who start from the same regions agree more readily than people who start from "
+                "nothing.",
             ),
             Block(
                 title="By pair of people",
@@ -168,6 +175,7 @@ def decoys_section(report: QaReport) -> Section:
     )
 
 
+_ARMS = {"helped": "the model’s regions", "gold": "the same, known truth", "blind": "nothing"}
 _KINDS = {"label": "wrong class", "shift": "out of place", "nothing": "nothing there"}
 
 
