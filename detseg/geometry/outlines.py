@@ -95,12 +95,12 @@ def _count_pieces(first: Positions, n_left: Positions) -> int:
     Every run leads back to one with nothing left of it; pieces are these, less those that meet further on.
     """
     n_pieces = int(np.count_nonzero(n_left == 0))
-    if n_pieces <= 1:
+    meeting = np.flatnonzero(n_left > 1)
+    if n_pieces == 1 or meeting.size == 0:
         return n_pieces
     origin = np.where(n_left == 0, np.arange(first.size), first)
-    while not np.array_equal(further := origin[origin], origin):
-        origin = further
-    meeting = np.flatnonzero(n_left > 1)
+    for _ in range(first.size.bit_length()):  # each time twice as far to the left
+        origin = origin[origin]
     n_more = n_left[meeting] - 1
     others = np.repeat(first[meeting] + 1 - (np.cumsum(n_more) - n_more), n_more) + np.arange(n_more.sum())
     met: dict[int, int] = {}
