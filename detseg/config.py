@@ -237,19 +237,34 @@ class Settings(BaseModel):
         default=None, description="what a webhook's header X-Detseg-Secret carries; set DETSEG_HOOK_SECRET"
     )
     box_by_hand_s: float = Field(
-        default=35.0, ge=0, description="seconds to draw a box by hand (Papadopoulos et al., ICCV 2017)"
+        default=35.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds to draw a box by hand (Papadopoulos et al., ICCV 2017)",
     )
     mask_by_hand_s: float = Field(
-        default=80.0, ge=0, description="seconds to draw a mask by hand (COCO's, by arXiv 2212.07911)"
+        default=80.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds to draw a mask by hand (COCO's, by arXiv 2212.07911)",
     )
     check_s: float = Field(
-        default=7.0, ge=0, description="seconds to check a region (Papadopoulos et al., ICCV 2017, at most)"
+        default=7.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds to check a region (Papadopoulos et al., ICCV 2017, at most)",
     )
     box_price: float = Field(
-        default=0.063, ge=0, description="price of a box, in any currency (Google's data labeling, in $)"
+        default=0.063,
+        ge=0,
+        allow_inf_nan=False,
+        description="price of a box, in any currency (Google's data labeling, in $)",
     )
     mask_price: float = Field(
-        default=0.87, ge=0, description="price of a mask, in any currency (Google's data labeling, in $)"
+        default=0.87,
+        ge=0,
+        allow_inf_nan=False,
+        description="price of a mask, in any currency (Google's data labeling, in $)",
     )
     catalog: str | None = Field(
         default=None, description="SQLAlchemy URL; without it, SQLite in the state folder"
