@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,10 @@ from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
 FILE_NAME = "detseg.toml"
 ENV_PREFIX = "DETSEG_"
 _MAX_PIXELS = 178_956_970  # Pillow refuses to open anything larger, whatever we say
+
+
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Seconds or a price."""
 
 
 class ClassSettings(BaseModel):
@@ -236,35 +240,20 @@ class Settings(BaseModel):
     hook_secret: SecretStr | None = Field(
         default=None, description="what a webhook's header X-Detseg-Secret carries; set DETSEG_HOOK_SECRET"
     )
-    box_by_hand_s: float = Field(
-        default=35.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="seconds to draw a box by hand (Papadopoulos et al., ICCV 2017)",
+    box_by_hand_s: Cost = Field(
+        default=35.0, description="seconds to draw a box by hand (Papadopoulos et al., ICCV 2017)"
     )
-    mask_by_hand_s: float = Field(
-        default=80.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="seconds to draw a mask by hand (COCO's, by arXiv 2212.07911)",
+    mask_by_hand_s: Cost = Field(
+        default=80.0, description="seconds to draw a mask by hand (COCO's, by arXiv 2212.07911)"
     )
-    check_s: float = Field(
-        default=7.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="seconds to check a region (Papadopoulos et al., ICCV 2017, at most)",
+    check_s: Cost = Field(
+        default=7.0, description="seconds to check a region (Papadopoulos et al., ICCV 2017, at most)"
     )
-    box_price: float = Field(
-        default=0.063,
-        ge=0,
-        allow_inf_nan=False,
-        description="price of a box, in any currency (Google's data labeling, in $)",
+    box_price: Cost = Field(
+        default=0.063, description="price of a box, in any currency (Google's data labeling, in $)"
     )
-    mask_price: float = Field(
-        default=0.87,
-        ge=0,
-        allow_inf_nan=False,
-        description="price of a mask, in any currency (Google's data labeling, in $)",
+    mask_price: Cost = Field(
+        default=0.87, description="price of a mask, in any currency (Google's data labeling, in $)"
     )
     catalog: str | None = Field(
         default=None, description="SQLAlchemy URL; without it, SQLite in the state folder"
