@@ -251,6 +251,7 @@ def test_what_was_there_before_is_no_part_of_an_experiment(
     client.delete_task(client.task_ids(project)[0])
     later = queue.model_copy(update={"blind_share": 0.5, "decoy_share": 0.5, "restore": True})
     assert statuses(push_all(later, catalog)) == {"pushed": 1, "present": 4}
+    assert [len(predicted(task)) for task in tasks_of(client, project)] == [4] * 5
     assert statuses(push_all(later, catalog, NEWER)) == {"added": 5}
     assert set(arms_of(catalog).values()) == {"helped"}
 

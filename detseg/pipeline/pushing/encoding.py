@@ -51,11 +51,12 @@ def encode(
     found = queue.catalog.images.entries(image for image in by_id if image not in task_ids)
     location = source_location(queue.settings)
     arms = queue.catalog.arms.of_images(queue.project.key, by_id)
+    were_tasks = task_ids.keys() | queue.catalog.tasks.of_images(queue.project.key, by_id).keys()
     for prediction in queue.catalog.predictions.read(by_id, queue.version):
         ref = by_id.pop(prediction.image)
         try:
             origin = encode_origin(found.get(ref.id, ()), location)
-            assignment = arms.get(ref.id) or (None if ref.id in task_ids else assign(queue, prediction))
+            assignment = arms.get(ref.id) or (None if ref.id in were_tasks else assign(queue, prediction))
             yield _parcel(queue, ref, prediction, task_ids.get(ref.id), origin=origin, assignment=assignment)
         except (FormatError, ImageError) as error:
             yield ImageOutcome(ref, "refused", reason=str(error))
