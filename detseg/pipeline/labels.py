@@ -18,6 +18,7 @@ from detseg.types import Annotation, Arm, Decoy, ImageId
 
 if TYPE_CHECKING:
     from detseg.catalog import Assignment, Catalog, Project, ReviewRecord
+    from detseg.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class LabelRules:
     quorum: int | None = None
     gold: bool = False
     disputed: bool = False
+
+
+def label_rules(settings: Settings) -> LabelRules:
+    """What the settings ask of labels: a consensus where several people are asked about each image."""
+    return LabelRules(consensus=settings.overlap > 1)
 
 
 def read_labels(catalog: Catalog, project: Project, rules: LabelRules) -> Iterator[Label]:

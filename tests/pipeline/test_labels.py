@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import detseg
 from detseg.catalog import Assignment, Catalog, Project
-from detseg.pipeline.labels import Label, LabelRules, read_labels
+from detseg.config import Settings
+from detseg.pipeline.labels import Label, LabelRules, label_rules, read_labels
 from detseg.types import Arm, Box, Decoy, ImageId, Instance, Region, RegionId
 from tests.catalog.made import VERSION, found, image_id, record_project, review
 
@@ -181,6 +182,11 @@ def test_whatever_people_did_no_decoy_and_no_gold_image_comes_out(
         assert label.arm == arm != "gold"
         assert arm != "decoy" or not regions_of(label) & {WRONG.id, PASTED.id}
         assert label.annotation.state == ("labeled" if label.annotation.regions else "empty")
+
+
+def test_the_settings_say_whether_a_consensus_counts() -> None:
+    assert label_rules(Settings()) == LabelRules()
+    assert label_rules(Settings(overlap=2)) == LabelRules(consensus=True)
 
 
 def test_there_is_no_other_door() -> None:
