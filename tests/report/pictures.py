@@ -26,9 +26,9 @@ _SHOTS = (
     ("answers", 400, 1400, ("light", "dark")),
     ("model", 1400, 1500, ("light",)),
     ("people", 1400, 1500, ("dark",)),
-    ("suspects", 1400, 1200, ("light",)),
-    ("examples", 1400, 1200, ("light",)),
-    ("examples", 400, 1400, ("dark",)),
+    ("suspects", 1400, 900, ("light",)),
+    ("examples", 1400, 900, ("light",)),
+    ("examples", 400, 1200, ("dark",)),
 )
 
 
@@ -51,8 +51,7 @@ def _take(tabs: Browser, url: str, path: Path, size: tuple[int, int], theme: str
     page.goto(url)
     page.wait_for_load_state("networkidle")
     with Image.open(io.BytesIO(page.screenshot())) as picture:
-        few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        few.save(path, optimize=True)
+        picture.convert("RGB").save(path, optimize=True)
     page.close()
 
 

@@ -36,7 +36,7 @@ _RULES = {
     "low_quality": "labels and model far apart",
 }
 _NOTE = (
-    "Rules and scores that ask for a second look, surest and dearest first. {} on {} of {}. "
+    "Rules and scores that ask for a second look, surest and dearest first. {} on {:,} of {}. "
     "“detseg qa --send-back N” puts the first N into a review tab of Label Studio."
 )
 
@@ -88,7 +88,7 @@ def _rules(report: QaReport) -> Section:
     ]
     note = _NOTE.format(
         format_count(suspects.n_suspects, "label"),
-        format_count(suspects.n_suspect_images, "image"),
+        suspects.n_suspect_images,
         format_count(suspects.n_images, "image"),
     )
     missing = "" if rows else "No label is under suspicion."
