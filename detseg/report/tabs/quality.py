@@ -133,7 +133,10 @@ def classes_section(report: QaReport) -> Section:
             *(areas.iou, areas.dice, areas.boundary_iou),
             *(parts.pq, parts.sq, parts.rq),
         )
-        cells = (value_cell(value, "score") for value in figures)
+        cells = [value_cell(value, "score") for value in figures]
+        ap = report.boxes.ap_per_class.get(name)
+        if ap is not None and ap.value is not None:
+            cells[0] = estimate_cell(ap, "score")
         n_truth = count_cell(max(box.n_truth, mask.n_truth))
         rows.append(Row((name_cell(name, taxonomy=report.taxonomy), n_truth, *cells)))
     columns = [
