@@ -5,89 +5,30 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from detseg.catalog import Assignment, Catalog, Project, open_catalog
+from detseg.catalog import Assignment, Catalog, open_catalog
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.session import Json
-from detseg.metrics.cases import Case
-from detseg.metrics.edits import find_edits
-from detseg.metrics.experiments import DecoyTally, GoldTally
-from detseg.pipeline.asking import shape_policy
-from detseg.pipeline.collect import collect
-from detseg.pipeline.experiments.assignment import Lottery
-from detseg.pipeline.labels import LabelRules, read_labels
-from detseg.pipeline.push import PushReport, push
+from detseg.pipeline.push import push
 from detseg.pipeline.pushing.preview import preview
-from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
-from detseg.types import Annotation, Arm, DecodedImage, ImageId, Instance, ModelVersion
+from detseg.types import DecodedImage, ImageId, Instance, ModelVersion
+from tests.pipeline.arms import arms_of, known, make_mixed, push_all, statuses, versions_by_arm
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, write_image
-from tests.pipeline.experiments.test_gold import BOX, write_gold
-from tests.pipeline.reviewing import predicted, submit, tasks_of
+from tests.pipeline.reviewing import predicted, tasks_of
 
 NEWER = ModelVersion("fixed@00000002")
-
-
-def push_all(queue: Settings, catalog: Catalog, version: ModelVersion = VERSION) -> PushReport:
-    """Scans, predicts and pushes."""
-    refs = scan(queue, catalog).images
-    predict_shard(queue, catalog, FixedPredictor(version), refs)
-    return push(queue, catalog, refs=refs, version=version, taxonomy=TAXONOMY)
-
-
-def statuses(report: PushReport) -> dict[str, int]:
-    return {status: n for status, n in report.counts.items() if n}
-
-
-def known(catalog: Catalog) -> Project:
-    (project,) = catalog.projects.all()
-    return project
-
-
-def arms_of(catalog: Catalog) -> dict[str, Arm]:
-    """The arm of every task's image."""
-    project = known(catalog)
-    images = [task.image for task in catalog.tasks.of_project(project.key)]
-    found = catalog.arms.of_images(project.key, images)
-    return {image: found[image].arm if image in found else "helped" for image in images}
-
-
-def versions_by_arm(catalog: Catalog, tasks: Sequence[Json]) -> dict[Arm, set[tuple[str, ...]]]:
-    """Which predictions the tasks of each arm have."""
-    arms = arms_of(catalog)
-    found: dict[Arm, set[tuple[str, ...]]] = {}
-    for task in tasks:
-        versions = tuple(
-            one["model_version"] for one in sorted(task["predictions"], key=lambda one: one["id"])
-        )
-        found.setdefault(arms[task["data"]["image_id"]], set()).add(versions)
-    return found
 
 
 @pytest.fixture
 def mixed(queue: Settings, catalog: Catalog, folder: Path, tmp_path: Path) -> Settings:
     """A queue with tasks of every arm."""
-    for n in range(10, 30):
-        write_image(folder / f"{n}.png", seed=n)
-    write_gold(tmp_path / "gold.json", {f"{n}.png": [BOX] for n in range(10, 16)})
-    shares = {"blind_share": 0.3, "decoy_share": 0.3, "gold_share": 0.2, "gold": tmp_path / "gold.json"}
-    ids = [ref.id for ref in scan(queue, catalog).images]
-    for seed in count():
-        lottery = Lottery(queue.project, seed, blind_share=0.3, decoy_share=0.3)
-        drawn = Counter(lottery.arm(image) for image in ids)
-        settings = queue.model_copy(update={**shares, "experiment_seed": seed})
-        n_gold = len(scan(settings, catalog).images) - (len(ids) - 6)
-        if min(drawn["blind"], drawn["decoy"], drawn["helped"]) >= 8 and n_gold >= 3:
-            return settings
-    raise AssertionError("no seed fits")
+    return make_mixed(queue, catalog, folder, tmp_path / "gold.json")
 
 
 def test_every_arm_gets_what_it_is(mixed: Settings, catalog: Catalog, client: LabelStudioClient) -> None:
@@ -292,39 +233,6 @@ def test_lots_are_drawn_again_where_the_catalog_was_lost(
     assert after["blind"] == {()}
 
 
-def test_decoys_that_people_accept_never_come_out_as_labels(
-    queue: Settings, catalog: Catalog, client: LabelStudioClient
-) -> None:
-    queue = queue.model_copy(update={"blind_share": 0.0, "decoy_share": 1.0})
-    project = push_all(queue, catalog).project_id
-    accepted, mended, *others = tasks_of(client, project)
-    assigned = catalog.arms.of_images(
-        known(catalog).key, [ImageId(task["data"]["image_id"]) for task in (accepted, mended)]
-    )
-    submit(client, accepted)
-    (decoy,) = assigned[ImageId(mended["data"]["image_id"])].decoys
-    results = predicted(mended)
-    for result in results:
-        if str(result["id"]).startswith(decoy.region.id):
-            result["value"]["x"] = 0.0 if result["value"]["x"] > 10 else 40.0
-    submit(client, mended, results)
-    for task in others:
-        submit(client, task, [])
-    collect(queue, catalog)
-    labels = {label.image: label for label in read_labels(catalog, known(catalog), LabelRules())}
-    assert len(labels) == 5
-    first = labels[ImageId(accepted["data"]["image_id"])]
-    (planted,) = assigned[first.image].decoys
-    assert len(first.annotation.regions) == 3
-    assert planted.region.id not in {region.id for region in first.annotation.regions}
-    second = labels[ImageId(mended["data"]["image_id"])]
-    assert decoy.region.id in {region.id for region in second.annotation.regions}
-    # the catalog knows what was planted, so what comes back is known as the model's
-    records = {record.annotation.image: record for record in catalog.reviews.latest(known(catalog).key)}
-    origins = {region.id: region.origin for region in records[first.image].annotation.regions}
-    assert origins[planted.region.id] == "model"
-
-
 class BlindPredictor(FixedPredictor):
     """Sees nothing at all."""
 
@@ -342,69 +250,3 @@ def test_where_nothing_can_be_planted_nothing_is(
     assert [predicted(task) for task in tasks_of(client, project)] == [[]] * 5
     found = catalog.arms.of_images(known(catalog).key, [ref.id for ref in refs])
     assert {(one.arm, one.decoys) for one in found.values()} == {("decoy", ())}
-
-
-@pytest.mark.parametrize("mask_as", ["brush", "polygon"])
-def test_what_people_did_in_each_arm_is_measured(
-    mixed: Settings, catalog: Catalog, client: LabelStudioClient, mask_as: str
-) -> None:
-    queue = mixed.model_copy(update={"mask_as": mask_as})
-    project = push_all(queue, catalog).project_id
-    arms = arms_of(catalog)
-    for task in tasks_of(client, project):
-        submit(client, task, predicted(task) if task["predictions"] else [])
-    collect(queue, catalog)
-    cases = list(CaseReader(catalog, known(catalog), shape_policy(queue)).all())
-    assert {case.image: case.arm for case in cases} == arms
-    n = Counter(arms.values())
-    decoys, gold = DecoyTally(), GoldTally()
-    for case in cases:
-        decoys.add(case)
-        gold.add(case)
-        assert len(case.prediction.regions) == 3  # decoys are no predictions of the model
-        assert len(case.shown) == {"helped": 3, "gold": 3, "blind": 0, "decoy": 4}[case.arm]
-        assert (case.gold is not None) == (case.arm == "gold")
-        if case.arm == "decoy":
-            kinds = Counter(edit.kind for edit in find_edits(planted(case), case.reviews[0]))
-            assert kinds == {"kept": 4}
-    assert decoys.result().all.n_waved_through == decoys.result().all.n_shown == n["decoy"]
-    # the model's three regions against the one bolt that is true, which it misses
-    score = gold.result().all
-    assert (score.n_images, score.tp, score.fp, score.fn) == (n["gold"], 0, 3 * n["gold"], n["gold"])
-
-
-def planted(case: Case) -> Annotation:
-    """What was on the page, as one annotation."""
-    return replace(case.prediction, regions=case.shown)
-
-
-def test_as_many_people_are_asked_as_the_settings_say(
-    queue: Settings, catalog: Catalog, client: LabelStudioClient
-) -> None:
-    two = queue.model_copy(update={"overlap": 2})
-    project = push_all(two, catalog).project_id
-    assert client.project(project).overlap == 2
-    first, *_ = client.task_ids(project)
-    colleague = client.ensure_user("colleague@example.com", first_name="A", last_name="Colleague")
-    client.create_annotation(first, [], lead_time_s=1.0, completed_by=colleague)
-    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] == first
-    client.create_annotation(first, [], lead_time_s=1.0)
-    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] != first
-    assert client.task(first)["is_labeled"]
-    # one is not fewer than the project was told, more is more
-    push_all(queue, catalog)
-    assert client.project(project).overlap == 2
-    push_all(queue.model_copy(update={"overlap": 3}), catalog)
-    assert client.project(project).overlap == 3
-    assert not client.task(first)["is_labeled"]
-
-
-def test_one_person_is_asked_unless_the_settings_say_otherwise(
-    queue: Settings, catalog: Catalog, client: LabelStudioClient
-) -> None:
-    project = push_all(queue, catalog).project_id
-    assert client.project(project).overlap == 1
-    first, *_ = client.task_ids(project)
-    colleague = client.ensure_user("colleague@example.com", first_name="A", last_name="Colleague")
-    client.create_annotation(first, [], lead_time_s=1.0, completed_by=colleague)
-    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] != first

@@ -1,0 +1,128 @@
+"""What people do in experiments: it is measured, and nothing that was planted comes out as a label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from detseg.catalog import Catalog
+from detseg.config import Settings
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.metrics.cases import Case
+from detseg.metrics.edits import find_edits
+from detseg.metrics.experiments import DecoyTally, GoldTally
+from detseg.pipeline.asking import shape_policy
+from detseg.pipeline.collect import collect
+from detseg.pipeline.labels import LabelRules, read_labels
+from detseg.pipeline.qa.cases import CaseReader
+from detseg.types import Annotation, ImageId
+from tests.pipeline.arms import arms_of, known, make_mixed, push_all
+from tests.pipeline.reviewing import predicted, submit, tasks_of
+
+
+@pytest.fixture
+def mixed(queue: Settings, catalog: Catalog, folder: Path, tmp_path: Path) -> Settings:
+    """A queue with tasks of every arm."""
+    return make_mixed(queue, catalog, folder, tmp_path / "gold.json")
+
+
+def test_decoys_that_people_accept_never_come_out_as_labels(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    queue = queue.model_copy(update={"blind_share": 0.0, "decoy_share": 1.0})
+    project = push_all(queue, catalog).project_id
+    accepted, mended, *others = tasks_of(client, project)
+    assigned = catalog.arms.of_images(
+        known(catalog).key, [ImageId(task["data"]["image_id"]) for task in (accepted, mended)]
+    )
+    submit(client, accepted)
+    (decoy,) = assigned[ImageId(mended["data"]["image_id"])].decoys
+    results = predicted(mended)
+    for result in results:
+        if str(result["id"]).startswith(decoy.region.id):
+            result["value"]["x"] = 0.0 if result["value"]["x"] > 10 else 40.0
+    submit(client, mended, results)
+    for task in others:
+        submit(client, task, [])
+    collect(queue, catalog)
+    labels = {label.image: label for label in read_labels(catalog, known(catalog), LabelRules())}
+    assert len(labels) == 5
+    first = labels[ImageId(accepted["data"]["image_id"])]
+    (planted,) = assigned[first.image].decoys
+    assert len(first.annotation.regions) == 3
+    assert planted.region.id not in {region.id for region in first.annotation.regions}
+    second = labels[ImageId(mended["data"]["image_id"])]
+    assert decoy.region.id in {region.id for region in second.annotation.regions}
+    # the catalog knows what was planted, so what comes back is known as the model's
+    records = {record.annotation.image: record for record in catalog.reviews.latest(known(catalog).key)}
+    origins = {region.id: region.origin for region in records[first.image].annotation.regions}
+    assert origins[planted.region.id] == "model"
+
+
+@pytest.mark.parametrize("mask_as", ["brush", "polygon"])
+def test_what_people_did_in_each_arm_is_measured(
+    mixed: Settings, catalog: Catalog, client: LabelStudioClient, mask_as: str
+) -> None:
+    queue = mixed.model_copy(update={"mask_as": mask_as})
+    project = push_all(queue, catalog).project_id
+    arms = arms_of(catalog)
+    for task in tasks_of(client, project):
+        submit(client, task, predicted(task) if task["predictions"] else [])
+    collect(queue, catalog)
+    cases = list(CaseReader(catalog, known(catalog), shape_policy(queue)).all())
+    assert {case.image: case.arm for case in cases} == arms
+    n = Counter(arms.values())
+    decoys, gold = DecoyTally(), GoldTally()
+    for case in cases:
+        decoys.add(case)
+        gold.add(case)
+        assert len(case.prediction.regions) == 3  # decoys are no predictions of the model
+        assert len(case.shown) == {"helped": 3, "gold": 3, "blind": 0, "decoy": 4}[case.arm]
+        assert (case.gold is not None) == (case.arm == "gold")
+        if case.arm == "decoy":
+            kinds = Counter(edit.kind for edit in find_edits(planted(case), case.reviews[0]))
+            assert kinds == {"kept": 4}
+    assert decoys.result().all.n_waved_through == decoys.result().all.n_shown == n["decoy"]
+    # the model's three regions against the one bolt that is true, which it misses
+    score = gold.result().all
+    assert (score.n_images, score.tp, score.fp, score.fn) == (n["gold"], 0, 3 * n["gold"], n["gold"])
+
+
+def planted(case: Case) -> Annotation:
+    """What was on the page, as one annotation."""
+    return replace(case.prediction, regions=case.shown)
+
+
+def test_as_many_people_are_asked_as_the_settings_say(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    two = queue.model_copy(update={"overlap": 2})
+    project = push_all(two, catalog).project_id
+    assert client.project(project).overlap == 2
+    first, *_ = client.task_ids(project)
+    colleague = client.ensure_user("colleague@example.com", first_name="A", last_name="Colleague")
+    client.create_annotation(first, [], lead_time_s=1.0, completed_by=colleague)
+    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] == first
+    client.create_annotation(first, [], lead_time_s=1.0)
+    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] != first
+    assert client.task(first)["is_labeled"]
+    # one is not fewer than the project was told, more is more
+    push_all(queue, catalog)
+    assert client.project(project).overlap == 2
+    push_all(queue.model_copy(update={"overlap": 3}), catalog)
+    assert client.project(project).overlap == 3
+    assert not client.task(first)["is_labeled"]
+
+
+def test_one_person_is_asked_unless_the_settings_say_otherwise(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    project = push_all(queue, catalog).project_id
+    assert client.project(project).overlap == 1
+    first, *_ = client.task_ids(project)
+    colleague = client.ensure_user("colleague@example.com", first_name="A", last_name="Colleague")
+    client.create_annotation(first, [], lead_time_s=1.0, completed_by=colleague)
+    assert client.session.json("GET", f"/api/projects/{project}/next")["id"] != first
