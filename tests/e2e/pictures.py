@@ -3,13 +3,12 @@
     python -m tests.e2e.pictures docs/pictures
 
 ``task.png``, a pre-annotated task in Label Studio; ``predict.png``, what `detseg predict` writes for that
-image; ``report.png``, the top of the report of a `detseg demo`. Servers are the tool's own and taken down.
+image. Servers are the tool's own and taken down. ``tests.report.pictures`` makes those of the report.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -29,7 +28,7 @@ from detseg.samples.checkpoints import checkpoint_path
 from detseg.samples.scenes import SAMPLE_CLASSES, generate_scene
 from detseg.taxonomy import Taxonomy
 from detseg.types import Size
-from tests.e2e.page import browser, labeling_page
+from tests.e2e.page import labeling_page
 
 TAXONOMY = Taxonomy(SAMPLE_CLASSES)
 
@@ -71,16 +70,6 @@ def take_pictures_of_scene(folder: Path, state_dir: Path, *, seed: int) -> None:
         page.picture(folder / "task.png")
 
 
-def take_picture_of_report(folder: Path, demo: Path) -> None:
-    """The first screen of a demo's report, 1400 pixels wide."""
-    command = [sys.executable, "-m", "detseg", "demo", "--out", str(demo)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with browser() as tabs:
-        page = tabs.new_page(viewport={"width": 1400, "height": 1100})
-        page.goto((demo / "report.html").as_uri())
-        page.screenshot(path=folder / "report.png")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -96,7 +85,6 @@ def main() -> int:
             return 1
         finally:
             server.down()
-        take_picture_of_report(arguments.folder, Path(scratch) / "demo")
     return 0
 
 

@@ -1,1 +1,0 @@
-"""The first report, until the pipeline measures what the page of ``detseg.report.first.page`` shows."""
