@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detseg.cli.output import console, figure, note, table
+from detseg.pipeline.qa.notes import notes_on
 from detseg.report.wording import format_count, format_interval, format_score, format_seconds, format_share
 from detseg.types import EDIT_KINDS
 
@@ -21,8 +22,8 @@ def print_evaluated(report: EvaluateReport) -> None:
     """How good the model is, how good the labels are, what was saved, what to change."""
     screen, result = console(), report.result
     screen.print(_basis(result))
-    if result.basis.n_incomplete:
-        note(f"{format_count(result.basis.n_incomplete, 'review')} left out: `detseg collect` says why")
+    for sentence in notes_on(result):
+        note(sentence)
     answers = (
         ("model", _model(result)),
         ("labels", _labels(result)),

@@ -17,6 +17,7 @@ from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
 from detseg.pipeline.qa.measure import Measures
+from detseg.pipeline.qa.notes import notes_on
 from detseg.pipeline.qa.result import Basis, QaResult
 from detseg.pipeline.reading import read_one
 from detseg.report.data import Images, QaReport
@@ -66,6 +67,7 @@ class EvaluateReport:
                 "saved_hours": encode_figures(result.work.effort.saving.hours),
             },
             "suspects": result.suspects.n_suspects,
+            "notes": list(notes_on(result)),
             "per_class": {label: self._class_to_json(label) for label in sorted(self._labels())},
             "report": str(self.path),
             "figures": str(self.figures),
@@ -111,6 +113,7 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
         project=settings.project,
         created_at=now,
         n_incomplete=len(catalog.reviews.incomplete(project.key)),
+        n_deleted_tasks=catalog.tasks.count(project.key, "deleted"),
         states=catalog.reviews.states(project.key),
         arms=catalog.arms.counts(project.key),
     )
@@ -143,9 +146,6 @@ def _costs(settings: Settings) -> CostModel:
 
 def _report(result: QaResult, taxonomy: Taxonomy, examples: tuple[Example, ...], images: Images) -> QaReport:
     basis = result.basis
-    left_out = (
-        f"{basis.n_incomplete} reviews are left out: `detseg collect` says what in them cannot be read",
-    )
     return QaReport(
         title=basis.project,
         created_at=basis.created_at,
@@ -165,5 +165,5 @@ def _report(result: QaResult, taxonomy: Taxonomy, examples: tuple[Example, ...],
         suspects=result.suspects,
         examples=examples,
         images=images,
-        notes=left_out if basis.n_incomplete else (),
+        notes=notes_on(result),
     )

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="keeps what is made there, for the next time")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="detseg-bench-qa-") as folder:
-        config = _made(options.folder or Path(folder), options.images)
+        config = make_catalog(options.folder or Path(folder), options.images)
         runs = [_measure(config) for _ in range(options.runs)]
     median = statistics.median(run["seconds"] for run in runs)
     print(json.dumps({"images": options.images, "median_s": median, "runs": runs}, indent=1))
@@ -93,7 +93,7 @@ def _measure(config: Path) -> dict[str, float]:
     return result
 
 
-def _made(folder: Path, n_images: int) -> Path:
+def make_catalog(folder: Path, n_images: int) -> Path:
     config = folder / "detseg.toml"
     if config.exists():
         return config

@@ -23,6 +23,8 @@ class Basis:
     created_at: datetime
     n_incomplete: int
     """reviews left out, because something in them could not be read"""
+    n_deleted_tasks: int
+    """tasks that were deleted on the server: what people did with them is not counted"""
     states: Mapping[State, int]
     """tasks by the state of their latest review; unlabeled ones were predicted and never reviewed"""
     arms: Mapping[Arm, int]
