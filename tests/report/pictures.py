@@ -40,10 +40,10 @@ def take_pictures(folder: Path) -> None:
         for tab, width, height, themes in _SHOTS:
             for theme in themes:
                 name = f"report-{tab}-{width}-{theme}.png"
-                _take(tabs, f"{path.as_uri()}#{tab}", folder / name, (width, height), theme)
+                _take(tabs, f"{path.as_uri()}#{tab}", folder / name, size=(width, height), theme=theme)
 
 
-def _take(tabs: Browser, url: str, path: Path, size: tuple[int, int], theme: str) -> None:
+def _take(tabs: Browser, url: str, path: Path, *, size: tuple[int, int], theme: str) -> None:
     page = tabs.new_page(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if theme == "dark" else "light",
