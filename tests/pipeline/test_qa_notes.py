@@ -71,7 +71,7 @@ def test_labels_that_the_project_has_no_more_are_measured_and_said(tmp_path: Pat
     n = report.result.suspects.per_rule["outside_taxonomy"].n_suspects
     assert n > 0
     assert report.to_json()["notes"] == [
-        f"{n} regions with labels that the project does not have (any more): measured, and among the suspects"
+        f"{n} regions with labels that the project lacks (by now): measured, and among the suspects"
     ]
     assert "bolt" in report.result.boxes.score.per_class
 

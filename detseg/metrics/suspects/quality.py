@@ -26,10 +26,6 @@ NO_PIXEL_SCORES = (
     "cleanlab's segmentation label quality was not computed: it needs the probability of every class at "
     "every pixel, and the catalog keeps masks with one score each"
 )
-NOT_INSTALLED = (
-    "cleanlab's object detection label quality was not computed: cleanlab is not installed; "
-    "`pip install 'cleanlab>=2.9'` and run again"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ class QualityTally:
         return layer.boxes[things], np.array(numbers, dtype=np.int64), trust[things]
 
     def scores(self) -> tuple[ImageQuality, ...]:
-        """Every image's quality, in the order of adding. Raises ImportError where cleanlab is missing."""
+        """Every image's quality, in the order of adding."""
         from cleanlab.internal.constants import ALPHA, EUC_FACTOR
 
         similarities = [_similarity(one, alpha=ALPHA, decay=EUC_FACTOR) for one in self._images]
@@ -88,10 +84,8 @@ class QualityTally:
         )
 
 
-def summarize_quality(scores: Sequence[ImageQuality] | None, *, keep: int) -> LabelQuality:
-    """The figures over all images, with the worst ones; None where cleanlab is not installed."""
-    if scores is None:
-        return LabelQuality(0, None, (), (NOT_INSTALLED, NO_PIXEL_SCORES))
+def summarize_quality(scores: Sequence[ImageQuality], *, keep: int) -> LabelQuality:
+    """The figures over all images, with the worst ones."""
     worst = sorted(scores, key=lambda one: (one.quality, one.image))[:keep]
     mean = fmean(one.quality for one in scores) if scores else None
     return LabelQuality(len(scores), mean, tuple(worst), (NO_PIXEL_SCORES,))

@@ -73,11 +73,8 @@ class SuspectTally:
 
     def result(self) -> Suspects:
         """The worst so far, and complete counts."""
-        try:
-            scores = self._quality.scores()
-        except ImportError:
-            scores = None
-        low = [_low(one) for one in scores or () if one.quality <= self.options.max_quality]
+        scores = self._quality.scores()
+        low = [_low(one) for one in scores if one.quality <= self.options.max_quality]
         n_suspects = self._n_suspects + Counter(suspect.rule for suspect in low)
         n_images = self._n_images + Counter(suspect.rule for suspect in low)
         return Suspects(
