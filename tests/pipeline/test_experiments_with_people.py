@@ -11,14 +11,16 @@ import pytest
 from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.server import Connection
 from detseg.metrics.cases import Case
 from detseg.metrics.edits import find_edits
-from detseg.metrics.experiments import DecoyTally, GoldTally
+from detseg.metrics.experiments import DecoyTally, GoldTally, passed_decoys
 from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.collect import collect
 from detseg.pipeline.labels import LabelRules, read_labels
 from detseg.pipeline.qa.cases import CaseReader
 from detseg.types import Annotation, ImageId
+from tests.e2e.page import labeling_page
 from tests.pipeline.arms import arms_of, known, make_mixed, push_all
 from tests.pipeline.reviewing import predicted, submit, tasks_of
 
@@ -27,6 +29,31 @@ from tests.pipeline.reviewing import predicted, submit, tasks_of
 def mixed(queue: Settings, catalog: Catalog, folder: Path, tmp_path: Path) -> Settings:
     """A queue with tasks of every arm."""
     return make_mixed(queue, catalog, folder, tmp_path / "gold.json")
+
+
+def test_the_page_shows_what_the_arm_says(
+    mixed: Settings, catalog: Catalog, client: LabelStudioClient, label_studio: Connection
+) -> None:
+    project = push_all(mixed, catalog).project_id
+    arms = arms_of(catalog)
+    tasks = {arms[task["data"]["image_id"]]: task for task in tasks_of(client, project)}
+    with labeling_page(label_studio) as page:
+        page.open_task(project, tasks["decoy"]["id"], n_regions=len(predicted(tasks["decoy"])))
+        listed = sorted(page.listed_labels())
+        page.submit(tasks["decoy"]["id"])
+        page.open_task(project, tasks["blind"]["id"], n_regions=0)
+        assert page.listed_labels() == []
+        page.submit(tasks["blind"]["id"])
+    planted_on, blind_one = (ImageId(tasks[arm]["data"]["image_id"]) for arm in ("decoy", "blind"))
+    (decoy,) = catalog.arms.of_images(known(catalog).key, [planted_on])[planted_on].decoys
+    assert len(listed) == 4 + (decoy.region.instance.mask is not None) + 1
+    collect(mixed, catalog)
+    records = {one.annotation.image: one.annotation for one in catalog.reviews.latest(known(catalog).key)}
+    assert passed_decoys([decoy], records[planted_on])
+    assert records[blind_one].state == "empty"
+    assert (records[blind_one].lead_time_s or 0) > 0
+    labels = {label.image: label.annotation for label in read_labels(catalog, known(catalog), LabelRules())}
+    assert decoy.region.id not in {region.id for region in labels[planted_on].regions}
 
 
 def test_decoys_that_people_accept_never_come_out_as_labels(
