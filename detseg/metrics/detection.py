@@ -218,25 +218,6 @@ def score_annotations(
     return _score_data(data, evaluate(data))
 
 
-def precision_recall(
-    truth: Iterable[Annotation], predictions: Iterable[Annotation], iou_type: IouType
-) -> dict[str, PrecisionRecall]:
-    """The precision-recall curve at IoU 0.5 of every class that has truth, by name."""
-    data = _data(truth, predictions, iou_type)
-    return _curves(evaluate(data), data.labels)
-
-
-def confusion(
-    truth: Iterable[Annotation],
-    predictions: Iterable[Annotation],
-    iou_type: IouType,
-    *,
-    min_score: float,
-) -> Confusion:
-    """Which class was taken for which; objects are matched across classes, best score first."""
-    return _confusion(_data(truth, predictions, iou_type), min_score)
-
-
 def _data(truth: Iterable[Annotation], predictions: Iterable[Annotation], iou_type: IouType) -> DetectionData:
     columns = DetectionColumns(iou_type)
     for pair in pair_annotations(truth, predictions):

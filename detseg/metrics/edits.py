@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
 
 from detseg.geometry.matching import match_by_label, match_one_to_one
 from detseg.metrics.overlaps import box_iou_of, instance_iou_matrix, mask_iou_matrix
-from detseg.metrics.pairs import Pair
 from detseg.types import Annotation, Box, Edit, EditKind, Instance, Mask, Region
 
 SAME_CORNER_PX = 0.05
@@ -52,34 +49,6 @@ class EditCounts:
         return self.kept / self.n_predicted if self.n_predicted else None
 
 
-@dataclass(frozen=True, slots=True)
-class TimeSummary:
-    """Seconds per image over the images whose lead time is known, from 0; None without any.
-
-    The median is the figure to quote: somebody who went for lunch with a task open moves the mean.
-    """
-
-    median_s: float | None
-    mean_s: float | None
-    total_s: float
-    n_images: int
-
-
-@dataclass(frozen=True, slots=True)
-class EditSummary:
-    """The edits of a number of images. A relabeled region counts under the model's label."""
-
-    n_images: int
-    all: EditCounts
-    per_class: Mapping[str, EditCounts]
-    time: TimeSummary
-
-    @property
-    def edits_per_image(self) -> float | None:
-        """n_changes / n_images, from 0; None without images."""
-        return self.all.n_changes / self.n_images if self.n_images else None
-
-
 def find_edits(prediction: Annotation, review: Annotation) -> tuple[Edit, ...]:
     """What a person did to each region: the prediction's in their order, then the added ones in theirs.
 
@@ -104,34 +73,6 @@ def find_edits(prediction: Annotation, review: Annotation) -> tuple[Edit, ...]:
     taken = set(met.values())
     added = [Edit("added", None, after) for j, after in enumerate(review.regions) if j not in taken]
     return (*edits, *added)
-
-
-def summarize_edits(pairs: Iterable[Pair]) -> EditSummary:
-    """Counts of all edits and per class, and the time they took. An image without regions counts as one."""
-    pairs = tuple(pairs)
-    kinds: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for pair in pairs:
-        for edit in find_edits(pair.prediction, pair.truth):
-            kinds[_label(edit)][edit.kind] += 1
-    total: Counter[str] = sum(kinds.values(), Counter())
-    return EditSummary(
-        n_images=len(pairs),
-        all=EditCounts(**total),
-        per_class={label: EditCounts(**kinds[label]) for label in sorted(kinds)},
-        time=summarize_times(pair.truth for pair in pairs),
-    )
-
-
-def summarize_times(reviews: Iterable[Annotation]) -> TimeSummary:
-    """The lead times of labeled and empty images; skipped ones were not worked on."""
-    times = [
-        review.lead_time_s
-        for review in reviews
-        if review.lead_time_s is not None and review.state in ("labeled", "empty")
-    ]
-    if not times:
-        return TimeSummary(None, None, 0.0, 0)
-    return TimeSummary(median(times), fmean(times), sum(times), len(times))
 
 
 def _meet(before: Sequence[Region], after: Sequence[Region]) -> dict[int, int]:
@@ -188,9 +129,3 @@ def _mask_iou(a: Mask | None, b: Mask | None) -> float | None:
     if a == b:
         return 1.0 if a.area else 0.0
     return float(mask_iou_matrix([a], [b])[0, 0])
-
-
-def _label(edit: Edit) -> str:
-    region = edit.before or edit.after
-    assert region is not None  # an edit has a side
-    return region.instance.label

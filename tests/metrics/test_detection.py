@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from hypothesis import strategies as st
 
 from detseg.errors import FormatError
 from detseg.metrics.coco_entries import IouType
-from detseg.metrics.detection import confusion, precision_recall, score_annotations, score_coco_files
-from detseg.types import Box
+from detseg.metrics.detection import DetectionQuality, DetectionTally, score_annotations, score_coco_files
+from detseg.types import Annotation, Box, Region
 from tests.metrics.found import FIGURES, SQUARE, Json, pycocotools_stats
-from tests.metrics.made import annotation, block, boxed, masked
+from tests.metrics.made import annotation, block, boxed, case, masked
 
 
 def write(folder: Path, truth: Any, results: Any) -> tuple[Path, Path]:
@@ -292,35 +293,42 @@ def test_stuff_is_no_object_and_a_mask_brings_its_box() -> None:
 def test_no_reviews_at_all_is_undefined() -> None:
     score = score_annotations([], [annotation([boxed("p", "bolt", (2, 2, 12, 12), 0.5)])], "bbox")
     assert (score.ap, score.ar_100, dict(score.per_class), score.n_images) == (None, None, {}, 0)
-    assert precision_recall([], [], "bbox") == {}
-    assert confusion([], [], "bbox", min_score=0.5).counts == ((0,),)
+    nothing = DetectionTally("bbox").result()
+    assert dict(nothing.curves) == {}
+    assert nothing.confusion.counts == ((0,),)
+
+
+def measured(truth: Annotation, found: Sequence[Region], *, min_score: float = 0.0) -> DetectionQuality:
+    tally = DetectionTally("bbox", min_score=min_score)
+    tally.add(case(annotation(found), truth))
+    return tally.result()
 
 
 def test_the_curve_of_a_model_that_is_right_half_of_the_time() -> None:
-    truth = [annotation([boxed("t", "bolt", (0, 0, 10, 10)), boxed("u", "bolt", (20, 10, 30, 20))])]
+    truth = annotation([boxed("t", "bolt", (0, 0, 10, 10)), boxed("u", "bolt", (20, 10, 30, 20))])
     found = [boxed("p", "bolt", (20, 10, 30, 20), 0.9), boxed("q", "bolt", (0, 15, 8, 25), 0.8)]
     late = boxed("r", "bolt", (0, 0, 10, 10), 0.4)
-    curve = precision_recall(truth, [annotation([*found, late])], "bbox")["bolt"]
+    curve = measured(truth, [*found, late]).curves["bolt"]
     assert len(curve.recall) == len(curve.precision) == len(curve.score) == 101
     assert (curve.recall[0], curve.recall[-1]) == (0.0, 1.0)
     assert curve.precision[0] == curve.precision[50] == pytest.approx(1.0)
     assert curve.precision[51] == curve.precision[100] == pytest.approx(2 / 3)
     assert (curve.score[50], curve.score[100]) == (0.9, 0.4)
-    never = precision_recall(truth, [annotation(found)], "bbox")["bolt"]
+    never = measured(truth, found).curves["bolt"]
     assert (never.precision[100], never.score[100]) == (0.0, 0.0)
 
 
 def test_confusion_counts_swapped_labels_false_alarms_and_misses() -> None:
-    truth = [annotation([boxed("t", "bolt", (0, 0, 10, 10)), boxed("u", "nut", (20, 10, 30, 20))])]
+    truth = annotation([boxed("t", "bolt", (0, 0, 10, 10)), boxed("u", "nut", (20, 10, 30, 20))])
     found = [
         boxed("p", "nut", (0, 0, 10, 10), 0.9),
         boxed("q", "bolt", (30, 0, 38, 8), 0.8),
         boxed("r", "nut", (20, 10, 30, 20), 0.3),
     ]
-    table = confusion(truth, [annotation(found)], "bbox", min_score=0.5)
+    table = measured(truth, found, min_score=0.5).confusion
     assert table.labels == ("bolt", "nut")
     assert table.counts == ((0, 1, 0), (0, 0, 1), (1, 0, 0))
-    lower = confusion(truth, [annotation(found)], "bbox", min_score=0.3)
+    lower = measured(truth, found, min_score=0.3).confusion
     assert lower.counts == ((0, 1, 0), (0, 1, 0), (1, 0, 0))
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.metrics.edits import EditCounts, find_edits, summarize_edits, summarize_times
-from detseg.metrics.pairs import Pair, pair_annotations
+from detseg.metrics.edits import EditCounts, find_edits
+from detseg.metrics.pairs import pair_annotations
 from detseg.types import Annotation, Box, Edit, Region
 from tests.metrics.made import annotation, block, boxed, masked
 
@@ -140,40 +140,9 @@ def test_the_same_regions_are_all_kept_in_any_order(before: list[Region]) -> Non
     assert len(edits) == len(before)
 
 
-def test_the_summary_counts_by_the_models_label() -> None:
-    pairs = [
-        Pair(
-            annotation([BOLT, boxed("r2", "gear", (20, 5, 30, 15))], lead_time_s=10.0),
-            annotation([BOLT, NUT]),
-        ),
-        Pair(annotation(lead_time_s=20.0), annotation([BOLT])),
-        Pair(annotation([boxed("n", "nut", (1, 1, 5, 5))], lead_time_s=60.0), annotation()),
-        Pair(annotation(lead_time_s=None), annotation()),
-    ]
-    summary = summarize_edits(pairs)
-    assert summary.all == EditCounts(kept=1, relabeled=1, deleted=1, added=1)
-    assert summary.per_class == {
-        "bolt": EditCounts(kept=1, deleted=1),
-        "nut": EditCounts(relabeled=1, added=1),
-    }
-    assert summary.all.acceptance_rate == pytest.approx(1 / 3)
-    assert summary.per_class["nut"].acceptance_rate == 0.0
-    assert summary.edits_per_image == pytest.approx(3 / 4)
-    assert (summary.time.median_s, summary.time.mean_s, summary.time.total_s) == (20.0, 30.0, 90.0)
-    assert summary.time.n_images == 3
-
-
-def test_a_summary_of_nothing_is_undefined_not_zero() -> None:
-    summary = summarize_edits([])
-    assert summary.all.acceptance_rate is None
-    assert summary.edits_per_image is None
-    assert summary.time.median_s is None
+def test_counts_of_nothing_are_undefined_not_zero() -> None:
+    assert EditCounts().acceptance_rate is None
     assert EditCounts(added=3).acceptance_rate is None
-
-
-def test_skipped_images_have_no_time() -> None:
-    reviews = [annotation(lead_time_s=4.0), annotation(lead_time_s=400.0, state="skipped")]
-    assert summarize_times(reviews).mean_s == 4.0
 
 
 def test_pairs_are_what_was_reviewed_and_predicted() -> None:
