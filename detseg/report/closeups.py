@@ -61,16 +61,16 @@ def _close_up(image: DecodedImage, suspect: Suspect, *, name: str) -> Picture:
 
 
 def _window(box: Box | None, size: Size) -> tuple[int, int, int, int]:
-    """The part of the image around a box, inside it; all of it without a box."""
+    """The square part of the image around a box, as far as the image goes; all of it without a box."""
     if box is None:
         return 0, 0, size.width, size.height
-    x0, x1 = _side(box.x0, box.x1, size.width)
-    y0, y1 = _side(box.y0, box.y1, size.height)
+    wide = max(1.5 * (box.x1 - box.x0), 1.5 * (box.y1 - box.y0), _LEAST_PX)
+    x0, x1 = _side(box.x0, box.x1, wide, length=size.width)
+    y0, y1 = _side(box.y0, box.y1, wide, length=size.height)
     return x0, y0, x1, y1
 
 
-def _side(low: float, high: float, length: int) -> tuple[int, int]:
-    wide = max(1.8 * (high - low), _LEAST_PX)
+def _side(low: float, high: float, wide: float, *, length: int) -> tuple[int, int]:
     middle = min(max((low + high) / 2, 0.0), float(length))
     start = int(max(0.0, min(middle - wide / 2, length - wide)))
     return min(start, length - 1), min(length, max(start + 1, round(start + wide)))

@@ -123,9 +123,9 @@ def format_interval(estimate: Estimate | None, unit: Unit, *, noun: str = "image
 def format_range(low_value: float, high_value: float, unit: Unit) -> str:
     """Two figures with their unit said once where it is one: ``81 to 87 %``."""
     low, high = format_value(low_value, unit), format_value(high_value, unit)
-    tail = f"{_THIN}{low.rpartition(_THIN)[2]}" if _THIN in low else ""
-    shared = bool(tail) and high.endswith(tail) and _THIN not in low.removesuffix(tail)
-    return f"{low.removesuffix(tail) if shared else low} to {high}"
+    (low_number, _, low_unit), (_, _, high_unit) = low.partition(_THIN), high.partition(_THIN)
+    once = low_unit == high_unit and _THIN not in low_unit  # not "4 min 10 s"
+    return f"{low_number if once else low} to {high}"
 
 
 def week_label(week: str) -> str:

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from detseg.report.wording import (
+    Unit,
     describe_edit,
     format_count,
+    format_range,
     format_score,
     format_seconds,
     format_share,
@@ -71,6 +73,24 @@ def test_shares(value: float | None, text: str) -> None:
 )
 def test_durations(value: float | None, text: str) -> None:
     assert plain(format_seconds(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "text"),
+    [
+        (0.81, 0.87, "share", "81 to 87 %"),
+        (106.0, 164.0, "seconds", "106 s to 2 min 44 s"),
+        (0.5, 12.0, "seconds", "500 ms to 12 s"),
+        (12.0, 30.0, "seconds", "12 to 30 s"),
+        (250.0, 310.0, "seconds", "4 min 10 s to 5 min 10 s"),
+        (-3.0, 4.0, "number", "−3.0 to 4.0"),
+        (3.0, 1200.0, "number", "3.0 to 1,200"),
+        (0.9, 0.95, "score", "0.900 to 0.950"),
+        (2.0, 14.0, "pixels", "2.0 to 14 px"),
+    ],
+)
+def test_ranges(low: float, high: float, unit: Unit, text: str) -> None:
+    assert plain(format_range(low, high, unit)) == text
 
 
 def test_scores_and_counts() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from detseg.metrics.cases import Case
 from detseg.metrics.suspects.findings import RULES, Suspect
 from detseg.report.cells import colour_of, count_cell, name_cell, table, value_cell
 from detseg.report.closeups import close_ups
@@ -47,13 +46,17 @@ def suspects_tab(report: QaReport) -> Tab:
     if not suspects.n_images:
         nothing = Section("rules", "Labels under suspicion", (Block(missing="No reviewed image yet."),))
         return Tab("suspects", "Suspects", (nothing,))
-    listed = suspects.ranked[:MOST_LISTED]
-    pictures = close_ups(listed[:MOST_PICTURED], report.images)
-    names = {image: image_name(case.uri) for image, case in _cases(report, listed).items()}
-    views = tuple(
-        _view(report, s, names.get(s.image, s.image), pictures.get(i)) for i, s in enumerate(listed)
+    first, rest = suspects.ranked[:MOST_PICTURED], suspects.ranked[MOST_PICTURED:MOST_LISTED]
+    pictures = close_ups(first, report.images)
+    cases = report.images.cases(tuple(dict.fromkeys(s.image for s in (*first, *rest))))
+    names = {image: image_name(case.uri) for image, case in cases.items()}
+    views = tuple(_view(report, s, names.get(s.image, s.image), pictures.get(i)) for i, s in enumerate(first))
+    return Tab(
+        "suspects",
+        "Suspects",
+        (_rules(report), *_rest(report, rest, names), *_quality(report)),
+        suspects=views,
     )
-    return Tab("suspects", "Suspects", (_rules(report), *_quality(report)), suspects=views)
 
 
 def rule_words(rule: str) -> str:
@@ -61,8 +64,39 @@ def rule_words(rule: str) -> str:
     return _RULES.get(rule, rule.replace("_", " "))
 
 
-def _cases(report: QaReport, listed: tuple[Suspect, ...]) -> Mapping[ImageId, Case]:
-    return report.images.cases(tuple(dict.fromkeys(s.image for s in listed)))
+def _rest(
+    report: QaReport, suspects: tuple[Suspect, ...], names: Mapping[ImageId, str]
+) -> tuple[Section, ...]:
+    """The suspects that have no picture, in a table."""
+    if not suspects:
+        return ()
+    rows = [
+        Row(
+            (
+                Cell(rule_words(s.rule)),
+                Cell(f"{s.score:.2f}"),
+                name_cell(s.label, taxonomy=report.taxonomy) if s.label else Cell(""),
+                Cell(s.reason),
+                Cell(names.get(s.image, s.image), s.author, link=web_address(s.task_url)),
+            )
+        )
+        for s in suspects
+    ]
+    columns = (
+        Column("What is wrong", "name"),
+        Column("Score"),
+        Column("Class", "words"),
+        Column("Why", "words"),
+        Column("Image", "words"),
+    )
+    after = Block(table=table("Further suspects", columns, rows))
+    left = report.suspects.n_suspects - MOST_PICTURED - len(rows)
+    note = (
+        f"{format_count(left, 'more label')} after these; the JSON beside this page has them."
+        if left > 0
+        else ""
+    )
+    return (Section("further", "And after them", (after,), note),)
 
 
 def _view(report: QaReport, suspect: Suspect, name: str, picture: Picture | None) -> SuspectView:
