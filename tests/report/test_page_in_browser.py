@@ -176,7 +176,9 @@ def test_everything_can_be_read_without_javascript(browser: Browser, pages: dict
 def test_print_shows_everything(ordinary: Page) -> None:
     ordinary.get_by_role("tab", name="Examples").click()
     ordinary.get_by_role("button", name="deleted").click()
+    ordinary.set_viewport_size({"width": 720, "height": 1000})  # A4 without its margins
     ordinary.emulate_media(media="print", color_scheme="dark")
+    assert ordinary.evaluate("document.documentElement.scrollWidth") == 720
     assert ordinary.locator("[role=tabpanel]").evaluate_all(_LAID_OUT) == [tab.lower() for tab in TABS]
     assert ordinary.locator(".shot:visible").count() == ordinary.locator(".shot").count()
     assert ordinary.locator(".bar-of-tabs").is_hidden()
