@@ -41,19 +41,15 @@ class Measures:
         self._simulated = False
 
     def add(self, case: Case) -> None:
-        """Shows the case to every measure."""
-        for tally in (
-            self._boxes,
-            self._masks,
-            self._segmentation,
-            self._panoptic,
-            self._work,
-            self._agreement,
-            self._decoys,
-            self._gold,
-            self._suspects,
-        ):
-            tally.add(case)
+        """Shows the case to every measure.
+
+        Images with decoys say nothing about the model: one that was waved through would count as missed.
+        """
+        if case.arm != "decoy":
+            for of_model in (self._boxes, self._masks, self._segmentation, self._panoptic):
+                of_model.add(case)
+        for of_people in (self._work, self._agreement, self._decoys, self._gold, self._suspects):
+            of_people.add(case)
         self._examples.add(case, _edits(case))
         self._versions[case.model_version] += 1
         self._simulated |= case.simulated
