@@ -86,7 +86,8 @@ def test_running_it_again_does_nothing_twice(demo: tuple[Path, Any]) -> None:
     collected = answer("collect", cwd=folder)
     assert collected == {**result["collect"], "reviews": {"new": 0, "updated": 0, "deleted": 0}}
     measured = answer("qa", "--out", folder / "again.html", cwd=folder)
-    assert {**measured, "report": result["qa"]["report"]} == result["qa"]
+    written = {name: result["qa"][name] for name in ("report", "figures")}
+    assert {**measured, **written} == result["qa"]
 
 
 def test_the_worst_suspects_go_back_into_a_tab(demo: tuple[Path, Any]) -> None:
