@@ -109,7 +109,7 @@ def _change(result: QaResult) -> str:
         for saved, label, choice in sorted(choices, key=lambda one: (-(one[0] or 0.0), one[1]))[:2]
     ]
     parts += [
-        f"{one.model_label} is {one.person_label} for people {format_count(one.n, 'time')}"
+        f"people rename {one.model_label} to {one.person_label} ({format_count(one.n, 'time')})"
         for one in result.work.drift.relabels[:1]
     ]
     parts += [f"acceptance changed in {week.week}" for week in result.work.drift.weeks if week.changed][-1:]
