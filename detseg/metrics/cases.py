@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from detseg.types import ARMS, Annotation, Arm, Decoy, ImageId, ModelVersion, Region
 
-__all__ = ["ARMS", "Arm", "Case"]
+__all__ = ["ARMS", "Arm", "Case", "age"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,9 @@ class Case:
     def truth(self) -> Annotation | None:
         """The review that counts: the latest labeled or empty one; None if nobody judged the image."""
         judged = [review for review in self.reviews if review.state in ("labeled", "empty")]
-        return max(judged, key=_age) if judged else None
+        return max(judged, key=age) if judged else None
 
 
-def _age(annotation: Annotation) -> tuple[float, str]:
+def age(annotation: Annotation) -> tuple[float, str]:
+    """Sorts annotations by the time of their last change; equal ones by author."""
     return (annotation.updated_at.timestamp() if annotation.updated_at else 0.0, annotation.author)

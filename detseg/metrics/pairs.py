@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from detseg.metrics.cases import age
 from detseg.types import Annotation, ImageId
 
 
@@ -23,7 +24,7 @@ def pair_annotations(truth: Iterable[Annotation], predictions: Iterable[Annotati
     truth: what nobody reviewed, or was skipped, says nothing about the model. ValueError for two
     predictions of one image: they are of two model versions, measure one at a time.
     """
-    latest = {annotation.image: annotation for annotation in sorted(truth, key=_age)}
+    latest = {annotation.image: annotation for annotation in sorted(truth, key=age)}
     reviewed = {image: a for image, a in latest.items() if a.state in ("labeled", "empty")}
     predicted: dict[ImageId, Annotation] = {}
     for prediction in predictions:
@@ -32,7 +33,3 @@ def pair_annotations(truth: Iterable[Annotation], predictions: Iterable[Annotati
     return tuple(
         Pair(reviewed[image], predicted[image]) for image in sorted(reviewed.keys() & predicted.keys())
     )
-
-
-def _age(annotation: Annotation) -> tuple[float, str]:
-    return (annotation.updated_at.timestamp() if annotation.updated_at else 0.0, annotation.author)

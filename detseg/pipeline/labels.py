@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from detseg.metrics.cases import age
 from detseg.metrics.consensus import find_consensus
 from detseg.metrics.experiments import passed_decoys
 from detseg.paging import pages
@@ -81,7 +82,7 @@ def _label(records: Sequence[ReviewRecord], assignment: Assignment | None, rules
     if not judged or (arm == "gold" and not rules.gold):
         return None
     if not rules.consensus:
-        judged = [max(judged, key=_age)]
+        judged = [max(judged, key=lambda record: age(record.annotation))]
     decoys = assignment.decoys if assignment else ()
     found = find_consensus(
         [_without(decoys, record.annotation) for record in judged],
@@ -105,8 +106,3 @@ def _without(decoys: Iterable[Decoy], review: Annotation) -> Annotation:
         return review
     regions = tuple(region for region in review.regions if region.id not in passed)
     return replace(review, regions=regions, state="labeled" if regions else "empty")
-
-
-def _age(record: ReviewRecord) -> tuple[float, str]:
-    moment = record.annotation.updated_at
-    return (moment.timestamp() if moment else 0.0, record.annotation.author)

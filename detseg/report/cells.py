@@ -9,7 +9,7 @@ from detseg.metrics.edits import EditCounts
 from detseg.metrics.intervals import Estimate
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.drawing import ink_on, parse_colour
-from detseg.report.views import Cell, Column, Part, Role, Row, Span, Table
+from detseg.report.views import Cell, Column, Part, Row, Span, Table
 from detseg.report.wording import NOT_DEFINED, Unit, format_estimate, format_interval, format_value
 from detseg.taxonomy import Taxonomy
 from detseg.types import EDIT_KINDS
@@ -92,13 +92,6 @@ def table(
     )
     found = tuple(rows)
     return Table(name, heads, found, matrix) if found else None
-
-
-def role_of(estimate: Estimate, *, against: float) -> Role:
-    """``right`` or ``wrong`` where the interval leaves the value out, above or below it."""
-    if estimate.low is None or estimate.high is None:
-        return "quiet"
-    return "right" if estimate.low > against else "wrong" if estimate.high < against else ""
 
 
 def colour_of(taxonomy: Taxonomy, name: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from datetime import date
 from typing import Literal
 
 from detseg.geometry.masks import mask_to_box
 from detseg.metrics.intervals import Estimate, say_missing
-from detseg.types import EDIT_KINDS, Box, Edit, EditKind, Instance, Region
+from detseg.types import Box, Edit, EditKind, Instance, Region
 
 EDIT_MEANINGS: dict[EditKind, str] = {
     "kept": "left as the model drew it",
@@ -48,12 +47,6 @@ def describe_edit(edit: Edit) -> str:
     if edit.kind == "deleted" and before is not None and before.instance.score is not None:
         return f"{name} deleted (score {before.instance.score:.2f})"
     return f"{name} {edit.kind}{overlap}"
-
-
-def describe_edits(edits: Sequence[Edit]) -> tuple[str, ...]:
-    """All that changed, in the order of ``EDIT_KINDS``, each in words; what was kept is not listed."""
-    changed = sorted((e for e in edits if e.kind != "kept"), key=lambda e: EDIT_KINDS.index(e.kind))
-    return tuple(describe_edit(edit) for edit in changed)
 
 
 def format_share(value: float | None) -> str:
