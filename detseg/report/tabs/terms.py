@@ -7,7 +7,8 @@ from detseg.report.views import Block, Key, Section, Tab
 
 _TERMS = {
     "95 % interval": (
-        "of intervals made like this, 19 in 20 hold what would be found on all images of this kind. Shares: Wilson’s interval, wider where regions of one image resemble each other; "
+        "of intervals made like this, 19 in 20 hold what would be found on all images of this kind. "
+        "Shares: Wilson’s interval, wider where regions of one image resemble each other; "
         "other figures: 1,000 seeded draws of the images with replacement (BCa)"
     ),
     "n/a": (
