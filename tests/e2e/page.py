@@ -37,6 +37,8 @@ _STAGE = """() => {
     }
 }"""
 
+_PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 _HOTKEY = """([control, label]) => window.Htx.annotationStore.selected.names.get(control).children
     .find(child => child._value === label).hotkey"""
 _ERASERS = """() => [...window.Htx.annotationStore.selected.names.values()]
@@ -94,6 +96,7 @@ class LabelingPage:
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, size: Size) -> None:
         """Drag with the mouse from one image pixel to another."""
+        self._painted()
         (x0, y0), (x1, y1) = (self.on_screen(*point, size=size) for point in (start, end))
         self.page.mouse.move(x0, y0)
         self.page.mouse.down()
@@ -139,9 +142,21 @@ class LabelingPage:
     def draw_polygon(self, points: Sequence[tuple[float, float]], *, size: Size) -> str:
         """Click the corners and the first again; the id of the region that this made."""
         before = {region.id for region in self.regions()}
-        for point in (*points, points[0]):
+        for point in points:
+            self._painted()
             self.page.mouse.click(*self.on_screen(*point, size=size))
+        self._painted()
+        first = self.on_screen(*points[0], size=size)
+        self.page.mouse.move(*first, steps=5)
+        self.page.wait_for_function(
+            "() => window.Htx.annotationStore.selected.regions.some(region => region.mouseOverStartPoint)"
+        )
+        self.page.mouse.click(*first)
         return self._new_region(before)
+
+    def _painted(self) -> None:
+        """Wait until the page shows what it knows: the mouse hits only what is painted."""
+        self.page.evaluate(_PAINTED)
 
     def _new_region(self, before: set[str]) -> str:
         self.page.wait_for_function(

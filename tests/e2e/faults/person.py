@@ -84,7 +84,7 @@ class Person:
     def __init__(self, server: Server, title: str, rng: Random, *, colleague: int) -> None:
         self.ledger = Ledger()
         self._server, self._title, self._rng, self._colleague = server, title, rng, colleague
-        self._project, self._tasks = 0, list[int]()
+        self._project, self._tasks, self._left = 0, list[int](), False
         self._deeds: dict[Callable[[], None], float] = {
             self._submit: 6,
             self._skip: 1,
@@ -101,12 +101,16 @@ class Person:
         for project in self._server.projects(self._title):
             self._project = int(project["id"])
             self._tasks = self._server.task_ids(self._project)
-        for _ in range(n_deeds if self._tasks else 0):
+        for _ in range(n_deeds if self._tasks and not self._left else 0):
             if stop is not None and stop.is_set():
                 return
             (deed,) = self._rng.choices(list(self._deeds), weights=list(self._deeds.values()))
             self.ledger.deeds.append(deed.__name__.strip("_"))
             deed()
+
+    def leave(self) -> None:
+        """No deed from now on."""
+        self._left = True
 
     def _open_task(self, *, reviewed: bool) -> Json | None:
         known = {entry["task"] for entry in self.ledger.annotations.values()}

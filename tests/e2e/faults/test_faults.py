@@ -60,10 +60,14 @@ def sabotage(scene: Scene) -> list[Outcome]:
     (project,) = server.projects(scene.place.title)
     tasks = server.tasks(project["id"])
     first, second, *_ = (task for task in tasks if task["predictions"] and not task["annotations"])
-    server.send("POST", "/api/tasks/", {"data": first["data"], "project": project["id"]})
-    server.send("DELETE", f"/api/predictions/{second['predictions'][0]['id']}/")
     annotation = next(iter(scene.person.ledger.annotations))
-    server.send("PATCH", f"/api/annotations/{annotation}/", {"lead_time": 1234.5})
+    for method, path, body in (
+        ("POST", "/api/tasks/", {"data": first["data"], "project": project["id"]}),
+        ("DELETE", f"/api/predictions/{second['predictions'][0]['id']}/", None),
+        ("PATCH", f"/api/annotations/{annotation}/", {"lead_time": 1234.5}),
+    ):
+        server.send(method, path, body).raise_for_status()
+    scene.person.leave()  # or they might work on that very annotation, and what they find is then theirs
     return outcomes
 
 
