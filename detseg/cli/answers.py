@@ -12,8 +12,8 @@ from detseg.types import EDIT_KINDS
 if TYPE_CHECKING:
     from detseg.metrics.effort import Effort
     from detseg.metrics.intervals import Estimate
+    from detseg.metrics.qa_result import QaResult
     from detseg.pipeline.evaluate import EvaluateReport
-    from detseg.pipeline.qa.result import QaResult
     from detseg.pipeline.send_back import SentBack
     from detseg.report.wording import Unit
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from detseg.errors import CatalogError
 from detseg.labelstudio.label_config import config_to_taxonomy, offered_kinds
 from detseg.metrics.costs import CostModel
+from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline import progress
 from detseg.pipeline.asking import shape_policy
 from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
 from detseg.pipeline.qa.measure import Measures
 from detseg.pipeline.qa.notes import notes_on
-from detseg.pipeline.qa.result import Basis, QaResult
 from detseg.pipeline.reading import read_one
 from detseg.report.data import Images, QaReport
 from detseg.report.page import write_report
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
     from detseg.config import Settings
     from detseg.pipeline.send_back import SentBack
-    from detseg.report.examples import Example
-    from detseg.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,7 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     figures = out.with_suffix(".json")
     write_figures(figures, result)
     images = Images(cases=reader.of_images, read=partial(read_one, settings))
-    write_report(out, _report(result, taxonomy, measures.examples(), images))
+    write_report(out, QaReport(result, taxonomy, measures.examples(), images, notes_on(result)))
     return EvaluateReport(result, out, figures)
 
 
@@ -142,28 +140,3 @@ def _find_project(catalog: Catalog, title: str) -> Project:
 
 def _costs(settings: Settings) -> CostModel:
     return CostModel(**{field.name: getattr(settings, field.name) for field in fields(CostModel)})
-
-
-def _report(result: QaResult, taxonomy: Taxonomy, examples: tuple[Example, ...], images: Images) -> QaReport:
-    basis = result.basis
-    return QaReport(
-        title=basis.project,
-        created_at=basis.created_at,
-        taxonomy=taxonomy,
-        simulated=result.simulated,
-        states=basis.states,
-        arms=basis.arms,
-        model_versions=result.model_versions,
-        boxes=result.boxes,
-        masks=result.masks,
-        segmentation=result.segmentation,
-        panoptic=result.panoptic,
-        work=result.work,
-        agreement=result.agreement,
-        gold=result.gold,
-        decoys=result.decoys,
-        suspects=result.suspects,
-        examples=examples,
-        images=images,
-        notes=notes_on(result),
-    )

@@ -108,8 +108,8 @@ def render_report(report: QaReport) -> str:
 def make_page(report: QaReport) -> Page:
     """Everything that is printed, in its order."""
     return Page(
-        title=report.title,
-        simulated=report.simulated,
+        title=report.result.basis.project,
+        simulated=report.result.simulated,
         facts=_facts(report),
         tabs=(
             Tab("answers", "Answers", _notes(report), answers=answers(report)),
@@ -125,10 +125,10 @@ def make_page(report: QaReport) -> Page:
 
 
 def _facts(report: QaReport) -> tuple[str, ...]:
-    created = report.created_at.astimezone(UTC)
-    states = ", ".join(f"{n:,} {state}" for state, n in report.states.items() if n)
-    arms = ", ".join(f"{n:,} {arm}" for arm, n in report.arms.items() if n and arm != "helped")
-    versions = sorted(report.model_versions)
+    created = report.result.basis.created_at.astimezone(UTC)
+    states = ", ".join(f"{n:,} {state}" for state, n in report.result.basis.states.items() if n)
+    arms = ", ".join(f"{n:,} {arm}" for arm, n in report.result.basis.arms.items() if n and arm != "helped")
+    versions = sorted(report.result.model_versions)
     models = ", ".join(versions) if len(versions) <= 2 else format_count(len(versions), "model version")
     facts = (
         f"{created.day} {created:%B %Y, %H:%M} UTC",

@@ -27,7 +27,7 @@ def next_steps(report: QaReport) -> tuple[str, ...]:
 
 
 def _thresholds(report: QaReport) -> Iterator[str]:
-    chosen = report.work.thresholds.per_class.items()
+    chosen = report.result.work.thresholds.per_class.items()
     sure = [(name, of) for name, of in chosen if (of.saved_s_per_1000_images.low or 0.0) > 0]
     sure.sort(key=lambda entry: (-(entry[1].saved_s_per_1000_images.value or 0.0), entry[0]))
     for name, of in sure[:MOST_OF_A_KIND]:
@@ -39,7 +39,7 @@ def _thresholds(report: QaReport) -> Iterator[str]:
 
 
 def _relabels(report: QaReport) -> Iterator[str]:
-    sure = [r for r in report.work.drift.relabels if (r.share.low or 0.0) >= 0.02]
+    sure = [r for r in report.result.work.drift.relabels if (r.share.low or 0.0) >= 0.02]
     for relabel in sure[:MOST_OF_A_KIND]:
         yield (
             f"Teach {relabel.model_label} and {relabel.person_label} apart: "
@@ -49,7 +49,7 @@ def _relabels(report: QaReport) -> Iterator[str]:
 
 
 def _errors(report: QaReport) -> Iterator[str]:
-    costs = [(c.ap_cost, kind) for kind, c in report.boxes.errors.kinds.items() if c.ap_cost]
+    costs = [(c.ap_cost, kind) for kind, c in report.result.boxes.errors.kinds.items() if c.ap_cost]
     if costs:
         cost, kind = max(costs)
         what = {
@@ -63,7 +63,7 @@ def _errors(report: QaReport) -> Iterator[str]:
 
 
 def _drift(report: QaReport) -> Iterator[str]:
-    for week in [w for w in report.work.drift.weeks if w.changed][-1:]:
+    for week in [w for w in report.result.work.drift.weeks if w.changed][-1:]:
         if week.change is None or week.change_low is None or week.change_high is None:
             continue
         points = [
@@ -76,13 +76,13 @@ def _drift(report: QaReport) -> Iterator[str]:
 
 
 def _suspects(report: QaReport) -> Iterator[str]:
-    n = report.suspects.n_suspects
+    n = report.result.suspects.n_suspects
     if n:
         yield f"Look again at {format_count(n, 'label')} under suspicion: detseg qa --send-back {min(n, 50)}."
 
 
 def _measure(report: QaReport) -> Iterator[str]:
-    if report.work.effort.saving.n_images and not report.work.effort.blind.n_blind:
+    if report.result.work.effort.saving.n_images and not report.result.work.effort.blind.n_blind:
         yield "Measure what is saved instead of modeling it: set blind_share = 0.05."
-    if report.suspects.n_images and not report.agreement.n_images:
+    if report.result.suspects.n_images and not report.result.agreement.n_images:
         yield "Learn how far people agree: set overlap = 2 for some images."

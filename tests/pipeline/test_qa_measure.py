@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from detseg.metrics.costs import CostModel
+from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline.qa.measure import Measures
-from detseg.pipeline.qa.result import Basis, QaResult
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Arm, Decoy
 from tests.metrics.made import annotation, boxed, case

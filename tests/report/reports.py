@@ -1,4 +1,4 @@
-"""Reports to look at, measured on made-up cases as the pipeline measures."""
+"""Reports to look at, on made-up cases."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from detseg.metrics.agreement import AgreementTally
 from detseg.metrics.cases import Case
 from detseg.metrics.costs import CostModel
-from detseg.metrics.detection import DetectionTally
-from detseg.metrics.edits import find_edits
-from detseg.metrics.experiments import DecoyTally, GoldTally
-from detseg.metrics.mask_tallies import PanopticTally, ScenePainter, SegmentationTally
+from detseg.metrics.qa_result import Basis
 from detseg.metrics.suspects.findings import Suspect
-from detseg.metrics.suspects.tally import SuspectTally
-from detseg.metrics.work import WorkTally
+from detseg.pipeline.qa.measure import Measures
 from detseg.report.data import Images, QaReport
-from detseg.report.examples import ExampleTally
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Annotation, Box, ImageId, ModelVersion
 from tests.report.made import TAXONOMY, by_image, made_cases, read_scene
@@ -32,37 +26,26 @@ def make_report(
     limit: int = 60,
     notes: tuple[str, ...] = (),
 ) -> QaReport:
-    """The report on those cases."""
-    painter = ScenePainter()
-    boxes, masks = DetectionTally("bbox"), DetectionTally("segm")
-    segmentation, panoptic = SegmentationTally(painter), PanopticTally(painter)
-    work, suspects, examples = WorkTally(CostModel()), SuspectTally(taxonomy), ExampleTally()
-    agreement, gold, decoys = AgreementTally(), GoldTally(), DecoyTally()
+    """The report on those cases, measured as the pipeline measures."""
+    measures = Measures(taxonomy, CostModel())
     for case in cases:
-        for tally in (boxes, masks, segmentation, panoptic, work, agreement, gold, decoys, suspects):
-            tally.add(case)
-        examples.add(case, find_edits(case.prediction, case.truth) if case.truth else ())
-    return QaReport(
-        title=title,
+        measures.add(case)
+    basis = Basis(
+        project=title,
         created_at=datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
-        taxonomy=taxonomy,
-        simulated=any(case.simulated for case in cases),
+        n_incomplete=0,
+        n_deleted_tasks=0,
         states=Counter(case.reviews[0].state for case in cases if case.reviews),
         arms=Counter(case.arm for case in cases),
-        model_versions=Counter(case.model_version for case in cases),
-        boxes=boxes.result(),
-        masks=masks.result(),
-        segmentation=segmentation.result(),
-        panoptic=panoptic.result(),
-        work=work.result(),
-        agreement=agreement.result(),
-        gold=gold.result(),
-        decoys=decoys.result(),
-        suspects=suspects.result(),
-        examples=examples.result(limit=limit),
-        images=images_of(cases),
-        notes=notes,
     )
+    examples = measures.examples(limit=limit)
+    return QaReport(measures.result(basis), taxonomy, examples, images_of(cases), notes)
+
+
+def titled(report: QaReport, title: str) -> QaReport:
+    """The report of a project of that name."""
+    basis = replace(report.result.basis, project=title)
+    return replace(report, result=replace(report.result, basis=basis))
 
 
 def images_of(cases: Sequence[Case]) -> Images:

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
+from detseg.metrics.qa_result import QaResult
 from detseg.pipeline.qa.figures_json import SCHEMA, SCHEMA_VERSION
-from detseg.pipeline.qa.result import QaResult
 
 PAGE = Path(__file__).parents[2] / "docs" / "report.md"
 _PLACE = r"(?ms)(^<!-- schema -->\n).*?(^<!-- end -->$)"

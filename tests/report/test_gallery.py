@@ -67,8 +67,8 @@ def test_even_noise_makes_a_page_of_less_than_15_mb() -> None:
     cases = made_cases(80)
     report = make_report(cases, limit=60)
     ranked = tuple(suspect_of(case, Box(5, 5, 60, 60)) for case in [*cases, *cases][:120])
-    suspects = replace(report.suspects, ranked=ranked)
-    page = render_report(replace(report, suspects=suspects, images=replace(report.images, read=noise)))
+    result = replace(report.result, suspects=replace(report.result.suspects, ranked=ranked))
+    page = render_report(replace(report, result=result, images=replace(report.images, read=noise)))
     assert 2_000_000 < len(page.encode()) < 15_000_000
 
 

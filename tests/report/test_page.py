@@ -14,7 +14,7 @@ from detseg.samples.scenes import SAMPLE_CLASSES
 from detseg.types import EDIT_KINDS
 from tests.report.made import made_cases
 from tests.report.outline import Outline
-from tests.report.reports import hostile_report, make_report, renamed_taxonomy
+from tests.report.reports import hostile_report, make_report, renamed_taxonomy, titled
 
 TABS = ["answers", "model", "people", "suspects", "examples", "terms"]
 EVIL = "<script>alert(1)</script>"
@@ -77,14 +77,14 @@ def test_behind_every_chart_is_a_table(html: str) -> None:
 
 def test_the_answers_are_the_results(report: QaReport, html: str) -> None:
     figures = {key: plain(text) for key, text in Outline(html).figures.items()}
-    edits, effort = report.work.edits.all, report.work.effort.saving
+    edits, effort = report.result.work.edits.all, report.result.work.effort.saving
     assert edits.acceptance_rate.value is not None
     assert effort.share.value is not None
     assert figures["acceptance_rate"] == f"{100 * edits.acceptance_rate.value:.0f} %"
     assert figures["saved"] == f"{100 * effort.share.value:.0f} %"
-    assert figures["box_ap"] == f"{report.boxes.ap.value:.3f}"
-    assert figures["pq"] == f"{report.panoptic.pq.value:.3f}"
-    assert figures["miou"] == f"{report.segmentation.miou.value:.3f}"
+    assert figures["box_ap"] == f"{report.result.boxes.ap.value:.3f}"
+    assert figures["pq"] == f"{report.result.panoptic.pq.value:.3f}"
+    assert figures["miou"] == f"{report.result.segmentation.miou.value:.3f}"
     assert figures["edits_per_image"] == f"{edits.edits_per_image.value:.1f}"
 
 
@@ -101,7 +101,7 @@ def test_every_answer_says_how_sure_it_is(html: str) -> None:
 def test_the_tables_hold_every_count(report: QaReport, html: str) -> None:
     table = next(t for t in re.findall(r"<table.*?</table>", html, flags=re.DOTALL) if "Edits by class" in t)
     rows = re.findall(r"<tr.*?</tr>", table, flags=re.DOTALL)
-    for label, rates in report.work.edits.per_class.items():
+    for label, rates in report.result.work.edits.per_class.items():
         (row,) = (r for r in rows if f'<span class="name">{label}</span>' in r)
         cells = [int(n.replace(",", "")) for n in re.findall(r'<td class="n[^"]*">([\d,]+)</td>', row)]
         assert cells[:6] == [getattr(rates.counts, kind) for kind in EDIT_KINDS]
@@ -118,7 +118,9 @@ def test_nothing_reviewed_makes_a_readable_page(nothing: Outline) -> None:
 
 def test_simulated_reviews_are_named_so(report: QaReport, html: str) -> None:
     assert "Reviews are simulated." in html
-    assert "Reviews are simulated." not in render_report(replace(report, simulated=False, examples=()))
+    assert "Reviews are simulated." not in render_report(
+        replace(report, result=replace(report.result, simulated=False), examples=())
+    )
 
 
 def test_what_was_left_out_is_said(html: str) -> None:
@@ -158,9 +160,10 @@ def test_many_classes_are_cut_to_those_that_matter(report: QaReport) -> None:
         counts[n][n] = 100
         counts[n][50] = n
     confusion = replace(
-        report.boxes.confusion, labels=labels, counts=tuple(map(tuple, counts)), min_score=0.25
+        report.result.boxes.confusion, labels=labels, counts=tuple(map(tuple, counts)), min_score=0.25
     )
-    html = render_report(replace(report, boxes=replace(report.boxes, confusion=confusion), examples=()))
+    result = replace(report.result, boxes=replace(report.result.boxes, confusion=confusion))
+    html = render_report(replace(report, result=result, examples=()))
     matrix = html[html.index('id="confusion"') : html.index('id="thresholds"')]
     assert matrix.count('<th scope="row"') == 21
     assert "49 × class 49 missed" in matrix
@@ -197,5 +200,5 @@ def test_classes_that_the_taxonomy_lacks_are_shown(report: QaReport) -> None:
 
 
 def test_no_text_that_cannot_be_encoded_stops_it(report: QaReport, tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", replace(report, title="\ud800 half a letter", examples=()))
+    write_report(tmp_path / "report.html", titled(replace(report, examples=()), "\ud800 half a letter"))
     assert "half a letter" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,7 +1,6 @@
 """The page in Chromium: without network or script, by keyboard, in both themes, on paper."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from detseg.report.page import write_report
 from tests.report.made import made_cases
-from tests.report.reports import hostile_report, make_report
+from tests.report.reports import hostile_report, make_report, titled
 
 pytestmark = pytest.mark.browser
 
@@ -39,7 +38,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     paths = {name: folder / f"{name}.html" for name in reports}
     for name, report in reports.items():
-        write_report(paths[name], replace(report, title=LONG) if name == "wild" else report)
+        write_report(paths[name], titled(report, LONG) if name == "wild" else report)
     return paths
 
 

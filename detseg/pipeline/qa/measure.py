@@ -10,9 +10,9 @@ from detseg.metrics.detection import DetectionTally
 from detseg.metrics.edits import find_edits
 from detseg.metrics.experiments import DecoyTally, GoldTally
 from detseg.metrics.mask_tallies import PanopticTally, ScenePainter, SegmentationTally
+from detseg.metrics.qa_result import Basis, QaResult
 from detseg.metrics.suspects.tally import SuspectTally
 from detseg.metrics.work import WorkTally
-from detseg.pipeline.qa.result import Basis, QaResult
 from detseg.report.examples import Example, ExampleTally
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from detseg.report.wording import format_count
 
 if TYPE_CHECKING:
-    from detseg.pipeline.qa.result import QaResult
+    from detseg.metrics.qa_result import QaResult
 
 
 def notes_on(result: QaResult) -> tuple[str, ...]:

@@ -35,12 +35,12 @@ def _fact(key: str, name: str, estimate: Estimate, unit: Unit, *, about: str = "
 
 
 def _model(report: QaReport) -> Answer:
-    edits, boxes = report.work.edits, report.boxes
+    edits, boxes = report.result.work.edits, report.result.boxes
     counts = edits.all.counts
     facts = (
         _fact("box_ap", "Box AP", boxes.ap, "score"),
-        _fact("pq", "Panoptic quality", report.panoptic.pq, "score"),
-        _fact("miou", "mIoU", report.segmentation.miou, "score"),
+        _fact("pq", "Panoptic quality", report.result.panoptic.pq, "score"),
+        _fact("miou", "mIoU", report.result.segmentation.miou, "score"),
     )
     verdict = "No image has been reviewed yet: the figures fill as people submit tasks."
     if edits.n_reviews:
@@ -50,13 +50,14 @@ def _model(report: QaReport) -> Answer:
         missed = f"{counts.added:,} were missed" if counts.added else "none was missed"
         verdict = f"{kept}; {missed}." + (f" The most frequent change is “{kind}” ({n:,})." if n else "")
     main = _fact("acceptance_rate", "Left as the model drew it", edits.all.acceptance_rate, "share")
-    weeks = [(w.week, w.acceptance_rate, w.changed) for w in report.work.drift.weeks]
+    weeks = [(w.week, w.acceptance_rate, w.changed) for w in report.result.work.drift.weeks]
     trend = _trend("Acceptance by week", weeks, "share")
     return Answer("model-answer", "How good is the model?", main, verdict, "model", facts, trend)
 
 
 def _labels(report: QaReport) -> Answer:
-    gold, agreement, suspects, decoys = report.gold.all, report.agreement.all, report.suspects, report.decoys
+    result = report.result
+    gold, agreement, suspects, decoys = result.gold.all, result.agreement.all, result.suspects, result.decoys
     clean = wilson(max(0, suspects.n_images - suspects.n_suspect_images), suspects.n_images)
     candidates = (
         _fact("gold_f1", "F1 against known truth", gold.f1, "score"),
@@ -77,7 +78,7 @@ def _labels(report: QaReport) -> Answer:
 
 
 def _saved(report: QaReport) -> Answer:
-    effort, times = report.work.effort, report.work.times
+    effort, times = report.result.work.effort, report.result.work.times
     saving = effort.saving
     ways = {
         "blind": f"Measured against {format_count(saving.n_blind, 'image')} labeled without help.",
@@ -97,7 +98,7 @@ def _saved(report: QaReport) -> Answer:
 
 
 def _next(report: QaReport) -> Answer:
-    edits = report.work.edits
+    edits = report.result.work.edits
     steps = next_steps(report)
     main = _fact("edits_per_image", "Changes per image", edits.all.edits_per_image, "number")
     weeks = [

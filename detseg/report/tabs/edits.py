@@ -36,7 +36,7 @@ def edit_keys() -> tuple[Key, ...]:
 
 def acceptance_section(report: QaReport) -> Section:
     """How much is left as the model drew it: by week, and by the model's score."""
-    edits, weeks = report.work.edits, report.work.drift.weeks
+    edits, weeks = report.result.work.edits, report.result.work.drift.weeks
     charts = []
     if len(weeks) > 1:
         points = [Point(week_label(w.week), w.acceptance_rate, w.changed) for w in weeks]
@@ -85,7 +85,7 @@ def acceptance_section(report: QaReport) -> Section:
 
 def edits_section(report: QaReport) -> Section:
     """The kinds of edits of all, by class, model version, annotator, week and score."""
-    edits = report.work.edits
+    edits = report.result.work.edits
     if not edits.n_reviews:
         return Section("edits", "What was changed", (Block(missing="Nothing was reviewed yet."),))
     slices: tuple[tuple[str, Iterable[tuple[Cell, EditRates]]], ...] = (
@@ -111,7 +111,7 @@ def edits_section(report: QaReport) -> Section:
 
 def how_far_section(report: QaReport) -> Section:
     """How far changed regions went, for all and by class."""
-    edits = report.work.edits
+    edits = report.result.work.edits
     named = [(Cell("All"), edits.how_far)]
     named += [
         (name_cell(name, taxonomy=report.taxonomy), edits.how_far_per_class[name])

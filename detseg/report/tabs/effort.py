@@ -39,7 +39,7 @@ _COLUMNS = (
 
 def effort_section(report: QaReport) -> Section:
     """What was saved, by each way to find out."""
-    effort = report.work.effort
+    effort = report.result.work.effort
     ways = (("Against the blind arm", effort.blind), ("By the cost model", effort.costs))
     rows = [
         Row(
@@ -92,7 +92,7 @@ def _saving_cells(name: str, saving: Saving, currency: str, *, quoted: bool) -> 
 
 def times_section(report: QaReport) -> Section:
     """Seconds per review with and without help, and by annotator, week and model version."""
-    times = report.work.times
+    times = report.result.work.times
     arms = {"With the model’s regions": times.helped, "Without (blind arm)": times.blind}
     if not times.helped.n_reviews + times.blind.n_reviews:
         return Section("times", "Seconds", (Block(missing="No review has a time yet."),))

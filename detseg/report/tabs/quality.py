@@ -36,7 +36,7 @@ _RECALL = (
 
 def detection_section(report: QaReport) -> Section:
     """COCO's twelve figures, of boxes and of masks."""
-    boxes = report.boxes
+    boxes = report.result.boxes
     if not boxes.n_truth + boxes.n_predicted:
         missing = "No thing on a reviewed image yet: review a task, then run detseg collect and detseg qa."
         return Section("detection", "Detection", (Block(missing=missing),))
@@ -54,7 +54,7 @@ def detection_section(report: QaReport) -> Section:
 
 
 def _coco_table(report: QaReport, name: str, figures: Sequence[tuple[str, str, str]]) -> Table | None:
-    measured = [("Boxes", report.boxes), ("Masks", report.masks)]
+    measured = [("Boxes", report.result.boxes), ("Masks", report.result.masks)]
     rows = [
         Row((name_cell(overlap), *(_coco_cell(of, key) for _, key, _ in figures)))
         for overlap, of in measured
@@ -74,7 +74,7 @@ def _coco_cell(quality: DetectionQuality, key: str) -> Cell:
 
 def segmentation_section(report: QaReport) -> Section:
     """Pixels by class, and segments (panoptic quality)."""
-    pixels, panoptic = report.segmentation, report.panoptic
+    pixels, panoptic = report.result.segmentation, report.result.panoptic
     semantic = (
         ("mIoU", pixels.miou),
         ("Dice", pixels.dice),
@@ -122,8 +122,8 @@ def _qualities(score: PanopticScore) -> Iterator[Cell]:
 
 def classes_section(report: QaReport) -> Section:
     """Every class with all that was measured of it."""
-    boxes, masks = report.boxes.score.per_class, report.masks.score.per_class
-    pixels, segments = report.segmentation.per_class, report.panoptic.per_class
+    boxes, masks = report.result.boxes.score.per_class, report.result.masks.score.per_class
+    pixels, segments = report.result.segmentation.per_class, report.result.panoptic.per_class
     rows = []
     for name in in_order(report.taxonomy, {*boxes, *masks, *pixels, *segments}):
         box, mask = boxes.get(name, _NO_SCORE), masks.get(name, _NO_SCORE)
@@ -134,7 +134,7 @@ def classes_section(report: QaReport) -> Section:
             *(parts.pq, parts.sq, parts.rq),
         )
         cells = [value_cell(value, "score") for value in figures]
-        ap = report.boxes.ap_per_class.get(name)
+        ap = report.result.boxes.ap_per_class.get(name)
         if ap is not None and ap.value is not None:
             cells[0] = estimate_cell(ap, "score")
         n_truth = count_cell(max(box.n_truth, mask.n_truth))

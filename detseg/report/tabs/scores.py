@@ -43,7 +43,7 @@ _RELIABLE = (
 
 def curves_section(report: QaReport) -> Section:
     """Precision and recall, a chart for each of the most frequent classes."""
-    scores, curves = report.boxes.score.per_class, report.boxes.curves
+    scores, curves = report.result.boxes.score.per_class, report.result.boxes.curves
     most = sorted((n for n in curves if n in scores), key=lambda name: (-scores[name].n_truth, name))[
         :MOST_CURVES
     ]
@@ -76,9 +76,11 @@ def curves_section(report: QaReport) -> Section:
 
 def operating_section(report: QaReport) -> Section:
     """What a threshold does, and the one that costs people least."""
-    names = in_order(report.taxonomy, {*report.boxes.operating.per_class, *report.work.thresholds.per_class})
+    names = in_order(
+        report.taxonomy, {*report.result.boxes.operating.per_class, *report.result.work.thresholds.per_class}
+    )
     rows = [_threshold_row(report, name) for name in names]
-    chart = _operating_chart(report.boxes.operating)
+    chart = _operating_chart(report.result.boxes.operating)
     return Section(
         "thresholds",
         "Thresholds",
@@ -93,7 +95,10 @@ def operating_section(report: QaReport) -> Section:
 
 
 def _threshold_row(report: QaReport, name: str) -> Row:
-    curve, choice = report.boxes.operating.per_class.get(name), report.work.thresholds.per_class.get(name)
+    curve, choice = (
+        report.result.boxes.operating.per_class.get(name),
+        report.result.work.thresholds.per_class.get(name),
+    )
     best = curve.best if curve is not None else None
     figures = (best.min_score, best.precision, best.recall, best.f1) if best else (None,) * 4
     cells = [value_cell(value, "score") for value in figures]
@@ -133,7 +138,7 @@ def _operating_chart(curves: OperatingCurves) -> Chart | None:
 
 def calibration_section(report: QaReport) -> Section:
     """Whether a score of 0.8 is right four times in five."""
-    calibration = report.boxes.calibration
+    calibration = report.result.boxes.calibration
     named = {"All classes": calibration.all} | {
         name: calibration.per_class[name] for name in in_order(report.taxonomy, calibration.per_class)
     }

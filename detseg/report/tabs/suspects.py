@@ -42,7 +42,7 @@ _NOTE = (
 
 def suspects_tab(report: QaReport) -> Tab:
     """The ranked list and what it was made of."""
-    suspects = report.suspects
+    suspects = report.result.suspects
     if not suspects.n_images:
         nothing = Section("rules", "Labels under suspicion", (Block(missing="No reviewed image yet."),))
         return Tab("suspects", "Suspects", (nothing,))
@@ -90,7 +90,7 @@ def _rest(
         Column("Image", "words"),
     )
     after = Block(table=table("Further suspects", columns, rows))
-    left = report.suspects.n_suspects - MOST_PICTURED - len(rows)
+    left = report.result.suspects.n_suspects - MOST_PICTURED - len(rows)
     note = (
         f"{format_count(left, 'more label')} after these; the JSON beside this page has them."
         if left > 0
@@ -114,7 +114,7 @@ def _view(report: QaReport, suspect: Suspect, name: str, picture: Picture | None
 
 
 def _rules(report: QaReport) -> Section:
-    suspects = report.suspects
+    suspects = report.result.suspects
     rows = [
         Row((name_cell(rule_words(rule)), count_cell(found.n_suspects), count_cell(found.n_images)))
         for rule in RULES
@@ -133,7 +133,7 @@ def _rules(report: QaReport) -> Section:
 
 def _quality(report: QaReport) -> tuple[Section, ...]:
     """cleanlab's label quality of the worst images, and what it could not be computed for."""
-    quality = report.suspects.quality
+    quality = report.result.suspects.quality
     worst = quality.worst[:10]
     names = report.images.cases(tuple(one.image for one in worst))
     rows = [

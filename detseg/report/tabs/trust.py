@@ -35,7 +35,7 @@ _DECOY = (Column("Waved through"), Column("Passed"), Column("Shown"))
 
 def agreement_section(report: QaReport) -> Section:
     """How far people say the same of one image."""
-    agreement = report.agreement
+    agreement = report.result.agreement
     if not agreement.n_images:
         missing = "No image was judged by two people yet: set overlap = 2 and push."
         return Section("agreement", "Agreement", (Block(missing=missing),))
@@ -87,7 +87,7 @@ def _pair_cells(score: PairScore) -> Iterable[Cell]:
 
 def gold_section(report: QaReport) -> Section:
     """People against known truth."""
-    gold = report.gold
+    gold = report.result.gold
     if not gold.all.n_images:
         missing = (
             "No image with known truth was reviewed yet: set gold (a COCO file) and gold_share = 0.02, "
@@ -140,7 +140,7 @@ def _gold_rows(named: Iterable[tuple[Cell, GoldScore]], total_first: bool) -> li
 
 def decoys_section(report: QaReport) -> Section:
     """How often planted mistakes passed."""
-    decoys = report.decoys
+    decoys = report.result.decoys
     if not decoys.all.n_shown:
         missing = (
             "No planted mistake was reviewed yet: decoy_share = 0.02 plants some, known to the catalog "
