@@ -29,7 +29,10 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the servers running at the end.")] = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Runs the whole loop on made-up photographs, reviewed by a simulated annotator."""
+    """Runs the whole loop on made-up photographs.
+
+    A simulated annotator reviews them, and is named as such everywhere.
+    """
     from detseg.cli.answers import print_evaluated
     from detseg.cli.loop import print_collected, print_preannotated
     from detseg.cli.output import print_json, progress_bars

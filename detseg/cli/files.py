@@ -44,7 +44,10 @@ def predict(
     pictures: Annotated[bool, typer.Option(help="A picture per image.")] = True,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Boxes, masks, counts and side-by-side pictures of images; no server needed."""
+    """Predicts images into a folder, without a server.
+
+    Writes boxes, masks and counts as JSON, and a picture of each image.
+    """
     from detseg.cli.output import (
         EXIT_QUARANTINED,
         console,

@@ -26,7 +26,10 @@ def hook(
     poll: Annotated[float, typer.Option(help="Seconds after which to collect in any case.", min=1)] = 300.0,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Collects whenever somebody annotated, until it is stopped (Ctrl-C)."""
+    """Collects at once whenever somebody annotated.
+
+    Goes on until it is stopped (Ctrl-C).
+    """
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
     from detseg.pipeline.hook import Bell, Listening, follow

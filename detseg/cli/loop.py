@@ -55,7 +55,11 @@ def preannotate(
     dry_run: options.DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Pulls what nobody labeled, predicts it, and pushes it to Label Studio, each image once."""
+    """Fills the Label Studio queue with predictions.
+
+    Finds the images that nobody has labeled yet, predicts them and pushes each of them once. Run it as often
+    as you like: what is done is not done again.
+    """
     from detseg.cli import output
     from flows.parameters import run_settings
 
@@ -107,7 +111,10 @@ def collect(
     ] = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Brings what people did since the last time from Label Studio into the catalog."""
+    """Brings what people did into the catalog.
+
+    Asks Label Studio for what changed since the last time.
+    """
     from detseg.cli.output import EXIT_QUARANTINED, print_json, progress_bars
     from detseg.config import load_settings
     from detseg.pipeline.workspace import check_label_studio
@@ -142,7 +149,10 @@ def qa(
     ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Measures the model and people's edits over what was collected, and writes the report."""
+    """Measures what was collected, and writes the report.
+
+    How good the model is, how good the labels are, what was saved, what to change. Needs no server.
+    """
     from detseg.cli.answers import print_evaluated
     from detseg.cli.output import note, print_json, progress_bars
     from detseg.config import load_settings

@@ -36,7 +36,10 @@ def score(
     ] = 255,
     as_json: options.JsonOption = False,
 ) -> None:
-    """The metrics of any files: COCO detection, COCO panoptic, or label maps."""
+    """Measures files of results against files of truth.
+
+    COCO detections by default, COCO panoptic with --panoptic, label maps with --semantic.
+    """
     from detseg.cli.output import note, print_json
 
     _check_flags(

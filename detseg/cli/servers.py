@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from detseg.cli import options
 
+if TYPE_CHECKING:
+    from detseg.config import Settings
+
 
 def up(config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:
-    """Starts the embedded Label Studio and Prefect server, and says how to get in."""
+    """Starts Label Studio and a Prefect server on this machine.
+
+    Says how to get in. What runs already is left as it is.
+    """
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
     from detseg.labelstudio.install import ensure_installed
@@ -64,7 +70,7 @@ def down(config: options.ConfigOption = None, as_json: options.JsonOption = Fals
 
 
 def status(config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:
-    """Which embedded servers run, where, and what the catalog holds."""
+    """Says which servers run, and what the catalog holds."""
     from detseg.cli.output import print_json
     from detseg.config import load_settings
     from detseg.labelstudio.server import EmbeddedLabelStudio
@@ -80,6 +86,7 @@ def status(config: options.ConfigOption = None, as_json: options.JsonOption = Fa
             "url": label_studio.url,
         },
         "prefect": {"running": prefect is not None, "url": prefect.ui_url if prefect else None},
+        "catalog": _catalog(settings),
         "state_dir": str(settings.state_path),
     }
     if as_json:
@@ -87,7 +94,27 @@ def status(config: options.ConfigOption = None, as_json: options.JsonOption = Fa
         return
     print(f"Label Studio  {_place(label_studio.url, label_studio.healthy)}")
     print(f"Prefect       {_place(prefect.ui_url if prefect else None, True)}")
+    print(f"catalog       {result['catalog']['images']} images")
+    for project in result["catalog"]["projects"]:
+        states = ", ".join(f"{n} {state}" for state, n in project["tasks"].items())
+        print(f"              tasks of {project['title']!r}, as last collected: {states}")
     print(f"state         {settings.state_path}")
+
+
+def _catalog(settings: Settings) -> dict[str, Any]:
+    """What the catalog holds; one that is not there yet is not made."""
+    from detseg.pipeline.workspace import opened_catalog
+
+    if settings.catalog is None and not settings.state_path.is_dir():
+        return {"images": 0, "projects": []}
+    with opened_catalog(settings) as catalog:
+        return {
+            "images": catalog.images.count(),
+            "projects": [
+                {"title": project.title, "tasks": catalog.reviews.states(project.key)}
+                for project in catalog.projects.all()
+            ],
+        }
 
 
 def _place(url: str | None, healthy: bool) -> str:
@@ -99,12 +126,12 @@ def _place(url: str | None, healthy: bool) -> str:
 def doctor(
     *,
     config: options.ConfigOption = None,
-    source: Annotated[str | None, typer.Option(help="Folder of images.")] = None,
+    source: options.SourceOption = None,
     detector: options.DetectorOption = None,
     segmenter: options.SegmenterOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Says what is missing or wrong, and the command that mends it."""
+    """Says what is missing or wrong, and what mends it."""
     from detseg.cli.output import print_json
     from detseg.config import load_settings
     from detseg.pipeline.doctor import examine

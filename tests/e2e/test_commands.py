@@ -106,6 +106,11 @@ def test_servers_run_until_they_are_stopped(demo: tuple[Path, Any]) -> None:
     status = answer("status", cwd=folder)
     assert status["label_studio"] == {"running": True, "healthy": True, "url": result["label_studio_url"]}
     assert status["prefect"]["running"] is True
+    tasks = result["collect"]["states"]
+    assert status["catalog"] == {
+        "images": N_SCENES,
+        "projects": [{"title": "detseg demo", "tasks": tasks}],
+    }
     assert answer("up", cwd=folder)["label_studio"]["url"] == result["label_studio_url"]
     checks = answer("doctor", cwd=folder)
     assert checks["ok"], checks
