@@ -10,6 +10,8 @@ import hashlib
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +27,21 @@ BROWSER_FORMATS = frozenset({"AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "WEBP"}
 """Formats (Pillow's names) that an annotator's browser can show."""
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # max_pixels decides
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damage that it reads past
 
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError)
-"""What Pillow's decoders raise on damaged files."""
+_DECODE_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow's decoders raise on damaged files, while they read the header, count frames or decode."""
 
 
 def image_id(data: bytes) -> ImageId:
@@ -68,15 +82,10 @@ def decode_image(
     Raises ImageError for what is empty, not an image, damaged, animated, larger than ``max_pixels``, or
     not in one of ``formats`` (Pillow's names; None takes all that Pillow knows).
     """
-    with _open(data) as image:
+    with _open(data) as image, _decoding(image):
         _check_header(image, max_pixels=max_pixels, formats=formats)
-        try:
-            image.load()
-            upright = _to_rgb(ImageOps.exif_transpose(image))
-        except MemoryError as error:
-            raise ImageError(f"needs more memory than there is ({image.width}x{image.height})") from error
-        except _DECODE_ERRORS as error:
-            raise ImageError(f"is damaged: {_one_line(error)}") from error
+        image.load()
+        upright = _to_rgb(ImageOps.exif_transpose(image))
     rgb = np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))  # (H, W, 3)
     return DecodedImage(ImageRef(image_id(data), uri), Size(upright.width, upright.height), rgb)
 
@@ -85,14 +94,12 @@ def upright_size(
     data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, formats: frozenset[str] | None = None
 ) -> Size:
     """The size that ``decode_image`` would give, from the header alone; raises what the header shows."""
-    with _open(data) as image:
+    with _open(data) as image, _decoding(image):
         _check_header(image, max_pixels=max_pixels, formats=formats)
-        try:
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        except _DECODE_ERRORS as error:
-            raise ImageError(f"is damaged: {_one_line(error)}") from error
-        width, height = (image.height, image.width) if turned else (image.width, image.height)
-    return Size(width, height)
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        if turned and image.format != "TIFF":  # whose plugin gives the upright size itself
+            return Size(image.height, image.width)
+        return Size(image.width, image.height)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -103,6 +110,19 @@ def _open(data: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ImageError("is not an image that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"is too large: {_one_line(error)}") from error
+    except _DECODE_ERRORS as error:
+        raise ImageError(f"is damaged: {_one_line(error)}") from error
+
+
+@contextmanager
+def _decoding(image: Image.Image) -> Iterator[None]:
+    """In here what Pillow raises for this image becomes an ImageError with the reason."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ImageError(f"needs more memory than there is ({image.width}x{image.height})") from error
+    except Image.DecompressionBombError as error:
         raise ImageError(f"is too large: {_one_line(error)}") from error
     except _DECODE_ERRORS as error:
         raise ImageError(f"is damaged: {_one_line(error)}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,36 @@ def test_a_file_cut_anywhere_is_an_image_error_or_an_image(quadrants: Image.Imag
     except ImageError:
         return
     assert decoded.size == Size(64, 32)
+
+
+FRAMES = [Image.effect_noise((12, 8), 50).convert("P") for _ in range(3)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("format_", ["GIF", "PNG", "TIFF", "WEBP"])
+def test_an_animated_file_cut_anywhere_is_an_image_error_or_an_image(format_: str) -> None:
+    data = encoded(FRAMES[0], format_, save_all=True, append_images=FRAMES[1:])
+    for cut in range(0, len(data), max(1, len(data) // 200)):
+        for read in (lambda part: decode_image(part, "x").size, upright_size):
+            with suppress(ImageError):
+                assert read(data[:cut]) == Size(12, 8)
+
+
+def test_a_damaged_avif_is_an_image_error() -> None:
+    whole = encoded(FRAMES[0].convert("RGB"), "AVIF")
+    for place in range(len(whole) - 1, 0, -max(1, len(whole) // 60)):
+        with suppress(ImageError):
+            decode_image(whole[:place] + b"\xff" + whole[place + 1 :], "x.avif")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "WEBP"])
+def test_the_size_by_the_header_is_that_of_the_pixels(
+    quadrants: Image.Image, format_: str, orientation: int
+) -> None:
+    stored, exif = turned(quadrants, orientation)
+    data = encoded(stored, format_, exif=exif)
+    assert upright_size(data) == decode_image(data, "x").size == Size(64, 32)
 
 
 def test_formats_that_browsers_do_not_show_are_refused_where_that_matters() -> None:
