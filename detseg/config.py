@@ -9,6 +9,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,7 @@ from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
 
 FILE_NAME = "detseg.toml"
 ENV_PREFIX = "DETSEG_"
+_NO_SETTINGS = ("label_studio_bin", "failpoint")  # variables of the installation and of the tests
 _MAX_PIXELS = 178_956_970  # Pillow refuses to open anything larger, whatever we say
 
 
@@ -325,9 +327,9 @@ def load_settings(
     origins: dict[str, str] = {}
     values: dict[str, Any] = {}
     from_env = {
-        name: variables[key]
-        for name in Settings.model_fields
-        if name not in ("root", "classes") and (key := f"{ENV_PREFIX}{name.upper()}") in variables
+        name: value
+        for key, value in variables.items()
+        if key.startswith(ENV_PREFIX) and (name := key.removeprefix(ENV_PREFIX).lower()) not in _NO_SETTINGS
     }
     for origin, layer in (
         (str(file), _read_toml(file, required=config is not None)),
@@ -360,8 +362,10 @@ def _first_problem(error: ValidationError, origins: Mapping[str, str]) -> str:
     top = str(problem["loc"][0]) if problem["loc"] else ""
     where = origins.get(top, "the settings")
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(field for field in Settings.model_fields if field != "root")
-        return f"{where}: there is no setting {name!r}; there are {known}"
+        known = [*Settings.model_fields, *ClassSettings.model_fields]
+        near = get_close_matches(str(problem["loc"][-1]), known, n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        return f"{where}: there is no setting {name!r}{meant}; `detseg init all.toml` writes a file with all"
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
     return f"{where}: {name}: {problem['msg'].removeprefix('Value error, ')}{more}"
 

@@ -36,11 +36,12 @@ def test_relative_paths_start_at_the_file(file: Path) -> None:
     [
         ("batch_size = 0", "detseg.toml: batch_size: .*greater than or equal to 1"),
         ("batch_size = ", "detseg.toml is not valid TOML"),
-        ("batchsize = 1", "there is no setting 'batchsize'; there are source"),
+        ("batchsize = 1", r"there is no setting 'batchsize' \(did you mean 'batch_size'\?\)"),
+        ("colours = 1", "there is no setting 'colours'"),
         ('device = "gpu"', "detseg.toml: device"),
         ('label_studio_url = "localhost"', "detseg.toml: label_studio_url"),
         ('[[classes]]\nname = "a"\nkind = "object"', r"classes\.0\.kind"),
-        ('[[classes]]\nname = "a"\ncolor = "#ffffff"', r"classes\.0\.color"),
+        ('[[classes]]\nname = "a"\ncolor = "#ffffff"', r"classes\.0\.color' \(did you mean 'colour'"),
     ],
 )
 def test_a_broken_file_is_one_line_that_says_where(file: Path, text: str, message: str) -> None:
@@ -56,6 +57,8 @@ def test_a_broken_variable_and_a_broken_flag_are_named(file: Path) -> None:
         load_settings(file, environ={"DETSEG_BOX_THRESHOLD": "high"})
     with pytest.raises(ConfigError, match="the flags: box_threshold"):
         load_settings(file, environ={}, box_threshold=7)
+    with pytest.raises(ConfigError, match=r"the environment: there is no setting 'sorce' .*'source'"):
+        load_settings(file, environ={"DETSEG_SORCE": "photos"})
 
 
 def test_bytes_that_are_no_text_and_a_missing_file_are_config_errors(file: Path) -> None:

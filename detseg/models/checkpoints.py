@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -171,7 +172,7 @@ def loading(name: str) -> Iterator[None]:
         with _quiet_library():
             yield
     except _LOADING_ERRORS as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = shorten(str(error), 200, placeholder=" ...") or type(error).__name__
         if Path(name).expanduser().is_dir():
             raise ModelError(f"{name} cannot be loaded: {reason}") from error
         raise ModelError(
