@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from subprocess import SubprocessError
 from typing import Any, TypeVar, cast
 
 import torch
@@ -15,14 +16,29 @@ from detseg.errors import ModelError
 from detseg.models.predictor import COMPILE_FROM, EngineName, Precision
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_COMPILER_ERRORS = (RuntimeError, OSError, ImportError, SubprocessError)
+"""What torch.compile raises, and the compilers that it calls."""
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass(slots=True)
 class CompileSwitch:
-    """Whether functions run compiled from now on. It is turned on once, and stays on."""
+    """Whether functions run compiled from now on. Once on, it stays on, unless the compiler is ``broken``.
+
+    ``required``: a function that cannot be compiled is an error then, and is not run eagerly.
+    """
 
     on: bool = False
+    required: bool = False
+    broken: bool = False
+
+    def give_up(self, error: Exception) -> None:
+        """The compiler failed. ModelError if compiling is required."""
+        if self.required:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"engine = compile: the compiler failed ({reason}): use eager") from error
+        self.on, self.broken = False, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,11 @@ class Engine:
             yield
 
     def compile(self, function: _Function) -> _Function:
-        """The same function, which runs compiled, for any shape, once the switch is on."""
+        """The same function, which runs compiled, for any shape, once the switch is on.
+
+        Where the compiler fails (no headers, no room for its cache) it runs eagerly from then on, or raises
+        ModelError if compiling is required. What the function itself raises passes.
+        """
         if self.switch is None:
             return function
         from torch._inductor import config as inductor  # takes seconds, and few runs compile
@@ -70,16 +90,23 @@ class Engine:
         def run(*arguments: Any, **named: Any) -> Any:
             if not switch.on:
                 return function(*arguments, **named)
-            # Frozen weights are laid out, and cast to the precision, once and not in every pass. (As an
-            # option of torch.compile it comes too late: the weights are inputs of the graph by then.)
-            with inductor.patch(freezing=self.device.type == "cpu"):
-                return compiled(*arguments, **named)
+            try:
+                # Frozen weights are laid out, and cast to the precision, once and not in every pass. (As an
+                # option of torch.compile it comes too late: the weights are inputs of the graph by then.)
+                with inductor.patch(freezing=self.device.type == "cpu"):
+                    return compiled(*arguments, **named)
+            except (torch.OutOfMemoryError, torch.AcceleratorError):
+                raise
+            except _COMPILER_ERRORS as error:
+                output = function(*arguments, **named)  # where it is not the compiler's fault, this fails too
+                switch.give_up(error)
+                return output
 
         return cast(_Function, run)
 
     def expect(self, n_images: int) -> None:
         """So many images are to come: from ``COMPILE_FROM`` on, an engine that may compile does."""
-        if self.switch is not None and n_images >= COMPILE_FROM:
+        if self.switch is not None and n_images >= COMPILE_FROM and not self.switch.broken:
             self.switch.on = True
 
 
@@ -106,8 +133,9 @@ def choose_engine(
         raise ModelError("a CPU has no fast float16: set precision to bfloat16, float32 or auto")
     if engine == "compile" and not can_compile(place):
         raise ModelError("engine = compile needs a C++ compiler (g++ or clang++) on this machine: use eager")
-    may_compile = engine == "compile" or (engine == "auto" and compiles and can_compile(place))
-    return Engine(place, dtype, CompileSwitch(on=engine == "compile") if may_compile else None)
+    asked = engine == "compile"
+    may_compile = asked or (engine == "auto" and compiles and can_compile(place))
+    return Engine(place, dtype, CompileSwitch(on=asked, required=asked) if may_compile else None)
 
 
 def choose_device(name: str) -> torch.device:

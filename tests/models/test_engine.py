@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch._inductor import config as inductor_config
 
 from detseg.errors import ModelError
 from detseg.models.agreement import agreement
@@ -60,6 +62,50 @@ def test_without_a_compiler_auto_is_eager_and_compile_an_error(monkeypatch: pyte
     assert str(engine).endswith("eager")
     with pytest.raises(ModelError, match=r"needs a C\+\+ compiler .*: use eager"):
         chosen(engine="compile")
+
+
+def compiled_square(engine: Engine, factor: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function of its own for each factor, so that no compiled one is found in a cache."""
+    return engine.compile(lambda x: (x * x).relu() @ x * factor)
+
+
+@pytest.fixture
+def broken_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A compiler that is there and compiles nothing."""
+    program = tmp_path / "g++"
+    program.write_text("#!/bin/sh\necho no Python.h >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
+    with inductor_config.patch({"cpp.cxx": (None, str(program))}):
+        yield
+
+
+@pytest.mark.usefixtures("broken_compiler")
+def test_where_the_compiler_fails_auto_goes_on_eagerly() -> None:
+    engine = chosen(precision="float32")
+    run = compiled_square(engine, 1.25)
+    engine.expect(COMPILE_FROM)
+    x = torch.eye(3)
+    assert torch.equal(run(x), 1.25 * x)
+    engine.expect(COMPILE_FROM)
+    assert str(engine) == "cpu, float32, eager"
+    assert torch.equal(run(2 * x), 10 * x)
+
+
+@pytest.mark.usefixtures("broken_compiler")
+def test_where_the_compiler_fails_and_is_required_that_is_an_error() -> None:
+    run = compiled_square(chosen(precision="float32", engine="compile"), 1.5)
+    with pytest.raises(ModelError, match=r"the compiler failed \(.*\): use eager"):
+        run(torch.eye(3))
+
+
+def test_what_a_compiled_function_cannot_take_is_not_the_compilers_fault() -> None:
+    engine = chosen(precision="float32", engine="compile")
+    run = compiled_square(engine, 1.75)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        run(torch.ones(2, 3))
+    assert str(engine).endswith("compiled")
 
 
 def test_a_cpu_has_no_float16() -> None:
