@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -296,3 +298,28 @@ def test_no_token_is_named(token: str) -> None:
         LabelStudioError, match=r"no token for Label Studio at http://ls\.example: .* set DETSEG"
     ):
         LabelStudioClient("http://ls.example", token)
+
+
+def test_without_tls_every_request_has_a_connection_of_its_own() -> None:
+    callers: list[int] = []
+
+    class Server(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps connections open
+
+        def do_GET(self) -> None:
+            callers.append(self.client_address[1])
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        with LabelStudioClient(f"http://127.0.0.1:{server.server_port}", "secret") as client:
+            for _ in range(3):
+                client.whoami()
+        server.shutdown()
+    assert len(set(callers)) == 3
