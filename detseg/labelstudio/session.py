@@ -49,7 +49,7 @@ class Session:
             auth=token_auth(token, self.url),
             timeout=_TIMEOUT,
             transport=transport,
-            # Label Studio's own server, which knows no TLS, sends the head of an answer and then its body. On a
+            # Label Studio's own server, which knows no TLS, sends the head of an answer, then its body. On a
             # connection that is used again, the body waits for our kernel's acknowledgement: 40 ms.
             limits=_KEEPING if self.url.startswith("https:") else _FRESH,
             trust_env=not is_loopback(self.url),  # a proxy cannot reach our loopback
