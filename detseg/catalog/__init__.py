@@ -7,12 +7,14 @@ from detseg.catalog.records import (
     Project,
     ProjectKey,
     Quarantined,
+    RegionOutline,
     ReviewCounts,
     ReviewRecord,
     Run,
     Stage,
     Task,
     TaskState,
+    WaitingTask,
 )
 from detseg.catalog.store import Catalog, open_catalog
 
@@ -24,11 +26,13 @@ __all__ = [
     "Project",
     "ProjectKey",
     "Quarantined",
+    "RegionOutline",
     "ReviewCounts",
     "ReviewRecord",
     "Run",
     "Stage",
     "Task",
     "TaskState",
+    "WaitingTask",
     "open_catalog",
 ]

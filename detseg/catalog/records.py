@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NewType
 
-from detseg.types import Annotation, Arm, Decoy, Entry, ImageId, ModelVersion, Size
+from detseg.types import Annotation, Arm, Decoy, Entry, ImageId, Kind, ModelVersion, RegionId, Size
 
 ProjectKey = NewType("ProjectKey", int)
 """A project's number in the catalog; the server's own number is ``Project.server_id``."""
@@ -67,6 +67,33 @@ class Assignment:
     image: ImageId
     arm: Arm
     decoys: tuple[Decoy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RegionOutline:
+    """What a region is, without where: ``has_box`` and ``has_mask`` say what there would be to draw."""
+
+    id: RegionId
+    label: str
+    kind: Kind
+    score: float | None
+    has_box: bool
+    has_mask: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingTask:
+    """A task that shows a model's regions and that nobody has reviewed.
+
+    ``shown`` is the text of ``detseg.labelstudio.shown`` that was recorded with the prediction, if any.
+    """
+
+    image: ImageId
+    uri: str
+    task_id: int
+    model_version: ModelVersion
+    regions: tuple[RegionOutline, ...]
+    shown: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from detseg.catalog.records import RegionOutline
 from detseg.errors import FormatError
 from detseg.geometry.masks import decode_mask, encode_mask
 from detseg.types import Box, Decoy, Instance, Region, RegionId
@@ -51,6 +52,24 @@ def decode_labels(text: str) -> dict[RegionId, str]:
     """
     try:
         return {RegionId(entry["id"]): str(entry["label"]) for entry in json.loads(text)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"not the catalog's JSON of regions ({error}): {text[:60]!r}") from error
+
+
+def decode_outlines(text: str) -> tuple[RegionOutline, ...]:
+    """The regions of ``encode_regions``'s answer, without their boxes and masks, which are not decoded."""
+    try:
+        return tuple(
+            RegionOutline(
+                id=RegionId(entry["id"]),
+                label=entry["label"],
+                kind=entry["kind"],
+                score=entry.get("score"),
+                has_box="box" in entry,
+                has_mask="mask" in entry,
+            )
+            for entry in json.loads(text)
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"not the catalog's JSON of regions ({error}): {text[:60]!r}") from error
 

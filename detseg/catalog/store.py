@@ -25,6 +25,7 @@ from detseg.catalog.reviews import Reviews
 from detseg.catalog.shown import ShownPredictions
 from detseg.catalog.task_predictions import TaskPredictions
 from detseg.catalog.tasks import Projects, Tasks
+from detseg.catalog.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Catalog:
     gold: Gold
     doubts: Doubts
     reviews: Reviews
+    waiting: Waiting
     quarantine: Quarantine
     runs: Runs
     cursors: Cursors
@@ -72,6 +74,7 @@ def open_catalog(
             gold=Gold(database),
             doubts=Doubts(database, clock),
             reviews=Reviews(database),
+            waiting=Waiting(database),
             quarantine=Quarantine(database, clock),
             runs=Runs(database, clock),
             cursors=Cursors(database),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detseg.types import Edit, Instance
+from detseg.types import Edit, EditKind, Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,19 @@ class CostModel:
         return self.box_price if instance.mask is None else self.mask_price
 
     def edit_s(self, edit: Edit) -> float:
-        """Seconds that the edit took: a look at what was there, and the drawing of what had to be drawn.
+        """Seconds that the edit took."""
+        region = edit.after or edit.before
+        return self.kind_s(edit.kind, masked=region is not None and region.instance.mask is not None)
 
-        Another label is one more look; a moved box and a reshaped mask count as drawn anew, which is the most
-        that they can cost.
+    def kind_s(self, kind: EditKind, *, masked: bool) -> float:
+        """Seconds that such an edit takes of a region with a mask, or of one without.
+
+        That is a look at what was there, and the drawing of what has to be drawn. Another label is one more
+        look; a moved box and a reshaped mask count as drawn anew, which is the most that they can cost.
         """
-        looking = 0.0 if edit.before is None else self.check_s
-        if edit.kind == "relabeled":
-            return 2.0 * looking
-        drawn = edit.after is not None and edit.kind in ("added", "moved", "reshaped")
-        return looking + (self.drawing_s(edit.after.instance) if drawn and edit.after else 0.0)
+        drawing_s = self.mask_by_hand_s if masked else self.box_by_hand_s
+        if kind == "added":
+            return drawing_s
+        if kind == "relabeled":
+            return 2.0 * self.check_s
+        return self.check_s + (drawing_s if kind in ("moved", "reshaped") else 0.0)

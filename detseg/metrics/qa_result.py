@@ -11,6 +11,7 @@ from detseg.metrics.detection import DetectionQuality
 from detseg.metrics.experiments import Decoys, Golds
 from detseg.metrics.mask_tallies import Panoptic, Segmentation
 from detseg.metrics.suspects.findings import Suspects
+from detseg.metrics.waiting import Waiting
 from detseg.metrics.work import Work
 from detseg.types import Arm, State
 
@@ -37,7 +38,7 @@ class QaResult:
 
     How good the model is: ``boxes``, ``masks``, ``segmentation``, ``panoptic``. How good the labels are:
     ``agreement``, ``decoys``, ``gold``, ``suspects``. What people did, what that saved, and what to change:
-    ``work``.
+    ``work``, ``waiting``.
     """
 
     basis: Basis
@@ -56,3 +57,4 @@ class QaResult:
     decoys: Decoys
     gold: Golds
     suspects: Suspects
+    waiting: Waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from detseg.metrics.cases import Case
@@ -11,6 +12,7 @@ from detseg.metrics.edit_rates import Edits, edit_rates
 from detseg.metrics.effort import Effort, effort_saved
 from detseg.metrics.thresholds import Thresholds, choose_thresholds
 from detseg.metrics.timing import WorkTimes, review_times
+from detseg.metrics.waiting import Waiting, WaitingImage, rank_waiting
 from detseg.metrics.work_log import WorkLog
 
 
@@ -49,3 +51,7 @@ class WorkTally:
             thresholds=choose_thresholds(tables, self._costs, seed=self._seed),
             drift=find_drift(tables),
         )
+
+    def rank(self, waiting: Iterable[WaitingImage]) -> Waiting:
+        """Images that nobody has reviewed, by what the cases so far let expect of them."""
+        return rank_waiting(waiting, self._log.tables(), self._costs, seed=self._seed)

@@ -42,8 +42,10 @@ EDIT = np.dtype(
         ("kind", np.int8),  # in EDIT_KINDS
         ("label", np.int32),  # the model's, or the person's where it was added
         ("person_label", np.int32),  # -1 where it was deleted
+        ("masked", np.bool_),  # whether the model's region has a mask
         ("score", np.float64),  # NaN where there is none
         ("drawing_s", np.float64),  # the cost model's, for the region after, else before
+        ("cost_s", np.float64),  # the cost model's, for the edit
         ("iou", np.float64),  # these three are NaN where they are not defined
         ("moved_px", np.float64),
         ("repainted", np.float64),
@@ -133,8 +135,10 @@ class WorkLog:
             EDIT_KINDS.index(edit.kind),
             self._labels.code(first.label),
             self._labels.code(after.label) if after else -1,
+            before is not None and before.mask is not None,
             _or_nan(before.score if before else None),
             self._costs.drawing_s(last),
+            self._costs.edit_s(edit),
             _or_nan(edit.iou),
             moved_px(first, last) if both and edit.kind == "moved" else np.nan,
             repainted(first.mask, last.mask, edit.iou) if both and edit.kind == "reshaped" else np.nan,

@@ -19,6 +19,7 @@ from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
 from detseg.pipeline.qa.measure import Measures
 from detseg.pipeline.qa.notes import notes_on
+from detseg.pipeline.qa.waiting import read_waiting
 from detseg.pipeline.reading import read_one
 from detseg.report.data import Images, QaReport
 from detseg.report.page import write_report
@@ -120,7 +121,7 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     for case in reader.all():
         measures.add(case)
         progress.report("evaluate", advance=1)
-    result = measures.result(basis)
+    result = measures.result(basis, read_waiting(catalog, project, policy.annotate))
     figures = out.with_suffix(".json")
     write_figures(figures, result)
     images = Images(cases=reader.of_images, read=partial(read_one, settings))

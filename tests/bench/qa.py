@@ -1,8 +1,9 @@
 """``python -m tests.bench.qa``: how long `detseg qa` takes over many reviewed images, and its memory.
 
 Makes a catalog of made-up images (640x480, ten regions each, half of the regions with masks) that people
-reviewed, some without help and some by two people, and runs the measuring and the report in a process of its
-own. The images themselves are not there, so the page's gallery draws on grey. Prints one JSON object.
+reviewed, some without help and some by two people, and ten times as many that wait for review; runs the
+measuring and the report in a process of its own. The images themselves are not there, so the page's gallery
+draws on grey. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -75,14 +76,16 @@ print(json.dumps({"seconds": round(seconds, 2), "cpu_s": round(time.process_time
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.qa", description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--waiting", type=int, default=100_000, help="images that nobody has reviewed")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keeps what is made there, for the next time")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="detseg-bench-qa-") as folder:
-        config = make_catalog(options.folder or Path(folder), options.images)
+        config = make_catalog(options.folder or Path(folder), options.images, n_waiting=options.waiting)
         runs = [_measure(config) for _ in range(options.runs)]
     median = statistics.median(run["seconds"] for run in runs)
-    print(json.dumps({"images": options.images, "median_s": median, "runs": runs}, indent=1))
+    made = {"images": options.images, "waiting": options.waiting}
+    print(json.dumps({**made, "median_s": median, "runs": runs}, indent=1))
     return 0
 
 
@@ -93,7 +96,7 @@ def _measure(config: Path) -> dict[str, float]:
     return result
 
 
-def make_catalog(folder: Path, n_images: int) -> Path:
+def make_catalog(folder: Path, n_images: int, *, n_waiting: int = 0) -> Path:
     config = folder / "detseg.toml"
     if config.exists():
         return config
@@ -112,7 +115,26 @@ def make_catalog(folder: Path, n_images: int) -> Path:
         shapes = _shapes(np.random.default_rng(0))
         for numbers in pages(range(n_images), 500):
             _record(catalog, project.key, numbers, shapes)
+        _record_waiting(catalog, project.key, range(n_images, n_images + n_waiting), shapes)
     return config
+
+
+def _record_waiting(
+    catalog: Catalog, key: ProjectKey, numbers: Sequence[int], shapes: Sequence[npt.NDArray[np.bool_]]
+) -> None:
+    """Predictions of which 500 differ: nobody looks at them together."""
+    known = [_prediction(np.random.default_rng(number + 1), number, shapes) for number in numbers[:500]]
+    for page in pages(numbers, 5_000):
+        images = {_image(number): number for number in page}
+        catalog.images.record(
+            FoundImage(image, SIZE, Entry(f"/nowhere/{number:06}.jpg", 1, "1"))
+            for image, number in images.items()
+        )
+        catalog.predictions.record(
+            replace(known[number % 500], image=image) for image, number in images.items()
+        )
+        catalog.tasks.open_push(key, list(images), VERSION)
+        catalog.tasks.confirm_push(key, {image: number + 1 for image, number in images.items()})
 
 
 def _record(
@@ -151,9 +173,13 @@ def _shapes(rng: np.random.Generator) -> list[npt.NDArray[np.bool_]]:
 
 
 def _prediction(rng: np.random.Generator, number: int, shapes: Sequence[npt.NDArray[np.bool_]]) -> Annotation:
-    image = ImageId(f"sha256:{hashlib.sha256(str(number).encode()).hexdigest()}")
+    image = _image(number)
     instances = [_instance(rng, shapes, masked=i % 2 == 0) for i in range(N_REGIONS)]
     return Annotation(image, SIZE, VERSION, "labeled", prediction_regions(image, VERSION, instances))
+
+
+def _image(number: int) -> ImageId:
+    return ImageId(f"sha256:{hashlib.sha256(str(number).encode()).hexdigest()}")
 
 
 def _instance(

@@ -60,7 +60,7 @@ class CaseReader:
                 image=image,
                 uri=refs.get(image, ImageRef(image, image)).uri,
                 task_id=task.task_id,
-                task_url=f"{self.project.url}/projects/{self.project.server_id}/data?task={task.task_id}",
+                task_url=task_url(self.project, task.task_id),
                 arm=assigned.arm if assigned else "helped",
                 model_version=task.model_version,
                 prediction=prediction,
@@ -87,6 +87,11 @@ class CaseReader:
     def _shown(self, prediction: Annotation, kept: str | None) -> Shown:
         """What was kept when it was sent, else what annotators would be asked for now."""
         return decode_shown(kept) if kept else plan_shown(prediction.regions, self.policy)
+
+
+def task_url(project: Project, task_id: int) -> str:
+    """Opens the task in Label Studio."""
+    return f"{project.url}/projects/{project.server_id}/data?task={task_id}"
 
 
 def _decoys_as_shown(decoys: Iterable[Decoy], shown: Shown) -> tuple[Decoy, ...]:

@@ -16,8 +16,11 @@ from detseg.metrics.work import WorkTally
 from detseg.report.examples import Example, ExampleTally
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from detseg.metrics.cases import Case
     from detseg.metrics.costs import CostModel
+    from detseg.metrics.waiting import WaitingImage
     from detseg.taxonomy import Taxonomy
     from detseg.types import Edit
 
@@ -54,8 +57,8 @@ class Measures:
         self._versions[case.model_version] += 1
         self._simulated |= case.simulated
 
-    def result(self, basis: Basis) -> QaResult:
-        """What all cases so far say."""
+    def result(self, basis: Basis, waiting: Iterable[WaitingImage] = ()) -> QaResult:
+        """What all cases so far say, also of images that wait for review."""
         return QaResult(
             basis=basis,
             simulated=self._simulated,
@@ -70,6 +73,7 @@ class Measures:
             decoys=self._decoys.result(),
             gold=self._gold.result(),
             suspects=self._suspects.result(),
+            waiting=self._work.rank(waiting),
         )
 
     def examples(self, *, limit: int = 60) -> tuple[Example, ...]:

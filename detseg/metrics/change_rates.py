@@ -1,0 +1,155 @@
+"""How often people change the regions that they are shown: rates to expect, also of what was seldom seen.
+
+Every region was left, moved, reshaped, relabeled or deleted. The shares are learned by class, with or without
+a mask, and tenth of the score; those among few regions are drawn to those of their class, and these to those
+of all (``credible_means``). How many regions people add is learned per image, by how many regions it shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detseg.metrics.costs import CostModel
+from detseg.metrics.credibility import credible_means
+from detseg.metrics.work_log import WorkTables
+from detseg.types import EDIT_KINDS, EditKind
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+
+CHANGES: tuple[EditKind, ...] = ("moved", "reshaped", "relabeled", "deleted")
+"""What may happen to a region that is shown, other than that it is left."""
+
+_NO_SCORE = 10
+
+
+def tenth_of(score: float | None) -> int:
+    """The tenth of the score, 0 to 9, as ``Edits.per_score`` has them; 10 for no score."""
+    return _NO_SCORE if score is None else min(9, int(score * 10.0 + 1e-9))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Reviews as the learning sees them, sorted into cells: class, mask, tenth of the score.
+
+    Per review (r,): ``images`` (in ``WorkTables.images``), ``n_shown``, ``n_added``, ``added_s`` and
+    ``changes_s``, which holds the former. Per region that was shown (e,): its ``review``, its ``cell`` and
+    its ``fate``, in CHANGES, -1 where it was left.
+    """
+
+    images: Ints
+    n_shown: Ints
+    n_added: Floats
+    added_s: Floats
+    changes_s: Floats
+    review: Ints
+    cell: Ints
+    fate: Ints
+    cells: Ints
+    """(c, 3): label, mask, tenth"""
+    classes: Ints
+    """(g, 2): label, mask"""
+    class_of: Ints
+    """(c,): the class of each cell"""
+    sizes: Ints
+    """(s,): the binary digits of ``n_shown`` that there are"""
+    size: Ints
+    """(r,): the size of each review, in ``sizes``"""
+    prices: Floats
+    """(2, 4): the seconds of each of CHANGES, without a mask and with one"""
+
+
+def sort_reviews(tables: WorkTables, costs: CostModel) -> Sample:
+    """The sample of a log: reviews of people who were shown the model's regions."""
+    helped = np.flatnonzero(~tables.reviews["blind"])
+    number = np.full(len(tables.reviews), -1)
+    number[helped] = np.arange(len(helped))
+    edits, review = tables.edits, number[tables.edits["review"]]
+    added = edits["kind"] == EDIT_KINDS.index("added")
+    kept = edits["kind"] == EDIT_KINDS.index("kept")
+    shown = edits[~added]
+    tenths = np.array([tenth_of(None if np.isnan(one) else one) for one in shown["score"].tolist()], np.intp)
+    keys = np.stack([shown["label"], shown["masked"], tenths], axis=1).astype(np.intp)
+    cells, cell = np.unique(keys, axis=0, return_inverse=True)
+    classes, class_of = np.unique(cells[:, :2], axis=0, return_inverse=True)
+    n_shown = np.bincount(review[~added], minlength=len(helped))
+    sizes, size = np.unique([int(n).bit_length() for n in n_shown], return_inverse=True)
+    fates = np.array([CHANGES.index(kind) if kind in CHANGES else -1 for kind in EDIT_KINDS])
+    prices = [[costs.kind_s(kind, masked=masked) for kind in CHANGES] for masked in (False, True)]
+    return Sample(
+        images=tables.reviews["image"][helped].astype(np.intp),
+        n_shown=n_shown,
+        n_added=_sums(review[added], len(helped)),
+        added_s=_sums(review[added], len(helped), edits["cost_s"][added]),
+        changes_s=_sums(review[~kept], len(helped), edits["cost_s"][~kept]),
+        review=review[~added],
+        cell=cell,
+        fate=fates[shown["kind"]],
+        cells=cells,
+        classes=classes,
+        class_of=class_of,
+        sizes=sizes.astype(np.intp),
+        size=size,
+        prices=np.array(prices),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChangeRates:
+    """Shares of CHANGES by cell (c, 4), by class (g, 4) and of all (4,); additions by size (s,), of all."""
+
+    by_cell: Floats
+    by_class: Floats
+    anywhere: Floats
+    added: Floats
+    added_anywhere: float
+    added_s: float
+
+    def expected_s(self, sample: Sample) -> Floats:
+        """The seconds that the changes of each review are expected to take: (r,)."""
+        of_cell = (self.by_cell * sample.prices[sample.cells[:, 1]]).sum(axis=1)
+        shown = np.bincount(sample.review, of_cell[sample.cell], len(sample.images))
+        seconds: Floats = shown + self.added_s * self.added[sample.size]
+        return seconds
+
+
+def learn_rates(sample: Sample, chosen: Bools) -> ChangeRates:
+    """From those of the reviews: (r,)."""
+    rows = chosen[sample.review]
+    n = _sums(sample.cell[rows], len(sample.cells))
+    changed = rows & (sample.fate >= 0)
+    n_cells, k = len(sample.cells), len(CHANGES)
+    counts = _sums(sample.cell[changed] * k + sample.fate[changed], n_cells * k).reshape(n_cells, k)
+    n_class = _sums(sample.class_of, len(sample.classes), n)
+    of_class = np.stack([_sums(sample.class_of, len(n_class), column) for column in counts.T], axis=1)
+    anywhere = counts.sum(axis=0) / max(n.sum(), 1.0)
+    by_class = credible_means(n_class, of_class, of_class, parent=_one(n_class), above=anywhere[None])
+    size, n_added = sample.size[chosen], sample.n_added[chosen]
+    mean = float(n_added.sum() / max(len(n_added), 1))
+    n_size, sums, squares = (_sums(size, len(sample.sizes), n_added**power) for power in range(3))
+    added = credible_means(
+        n_size, sums[:, None], squares[:, None], parent=_one(n_size), above=np.array([[mean]])
+    )
+    return ChangeRates(
+        by_cell=credible_means(n, counts, counts, parent=sample.class_of, above=by_class),
+        by_class=by_class,
+        anywhere=anywhere,
+        added=added[:, 0],
+        added_anywhere=mean,
+        added_s=float(sample.added_s[chosen].sum() / max(n_added.sum(), 1.0)),
+    )
+
+
+def _sums(group: Ints, n_groups: int, weights: Floats | None = None) -> Floats:
+    """The weights of each group added up, or how many there are: (n_groups,)."""
+    sums: Floats = np.bincount(group, weights, n_groups).astype(np.float64)
+    return sums
+
+
+def _one(groups: Floats) -> Ints:
+    """One parent for all of them."""
+    return np.zeros(len(groups), dtype=np.intp)

@@ -1,0 +1,48 @@
+"""The images that wait for review, out of the catalog: what their pages show, without the drawing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX
+from detseg.labelstudio.shown import Shown, decode_shown
+from detseg.metrics.expected_edits import ShownRegion
+from detseg.metrics.waiting import WaitingImage
+from detseg.pipeline.qa.cases import task_url
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog, Project, RegionOutline
+    from detseg.labelstudio.shapes import Annotate
+
+
+def read_waiting(catalog: Catalog, project: Project, annotate: Annotate) -> Iterator[WaitingImage]:
+    """Every image that waits, sorted by id. Holds one page in memory.
+
+    ``annotate`` is what annotators are asked for now, which stands in where it was not kept.
+    """
+    decoded = lru_cache(maxsize=64)(decode_shown)  # most are alike
+    for task in catalog.waiting.of_project(project.key):
+        shown = Shown(annotate) if task.shown is None else decoded(task.shown)
+        regions = (shown_region(outline, shown) for outline in task.regions)
+        yield WaitingImage(
+            image=task.image,
+            task_id=task.task_id,
+            task_url=task_url(project, task.task_id),
+            uri=task.uri,
+            model_version=task.model_version,
+            regions=tuple(region for region in regions if region is not None),
+        )
+
+
+def shown_region(outline: RegionOutline, shown: Shown) -> ShownRegion | None:
+    """What ``as_shown`` leaves of a region; None for nothing."""
+    boxed, masked = outline.has_box, outline.has_mask
+    if shown.annotate == "boxes":
+        boxed, masked = (boxed or masked) and outline.kind == "thing", False
+    elif shown.annotate == "masks":
+        boxed = False
+    boxed = boxed and f"{outline.id}{BOX_SUFFIX}" not in shown.left_out
+    masked = masked and f"{outline.id}{MASK_SUFFIX}" not in shown.left_out
+    return ShownRegion(outline.label, masked, outline.score) if boxed or masked else None
