@@ -44,8 +44,8 @@ def rows_to_columns(edges: Edges, size: Size) -> Edges:
 
 def count_across(edges: Edges, size: Size) -> int:
     """How many edges a mask has row by row, or a few more, from where it flips column by column."""
-    starts_and_ends = _across_along(edges, size.height)
-    return int((starts_and_ends[1::2] - starts_and_ends[::2]).sum())
+    starts, ends = _across_along(edges, size.height)
+    return int((ends - starts).sum())
 
 
 def _across(edges: Edges, line: int, n_lines: int) -> Edges:
@@ -55,30 +55,29 @@ def _across(edges: Edges, line: int, n_lines: int) -> Edges:
     mask xor itself shifted by a line, and the edges of an xor are both masks' edges together. The line after
     the last one is the first pixel of the next reading, where pixels that flip twice do not flip.
     """
-    both = _across_along(edges, line)
-    along = _expand(both[::2], both[1::2])
+    along = _expand(*_across_along(edges, line))
     of_line = along // np.int32(line)
     across = (along - of_line * np.int32(line)) * np.int32(n_lines) + of_line
     across.sort()
     return without_pairs(across)
 
 
-def _across_along(edges: Edges, line: int) -> Edges:
-    """The pixels that flip when read across, as edges along the lines."""
+def _across_along(edges: Edges, line: int) -> tuple[Edges, Edges]:
+    """The pixels that flip when read across, as starts and ends of intervals along the lines."""
     both = np.concatenate((edges, edges + np.int32(line)))
     both.sort(kind="stable")  # which only merges the two
-    return without_pairs(both)
+    return both[::2], both[1::2]
 
 
 def _expand(starts: Edges, ends: Edges) -> Edges:
-    """All positions of half-open intervals in order, which do not overlap and are not empty."""
+    """All positions of half-open intervals in order, which do not overlap; some may be empty."""
     if starts.size == 0:
         return starts
     after = np.cumsum(ends - starts, dtype=np.int32)
-    steps = np.ones(after[-1], dtype=np.int32)
+    steps = np.ones(after[-1] + 1, dtype=np.int32)
     steps[0] = starts[0]
-    steps[after[:-1]] = starts[1:] - ends[:-1] + 1
-    return np.cumsum(steps, dtype=np.int32)
+    np.add.at(steps, after[:-1], starts[1:] - ends[:-1])  # several at one place where intervals are empty
+    return np.cumsum(steps[:-1], dtype=np.int32)
 
 
 def _odd_ones(edges: Edges) -> Edges:
@@ -90,10 +89,8 @@ def _odd_ones(edges: Edges) -> Edges:
 
 def without_pairs(edges: Edges) -> Edges:
     """Ascending edges without those that come twice; none comes more often."""
-    twice = np.flatnonzero(edges[1:] == edges[:-1])
-    if twice.size == 0:
+    differs = edges[1:] != edges[:-1]
+    if differs.all():
         return edges
-    once = np.ones(edges.size, dtype=bool)
-    once[twice] = once[twice + 1] = False
-    apart: Edges = edges[once]
-    return apart
+    differs = np.concatenate(([True], differs, [True]))
+    return edges[np.flatnonzero(differs[1:] & differs[:-1])]  # twice as fast as by the mask itself

@@ -15,21 +15,13 @@ _WORD_SHIFT, _WITHIN = np.uint64(6), np.uint64(63)
 
 
 def pack_bits(values: Words, widths: Words) -> bytes:
-    """Values of 1 to 32 bits one after another, then 1 to 8 zero bits up to a byte."""
-    if values.size % 2:
-        values, widths = np.append(values, np.uint64(0)), np.append(widths, np.uint64(0))
-    # Pairs fit a word, and in every word a pair starts.
-    pairs, widths = values[::2] << widths[1::2] | values[1::2], widths[::2] + widths[1::2]
+    """Values of that many bits, 64 at most, one after another; then 1 to 8 zero bits up to a byte."""
     ends = widths.cumsum()
-    starts = ends - widths
-    aligned, offsets, words = pairs << (_WORD - widths), starts & _WITHIN, starts >> _WORD_SHIFT
-    new_word = np.flatnonzero(words[1:] != words[:-1]) + 1
-    firsts = np.concatenate(([0], new_word))  # of the pairs that start in a word
-    lasts = np.append(firsts[1:], starts.size) - 1  # these may go on in the next word
-    packed = np.zeros(firsts.size + 1, dtype=np.uint64)
-    packed[:-1] = np.bitwise_or.reduceat(aligned >> offsets, firsts)
-    packed[1:] |= aligned[lasts] << (_WORD - offsets[lasts])  # by 64 is 0 in numpy
-    return packed.astype(">u8").tobytes()[: int(ends[-1]) // 8 + 1]
+    words, beyond = (ends >> _WORD_SHIFT).view(np.int64), ends & _WITHIN
+    packed = np.zeros(int(words[-1]) + 2, dtype=np.uint64)  # the first stays empty
+    np.add.at(packed, words, values >> beyond)
+    np.add.at(packed, words + 1, values << (_WORD - beyond))  # by 64 is 0 in numpy
+    return packed[1:].astype(">u8").tobytes()[: int(ends[-1]) // 8 + 1]
 
 
 def read_windows(data: bytes, starts: Ints) -> Words:
@@ -45,4 +37,4 @@ def read_windows(data: bytes, starts: Ints) -> Words:
 
 def read_bits(data: bytes, starts: Ints, width: int) -> Ints:
     """The words of 1 to 32 bits that start at those bits."""
-    return (read_windows(data, starts) >> np.uint64(64 - width)).astype(np.int64)
+    return (read_windows(data, starts) >> np.uint64(64 - width)).view(np.int64)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +29,11 @@ _HEADER_BITS = _COUNT_BITS + _PARAMETER_BITS
 _WORD_BITS = 8
 _WIDTHS = (3, 4, 8, 16)
 _PARAMETERS = (_WORD_BITS - 1) << 16 | 0x237F  # word size - 1, then the widths - 1
-_LONGEST_RUN = 2**16
 _N_CHANNELS = 4
+_LONGEST_RUN = 2**16 // _N_CHANNELS  # pixels
 _SHOWN = 127
+
+_Ints = npt.NDArray[np.int32]
 
 
 def encode_brush(mask: Mask) -> bytes:
@@ -38,12 +41,11 @@ def encode_brush(mask: Mask) -> bytes:
 
     As JSON they are a list of numbers (``detseg.labelstudio.body``).
     """
-    lengths, values, choice = _runs(mask)
-    widths = np.array(_WIDTHS)
-    blocks = ((4 | choice) << (widths + _WORD_BITS)[choice]) + ((lengths - 1) << _WORD_BITS) + values
-    words = np.concatenate(((mask.size.area * _N_CHANNELS, _PARAMETERS), blocks))
-    n_bits = np.concatenate(((_COUNT_BITS, _PARAMETER_BITS), (3 + widths + _WORD_BITS)[choice]))
-    return pack_bits(words.astype(np.uint64), n_bits.astype(np.uint64))
+    entries, values = _runs(mask)
+    blocks, n_bits = _blocks_of_runs()
+    words = np.concatenate(((mask.size.area * _N_CHANNELS, _PARAMETERS), blocks.take(entries) | values))
+    widths = np.concatenate(((_COUNT_BITS, _PARAMETER_BITS), n_bits.take(entries)))
+    return pack_bits(words.astype(np.uint64), widths.astype(np.uint64))
 
 
 def decode_brush(rle: Sequence[int], size: Size) -> Mask:
@@ -73,27 +75,40 @@ def decode_brush(rle: Sequence[int], size: Size) -> Mask:
 def most_bytes(mask: Mask) -> int:
     """The most bytes that ``encode_brush`` may take for it, without encoding it."""
     n_runs = count_across(mask_to_edges(mask), mask.size) + 1
-    n_blocks = n_runs + mask.size.area * _N_CHANNELS // _LONGEST_RUN
+    n_blocks = n_runs + mask.size.area // _LONGEST_RUN
     return (_HEADER_BITS + n_blocks * (3 + _WIDTHS[-1] + _WORD_BITS)) // 8 + 1
 
 
-def _runs(mask: Mask) -> tuple[Ints, Ints, Ints]:
-    """Of every run row by row: how many values of how much, and which width holds that number."""
+def _runs(mask: Mask) -> tuple[_Ints, _Ints]:
+    """The blocks row by row: which of ``_blocks_of_runs`` each is, and its value."""
     edges = columns_to_rows(mask_to_edges(mask), mask.size)
-    bounds = np.concatenate(([0], edges, [mask.size.area]))
-    lengths = (bounds[1:] - bounds[:-1]) * _N_CHANNELS
+    lengths = np.diff(edges, prepend=np.int32(0), append=np.int32(mask.size.area))  # 0 if there is no run
     values = np.zeros_like(lengths)
     values[1::2] = 255
-    if not lengths.all():  # it starts or ends with foreground
-        lengths, values = lengths[lengths > 0], values[lengths > 0]
-    choice = sum((lengths > 2**width).view(np.uint8) for width in _WIDTHS[:-1]).astype(np.int64)
     if lengths.max() <= _LONGEST_RUN:
-        return lengths, values, choice
-    n_blocks = -(-lengths // _LONGEST_RUN)  # full blocks and a rest, which has the same width
+        return lengths, values
+    n_blocks = np.maximum(-(-lengths // _LONGEST_RUN), 1)
     last = np.cumsum(n_blocks) - 1
-    sizes = np.full(last[-1] + 1, _LONGEST_RUN)
-    sizes[last] = lengths - (n_blocks - 1) * _LONGEST_RUN
-    return sizes, np.repeat(values, n_blocks), np.repeat(choice, n_blocks)
+    entries = np.full(last[-1] + 1, _LONGEST_RUN, dtype=np.int32)
+    entries[last] = lengths - np.maximum(n_blocks - 2, 0) * _LONGEST_RUN
+    return entries, np.repeat(values, n_blocks)
+
+
+@cache
+def _blocks_of_runs() -> tuple[_Ints, _Ints]:
+    """The block of a run of 0, 1, ... pixels without its value, and how many bits it has; 0 of no pixels.
+
+    Then come those of the rest of a longer run: 1, 2, ... pixels in the widest size.
+    """
+    n_pixels = np.arange(_LONGEST_RUN + 1)
+    choice = sum((n_pixels * _N_CHANNELS > 2**width).astype(np.int64) for width in _WIDTHS[:-1])
+    choice = np.concatenate((choice, np.full(_LONGEST_RUN, len(_WIDTHS) - 1)))
+    n_values = np.concatenate((n_pixels, n_pixels[1:])) * _N_CHANNELS
+    widths = np.array(_WIDTHS)[choice]
+    blocks = ((4 | choice) << (widths + _WORD_BITS)) + ((n_values - 1) << _WORD_BITS)
+    n_bits = 3 + widths + _WORD_BITS
+    blocks[0] = n_bits[0] = 0
+    return blocks.astype(np.int32), n_bits.astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +137,11 @@ def _read_blocks(data: bytes, size: Size) -> _Blocks:
     found = _follow(data, widths, word_bits)
     positions = np.frombuffer(struct.pack(f"{len(found)}q", *found), np.int64)  # twice as fast as np.array
     windows = read_windows(data, positions)  # kind, size and first value: 51 bits at most
-    kind = (windows >> np.uint64(61)).astype(np.int64)
+    kind = (windows >> np.uint64(61)).view(np.int64)
     width = np.array(widths, dtype=np.uint64)[kind & 3]
-    sizes = (windows << np.uint64(3) >> (np.uint64(64) - width)).astype(np.int64) + 1
-    values = (windows << (np.uint64(3) + width) >> np.uint64(64 - word_bits)).astype(np.int64)
-    value_bits = positions + 3 + width.astype(np.int64)
+    sizes = (windows << np.uint64(3) >> (np.uint64(64) - width)).view(np.int64) + 1
+    values = (windows << (np.uint64(3) + width) >> np.uint64(64 - word_bits)).view(np.int64)
+    value_bits = positions + 3 + width.view(np.int64)
     ends = np.cumsum(sizes)
     n_blocks = int(np.searchsorted(ends, n_values)) + 1
     if n_blocks > sizes.size:
