@@ -12,13 +12,13 @@ import torch
 
 from detseg.models.combine import combine
 from detseg.models.engine import Engine
-from detseg.models.findings import Findings, boxes_of_masks, read_findings
+from detseg.models.findings import Findings, boxes_of_masks, drop_faint, read_findings
 from detseg.models.inputs import answering
 from detseg.models.labels import LabelMap
 from detseg.models.network import Network, Role
 from detseg.models.predictor import PredictorOptions, check_answer, ordered
 from detseg.taxonomy import Taxonomy
-from detseg.types import DecodedImage, Instance, ModelVersion, SeenBy, Size
+from detseg.types import DecodedImage, Instance, ModelVersion, Size
 
 _WINDOW = 4
 """So many batches' images are looked at to find some of one size."""
@@ -66,7 +66,7 @@ class CheckpointPredictor:
         """``in_float32`` makes the same predictor in float32, for one that is not."""
         self._in_float32 = in_float32
         self._parts = tuple(parts)
-        self._match_iou = options.match_iou
+        self._options = options
         self._largest_batch = min(part.engine.largest_batch or options.batch_size for part in parts)
         self._unmapped: Counter[str] = Counter()
         self._counting, self._running = Lock(), Lock()
@@ -147,11 +147,13 @@ class CheckpointPredictor:
 
     def _combine(self, found: Sequence[Findings]) -> tuple[Instance, ...]:
         """One answer from those of the parts; masks of a network alone bring their boxes with them."""
-        if len(found) == 1:
-            instances = found[0].instances
-            return ordered(boxes_of_masks(instances) if self.segmenter else instances)
-        detected, segmented = found
-        return combine(detected.instances, segmented.instances, match_iou=self._match_iou)
+        answers = [one.instances for one in found]
+        if self._options.class_box_thresholds or self._options.class_mask_thresholds:
+            answers = [drop_faint(instances, self._options) for instances in answers]
+        if len(answers) == 1:
+            return ordered(boxes_of_masks(answers[0]) if self.segmenter else answers[0])
+        detected, segmented = answers
+        return combine(detected, segmented, match_iou=self._options.match_iou)
 
     def _named(self, role: Role) -> str:
         return next((part.names[role] for part in self._parts if role in part.names), "")
@@ -192,10 +194,9 @@ def _run(part: Part, images: Sequence[DecodedImage], inputs: Any) -> Iterator[tu
 def _read(part: Part, group: Group, runs: Sequence[tuple[int, Any]]) -> list[Findings]:
     """What a part says about every image of the group."""
     size = group.images[0].size
-    seen_by: SeenBy = "segmenter" if "segmenter" in part.names else "detector"
     with answering(part.name, group.images):
         return [
-            read_findings(sightings, part.labels, size, seen_by=seen_by)
+            read_findings(sightings, part.labels, size)
             for n_images, output in runs
             for sightings in part.network.read(output, [size] * n_images)
         ]

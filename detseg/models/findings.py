@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from detseg.geometry.boxes import clip_box
 from detseg.geometry.masks import mask_to_box
 from detseg.geometry.runs import unite_masks
 from detseg.models.labels import LabelMap, is_placeholder
 from detseg.models.network import Sighting
+from detseg.models.predictor import PredictorOptions
 from detseg.taxonomy import LabelClass
 from detseg.types import Box, Instance, Mask, SeenBy, Size
 
@@ -23,14 +24,12 @@ class Findings:
     unmapped: Counter[str] = field(default_factory=Counter)
 
 
-def read_findings(
-    sightings: Sequence[Sighting], labels: LabelMap, size: Size, *, seen_by: SeenBy
-) -> Findings:
+def read_findings(sightings: Sequence[Sighting], labels: LabelMap, size: Size) -> Findings:
     """The instances of one image: one per sighting of a thing, one per class of stuff.
 
     Boxes are clipped to the image, and without area inside it they are none; stuff keeps its mask only. What
     is left without box and mask is dropped; of things that are equal but for their score the best stays.
-    ``seen_by`` holds for what has one of the two; a box and a mask of one network were seen by both.
+    What has a box was seen by the detector, what has a mask by the segmenter, what has the two by both.
     """
     unmapped: Counter[str] = Counter()
     things: dict[tuple[str, Box | None, Mask | None], Instance] = {}
@@ -42,10 +41,26 @@ def read_findings(
             unmapped.update([] if is_placeholder(name) else [name])
         elif cls.kind == "stuff":
             stuff.setdefault(cls.name, []).append((cls, sighting))
-        elif thing := _thing(cls, sighting, size, seen_by=seen_by):
+        elif thing := _thing(cls, sighting, size):
             things.setdefault((cls.name, thing.box, thing.mask), thing)
     surfaces = (surface for parts in stuff.values() if (surface := _surface(parts)))
     return Findings((*things.values(), *surfaces), unmapped)
+
+
+def drop_faint(instances: Iterable[Instance], options: PredictorOptions) -> tuple[Instance, ...]:
+    """Without what scores less than its class has to. Names of ``options`` are those of the taxonomy.
+
+    A box that scores too little is taken off, and its mask too, unless that scores enough by itself.
+    """
+    boxes, masks = options.class_box_thresholds, options.class_mask_thresholds
+    kept: list[Instance] = []
+    for one in instances:
+        score = one.score or 0.0
+        if one.box is not None and score >= boxes.get(one.label, options.box_threshold):
+            kept.append(one)
+        elif one.mask is not None and score >= masks.get(one.label, options.mask_threshold):
+            kept.append(replace(one, box=None, seen_by="segmenter"))
+    return tuple(kept)
 
 
 def boxes_of_masks(instances: Iterable[Instance]) -> tuple[Instance, ...]:
@@ -58,15 +73,16 @@ def boxes_of_masks(instances: Iterable[Instance]) -> tuple[Instance, ...]:
     )
 
 
-def _thing(cls: LabelClass, sighting: Sighting, size: Size, *, seen_by: SeenBy) -> Instance | None:
+def _thing(cls: LabelClass, sighting: Sighting, size: Size) -> Instance | None:
     box = clip_box(sighting.box, size) if sighting.box else None
     mask = sighting.mask if sighting.mask and sighting.mask.area else None
     if box is None and mask is None:
         return None
-    seen: SeenBy = seen_by
-    if sighting.box is not None and sighting.mask is not None:
-        seen = "both" if box and mask else "detector" if box else "segmenter"
-    return Instance(cls.name, "thing", box, mask, min(sighting.score, 1.0), seen)
+    return Instance(cls.name, "thing", box, mask, min(sighting.score, 1.0), _seen_by(box, mask))
+
+
+def _seen_by(box: Box | None, mask: Mask | None) -> SeenBy:
+    return "both" if box and mask else "detector" if box else "segmenter"
 
 
 def _surface(parts: Sequence[tuple[LabelClass, Sighting]]) -> Instance | None:

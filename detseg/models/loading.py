@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -52,7 +52,8 @@ def load_predictor(
     """The predictor of a detector, a segmenter or both, by folder, by the hub's model name, or a plug-in's.
 
     One checkpoint in both roles, or a segmenter alone, answers boxes and masks in one forward pass. Without a
-    taxonomy, the models' own labels make one. ModelError, in one line, for what cannot be loaded.
+    taxonomy, the models' own labels make one. ModelError, in one line, for what cannot be loaded; ConfigError
+    for a threshold of a class that is none.
     """
     if not detector and not segmenter:
         raise ModelError("neither a detector nor a segmenter: name one with --detector or --segmenter")
@@ -62,6 +63,7 @@ def load_predictor(
     things = _things(loaded)
     if taxonomy is None:
         taxonomy = taxonomy_of_models(_names(loaded, "detector"), _names(loaded, "segmenter"), things)
+    options = _by_class(options, taxonomy)
     maps = [_map_labels(one, taxonomy, strict=options.strict) for one in loaded]
     engines = [_engine(one.family, options) for one in loaded]
     facts = [
@@ -86,6 +88,19 @@ def load_predictor(
         )
 
     return build(engines)
+
+
+def _by_class(options: PredictorOptions, taxonomy: Taxonomy) -> PredictorOptions:
+    """The options with the thresholds of classes under their own names; ConfigError for no class of it."""
+
+    def named(thresholds: Mapping[str, float]) -> dict[str, float]:
+        return {taxonomy[label].name: value for label, value in thresholds.items()}
+
+    return replace(
+        options,
+        class_box_thresholds=named(options.class_box_thresholds),
+        class_mask_thresholds=named(options.class_mask_thresholds),
+    )
 
 
 def _load_all(detector: str | None, segmenter: str | None, taxonomy: Taxonomy | None) -> list[_Loaded]:
@@ -156,8 +171,8 @@ def _wanted(one: _Loaded, taxonomy: Taxonomy, things: frozenset[str], options: P
     return Wanted(
         boxes="detector" in one.roles,
         masks="segmenter" in one.roles,
-        box_threshold=options.box_threshold,
-        mask_threshold=options.mask_threshold,
+        box_threshold=min((options.box_threshold, *options.class_box_thresholds.values())),
+        mask_threshold=min((options.mask_threshold, *options.class_mask_thresholds.values())),
         pixel_threshold=options.pixel_threshold,
         overlap_threshold=options.overlap_threshold,
         panoptic=any(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from detseg.errors import ImageError, ModelError
@@ -32,7 +32,8 @@ class PredictorOptions:
     the lowest scores of a box and of a mask. ``pixel_threshold`` is the probability from which a pixel
     belongs to a mask, ``overlap_threshold`` the share of its pixels that a mask must win against the others.
     From ``match_iou`` on, a box and a mask of one label are one instance. ``strict`` refuses a model with a
-    label that the taxonomy does not know.
+    label that the taxonomy does not know. ``class_box_thresholds`` and ``class_mask_thresholds`` hold, by
+    name or alias, the lowest scores of classes that have their own: of a box, and of a mask without a box.
     """
 
     device: str = "auto"
@@ -45,13 +46,17 @@ class PredictorOptions:
     overlap_threshold: float = 0.8
     match_iou: float = 0.5
     strict: bool = False
+    class_box_thresholds: Mapping[str, float] = field(default_factory=dict)
+    class_mask_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ModelError(f"batch_size is at least 1, not {self.batch_size}: set it to 1 or more")
         names = ("box_threshold", "mask_threshold", "pixel_threshold", "overlap_threshold", "match_iou")
-        for name in names:
-            value = getattr(self, name)
+        shares = {name: getattr(self, name) for name in names}
+        for name in ("class_box_thresholds", "class_mask_thresholds"):
+            shares |= {f"{name} of {label!r}": value for label, value in getattr(self, name).items()}
+        for name, value in shares.items():
             if not 0.0 <= value <= 1.0:
                 raise ModelError(f"{name} is in [0, 1], not {value}: set it to a value in between")
 

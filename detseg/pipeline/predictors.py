@@ -107,6 +107,8 @@ def _options(settings: Settings) -> PredictorOptions:
         mask_threshold=settings.mask_threshold,
         match_iou=settings.match_iou,
         strict=settings.strict,
+        class_box_thresholds=settings.class_box_thresholds,
+        class_mask_thresholds=settings.class_mask_thresholds,
     )
 
 

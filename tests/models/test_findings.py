@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from detseg.models.findings import boxes_of_masks, read_findings
+from dataclasses import replace
+
+from detseg.models.findings import boxes_of_masks, drop_faint, read_findings
 from detseg.models.labels import map_labels
 from detseg.models.network import Sighting
+from detseg.models.predictor import PredictorOptions
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, Instance, Mask, Size
 
@@ -19,15 +22,14 @@ def mask(start: int, length: int) -> Mask:
 
 
 def instances(*sightings: Sighting) -> tuple[Instance, ...]:
-    return read_findings(sightings, LABELS, SIZE, seen_by="segmenter").instances
+    return read_findings(sightings, LABELS, SIZE).instances
 
 
 def test_a_thing_keeps_what_was_seen_of_it() -> None:
     both = Sighting(0, 0.9, BOX, mask(0, 7))
     assert instances(both) == (Instance("bolt", "thing", BOX, mask(0, 7), 0.9, "both"),)
     assert instances(Sighting(0, 0.9, mask=mask(0, 7)))[0].seen_by == "segmenter"
-    detected = read_findings([Sighting(0, 0.9, BOX)], LABELS, SIZE, seen_by="detector").instances
-    assert detected == (Instance("bolt", "thing", BOX, None, 0.9, "detector"),)
+    assert instances(Sighting(0, 0.9, BOX)) == (Instance("bolt", "thing", BOX, None, 0.9, "detector"),)
 
 
 def test_what_is_empty_is_not_there() -> None:
@@ -56,9 +58,26 @@ def test_stuff_is_one_surface_without_a_box() -> None:
 
 
 def test_what_no_class_takes_is_counted_and_placeholders_are_not() -> None:
-    found = read_findings([Sighting(i, 0.9, BOX) for i in (2, 2, 3, 7)], LABELS, SIZE, seen_by="detector")
+    found = read_findings([Sighting(i, 0.9, BOX) for i in (2, 2, 3, 7)], LABELS, SIZE)
     assert found.instances == ()
     assert found.unmapped == {"moose": 2, "label 7": 1}
+
+
+def test_what_scores_too_little_for_its_class_loses_its_box_its_mask_or_both() -> None:
+    options = PredictorOptions(
+        box_threshold=0.5,
+        mask_threshold=0.4,
+        class_box_thresholds={"bolt": 0.3},
+        class_mask_thresholds={"tray": 0.8},
+    )
+    own, faint, other = (
+        Instance(label, "thing", BOX, mask(0, 7), 0.45, "both") for label in ("bolt", "nut", "nut")
+    )
+    assert drop_faint([own], options) == (own,)
+    assert drop_faint([faint], options) == (Instance("nut", "thing", None, mask(0, 7), 0.45, "segmenter"),)
+    assert drop_faint([replace(other, mask=None), replace(other, score=0.35)], options) == ()
+    tray = Instance("tray", "stuff", None, mask(0, 7), 0.7, "segmenter")
+    assert drop_faint([tray, replace(tray, score=0.8)], options) == (replace(tray, score=0.8),)
 
 
 def test_scores_above_one_by_rounding_are_one() -> None:

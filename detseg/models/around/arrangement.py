@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from detseg.geometry.fusion import FusionOptions
@@ -11,6 +11,7 @@ from detseg.models.around.committee import CommitteePredictor
 from detseg.models.around.refined import RefinedPredictor, RefineOptions
 from detseg.models.around.tiled import TiledPredictor
 from detseg.models.predictor import Predictor, PredictorOptions
+from detseg.taxonomy import Taxonomy
 
 _INNER_SHARE = 0.5
 """Members of a vote answer from this share of the thresholds on: a fused score is lower than the best of its
@@ -39,10 +40,16 @@ def inner_options(options: PredictorOptions, *, votes: bool) -> PredictorOptions
     """What the members are asked for, so that the answer as a whole is what the options say."""
     if not votes:
         return options
+
+    def shared(thresholds: Mapping[str, float]) -> dict[str, float]:
+        return {label: value * _INNER_SHARE for label, value in thresholds.items()}
+
     return replace(
         options,
         box_threshold=options.box_threshold * _INNER_SHARE,
         mask_threshold=options.mask_threshold * _INNER_SHARE,
+        class_box_thresholds=shared(options.class_box_thresholds),
+        class_mask_thresholds=shared(options.class_mask_thresholds),
     )
 
 
@@ -51,17 +58,32 @@ def arrange(members: Sequence[Predictor], arrangement: Arrangement, options: Pre
 
     ``options`` are those of the whole; the members have ``inner_options``.
     """
-    fusion = FusionOptions(
-        iou_threshold=arrangement.fusion_iou, min_score=min(options.box_threshold, options.mask_threshold)
-    )
+    refine = arrangement.refine
+    if arrangement.votes or len(members) > 1:
+        refine = _with_thresholds(refine, options, members[0].taxonomy)
+    thresholds = (*refine.box_thresholds.values(), *refine.mask_thresholds.values())
+    fusion = FusionOptions(iou_threshold=arrangement.fusion_iou, min_score=min(thresholds, default=0.0))
     arranged = [_in_views(member, arrangement, fusion) for member in members]
     predictor: Predictor = arranged[0]
     if len(arranged) > 1:
         weights = arrangement.weights or (1.0,) * len(arranged)
         predictor = CommitteePredictor(arranged, weights=weights, options=fusion)
-    if arrangement.refine.changes_nothing:
-        return predictor
-    return RefinedPredictor(predictor, arrangement.refine)
+    return predictor if refine.changes_nothing else RefinedPredictor(predictor, refine)
+
+
+def _with_thresholds(refine: RefineOptions, options: PredictorOptions, taxonomy: Taxonomy) -> RefineOptions:
+    """The lowest scores of every class: what is fused may have less, though no member answered so little."""
+
+    def every(threshold: float, by_class: Mapping[str, float]) -> dict[str, float]:
+        return dict.fromkeys(taxonomy.names, threshold) | {
+            taxonomy[label].name: value for label, value in by_class.items()
+        }
+
+    return replace(
+        refine,
+        box_thresholds=every(options.box_threshold, refine.box_thresholds),
+        mask_thresholds=every(options.mask_threshold, refine.mask_thresholds),
+    )
 
 
 def _in_views(member: Predictor, arrangement: Arrangement, fusion: FusionOptions) -> Predictor:

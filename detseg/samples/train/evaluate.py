@@ -93,7 +93,7 @@ def _predict(checkpoint: Checkpoint, role: Role, scenes: Sequence[Scene]) -> lis
     labels = LabelMap({i: cls.name for i, cls in classes.items()}, classes)
     sightings = network.read(network.run(network.prepare(images)), [image.size for image in images])
     return [
-        read_findings(seen, labels, image.size, seen_by=role).instances
+        read_findings(seen, labels, image.size).instances
         for seen, image in zip(sightings, images, strict=True)
     ]
 

@@ -82,6 +82,38 @@ def test_members_of_a_vote_answer_with_less() -> None:
     assert (inner.box_threshold, inner.mask_threshold) == (0.3, 0.2)
 
 
+IMAGES = [made_image(97, 61, seed=seed) for seed in range(4)]
+
+
+@pytest.mark.parametrize("role", ["detector", "segmenter"])
+def test_a_class_may_have_a_lower_threshold_than_the_others(checkpoint: Folder, role: str) -> None:
+    kind = {"detector": "box", "segmenter": "mask"}[role]
+    alone = {"detector": "", "segmenter": "", role: checkpoint({"box": "detr", "mask": "mask2former"}[kind])}
+    for_all, for_one = f"{kind}_threshold", f"class_{kind}_thresholds"
+    all_of_them = load(checkpoint, **alone, precision="float32", **{for_all: 0.3}).predict(IMAGES)
+    chosen = load(checkpoint, **alone, precision="float32", **{for_all: 0.9, for_one: {"bolt": 0.3}})
+    expected = [
+        [one for one in answer if one.label == "bolt" or (one.score or 0.0) >= 0.9] for answer in all_of_them
+    ]
+    assert [list(answer) for answer in chosen.predict(IMAGES)] == expected
+    assert any(0.3 <= (one.score or 0.0) < 0.9 for answer in expected for one in answer)
+
+
+@pytest.mark.parametrize("views", [{"augment_flip": True}, {"augment_scales": (1.0, 1.5)}])
+def test_what_is_fused_meets_the_threshold_of_its_kind(checkpoint: Folder, views: dict[str, Any]) -> None:
+    predictor = load(
+        checkpoint, box_threshold=0.9, mask_threshold=0.1, class_box_thresholds={"gear": 0.6}, **views
+    )
+    found = [one for answer in predictor.predict(IMAGES) for one in answer]
+    lowest = {"segmenter": 0.1, "gear": 0.6}
+    for one in found:
+        kind = "segmenter" if one.seen_by == "segmenter" else one.label
+        assert one.score is not None
+        assert one.score >= lowest.get(kind, 0.9)
+    assert any(one.seen_by == "segmenter" and (one.score or 0.0) < 0.6 for one in found)
+    assert any(one.label == "gear" and one.box and (one.score or 0.0) < 0.9 for one in found)
+
+
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [

@@ -125,7 +125,7 @@ def wanted(*, panoptic: bool, threshold: float = 0.5) -> Wanted:
 def read(processor: Any, seen: SimpleNamespace, labels: LabelMap, *, panoptic: bool = True) -> Findings:
     size = Size(400, 40)
     (result,) = post_process(processor, seen, [size], wanted=wanted(panoptic=panoptic))
-    return read_findings(read_segments(result), labels, size, seen_by="segmenter")
+    return read_findings(read_segments(result), labels, size)
 
 
 def test_a_class_of_stuff_is_one_instance_and_no_thing_is_lost_to_it() -> None:
@@ -166,7 +166,7 @@ def test_a_checkpoint_of_things_alone_does_not_flood_the_background() -> None:
 def test_a_box_of_less_than_nothing_is_dropped_and_one_that_is_no_number_is_an_error() -> None:
     inverted = Sighting(0, 0.9, box=read_box([5.0, 5.0, 3.0, 9.0], model="m"))
     assert inverted.box == Box(5.0, 5.0, 5.0, 9.0)
-    assert read_findings([inverted], names_of(("bolt",)), Size(9, 9), seen_by="detector").instances == ()
+    assert read_findings([inverted], names_of(("bolt",)), Size(9, 9)).instances == ()
     for corner in (math.nan, math.inf):
         with pytest.raises(ModelError, match=r"m answered the box .*: the checkpoint is damaged"):
             read_box([0.0, 0.0, corner, 1.0], model="m")
