@@ -13,10 +13,11 @@ import numpy.typing as npt
 from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
 from detseg.geometry.extent import extent
 from detseg.geometry.matching import match_one_to_one
-from detseg.metrics.cases import Case
+from detseg.metrics.cases import Case, age
 from detseg.metrics.intervals import Estimate
 from detseg.metrics.krippendorff import Alpha
 from detseg.metrics.matched import MIN_IOU, Matched, MatchedRows, match_regions
+from detseg.metrics.weeks import WeekShare, WeekTally
 from detseg.types import Annotation
 
 Boxes = Mapping[str, npt.NDArray[np.float64]]
@@ -78,6 +79,8 @@ class Agreement:
     per_class: Mapping[str, AgreementScore]
     per_pair: tuple[PairAgreement, ...]
     per_arm: Mapping[str, PairScore]
+    weeks: tuple[WeekShare, ...]
+    """F1 by the week in which the last of them judged the image"""
 
 
 class AgreementTally:
@@ -88,6 +91,7 @@ class AgreementTally:
         self._alpha: Alpha[Boxes] = Alpha(set_distances)
         self._n_images = 0
         self._people: set[str] = set()
+        self._weeks = WeekTally()
         self._by_class: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
         self._by_pair: defaultdict[tuple[str, str], MatchedRows] = defaultdict(MatchedRows)
         self._by_arm: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
@@ -108,7 +112,9 @@ class AgreementTally:
                 pair.add(matched)
             of_image[_ALL].add(pair)
             self._by_pair[first.author, second.author].add(pair)
-        self._by_arm[case.arm].add(of_image[_ALL])
+        every = of_image[_ALL]
+        self._by_arm[case.arm].add(every)
+        self._weeks.add(max(judged, key=age).updated_at, 2 * every.n_met, every.n_first + every.n_second)
         for label, matched in of_image.items():
             self._by_class[label].add(matched)
 
@@ -130,6 +136,7 @@ class AgreementTally:
                 for (first, second), rows in sorted(self._by_pair.items())
             ),
             per_arm={arm: self._score(rows) for arm, rows in sorted(self._by_arm.items())},
+            weeks=self._weeks.result(),
         )
 
     def _score(self, rows: MatchedRows) -> PairScore:

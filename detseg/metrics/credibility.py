@@ -33,14 +33,14 @@ def credible_means(n: Floats, sums: Floats, squares: Floats, *, parent: Ints, ab
            [0.1 ],
            [0.75]])
     """
-    weight = _weight(n, sums, squares, parent, len(above))
+    weight = _weight(n, sums, squares, parent=parent)
     if math.isinf(weight):
         return above[parent]
     means: Floats = (sums + weight * above[parent]) / (n + weight)[:, None]
     return means
 
 
-def _weight(n: Floats, sums: Floats, squares: Floats, parent: Ints, n_parents: int) -> float:
+def _weight(n: Floats, sums: Floats, squares: Floats, *, parent: Ints) -> float:
     """``m`` of ``credible_means``, from 1; infinite where groups do not differ or nothing can tell."""
     seen = n > 0
     n, sums, squares, parent = n[seen], sums[seen], squares[seen], parent[seen]
@@ -49,8 +49,8 @@ def _weight(n: Floats, sums: Floats, squares: Floats, parent: Ints, n_parents: i
         return math.inf
     means = sums / n[:, None]
     within = float((squares - n[:, None] * means**2).sum()) / (n.sum() - len(n))
-    of_family = np.bincount(parent, n, n_parents)
-    totals = np.stack([np.bincount(parent, column, n_parents) for column in sums.T], axis=1)
+    of_family = np.bincount(parent, n)
+    totals = np.stack([np.bincount(parent, column) for column in sums.T], axis=1)
     centres = totals / np.maximum(of_family, 1.0)[:, None]
     spread = float((n[:, None] * (means - centres[parent]) ** 2).sum())
     effective = n.sum() - float((n**2 / of_family[parent]).sum())

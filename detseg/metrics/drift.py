@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detseg.metrics.intervals import LEVEL, Estimate, difference_bounds, effective_trials, wilson_by_image
-from detseg.metrics.work_log import NOT_KNOWN, WorkTables
+from detseg.metrics.intervals import Estimate, wilson_by_image
+from detseg.metrics.weeks import compare_weeks
+from detseg.metrics.work_log import WorkTables
 from detseg.types import EDIT_KINDS, ImageId
 
 Bools = npt.NDArray[np.bool_]
@@ -76,26 +77,20 @@ def find_drift(tables: WorkTables) -> Drift:
 def _weeks(tables: WorkTables) -> Iterator[WeekOfEdits]:
     edits, week = tables.edits, tables.reviews["week"][tables.edits["review"]]
     model_said = edits["kind"] != EDIT_KINDS.index("added")
-    present = sorted((tables.weeks[code], code) for code in np.unique(week[model_said]))
-    dated = [(name, code) for name, code in present if name != NOT_KNOWN]
-    level = 1.0 - (1.0 - LEVEL) / max(len(dated) - 1, 1)  # Bonferroni, over the comparisons
-    before: tuple[float, float] | None = None
-    for name, code in dated:
-        chosen = model_said & (week == code)
-        kept, shown = _by_image(tables, chosen, edits["kind"] == EDIT_KINDS.index("kept"))
-        now = float(kept.sum() / shown.sum()), effective_trials(kept, shown)
-        low, high = (None, None) if before is None else difference_bounds(before, now, level=level)
-        versions = np.unique(tables.reviews["version"][edits["review"][chosen]])
+    kept = edits["kind"] == EDIT_KINDS.index("kept")
+    of_week = {tables.weeks[code]: model_said & (week == code) for code in np.unique(week[model_said])}
+    by_image = {name: _by_image(tables, chosen, kept) for name, chosen in of_week.items()}
+    for one in compare_weeks(by_image):
+        versions = np.unique(tables.reviews["version"][edits["review"][of_week[one.week]]])
         yield WeekOfEdits(
-            week=name,
-            acceptance_rate=wilson_by_image(kept, shown),
+            week=one.week,
+            acceptance_rate=one.share,
             model_versions=tuple(sorted(tables.versions[version] for version in versions)),
-            change=None if before is None else now[0] - before[0],
-            change_low=low,
-            change_high=high,
-            changed=low is not None and high is not None and not low <= 0.0 <= high,
+            change=one.change,
+            change_low=one.change_low,
+            change_high=one.change_high,
+            changed=one.changed,
         )
-        before = now
 
 
 def _relabels(tables: WorkTables) -> Iterator[Relabel]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from detseg.metrics.bootstrap import bootstrap_ratios
 from detseg.metrics.edits import EditCounts
 from detseg.metrics.intervals import UNKNOWN, Estimate, never, wilson_by_image
-from detseg.metrics.work_log import NOT_KNOWN, Table, WorkTables
+from detseg.metrics.weeks import NOT_KNOWN
+from detseg.metrics.work_log import Table, WorkTables
 from detseg.types import EDIT_KINDS, EditKind
 
 Ints = npt.NDArray[np.int64]

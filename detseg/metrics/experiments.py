@@ -11,6 +11,7 @@ from detseg.metrics.cases import Case
 from detseg.metrics.intervals import Estimate, wilson_by_image
 from detseg.metrics.matched import MIN_IOU, Matched, MatchedRows, match_regions
 from detseg.metrics.overlaps import instance_iou_matrix
+from detseg.metrics.weeks import WeekShare, WeekTally
 from detseg.types import DECOY_KINDS, Annotation, Decoy, DecoyKind, Instance, Region
 
 STILL_THERE_IOU = 0.5
@@ -72,6 +73,8 @@ class Golds:
     all: GoldScore
     per_annotator: Mapping[str, GoldScore]
     per_class: Mapping[str, GoldScore]
+    weeks: tuple[WeekShare, ...]
+    """F1 by week of the review"""
 
 
 class DecoyTally:
@@ -155,6 +158,7 @@ class GoldTally:
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed
         self._all = MatchedRows()
+        self._weeks = WeekTally()
         self._per_annotator: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
         self._per_class: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
 
@@ -166,6 +170,7 @@ class GoldTally:
             by_label = match_regions(review, case.gold)
             total = _sum(by_label.values())
             self._all.add(total)
+            self._weeks.add(review.updated_at, 2 * total.n_met, total.n_first + total.n_second)
             self._per_annotator[review.author].add(total)
             for label, matched in by_label.items():
                 self._per_class[label].add(matched)
@@ -179,6 +184,7 @@ class GoldTally:
                 name: self._score(self._per_annotator[name]) for name in sorted(self._per_annotator)
             },
             per_class={label: self._score(self._per_class[label]) for label in sorted(self._per_class)},
+            weeks=self._weeks.result(),
         )
 
     def _score(self, rows: MatchedRows) -> GoldScore:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,10 @@ from detseg.geometry.extent import extent
 from detseg.metrics.cases import Case
 from detseg.metrics.costs import CostModel
 from detseg.metrics.edits import find_edits
+from detseg.metrics.weeks import iso_week
 from detseg.types import EDIT_KINDS, Annotation, Edit, ImageId, Instance, Mask
 
 Table = npt.NDArray[np.void]
-
-NOT_KNOWN = "unknown"
-"""The week of a review without a date, and the score of a region without one."""
 
 REVIEW = np.dtype(
     [
@@ -143,18 +140,6 @@ class WorkLog:
             moved_px(first, last) if both and edit.kind == "moved" else np.nan,
             repainted(first.mask, last.mask, edit.iou) if both and edit.kind == "reshaped" else np.nan,
         )
-
-
-def iso_week(moment: datetime | None) -> str:
-    """The ISO week in UTC.
-
-    >>> iso_week(datetime(2025, 12, 31, tzinfo=UTC))
-    '2026-W01'
-    """
-    if moment is None:
-        return NOT_KNOWN
-    year, week, _ = moment.astimezone(UTC).isocalendar()
-    return f"{year}-W{week:02d}"
 
 
 def moved_px(before: Instance, after: Instance) -> float:

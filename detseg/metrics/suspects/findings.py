@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from detseg.metrics.weeks import WeekShare
 from detseg.types import Box, ImageId, RegionId
 
 Rule = Literal[
@@ -111,3 +112,5 @@ class Suspects:
     per_rule: Mapping[str, RuleCount]
     """Complete counts of every rule, in the order of ``RULES``."""
     quality: LabelQuality
+    weeks: tuple[WeekShare, ...]
+    """By week of the review: regions that a rule names / regions of the reviews and those that they lack."""

@@ -16,6 +16,7 @@ from detseg.metrics.suspects.options import COSTS, SuspectOptions
 from detseg.metrics.suspects.quality import QualityTally, summarize_quality
 from detseg.metrics.suspects.scene import Finding, RuleFamily, Scene, set_scene
 from detseg.metrics.suspects.shapes import find_box_mask_apart, find_degenerate, find_out_of_frame, find_tiny
+from detseg.metrics.weeks import WeekTally
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageId
 
@@ -55,6 +56,7 @@ class SuspectTally:
     _n_judged: int = field(default=0, init=False)
     _suspect_images: set[ImageId] = field(default_factory=set, init=False)
     _quality: QualityTally = field(default_factory=QualityTally, init=False)
+    _weeks: WeekTally = field(default_factory=WeekTally, init=False)
 
     def add(self, case: Case) -> None:
         """Applies every rule. Leaves out an image without a review that counts, and one of known truth."""
@@ -67,6 +69,9 @@ class SuspectTally:
         self._n_suspects.update(suspect.rule for suspect in found)
         self._n_images.update({suspect.rule for suspect in found})
         self._suspect_images.update(suspect.image for suspect in found[:1])
+        named = {suspect.region for suspect in found if suspect.region is not None}
+        regions = {region.id for region in scene.truth.regions} | named
+        self._weeks.add(scene.truth.updated_at, len(named), len(regions))
         self._kept += found
         if len(self._kept) > 2 * self.keep:
             self._kept = heapq.nsmallest(self.keep, self._kept, key=_rank)
@@ -84,6 +89,7 @@ class SuspectTally:
             ranked=tuple(heapq.nsmallest(self.keep, [*self._kept, *low], key=_rank)),
             per_rule={rule: RuleCount(n_suspects[rule], n_images[rule]) for rule in RULES},
             quality=summarize_quality(scores, keep=self.keep),
+            weeks=self._weeks.result(),
         )
 
 
