@@ -87,8 +87,9 @@ class TaskReader:
         With other people's tasks counted too, one more of theirs would hide one less of ours.
         """
         keyed = [by_id("greater", after), by_id("less_or_equal", last), by_data(KEY, "empty", False)]
+        skipped = by_count("cancelled_annotations", "greater", 0)
         n_tasks, n_annotations = self._count(keyed)
-        n_skipped, _ = self._count([*keyed, by_count("cancelled_annotations", "greater", 0)])
+        n_skipped, _ = self._count([skipped, *keyed])  # looks into the data of those that are skipped alone
         return TaskCounts(n_tasks, n_annotations, n_skipped)
 
     def changed(self, since: datetime | None = None) -> Iterator[Page]:

@@ -39,6 +39,9 @@ IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _KEYS_PER_REQUEST = 100
 _IDS_PER_PAGE = 1000
 _TASKS_PER_PAGE = 100
+_OF_A_PROJECT = {  # all fields would have the server count more than it lists
+    "include": "id,title,label_config,model_version,task_number,created_at,maximum_annotations"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,9 @@ class LabelStudioClient:
         found: list[Project] = []
         page, n_seen = 1, 0
         while True:
-            answer = self._session.json("GET", "/api/projects/", params={"title": title, "page": page})
+            answer = self._session.json(
+                "GET", "/api/projects/", params={"title": title, "page": page, **_OF_A_PROJECT}
+            )
             results = _list_of(answer, "results", self.url)
             n_seen += len(results)
             found += [_project(entry, self.url) for entry in results if entry.get("title") == title]
@@ -117,7 +122,7 @@ class LabelStudioClient:
 
     def project(self, project: int) -> Project:
         """One project. Raises LabelStudioError if there is none of that id."""
-        return _project(self._session.json("GET", f"/api/projects/{project}"), self.url)
+        return _project(self._session.json("GET", f"/api/projects/{project}", params=_OF_A_PROJECT), self.url)
 
     def create_project(self, title: str, label_config: str, **settings: str | int | bool) -> Project:
         """A new project. Titles are not unique on the server: look first."""
