@@ -7,7 +7,7 @@ is sent again. One writer at a time per catalog and project, on whichever machin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -20,10 +20,10 @@ from detseg.pipeline import progress
 from detseg.pipeline.experiments.gold import record_truth
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.assigning import recognise
-from detseg.pipeline.pushing.batches import Packer
+from detseg.pipeline.pushing.batches import Packer, Send
 from detseg.pipeline.pushing.checking import checked
 from detseg.pipeline.pushing.delivery import Work, deliver, deliver_all
-from detseg.pipeline.pushing.encoding import Parcel, encode
+from detseg.pipeline.pushing.encoding import encode
 from detseg.pipeline.pushing.finding import Missing, adopt, find_gone, find_missing, find_tasks
 from detseg.pipeline.pushing.freight import MOST_PREDICTIONS, MorePredictions, NewTasks
 from detseg.pipeline.pushing.marking import mark_queued
@@ -101,7 +101,7 @@ def _packers(queue: Queue) -> tuple[Packer, Packer]:
     n_most, n_bytes_most = queue.settings.label_studio_batch_tasks, queue.settings.label_studio_batch_bytes
     tasks = Packer(partial(deliver, NewTasks(queue)), n_most=n_most, n_bytes_most=n_bytes_most)
     if queue.settings.predictions == "replace":
-        send: Callable[[Sequence[Parcel]], Iterable[ImageOutcome]] = partial(replace_predictions, queue)
+        send: Send = partial(replace_predictions, queue)
     else:
         send = partial(deliver, MorePredictions(queue))
     return tasks, Packer(send, n_most=min(n_most, MOST_PREDICTIONS), n_bytes_most=n_bytes_most)

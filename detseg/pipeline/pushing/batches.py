@@ -8,6 +8,9 @@ from functools import partial
 from detseg.pipeline.pushing.delivery import Work
 from detseg.pipeline.pushing.encoding import Parcel
 from detseg.pipeline.pushing.report import ImageOutcome
+from detseg.pipeline.pushing.turns import Turns
+
+Send = Callable[[Sequence[Parcel], Turns], Iterable[ImageOutcome]]
 
 _FIRST = 50
 
@@ -19,9 +22,7 @@ class Packer:
     large as the one before. A parcel that is larger than a batch may be travels alone.
     """
 
-    def __init__(
-        self, send: Callable[[Sequence[Parcel]], Iterable[ImageOutcome]], *, n_most: int, n_bytes_most: int
-    ) -> None:
+    def __init__(self, send: Send, *, n_most: int, n_bytes_most: int) -> None:
         self._send = send
         self._n_now, self._n_most, self._n_bytes_most = min(_FIRST, n_most), n_most, n_bytes_most
         self._parcels: list[Parcel] = []

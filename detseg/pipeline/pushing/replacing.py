@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from detseg.errors import Refused
 from detseg.labelstudio.predictions import TaskOnServer, delete_prediction, look_up, put_prediction
@@ -13,9 +14,10 @@ from detseg.pipeline.pushing.encoding import Parcel
 from detseg.pipeline.pushing.freight import MorePredictions
 from detseg.pipeline.pushing.queue import Queue
 from detseg.pipeline.pushing.report import ImageOutcome
+from detseg.pipeline.pushing.turns import Ended, Turns
 
 
-def replace_predictions(queue: Queue, parcels: Sequence[Parcel]) -> Iterator[ImageOutcome]:
+def replace_predictions(queue: Queue, parcels: Sequence[Parcel], turns: Turns) -> Iterator[ImageOutcome]:
     """What became of the parcels. On tasks that people have begun, or that have no prediction of ours, the
     new one stands beside what is there."""
     on_server = look_up(
@@ -32,8 +34,9 @@ def replace_predictions(queue: Queue, parcels: Sequence[Parcel]) -> Iterator[Ima
             beside.append(parcel)
         else:
             instead.append((parcel, task))
-    yield from _replace_all(queue, instead, ours)
-    yield from deliver(MorePredictions(queue), beside)
+    with suppress(Ended), turns.next():
+        yield from _replace_all(queue, instead, ours)
+    yield from deliver(MorePredictions(queue), beside, turns)
 
 
 def _replace_all(

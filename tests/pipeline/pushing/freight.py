@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from detseg.config import Settings
+from detseg.errors import Refused
 from detseg.pipeline.pushing.encoding import Parcel
 from detseg.pipeline.pushing.report import Status
 from detseg.types import ImageId, ImageRef
@@ -24,7 +25,7 @@ class FakeQueue:
 class FakeFreight:
     """Answers its requests one after another: an error, or None to carry them out.
 
-    Where it ``arrives``, an error comes after the request was carried out.
+    Where it ``arrives``, an error comes after the request was carried out; a refusal never does.
     """
 
     errors: list[Exception | None] = field(default_factory=list)
@@ -49,7 +50,7 @@ class FakeFreight:
         if refusal is not None:
             raise refusal
         error = self.errors.pop(0) if self.errors else None
-        if error is None or self.arrives:
+        if error is None or (self.arrives and not isinstance(error, Refused)):
             self.server += [parcel.ref.id for parcel in parcels]
         if error is not None:
             raise error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
@@ -12,15 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
+from detseg.pipeline.pushing import delivery
 from detseg.pipeline.pushing.batches import Packer
-from detseg.pipeline.pushing.delivery import Work, deliver, deliver_all
+from detseg.pipeline.pushing.delivery import Work, deliver_all
 from detseg.pipeline.pushing.encoding import Parcel
 from detseg.pipeline.pushing.report import ImageOutcome
+from detseg.pipeline.pushing.turns import Turns
+from detseg.types import ImageId
 from tests.pipeline.pushing.freight import FakeFreight, parcels
 
 BUSY = Busy("come later", 0.0)
 LOST = Unreachable("cut")
 BROKEN = LabelStudioError("HTTP 500: no space left on device")
+
+
+def deliver(freight: FakeFreight, batch: Sequence[Parcel]) -> list[ImageOutcome]:
+    """The only batch."""
+    return delivery.deliver(freight, batch, Turns(1))
 
 
 def statuses(outcomes: Sequence[ImageOutcome]) -> Counter[str]:
@@ -101,14 +111,14 @@ def test_batches_hold_everything_in_order_and_within_their_bounds(
 ) -> None:
     sent: list[tuple[int, ...]] = []
 
-    def send(batch: Sequence[Parcel]) -> list[ImageOutcome]:
+    def send(batch: Sequence[Parcel], _: Turns) -> list[ImageOutcome]:
         sent.append(tuple(len(parcel.body) for parcel in batch))
         return []
 
     packer = Packer(send, n_most=n_most, n_bytes_most=n_bytes)
     works = [work for size in sizes for work in packer.add(parcels(1, n_bytes=size)[0])]
     for work in [*works, *packer.flush(), *packer.flush()]:
-        work()
+        work(Turns(1))
     assert [size for batch in sent for size in batch] == sizes
     for batch in sent:
         assert 0 < len(batch) <= n_most
@@ -118,7 +128,7 @@ def test_batches_hold_everything_in_order_and_within_their_bounds(
 def test_the_next_batch_is_made_while_one_is_under_way() -> None:
     made_second = threading.Event()
 
-    def send(batch: Sequence[Parcel]) -> list[ImageOutcome]:
+    def send(batch: Sequence[Parcel], _: Turns) -> list[ImageOutcome]:
         assert made_second.wait(10)  # would time out if making waited for sending
         return [ImageOutcome(parcel.ref, "pushed") for parcel in batch]
 
@@ -133,9 +143,86 @@ def test_the_next_batch_is_made_while_one_is_under_way() -> None:
     assert statuses(outcomes) == {"pushed": 2, "present": 1}
 
 
-def test_after_a_failure_nothing_more_is_begun() -> None:
-    freight = FakeFreight(errors=[BROKEN])
-    batches = [partial(deliver, freight, [one]) for one in parcels(5)]
+def works(freight: FakeFreight, *batches: Sequence[Parcel]) -> Iterator[Work]:
+    return (partial(delivery.deliver, freight, batch) for batch in batches)
+
+
+@dataclass
+class Overlapping(FakeFreight):
+    """Waits within a request for the next batch's claim, and within a confirmation for the next request.
+
+    So it would time out if one waited for the other. The last batch waits for nobody.
+    """
+
+    n_batches: int = 0
+    claimed: list[threading.Event] = field(default_factory=list)
+    sent: list[threading.Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.claimed = [threading.Event() for _ in range(self.n_batches)]
+        self.sent = [threading.Event() for _ in range(self.n_batches)]
+
+    def claim(self, parcels: Sequence[Parcel]) -> Sequence[ImageId]:
+        ids = super().claim(parcels)
+        self.claimed[number(parcels[0].ref.id)].set()
+        return ids
+
+    def send(self, parcels: Sequence[Parcel]) -> Mapping[ImageId, int]:
+        this = number(parcels[0].ref.id)
+        self.sent[this].set()
+        assert all(event.wait(10) for event in self.claimed[this + 1 : this + 2])
+        return super().send(parcels)
+
+    def confirm(self, found: Mapping[ImageId, int]) -> None:
+        (image,) = found
+        assert all(event.wait(10) for event in self.sent[number(image) + 1 : number(image) + 2])
+        super().confirm(found)
+
+
+def number(image: ImageId) -> int:
+    return int(image.removeprefix("image "))
+
+
+def test_the_catalog_is_written_while_the_server_works() -> None:
+    freight = Overlapping(n_batches=5)
+    outcomes = list(deliver_all(works(freight, *([one] for one in parcels(5))), writers=1))
+    assert [number(one.ref.id) for one in outcomes] == [0, 1, 2, 3, 4]
+    assert (len(freight.server), len(freight.confirmed), freight.intents) == (5, 5, set())
+
+
+@pytest.mark.parametrize("writers", [1, 2, 3])
+def test_after_a_failure_nothing_more_is_sent_and_only_doubts_stay_open(writers: int) -> None:
+    freight = FakeFreight(errors=[None, BROKEN])
     with pytest.raises(LabelStudioError, match="no space"):
-        list(deliver_all(iter(batches), writers=1))
-    assert len(freight.server) <= 1  # the one that was under way
+        list(deliver_all(works(freight, *([one] for one in parcels(20))), writers=writers))
+    assert len(freight.server) <= writers  # one before it, and those that were under way beside it
+    assert len(freight.intents) == 1
+    assert freight.intents.isdisjoint(freight.server)
+    assert set(freight.confirmed) == set(freight.server)
+
+
+def test_whoever_stops_looking_stops_the_sending() -> None:
+    freight = FakeFreight()
+    outcomes = deliver_all(works(freight, *([one] for one in parcels(20))), writers=1)
+    next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert len(freight.server) <= 2  # the first, and the one that was under way
+    assert (freight.intents, set(freight.confirmed)) == (set(), set(freight.server))
+
+
+@given(
+    errors=st.lists(st.sampled_from([None, None, BUSY, BROKEN, Refused("no", 403)]), max_size=12),
+    arrives=st.booleans(),
+    n=st.integers(0, 12),
+    writers=st.integers(1, 3),
+)
+def test_whatever_fails_everything_that_arrived_is_there_once_and_known(
+    errors: list[Exception | None], arrives: bool, n: int, writers: int
+) -> None:
+    freight = FakeFreight(errors=list(errors), arrives=arrives)
+    seen: list[ImageOutcome] = []
+    with suppress(LabelStudioError):
+        seen += deliver_all(works(freight, *([one] for one in parcels(n))), writers=writers)
+        assert len(seen) == n
+    assert len(freight.server) == len(set(freight.server))
+    assert set(freight.server) <= freight.intents | set(freight.confirmed)
