@@ -81,16 +81,22 @@ def join_halves(halves: Sequence[Half], links: Links, things: frozenset[str]) ->
 
 def _certain_pairs(lone: Sequence[Half], links: Links) -> Iterator[tuple[Half, Half]]:
     """Boxes and masks of one label that are each other's only candidates: the linked ones, then the tight."""
+    boxes = [(half, half.shape) for half in lone if isinstance(half.shape, Box)]
+    labels = {box.label for box, _ in boxes}
+    masks = [
+        (half, own)
+        for half in lone
+        if isinstance(half.shape, Mask)
+        and half.label in labels
+        and (own := mask_to_box(half.shape)) is not None
+    ]
     candidates = [
         (box, mask, iou)
-        for box in lone
-        for mask in lone
-        if isinstance(box.shape, Box)
-        and isinstance(mask.shape, Mask)
-        and box.label == mask.label
+        for box, outer in boxes
+        for mask, inner in masks
+        if box.label == mask.label
         and not (box.is_models and mask.is_models)
-        and (own := mask_to_box(mask.shape)) is not None
-        and (iou := box_iou(box.shape, own)) > 0
+        and (iou := box_iou(outer, inner)) > 0
     ]
     linked = _only([(b, m) for b, m, _ in candidates if frozenset((b.result_id, m.result_id)) in links])
     taken = {half.result_id for pair in linked for half in pair}
