@@ -6,12 +6,17 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with too many bad images."""
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with too many bad images.
+
+    130 where Ctrl-C stopped it.
+    """
     from detseg.cli.app import app
+    from detseg.cli.interrupt import interruptible
     from detseg.errors import ConfigError, DetsegError
 
     try:
-        app(prog_name="detseg")
+        with interruptible():
+            app(prog_name="detseg")
     except ConfigError as error:
         _fail(error, code=2)
     except DetsegError as error:
