@@ -17,6 +17,7 @@ from detseg.models.engine import Engine
 from detseg.models.inputs import processor_inputs, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.models.networks.detection import read_box
+from detseg.models.networks.sharing import with_forward
 from detseg.types import DecodedImage, Mask, Size
 
 
@@ -41,8 +42,8 @@ class Concepts:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         asked = [wanted.box_threshold] if wanted.boxes else []
         self._threshold = min(asked + ([wanted.mask_threshold] if wanted.masks else []))
-        model = checkpoint.model
-        model.vision_encoder.forward = engine.compile(model.vision_encoder.forward)
+        encode = engine.compile(checkpoint.model.vision_encoder.forward)
+        self._model = with_forward(checkpoint.model, "vision_encoder", encode)
         self._texts = [self._read_text(name) for name in wanted.names]
 
     def prepare(self, images: Sequence[DecodedImage]) -> torch.Tensor:
@@ -50,12 +51,13 @@ class Concepts:
         return pixels
 
     def run(self, inputs: torch.Tensor) -> list[list[Found]]:
-        model = self._checkpoint.model
         answers: list[list[Found]] = [[] for _ in inputs]
         with self._engine.running():
-            seen = model.get_vision_features(to_device({"pixels": inputs}, self._engine.device)["pixels"])
+            seen = self._model.get_vision_features(
+                to_device({"pixels": inputs}, self._engine.device)["pixels"]
+            )
             for label_id, (features, attended) in enumerate(self._texts):
-                outputs = model(
+                outputs = self._model(
                     vision_embeds=seen,
                     text_embeds=SimpleNamespace(pooler_output=features.expand(len(inputs), -1, -1)),
                     attention_mask=attended.expand(len(inputs), -1),
@@ -72,18 +74,17 @@ class Concepts:
 
     def _read_text(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """The features (1, words, d) of a name and which of its words count (1, words)."""
-        model = self._checkpoint.model
         inputs = to_device(
             dict(self._checkpoint.processor(text=name, return_tensors="pt")), self._engine.device
         )
-        longest = model.config.text_config.max_position_embeddings
+        longest = self._checkpoint.config.text_config.max_position_embeddings
         if inputs["input_ids"].shape[1] > longest:
             raise ModelError(
                 f"{self._checkpoint.name} reads names of at most {longest} tokens, and {name!r} has "
                 f"{inputs['input_ids'].shape[1]}: rename the class"
             )
         with self._engine.running():
-            features = model.get_text_features(**inputs, return_dict=True)
+            features = self._model.get_text_features(**inputs, return_dict=True)
         return features.pooler_output, inputs["attention_mask"]
 
     def _surviving(self, label_id: int, outputs: Any, i: int) -> Found:

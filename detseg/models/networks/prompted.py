@@ -14,6 +14,7 @@ from detseg.models.checkpoints import Checkpoint, load_transformers
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, to_device
 from detseg.models.network import Wanted
+from detseg.models.networks.sharing import with_forward
 from detseg.types import DecodedImage, Mask, Size
 
 _BOXES_AT_ONCE = 16
@@ -30,8 +31,8 @@ class BoxPrompted:
     def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
         self._checkpoint, self._engine = checkpoint, engine
         self._threshold = _logit(wanted.pixel_threshold)
-        model = checkpoint.model
-        model.vision_encoder.forward = engine.compile(model.vision_encoder.forward)
+        encode = engine.compile(checkpoint.model.vision_encoder.forward)
+        self._model = with_forward(checkpoint.model, "vision_encoder", encode)
 
     def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
         return processor_inputs(self._checkpoint, images)
@@ -44,7 +45,7 @@ class BoxPrompted:
         if asked:
             pixels = to_device({"pixels": inputs["pixel_values"][asked]}, self._engine.device)["pixels"]
             with self._engine.running():
-                embeddings = self._checkpoint.model.get_image_embeddings(pixels)
+                embeddings = self._model.get_image_embeddings(pixels)
             shown = _shown_sizes(inputs)  # (B, 2)
             for row, i in enumerate(asked):
                 prompts = _scale(boxes[i], sizes[i], shown[i])
@@ -60,7 +61,7 @@ class BoxPrompted:
             keywords = {"image_embeddings": embeddings[0], "intermediate_embeddings": embeddings[1]}
         for some in torch.split(prompts, _BOXES_AT_ONCE):
             with self._engine.running():
-                logits = self._checkpoint.model(
+                logits = self._model(
                     input_boxes=some[None].to(self._engine.device), multimask_output=False, **keywords
                 ).pred_masks  # (1, n, 1, h, w)
             for one in logits[0].float().cpu():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from copy import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from detseg.models.engine import Engine
 from detseg.models.network import Sighting, Wanted
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.semantic import class_map, read_regions
+from detseg.models.networks.sharing import with_forward
 from detseg.types import DecodedImage, Mask, Size
 
 _MASK_PADDING = 1
@@ -47,7 +47,7 @@ class TorchvisionDetector:
         model.transform.postprocess = _scale_boxes
         model.to(memory_format=torch.channels_last)
         self._backbone = engine.compile(model.backbone.forward)
-        self._model = _with_backbone(model, self._run_backbone)
+        self._model = with_forward(model, "backbone", self._run_backbone)
 
     def prepare(self, images: Sequence[DecodedImage]) -> list[torch.Tensor]:
         return [image_to_tensor(image).float().div_(255) for image in images]  # (3, H, W) each
@@ -94,17 +94,6 @@ class TorchvisionDetector:
         return paste_bitmap((inside >= self._wanted.pixel_threshold).numpy(), size, x0=left, y0=top)
 
 
-class _Backbone(torch.nn.Module):
-    """A function where a model has its backbone."""
-
-    def __init__(self, function: Callable[[torch.Tensor], Any]) -> None:
-        super().__init__()
-        self._function = function
-
-    def forward(self, pixels: torch.Tensor) -> Any:
-        return self._function(pixels)
-
-
 class TorchvisionSemantic:
     """A ``Network`` over DeepLabV3, FCN and LR-ASPP. Pixels of a label without a name are of no class."""
 
@@ -136,13 +125,6 @@ class TorchvisionSemantic:
     def _read(self, logits: torch.Tensor, size: Size) -> tuple[Sighting, ...]:
         found = read_regions(*class_map(logits, size), threshold=self._wanted.mask_threshold)
         return tuple(one for one in found if one.label_id in self._checkpoint.config.id2label)
-
-
-def _with_backbone(model: torch.nn.Module, run: Callable[[torch.Tensor], Any]) -> torch.nn.Module:
-    """The same model, sharing its weights, with another backbone; the one that came stays as it is."""
-    other = copy(model)
-    other._modules = {**model._modules, "backbone": _Backbone(run)}
-    return other
 
 
 def _scale_boxes(

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from transformers.models.omdet_turbo.modeling_omdet_turbo import OmDetTurboLRUCache
 
 from detseg.errors import ModelError
 from detseg.models.checkpoints import Checkpoint
@@ -20,6 +21,7 @@ from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.models.networks.detection import in_float32, read_boxes
+from detseg.models.networks.sharing import with_attributes
 from detseg.types import DecodedImage, Size
 
 TEXT_THRESHOLD = 0.25
@@ -71,16 +73,22 @@ class GroundingDino:
 class OmDetTurbo:
     """A ``Network`` over OmDet-Turbo, read by its processor's own rules, which suppress doubled boxes.
 
-    The model itself remembers what the names mean from image to image.
+    The model itself remembers what the names mean from image to image, in the precision of the engine.
     """
 
     def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
+        size = checkpoint.config.cache_size
+        model = with_attributes(
+            checkpoint.model,
+            language_cache_class=OmDetTurboLRUCache(size),
+            language_cache_prompt=OmDetTurboLRUCache(size),
+        )
         self._images = replace(checkpoint, processor=checkpoint.processor.image_processor)
         names = _require_names(checkpoint, wanted.names)
         self._names = _tokens(checkpoint, names)
         self._task = _tokens(checkpoint, [f"Detect {', '.join(names)}."])
-        self._forward = engine.compile(checkpoint.model.forward)
+        self._forward = engine.compile(model.forward)
 
     def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
         n = len(images)

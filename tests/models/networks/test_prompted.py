@@ -13,7 +13,7 @@ from transformers import Sam2Processor, SamHQProcessor, SamProcessor
 from detseg.errors import ModelError
 from detseg.geometry.masks import mask_iou, mask_to_bitmap
 from detseg.models.checkpoints import Checkpoint
-from detseg.models.engine import Engine
+from detseg.models.engine import CompileSwitch, Engine
 from detseg.models.families import FAMILIES
 from detseg.models.loading import load_predictor
 from detseg.models.network import Network, PromptedNetwork, Wanted
@@ -65,6 +65,15 @@ def load(folder: str, architecture: str, asked: Wanted) -> tuple[Checkpoint, Any
     family = FAMILIES[architecture]
     checkpoint = family.load(folder, architecture)
     return checkpoint, family.network(checkpoint, asked, ENGINE)
+
+
+@pytest.mark.parametrize(("kind", "architecture"), [("sam", "SamModel"), ("sam3", "Sam3Model")])
+def test_a_checkpoint_stays_as_it_came(kind: str, architecture: str, saved: Callable[[str], str]) -> None:
+    family = FAMILIES[architecture]
+    checkpoint = family.load(saved(kind), architecture)
+    parts = [dict(vars(part)) for part in checkpoint.model.modules()]
+    family.network(checkpoint, wanted(), Engine(torch.device("cpu"), switch=CompileSwitch(on=True)))
+    assert [vars(part) for part in checkpoint.model.modules()] == parts
 
 
 def prompted(folder: str, architecture: str) -> tuple[Checkpoint, PromptedNetwork]:

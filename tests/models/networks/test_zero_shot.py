@@ -69,6 +69,19 @@ def require_equal(folder: Path, image: DecodedImage) -> None:
     assert all(box in boxes for _, _, box in ours)
 
 
+def test_the_float32_twin_of_a_model_in_half_precision_is_exact(folder: Path) -> None:
+    taxonomy = Taxonomy(tuple(LabelClass(name) for name in NAMES))
+
+    def load(precision: str) -> Any:
+        options = PredictorOptions(device="cpu", precision=precision, box_threshold=0.05)  # type: ignore[arg-type]
+        return load_predictor(str(folder), None, options=options, taxonomy=taxonomy)
+
+    exact, half = load("float32").predict([IMAGE]), load("bfloat16")
+    assert exact[0]
+    assert half.predict([IMAGE]) != exact
+    assert half.in_float32().predict([IMAGE]) == exact
+
+
 @pytest.mark.parametrize("kind", sorted(BY_WORDS))
 def test_boxes_that_match_exactly_one_name_are_the_librarys(kind: str, tmp_path: Path) -> None:
     ZERO_SHOT[kind](tmp_path)
