@@ -57,8 +57,7 @@ def preannotate(
 ) -> None:
     """Fills the Label Studio queue with predictions.
 
-    Finds the images that nobody has labeled yet, predicts them and pushes each of them once. Run it as often
-    as you like: what is done is not done again.
+    Of the images that nobody has labeled yet, each once, however often it is run.
     """
     from detseg.cli import output
     from flows.parameters import run_settings
