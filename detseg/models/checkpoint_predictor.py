@@ -17,6 +17,7 @@ from detseg.models.inputs import answering
 from detseg.models.labels import LabelMap
 from detseg.models.network import Network, Role
 from detseg.models.predictor import PredictorOptions, check_answer, ordered
+from detseg.paging import pages
 from detseg.taxonomy import Taxonomy
 from detseg.types import DecodedImage, Instance, ModelVersion, Size
 
@@ -107,8 +108,16 @@ class CheckpointPredictor:
             return dict(sorted(self._unmapped.items()))
 
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
-        """See ``Predictor.predict``. Only images of one size run together: none is padded for another."""
-        return self.finish(batch, self.forward(self.prepare(batch)))
+        """See ``Predictor.predict``. Only images of one size run together: none is padded for another.
+
+        However many images there are, the inputs and outputs of one window are in memory.
+        """
+        answers: list[tuple[Instance, ...]] = []
+        unmapped: Counter[str] = Counter()
+        for some in pages(batch, self.window):
+            answers += self._finished(some, self.forward(self.prepare(some)), unmapped)
+        self._count(unmapped)
+        return tuple(answers)
 
     def prepare(self, batch: Sequence[DecodedImage]) -> tuple[Group, ...]:
         """See ``StagedPredictor.prepare``."""
@@ -127,8 +136,16 @@ class CheckpointPredictor:
         self, batch: Sequence[DecodedImage], outputs: Sequence[Group]
     ) -> tuple[tuple[Instance, ...], ...]:
         """See ``StagedPredictor.finish``."""
-        answers: list[tuple[Instance, ...]] = [()] * len(batch)
         unmapped: Counter[str] = Counter()
+        answers = self._finished(batch, outputs, unmapped)
+        self._count(unmapped)
+        return answers
+
+    def _finished(
+        self, batch: Sequence[DecodedImage], outputs: Sequence[Group], unmapped: Counter[str]
+    ) -> tuple[tuple[Instance, ...], ...]:
+        """The answers; what they leave out is added to ``unmapped``."""
+        answers: list[tuple[Instance, ...]] = [()] * len(batch)
         for group in outputs:
             by_part = [
                 _read(part, group, runs) for part, runs in zip(self._parts, group.outputs, strict=True)
@@ -136,10 +153,13 @@ class CheckpointPredictor:
             for i, *found in zip(group.positions, *by_part, strict=True):
                 answers[i] = self._combine(found)
                 for one in found:
-                    unmapped += one.unmapped
-        with self._counting:  # counted only now: a batch that failed is predicted again
-            self._unmapped.update(unmapped)
+                    unmapped.update(one.unmapped)
         return check_answer(self, batch, answers)
+
+    def _count(self, unmapped: Counter[str]) -> None:
+        """Counts them at the end of a batch: one that fails is predicted again."""
+        with self._counting:
+            self._unmapped.update(unmapped)
 
     def _outputs(self, group: Group) -> tuple[tuple[tuple[int, Any], ...], ...]:
         pairs = zip(self._parts, group.inputs, strict=True)

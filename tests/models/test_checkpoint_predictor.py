@@ -179,12 +179,17 @@ class Crowded:
 
     room: int
     batches: list[int] = field(default_factory=list)
+    n_waiting: int = 0
+    most_waiting: int = 0
 
     def prepare(self, images: Sequence[DecodedImage]) -> list[int]:
+        self.n_waiting += len(images)
+        self.most_waiting = max(self.most_waiting, self.n_waiting)
         return [image.size.width for image in images]
 
     def run(self, inputs: list[int]) -> list[int]:
         self.batches.append(len(inputs))
+        self.n_waiting -= len(inputs)
         if len(inputs) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return inputs
@@ -213,6 +218,15 @@ def test_what_does_not_fit_into_memory_runs_in_halves() -> None:
     answers = predictor.predict(images)
     assert [answer[0].box.x1 for answer in answers if answer[0].box] == [9.0] * 7 + [5.0]
     assert network.batches == [7, 3, 1, 2, 4, 2, 2, 1]
+
+
+def test_inputs_of_a_window_are_in_memory_however_many_images_there_are() -> None:
+    network, predictor = crowded(room=8)
+    images = [made_image(9 + i % 2, 7, seed=i) for i in range(200)]
+    answers = predictor.predict(images)
+    assert [answer[0].box.x1 for answer in answers if answer[0].box] == [9.0, 10.0] * 100
+    assert network.most_waiting == predictor.window == 32
+    assert network.batches[:4] == [8, 8, 8, 8]  # those of one size run together
 
 
 def test_one_image_that_does_not_fit_says_so() -> None:

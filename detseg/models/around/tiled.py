@@ -8,7 +8,11 @@ from detseg.errors import ModelError
 from detseg.geometry.tiling import Tile, merge_tiles, tiles_of
 from detseg.models.around.wrapping import WrappingPredictor, ask, derived_image
 from detseg.models.predictor import Predictor, check_answer
+from detseg.paging import pages
 from detseg.types import DecodedImage, Instance
+
+_TILES_AT_ONCE = 64
+"""So many tiles are cut out at once: what bounds the memory, for an image may have thousands."""
 
 
 class TiledPredictor(WrappingPredictor):
@@ -40,7 +44,11 @@ class TiledPredictor(WrappingPredictor):
 
     def _in_tiles(self, image: DecodedImage) -> tuple[Instance, ...]:
         tiles = tiles_of(image.size, tile_px=self._tile_px, overlap_px=self._overlap_px)
-        answers = ask(self._members[0], [_cut(image, tile) for tile in tiles])
+        answers = [
+            answer
+            for some in pages(tiles, _TILES_AT_ONCE)
+            for answer in ask(self._members[0], [_cut(image, tile) for tile in some])
+        ]
         return merge_tiles(tiles, answers, image.size)
 
 

@@ -30,6 +30,16 @@ def test_tiles_find_what_the_whole_image_shows(form: str, tile: int, overlap: in
     assert predict_each(tiled, [image]) == predict_each(inner, [image])
 
 
+def test_thousands_of_tiles_are_never_in_memory_together() -> None:
+    inner = ColourPredictor()
+    image = painted(200, 160, [("nut", 30, 20, 90, 70), ("bolt", 150, 100, 190, 150)])
+    tiled = TiledPredictor(inner, tile_px=20, overlap_px=10)
+    (answer,) = tiled.predict([image])
+    assert sum(map(len, inner.seen)) == 19 * 15
+    assert max(map(len, inner.seen)) <= 64
+    assert [one.box for one in answer] == [one.box for one in ColourPredictor().predict([image])[0]]
+
+
 def test_small_images_go_straight_through_and_large_ones_in_equal_tiles() -> None:
     inner = ColourPredictor()
     tiled = TiledPredictor(inner, tile_px=20, overlap_px=4)
