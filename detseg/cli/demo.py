@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,7 +69,7 @@ def demo(
     if as_json:
         print_json(result)
         return
-    print_preannotated(preannotated)
+    print_preannotated(preannotated if keep else replace(preannotated, url=None))
     print_collected(collected)
     print_evaluated(evaluated)
     _print_next_steps(evaluated.path, folder, seconds=result["seconds"], url=url if keep else None)

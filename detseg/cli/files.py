@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detseg.cli import options
+
+if TYPE_CHECKING:
+    from detseg.pipeline.predict import PredictReport
 
 
 def init(
@@ -48,14 +51,7 @@ def predict(
 
     Writes boxes, masks and counts as JSON, and a picture of each image.
     """
-    from detseg.cli.output import (
-        EXIT_QUARANTINED,
-        console,
-        note_models,
-        print_failures,
-        print_file,
-        progress_bars,
-    )
+    from detseg.cli.output import EXIT_QUARANTINED, note_models, print_file, progress_bars
     from detseg.config import load_settings
     from detseg.pipeline.predict import predict as predict_files
 
@@ -75,16 +71,22 @@ def predict(
     if as_json:
         print_file(report.file)
     else:
-        screen = console()
-        for path, counts in report.counts.items():
-            seen = ", ".join(f"{n} {label}" for label, n in counts.items()) or "nothing"
-            screen.print(f"{path}: {seen}", markup=False)
-        drawn = f"{len(report.counts)} pictures and " if pictures else ""
-        screen.print(f"{drawn}{report.file.name} in {out}", markup=False)
-        if report.failed:
-            screen.print(f"{len(report.failed)} files could not be used:")
-            print_failures([(failure.uri, failure.reason) for failure in report.failed])
+        _print_predicted(report, pictures=pictures)
     note_models(report.unmapped, report.precision_check)
     n_files = len(report.counts) + len(report.failed)
     if len(report.failed) > settings.max_quarantined_share * n_files:
         raise typer.Exit(EXIT_QUARANTINED)
+
+
+def _print_predicted(report: PredictReport, *, pictures: bool) -> None:
+    from detseg.cli.output import console, counted, print_failures
+
+    screen = console()
+    for path, counts in report.counts.items():
+        seen = ", ".join(f"{n} {label}" for label, n in counts.items()) or "nothing"
+        screen.print(f"{path}: {seen}", markup=False)
+    drawn = f"{counted(len(report.counts), 'picture')} and " if pictures else ""
+    screen.print(f"{drawn}{report.file.name} in {report.file.parent}", markup=False)
+    if report.failed:
+        screen.print(f"{counted(len(report.failed), 'file')} could not be used:")
+        print_failures([(failure.uri, failure.reason) for failure in report.failed])

@@ -12,6 +12,7 @@ from detseg.cli import options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from detseg.config import Settings
     from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.preannotate import PreannotateReport
     from detseg.pipeline.pushing.report import Status
@@ -57,7 +58,8 @@ def preannotate(
 ) -> None:
     """Fills the Label Studio queue with predictions.
 
-    Of the images that nobody has labeled yet, each once, however often it is run.
+    Finds the images that nobody has labeled yet, predicts them and pushes each of them once. Run it as often
+    as you like: what is done is not done again.
     """
     from detseg.cli import output
     from flows.parameters import run_settings
@@ -77,20 +79,7 @@ def preannotate(
         "restore": restore or None,
     }
     settings = run_settings(config, flags)
-    if dry_run:
-        from detseg.pipeline.preannotate import plan
-
-        with output.progress_bars():
-            report = plan(settings)
-    else:
-        from detseg.pipeline.workspace import check_label_studio
-
-        check_label_studio(settings)
-        from flows.preannotate import preannotate as flow
-        from flows.server import prefect_api
-
-        with prefect_api(settings.state_path), output.progress_bars():
-            report = flow(config, flags)
+    report = _plan(settings) if dry_run else _run(config, flags, settings)
     if as_json:
         output.print_json(report.to_json())
     else:
@@ -100,6 +89,26 @@ def preannotate(
         output.note(f"no images in {settings.source}: is that the right place?")
     if report.quarantined_share > settings.max_quarantined_share:
         raise typer.Exit(output.EXIT_QUARANTINED)
+
+
+def _plan(settings: Settings) -> PreannotateReport:
+    from detseg.cli.output import progress_bars
+    from detseg.pipeline.preannotate import plan
+
+    with progress_bars():
+        return plan(settings)
+
+
+def _run(config: Path | None, flags: Overrides, settings: Settings) -> PreannotateReport:
+    from detseg.cli.output import progress_bars
+    from detseg.pipeline.workspace import check_label_studio
+
+    check_label_studio(settings)
+    from flows.preannotate import preannotate as flow
+    from flows.server import prefect_api
+
+    with prefect_api(settings.state_path), progress_bars():
+        return flow(config, flags)
 
 
 def collect(
@@ -173,13 +182,14 @@ def qa(
 
 def print_preannotated(report: PreannotateReport, *, would: bool = False) -> None:
     """The run in a few lines."""
-    from detseg.cli.output import console, note, print_failures
+    from detseg.cli.output import console, counted, note, print_failures
 
     verb = "would be " if would else ""
     screen = console()
     screen.print(
-        f"{report.scanned} files: {report.new} new images, {verb}predicted {report.predicted}, "
-        f"{verb}pushed {report.pushed}, already done {report.already_done}",
+        f"{counted(report.scanned, 'file')}: {counted(report.new, 'new image')}, "
+        f"{verb}predicted {report.predicted}, {verb}pushed {report.pushed}, "
+        f"already done {report.already_done}",
         markup=False,
     )
     queue = report.queue

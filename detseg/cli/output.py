@@ -62,6 +62,11 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun, which takes a plain -s."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def figure(value: float | None, digits: int = 3) -> str:
     """A number for people; what is undefined is n/a."""
     return "n/a" if value is None else f"{value:.{digits}f}"
@@ -110,6 +115,8 @@ def progress_bars() -> Iterator[None]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bars, listening(_Bars(bars)):
         yield
+        for stage in bars.tasks:  # nobody said how many there are: now it is known
+            bars.update(stage.id, total=stage.total or stage.completed)
 
 
 class _Bars:

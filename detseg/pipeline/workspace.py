@@ -37,7 +37,8 @@ def find_connection(settings: Settings) -> Connection:
     connection = EmbeddedLabelStudio(settings.state_path).connection()
     if connection is None:
         raise LabelStudioError(
-            "Label Studio does not run: start it with `detseg up`, or set label_studio_url"
+            f"no Label Studio runs for {settings.state_path}: start it with `detseg up` (or go to the "
+            "folder of your detseg.toml), or set label_studio_url"
         )
     return connection
 

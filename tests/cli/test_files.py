@@ -89,7 +89,7 @@ def test_predict_for_people_names_files_and_counts(run: Run, models: tuple[str, 
     answer = run("predict", "x.png", "--out", "out", *models)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines()[0].startswith(str(tmp_path / "x.png") + ": ")
-    assert answer.out.splitlines()[-1] == "1 pictures and predictions.json in out"
+    assert answer.out.splitlines()[-1] == "1 picture and predictions.json in out"
 
 
 def test_predict_says_what_is_wrong_in_one_line(run: Run, models: tuple[str, ...], tmp_path: Path) -> None:

@@ -121,11 +121,12 @@ def test_servers_run_until_they_are_stopped(demo: tuple[Path, Any]) -> None:
         failed = detseg(command, "--json", cwd=folder, code=1)
         assert failed.stdout == ""
         assert failed.stderr == (
-            "detseg: Label Studio does not run: start it with `detseg up`, or set label_studio_url\n"
+            f"detseg: no Label Studio runs for {folder / '.detseg'}: start it with `detseg up` (or go to the "
+            "folder of your detseg.toml), or set label_studio_url\n"
         )
     assert answer("qa", cwd=folder)["images"] == result["qa"]["images"]  # needs the catalog alone
     failed = detseg("qa", "--send-back", 3, "--out", folder / "down.html", "--json", cwd=folder, code=1)
-    assert failed.stderr.startswith("nothing was sent back: Label Studio does not run")
+    assert failed.stderr.startswith("nothing was sent back: no Label Studio runs for ")
     assert failed.stderr.count("\n") == 1
     assert json.loads(failed.stdout)["report"] == str(folder / "down.html")
     assert (folder / "down.html").exists()
