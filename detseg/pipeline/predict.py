@@ -9,23 +9,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detseg.errors import ImageError, SourceError
+from detseg.errors import ConfigError, ImageError, SourceError
 from detseg.geometry.masks import encode_mask
-from detseg.images import read_image
 from detseg.models.agreement import Agreement
 from detseg.pipeline import predictors, progress
 from detseg.pipeline.precision import check_precision
+from detseg.pipeline.reading import open_sources, read_from
 from detseg.pipeline.results_file import ResultsFile
 from detseg.pipeline.streaming import predict_stream
 from detseg.report.pictures import prediction_picture
 from detseg.sources.folder import Folders
-from detseg.types import DecodedImage, Failure, Instance
+from detseg.sources.protocol import Listed
+from detseg.types import DecodedImage, Entry, Failure, Instance
 
 if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.models.predictor import Predictor
 
 RESULTS_NAME = "predictions.json"
+
+_LONGEST_STEM = 200  # bytes; a file's name has 255 at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,17 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: b
 
     Writes ``predictions.json`` and a picture per image. Raises SourceError if nothing is there to predict.
     """
-    uris = _uris(paths)
+    listed = _listed(paths)
+    uris = [one.uri for one in listed]
     predictor = predictors.load(settings, n_images=len(uris))
     check = check_precision(settings, predictor, uris)
-    out.mkdir(parents=True, exist_ok=True)
+    before = Counter(predictor.unmapped)
+    _make_folder(out)
     progress.report("predict", total=len(uris))
     counts: dict[str, Mapping[str, int]] = {}
     failed: list[Failure] = []
     with ResultsFile(out / RESULTS_NAME, model=_encode_model(settings, predictor, check)) as file:
-        outcomes = _predicted(settings, predictor, uris, out if pictures else None)
+        outcomes = _predicted(settings, predictor, listed, out if pictures else None)
         for uri, outcome in zip(uris, outcomes, strict=True):
             if isinstance(outcome, ImageError):
                 failed.append(Failure(uri, str(outcome)))
@@ -66,42 +71,59 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: b
                 file.write(text)
             progress.report("predict", advance=1)
         file.close([{"path": failure.uri, "reason": failure.reason} for failure in failed])
-    return PredictReport(out / RESULTS_NAME, check, counts, tuple(failed), predictor.unmapped)
+    unmapped = Counter(predictor.unmapped) - before
+    return PredictReport(out / RESULTS_NAME, check, counts, tuple(failed), unmapped)
 
 
 def _predicted(
-    settings: Settings, predictor: Predictor, uris: Sequence[str], pictures: Path | None
+    settings: Settings, predictor: Predictor, listed: Sequence[Listed], pictures: Path | None
 ) -> Iterator[tuple[Mapping[str, int], str] | ImageError]:
     """Counts and JSON text per image; its picture is made on the way."""
 
-    def read(uri: str) -> DecodedImage:
-        return read_image(uri, max_pixels=settings.max_pixels)
+    def read(one: Listed) -> DecodedImage:
+        if isinstance(one, Failure):
+            raise ImageError(one.reason)
+        return read_from(sources, one.uri, max_pixels=settings.max_pixels)
 
-    def encode(_: str, image: DecodedImage, instances: tuple[Instance, ...]) -> tuple[Mapping[str, int], str]:
+    def encode(
+        _: Listed, image: DecodedImage, instances: tuple[Instance, ...]
+    ) -> tuple[Mapping[str, int], str]:
         picture = _draw(predictor, image, instances, out=pictures) if pictures else None
         answer = _encode(image, instances, picture)
         return answer["counts"], json.dumps(answer, ensure_ascii=False)
 
-    return predict_stream(predictor, uris, read=read, encode=encode, batch_size=settings.batch_size)
+    with open_sources(settings) as sources:
+        yield from predict_stream(predictor, listed, read=read, encode=encode, batch_size=settings.batch_size)
 
 
-def _uris(paths: Sequence[Path]) -> tuple[str, ...]:
-    uris: dict[str, None] = {}
+def _listed(paths: Sequence[Path]) -> tuple[Listed, ...]:
+    """Each image once, in the order of the paths, and what stands in a folder and cannot be one."""
+    listed: dict[str, Listed] = {}
     for path in paths:
         if path.is_dir():
-            uris.update((one.uri, None) for one in Folders().entries(str(path)))
+            for one in Folders().entries(str(path)):
+                listed.setdefault(one.uri, one)
         elif path.exists() or path.is_symlink():
-            uris[str(path.absolute())] = None  # a file is tried whatever its name
+            uri = str(path.absolute())
+            listed[uri] = Entry(uri)  # a file is tried whatever its name
         else:
             raise SourceError(f"there is no file or folder {path}")
-    if not uris:
+    if not listed:
         raise SourceError(f"no images in {', '.join(map(str, paths))}: give image files or a folder of them")
-    return tuple(uris)
+    return tuple(listed.values())
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be made a folder ({error.strerror}): name another one") from error
 
 
 def _draw(predictor: Predictor, image: DecodedImage, instances: tuple[Instance, ...], *, out: Path) -> Path:
     digest = image.ref.id.removeprefix("sha256:")[:8]  # names of two folders may be equal
-    picture = out / f"{Path(image.ref.uri).stem}-{digest}.png"
+    stem = Path(image.ref.uri).stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
+    picture = out / f"{stem}-{digest}.png"
     sheet = prediction_picture(
         image,
         instances,

@@ -57,13 +57,32 @@ def load(settings: Settings, *, n_images: int | None = None) -> Predictor:
 
 
 def chosen(settings: Settings) -> str:
-    """The settings that a predictor depends on, as JSON."""
+    """The settings that a predictor depends on, as JSON, wherever they are read."""
     elsewhere = {name for name in Settings.model_fields if name.startswith("label_studio_")} | _WHERE_ELSE
-    return settings.model_dump_json(exclude=elsewhere)
+    return _located(settings).model_dump_json(exclude=elsewhere)
+
+
+def _located(settings: Settings) -> Settings:
+    """The settings with the folders of models as absolute paths: relative ones start where all others do."""
+
+    def located(name: str | None) -> str | None:
+        if not name or name == SAMPLE:
+            return name
+        folder = settings.path(name)
+        return str(folder) if folder.is_dir() else name
+
+    return settings.model_copy(
+        update={
+            "detector": located(settings.detector),
+            "segmenter": located(settings.segmenter),
+            "committee": tuple(located(name) for name in settings.committee),
+        }
+    )
 
 
 def checkpoint_folders(settings: Settings) -> tuple[Path, ...] | None:
     """The folders of all checkpoints of the settings; None where one is no folder of this machine."""
+    settings = _located(settings)
     named: list[tuple[str | None, Role]] = [
         (settings.detector, "detector"),
         (settings.segmenter, "segmenter"),

@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,20 @@ class WrappingPredictor:
         for member in self._members:
             if hasattr(member, "expect"):
                 member.expect(n_images)
+
+    def in_float32(self) -> Self | None:
+        """The same around members in float32; None if all are."""
+        exact = [member.in_float32() if hasattr(member, "in_float32") else None for member in self._members]
+        if not any(exact):
+            return None
+        other = copy(self)
+        other._members = tuple(one or member for one, member in zip(exact, self._members, strict=True))
+        return other
+
+    @property
+    def engines(self) -> Mapping[str, str]:
+        """How the checkpoints run, by name, of all members that say so."""
+        return {name: how for one in self._members for name, how in getattr(one, "engines", {}).items()}
 
     @property
     def detector(self) -> str:
