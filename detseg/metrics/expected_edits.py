@@ -14,6 +14,8 @@ from detseg.metrics.work_log import WorkTables
 
 Floats = npt.NDArray[np.float64]
 
+_NOTHING = (0.0,) * len(CHANGES)
+
 
 @dataclass(frozen=True, slots=True)
 class ShownRegion:
@@ -25,8 +27,8 @@ class ShownRegion:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedEdits:
-    """How many regions of an image are expected to meet which fate; not whole numbers."""
+class PerChange:
+    """A number for each kind of change: how many are expected in an image, or their seconds."""
 
     moved: float
     reshaped: float
@@ -35,17 +37,17 @@ class ExpectedEdits:
     added: float
 
     @property
-    def n_changes(self) -> float:
-        """All of them."""
+    def total(self) -> float:
+        """Of all kinds."""
         return sum(float(getattr(self, entry.name)) for entry in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What to expect of one region: the probability of each of ``CHANGES``, and the seconds of all."""
+    """What to expect of one region: the probability of each of ``CHANGES``, and the seconds of each."""
 
     shares: tuple[float, ...]
-    seconds: float
+    costs_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,15 +66,14 @@ class Expectations:
     added_s: float
     """seconds to draw an added region, as a mean"""
 
-    def seconds(self, regions: Sequence[ShownRegion]) -> float:
-        """What the changes in an image that shows those regions are expected to take."""
-        return sum(self.fate(region).seconds for region in regions) + self.added_s * self._n_added(regions)
+    def edits(self, regions: Sequence[ShownRegion]) -> PerChange:
+        """How many regions of an image that shows those are expected to meet which fate."""
+        return _total([self.fate(region).shares for region in regions], self._n_added(regions))
 
-    def edits(self, regions: Sequence[ShownRegion]) -> ExpectedEdits:
-        """How many regions of such an image are expected to meet which fate."""
-        shares = [self.fate(region).shares for region in regions] or [(0.0,) * len(CHANGES)]
-        moved, reshaped, relabeled, deleted = map(sum, zip(*shares, strict=True))
-        return ExpectedEdits(moved, reshaped, relabeled, deleted, self._n_added(regions))
+    def costs_s(self, regions: Sequence[ShownRegion]) -> PerChange:
+        """The seconds that the changes in such an image are expected to take."""
+        costs = [self.fate(region).costs_s for region in regions]
+        return _total(costs, self.added_s * self._n_added(regions))
 
     def fate(self, region: ShownRegion) -> Fate:
         """Of a region like this: of its class and score as far as such were reviewed."""
@@ -83,6 +84,11 @@ class Expectations:
         return self.added.get(len(regions).bit_length(), self.added_anywhere)
 
 
+def _total(per_region: Sequence[tuple[float, ...]], added: float) -> PerChange:
+    moved, reshaped, relabeled, deleted = map(sum, zip(_NOTHING, *per_region, strict=True))
+    return PerChange(moved, reshaped, relabeled, deleted, added)
+
+
 def learn_expectations(tables: WorkTables, costs: CostModel) -> Expectations:
     """From all reviews of people who were shown the model's regions."""
     sample = sort_reviews(tables, costs)
@@ -91,7 +97,7 @@ def learn_expectations(tables: WorkTables, costs: CostModel) -> Expectations:
     classes = [(tables.labels[label], bool(masked)) for label, masked in sample.classes]
 
     def fate(shares: Floats, masked: bool) -> Fate:
-        return Fate(tuple(shares.tolist()), float(shares @ sample.prices[int(masked)]))
+        return Fate(tuple(shares.tolist()), tuple((shares * sample.prices[int(masked)]).tolist()))
 
     return Expectations(
         by_score={cell: fate(learned.by_cell[i], cell[1]) for i, cell in enumerate(cells)},

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from detseg.metrics.change_rates import Sample, learn_rates, sort_reviews
 from detseg.metrics.costs import CostModel
-from detseg.metrics.expected_edits import ExpectedEdits, ShownRegion, learn_expectations
+from detseg.metrics.expected_edits import Expectations, PerChange, ShownRegion, learn_expectations
 from detseg.metrics.intervals import Estimate, wilson_by_image
 from detseg.metrics.work_log import WorkTables
 from detseg.types import ImageId, ModelVersion
@@ -54,7 +54,10 @@ class RankedImage:
     """seconds that its changes are expected to take by the cost model; a look at what stays is none"""
     n_regions: int
     """that it shows"""
-    edits: ExpectedEdits
+    edits: PerChange
+    """how many are expected of each kind"""
+    costs_s: PerChange
+    """the seconds of each kind, which sum to ``cost_s``"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def rank_waiting(
     def priced() -> Iterator[tuple[float, ImageId, WaitingImage]]:
         for image in images:
             counts[image.model_version in known] += 1
-            yield -expected.seconds(image.regions), image.image, image
+            yield -expected.costs_s(image.regions).total, image.image, image
 
     dearest = heapq.nsmallest(N_RANKED, priced(), key=lambda one: one[:2])
     told = check.found.value is not None
@@ -113,15 +116,21 @@ def rank_waiting(
         n_images=counts.total(),
         n_new_model=counts[False],
         check=check,
-        ranked=tuple(
-            _ranked(image, -cost, expected.edits(image.regions)) for cost, _, image in dearest if told
-        ),
+        ranked=tuple(_ranked(image, expected) for _, _, image in dearest if told),
     )
 
 
-def _ranked(image: WaitingImage, cost_s: float, edits: ExpectedEdits) -> RankedImage:
+def _ranked(image: WaitingImage, expected: Expectations) -> RankedImage:
+    costs_s = expected.costs_s(image.regions)
     return RankedImage(
-        image.image, image.uri, image.task_id, image.task_url, cost_s, len(image.regions), edits
+        image=image.image,
+        uri=image.uri,
+        task_id=image.task_id,
+        task_url=image.task_url,
+        cost_s=costs_s.total,
+        n_regions=len(image.regions),
+        edits=expected.edits(image.regions),
+        costs_s=costs_s,
     )
 
 

@@ -116,7 +116,7 @@ def _span(estimate: Estimate, scale: float) -> Span | None:
 
 
 def _fits(value: int, share: float) -> Literal["always", "wide", "never"]:
-    needed = _DIGIT_PX * len(str(value)) + 6
+    needed = _DIGIT_PX * len(f"{value:,}") + 6
     if share * _NARROW_BAR_PX >= needed:
         return "always"
     return "wide" if share * _WIDE_BAR_PX >= needed else "never"

@@ -11,7 +11,7 @@ from detseg.errors import ImageError
 from detseg.metrics.suspects.findings import Suspect
 from detseg.report.data import Images
 from detseg.report.drawing import draw_box, parse_colour
-from detseg.report.encoding import data_uri, webp_bytes
+from detseg.report.encoding import data_uri, jpeg_bytes
 from detseg.report.gallery import image_name, read_as_predicted
 from detseg.report.views import Picture
 from detseg.types import Box, DecodedImage, Size
@@ -56,7 +56,7 @@ def _close_up(image: DecodedImage, suspect: Suspect, *, name: str) -> Picture:
         draw_box(picture, (x0, y0, min(width, max(x1, x0 + 1)), min(height, max(y1, y0 + 1))), _MARK, line=3)
     what = f"the {suspect.label} under suspicion" if suspect.label else "the image under suspicion"
     return Picture(
-        "", data_uri(webp_bytes(picture, quality=_QUALITY)), width, height, f"{what} in {name}", ""
+        "", data_uri(jpeg_bytes(picture, quality=_QUALITY)), width, height, f"{what} in {name}", ""
     )
 
 

@@ -13,7 +13,7 @@ from detseg.metrics.cases import Case
 from detseg.metrics.edits import find_edits
 from detseg.report.corrected import corrected_panel
 from detseg.report.data import Images
-from detseg.report.encoding import data_uri, uri_size, webp_bytes
+from detseg.report.encoding import data_uri, jpeg_bytes, uri_size
 from detseg.report.examples import Example
 from detseg.report.pictures import PanelSize, instances_panel, scale_to
 from detseg.report.sheet import Panel
@@ -127,7 +127,7 @@ def _pictures(
         if width != drawn_width:
             panels = _panels(case, image, edits, taxonomy, width=width)
             drawn_width = width
-        encoded = tuple(webp_bytes(panel.picture, quality=quality) for panel in panels)
+        encoded = tuple(jpeg_bytes(panel.picture, quality=quality) for panel in panels)
         if sum(map(uri_size, encoded)) <= max_bytes:
             break
     name = image_name(case.uri)

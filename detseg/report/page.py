@@ -20,11 +20,12 @@ from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.data import QaReport
 from detseg.report.gallery import make_cards
 from detseg.report.tabs.answers import answers
+from detseg.report.tabs.change import change_tab
 from detseg.report.tabs.edits import acceptance_section, edit_keys, edits_section, how_far_section
 from detseg.report.tabs.effort import effort_section, times_section
 from detseg.report.tabs.mistakes import confusion_section, errors_section
 from detseg.report.tabs.quality import classes_section, detection_section, segmentation_section
-from detseg.report.tabs.scores import calibration_section, curves_section, operating_section
+from detseg.report.tabs.scores import calibration_section, curves_section
 from detseg.report.tabs.suspects import suspects_tab
 from detseg.report.tabs.terms import terms_tab
 from detseg.report.tabs.trust import agreement_section, decoys_section, gold_section
@@ -41,7 +42,6 @@ _MODEL = (
     curves_section,
     errors_section,
     confusion_section,
-    operating_section,
     calibration_section,
 )
 _PEOPLE = (
@@ -116,6 +116,7 @@ def make_page(report: QaReport) -> Page:
             Tab("model", "Model", tuple(section(report) for section in _MODEL)),
             Tab("people", "People", tuple(section(report) for section in _PEOPLE)),
             suspects_tab(report),
+            change_tab(report),
             _examples(report),
             terms_tab(),
         ),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from detseg.report.wording import format_count, format_estimate, format_interval, format_value, week_label
 
 if TYPE_CHECKING:
+    from detseg.metrics.drift import WeekOfEdits
+    from detseg.metrics.weeks import WeekShare
     from detseg.report.data import QaReport
 
 MOST_OF_A_KIND, MOST_STEPS = 2, 6
 
 
 def next_steps(report: QaReport) -> tuple[str, ...]:
-    """At most six: thresholds, confused classes, the dearest errors, drift, suspects, what to measure."""
+    """At most six: thresholds, confused classes, the dearest errors, the queue, drift, suspects, measures."""
     steps = (
         *_thresholds(report),
         *_relabels(report),
         *_errors(report),
+        *_waiting(report),
         *_drift(report),
+        *_label_drift(report),
         *_suspects(report),
         *_measure(report),
     )
@@ -62,15 +66,37 @@ def _errors(report: QaReport) -> Iterator[str]:
         yield f"Train against {named}: they cost {lost} of AP50, more than any other error."
 
 
+def _waiting(report: QaReport) -> Iterator[str]:
+    waiting = report.result.waiting
+    if waiting.ranked and waiting.check.holds:
+        found = waiting.check.found
+        yield (
+            f"Take the {format_count(waiting.n_images, 'image')} that wait in the order of the list: its "
+            f"first fifth should hold {format_estimate(found, 'share')} of the corrections "
+            f"({format_interval(found, 'share')})."
+        )
+
+
 def _drift(report: QaReport) -> Iterator[str]:
-    for week in [w for w in report.result.work.drift.weeks if w.changed][-1:]:
+    yield from _last_change("acceptance", report.result.work.drift.weeks)
+
+
+def _label_drift(report: QaReport) -> Iterator[str]:
+    result = report.result
+    yield from _last_change("the share of labels under suspicion", result.suspects.weeks)
+    yield from _last_change("F1 against known truth", result.gold.weeks)
+    yield from _last_change("F1 between people", result.agreement.weeks)
+
+
+def _last_change(what: str, weeks: Sequence[WeekShare | WeekOfEdits]) -> Iterator[str]:
+    for week in [w for w in weeks if w.changed][-1:]:
         if week.change is None or week.change_low is None or week.change_high is None:
             continue
         points = [
             f"{100 * v:+.0f}".replace("-", "−") for v in (week.change, week.change_low, week.change_high)
         ]
         yield (
-            f"Look at the week of {week_label(week.week)}: acceptance changed by {points[0]} points "
+            f"Look at the week of {week_label(week.week)}: {what} changed by {points[0]} points "
             f"({points[1]} to {points[2]})."
         )
 

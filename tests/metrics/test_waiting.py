@@ -60,11 +60,11 @@ def test_rates_are_learned_by_score() -> None:
     learned = expectations([reviewed(seed) for seed in range(150)])
     deleted = learned.fate(UNSURE).shares[3]
     assert deleted == pytest.approx(0.8, abs=0.06)
-    assert learned.fate(UNSURE).seconds == pytest.approx(deleted * COSTS.check_s, abs=0.01)
-    assert learned.fate(SURE).seconds < 0.05
+    assert sum(learned.fate(UNSURE).costs_s) == pytest.approx(deleted * COSTS.check_s, abs=0.01)
+    assert sum(learned.fate(SURE).costs_s) < 0.05
     of_three = learned.edits([UNSURE, UNSURE, SURE])
     assert of_three.deleted == pytest.approx(2 * deleted + learned.fate(SURE).shares[3])
-    assert learned.seconds([UNSURE, UNSURE, SURE]) == pytest.approx(of_three.n_changes * COSTS.check_s)
+    assert learned.costs_s([UNSURE, UNSURE, SURE]).deleted == pytest.approx(of_three.deleted * COSTS.check_s)
 
 
 def test_what_was_never_seen_is_as_its_class_and_that_as_all_others() -> None:
@@ -85,7 +85,7 @@ def test_drawing_a_mask_anew_costs_a_mask() -> None:
         for i in range(20)
     ]
     learned = expectations(cases)
-    assert learned.seconds([ShownRegion("bolt", True, 0.5)]) == COSTS.check_s + COSTS.mask_by_hand_s
+    assert learned.costs_s([ShownRegion("bolt", True, 0.5)]).total == COSTS.check_s + COSTS.mask_by_hand_s
     assert learned.edits([ShownRegion("bolt", True, 0.5)]).reshaped == 1.0
 
 
@@ -93,7 +93,7 @@ def test_missed_objects_count_where_as_many_regions_are_shown() -> None:
     learned = expectations([reviewed(seed, wrong=0.0, missed=0.5) for seed in range(100)])
     assert learned.edits([SURE] * 4).added == pytest.approx(0.5, abs=0.12)
     assert learned.edits([SURE] * 500).added == learned.edits([]).added == learned.added_anywhere
-    assert learned.seconds([]) == pytest.approx(learned.added_anywhere * COSTS.box_by_hand_s)
+    assert learned.costs_s([]).total == pytest.approx(learned.added_anywhere * COSTS.box_by_hand_s)
 
 
 @pytest.mark.parametrize("arm", ["blind", "decoy"])
@@ -111,7 +111,8 @@ def test_the_dearest_images_come_first_equal_ones_by_id() -> None:
     assert [one.task_id for one in found.ranked] == [3, 2, 0, 1]
     first = found.ranked[0]
     assert (first.image, first.uri, first.n_regions) == ("w0003", "3.png", 3)
-    assert first.cost_s == pytest.approx(first.edits.deleted * COSTS.check_s)
+    assert first.edits.deleted == pytest.approx(3 * 0.8, abs=0.2)
+    assert first.cost_s == first.costs_s.total
     assert [one.cost_s for one in found.ranked] == sorted((o.cost_s for o in found.ranked), reverse=True)
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap, mask_to_box
 from detseg.metrics.cases import Case
+from detseg.metrics.expected_edits import ShownRegion
+from detseg.metrics.waiting import WaitingImage
 from detseg.samples.reviewer import ReviewerHabits, review, truth_of_scene
 from detseg.samples.scenes import SAMPLE_CLASSES, THING_NAMES, Scene, generate_scene
 from detseg.taxonomy import Taxonomy
@@ -45,6 +47,27 @@ HABITS = {
 def made_cases(n_images: int) -> tuple[Case, ...]:
     """Cases 0 to n: a tenth blind, some gold, some with a decoy, every sixth seen by two people."""
     return tuple(_case(seed, week=seed * N_WEEKS // n_images) for seed in range(n_images))
+
+
+@cache
+def made_waiting(n_images: int) -> tuple[WaitingImage, ...]:
+    """Images that nobody has reviewed, after those of 1,000 cases."""
+    return tuple(_waiting(seed) for seed in range(1_000, 1_000 + n_images))
+
+
+def _waiting(seed: int) -> WaitingImage:
+    regions = _predict(generate_scene(seed, SIZE), np.random.default_rng(seed), skill=0.9)
+    return WaitingImage(
+        image=image_of(seed),
+        task_id=seed + 1,
+        task_url=f"http://127.0.0.1:8080/projects/1/data?task={seed + 1}",
+        uri=f"file:///scenes/scene-{seed}.png",
+        model_version=VERSIONS[1],
+        regions=tuple(
+            ShownRegion(one.instance.label, one.instance.mask is not None, one.instance.score)
+            for one in regions
+        ),
+    )
 
 
 def image_of(seed: int) -> ImageId:

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 
 from detseg.report.page import write_report
 from tests.e2e.page import browser
-from tests.report.made import made_cases
+from tests.report.made import made_cases, made_waiting
 from tests.report.reports import make_report
 
 N_IMAGES = 240
@@ -27,6 +27,7 @@ _SHOTS = (
     ("model", 1400, 1500, ("light",)),
     ("people", 1400, 1500, ("dark",)),
     ("suspects", 1400, 900, ("light",)),
+    ("next", 1400, 900, ("light",)),
     ("examples", 1400, 900, ("light",)),
     ("examples", 400, 1200, ("dark",)),
 )
@@ -36,7 +37,7 @@ def take_pictures(folder: Path) -> None:
     """Writes ``report-<tab>-<width>-<theme>.png``."""
     with tempfile.TemporaryDirectory() as temporary, browser() as tabs:
         path = Path(temporary) / "report.html"
-        write_report(path, make_report(made_cases(N_IMAGES), limit=24))
+        write_report(path, make_report(made_cases(N_IMAGES), limit=24, waiting=made_waiting(60)))
         for tab, width, height, themes in _SHOTS:
             for theme in themes:
                 name = f"report-{tab}-{width}-{theme}.png"

@@ -46,7 +46,7 @@ def test_a_card_shows_four_pictures_and_every_edit_in_words() -> None:
         assert [c.kind for c in card.changes if c.kind == "kept"] == []
         assert card.task_url == case.task_url
         for picture in card.pictures:
-            data = base64.b64decode(picture.uri.removeprefix("data:image/webp;base64,"))
+            data = base64.b64decode(picture.uri.removeprefix("data:image/jpeg;base64,"))
             assert Image.open(io.BytesIO(data)).size == (picture.width, picture.height)
 
 

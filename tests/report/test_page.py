@@ -12,11 +12,11 @@ from detseg.report.data import QaReport
 from detseg.report.page import render_report, write_report
 from detseg.samples.scenes import SAMPLE_CLASSES
 from detseg.types import EDIT_KINDS
-from tests.report.made import made_cases
+from tests.report.made import made_cases, made_waiting
 from tests.report.outline import Outline
-from tests.report.reports import hostile_report, make_report, renamed_taxonomy, titled
+from tests.report.reports import hostile_report, listing, make_report, renamed_taxonomy, titled
 
-TABS = ["answers", "model", "people", "suspects", "examples", "terms"]
+TABS = ["answers", "model", "people", "suspects", "next", "examples", "terms"]
 EVIL = "<script>alert(1)</script>"
 
 
@@ -123,6 +123,32 @@ def test_simulated_reviews_are_named_so(report: QaReport, html: str) -> None:
     )
 
 
+def test_images_that_wait_are_listed_with_how_good_the_order_is(report: QaReport) -> None:
+    page = plain(Outline(render_report(listing(report))).text)
+    said = page[page.index("Images that wait, by expected changes") : page.index("Thresholds")]
+    for words in ("scene-1.png", "2 min 03 s", "2.5", "42 %", "31 to 53 %", "21 %", "59 %"):
+        assert words in said
+    assert "1,170 more images after these; the JSON beside this page has the first 30." in said
+    assert "3 images were predicted by a model of which nothing was reviewed" in said
+    assert "By chance the order would be as good" not in said
+    step = "Take the 1,200 images that wait in the order of the list"
+    assert step in page
+    unsure = listing(report).result.waiting
+    unsure = replace(unsure, check=replace(unsure.check, holds=False))
+    page = Outline(render_report(replace(report, result=replace(report.result, waiting=unsure)))).text
+    assert "By chance the order would be as good" in page
+    assert step not in page
+
+
+def test_too_few_reviews_make_no_list(nothing: Outline) -> None:
+    assert "No image waits for review." in nothing.text
+    few = make_report(made_cases(12), limit=0, waiting=made_waiting(3))
+    page = plain(Outline(render_report(few)).text)
+    assert re.search(
+        r"No order yet of the 3 images: n/a \(\d+ changed images; \d+ are needed for ±5 %\)", page
+    )
+
+
 def test_what_was_left_out_is_said(html: str) -> None:
     assert "2 reviews could not be read" in html
 
@@ -148,7 +174,7 @@ def test_only_web_addresses_become_links(url: str) -> None:
 def test_nothing_outside_the_file_is_named_as_a_source(html: str) -> None:
     sources = [str(attrs["src"]) for _, attrs in Outline(html).tags if "src" in attrs]
     assert sources
-    assert all(source.startswith("data:image/webp;base64,") for source in sources)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     for way_out in ("srcset", "@import", "url(", "xlink"):
         assert way_out not in html
 
@@ -164,7 +190,7 @@ def test_many_classes_are_cut_to_those_that_matter(report: QaReport) -> None:
     )
     result = replace(report.result, boxes=replace(report.result.boxes, confusion=confusion))
     html = render_report(replace(report, result=result, examples=()))
-    matrix = html[html.index('id="confusion"') : html.index('id="thresholds"')]
+    matrix = html[html.index('id="confusion"') : html.index('id="calibration"')]
     assert matrix.count('<th scope="row"') == 21
     assert "49 × class 49 missed" in matrix
     assert "score below 0.25" in matrix

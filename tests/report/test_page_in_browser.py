@@ -9,13 +9,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from detseg.report.page import write_report
 from tests.report.made import made_cases
-from tests.report.reports import hostile_report, make_report, titled
+from tests.report.reports import hostile_report, listing, make_report, titled
 
 pytestmark = pytest.mark.browser
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-TABS = ["Answers", "Model", "People", "Suspects", "Examples", "Terms"]
+TABS = ["Answers", "Model", "People", "Suspects", "Next", "Examples", "Terms"]
 LONG = "<img src=x onerror=alert(1)>" + "Unterlegscheibenbefestigung" * 4
 
 
@@ -32,7 +32,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Reports as files: an ordinary one, one without reviews, and one with names as long as they come."""
     folder = tmp_path_factory.mktemp("reports with a space")
     reports = {
-        "ordinary": make_report(made_cases(80), limit=12, notes=("2 reviews could not be read.",)),
+        "ordinary": listing(make_report(made_cases(80), limit=12, notes=("2 reviews could not be read.",))),
         "empty": make_report(()),
         "wild": hostile_report(LONG),
     }

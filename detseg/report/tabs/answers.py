@@ -72,9 +72,10 @@ def _labels(report: QaReport) -> Answer:
     if suspects.n_images:
         found = format_count(suspects.n_suspects, "label")
         verdict = f"{found} on {format_count(suspects.n_suspect_images, 'image')} ask for a second look."
-    return Answer(
-        "labels-answer", "How good are the labels?", candidates[chosen], verdict, "suspects", tuple(facts)
-    )
+    weeks = [(w.week, w.share, w.changed) for w in suspects.weeks]
+    trend = _trend("Suspect labels by week", weeks, "share")
+    question = "How good are the labels?"
+    return Answer("labels-answer", question, candidates[chosen], verdict, "suspects", tuple(facts), trend)
 
 
 def _saved(report: QaReport) -> Answer:
@@ -106,7 +107,7 @@ def _next(report: QaReport) -> Answer:
     ]
     trend = _trend("Changes per image by week", weeks, "number")
     verdict = "" if steps else "Nothing stands out of what chance would make."
-    return Answer("next-answer", "What should change next?", main, verdict, "model", (), trend, steps)
+    return Answer("next-answer", "What should change next?", main, verdict, "next", (), trend, steps)
 
 
 def _trend(title: str, weeks: list[tuple[str, Estimate, bool]], unit: Unit) -> Chart | None:

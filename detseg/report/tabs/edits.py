@@ -9,7 +9,8 @@ from detseg.report.cells import colour_of, count_cell, edits_cell, estimate_cell
 from detseg.report.charts import Point, series_chart
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.data import QaReport
-from detseg.report.views import Block, Cell, Chart, Column, Key, Row, Section, Span, Table
+from detseg.report.tabs.weeks import points_table, weeks_chart
+from detseg.report.views import Block, Cell, Chart, Column, Key, Row, Section, Span
 from detseg.report.wording import EDIT_MEANINGS, Unit, format_count, format_range, format_value, week_label
 from detseg.types import EDIT_KINDS
 
@@ -40,23 +41,8 @@ def acceptance_section(report: QaReport) -> Section:
     charts = []
     if len(weeks) > 1:
         points = [Point(week_label(w.week), w.acceptance_rate, w.changed) for w in weeks]
-        changed = [week_label(w.week) for w in weeks if w.changed]
-        said = f"Changed for certain in the week of {' and '.join(changed)} (circles)." if changed else ""
-        versions = {w.week: ", ".join(w.model_versions) for w in weeks}
-        charts.append(
-            Chart(
-                "Acceptance by week",
-                series_chart(points, unit="share", alt="Acceptance by week"),
-                said or "No change between two weeks is larger than chance would make it.",
-                _points_table(
-                    "Acceptance by week",
-                    "Week of",
-                    points,
-                    "share",
-                    details=[versions[w.week] for w in weeks],
-                ),
-            )
-        )
+        versions = [", ".join(w.model_versions) for w in weeks]
+        charts.append(weeks_chart("Acceptance by week", points, details=versions))
     scores = [
         Point(key.split("-")[0], rate.acceptance_rate) for key, rate in edits.per_score.items() if "-" in key
     ]
@@ -66,7 +52,7 @@ def acceptance_section(report: QaReport) -> Section:
                 "Acceptance by score",
                 series_chart(scores, unit="share", alt="Acceptance by score, in tenths", line=False),
                 "Scores of the model in tenths to the right: surer regions should be accepted more often.",
-                _points_table("Acceptance by score", "Score from", scores, "share"),
+                points_table("Acceptance by score", "Score from", scores, unit="share"),
             )
         )
     words = f"On {format_count(edits.n_images, 'image')}, {format_count(edits.n_reviews, 'review')}."
@@ -184,14 +170,3 @@ def _spread_cell(spread: Quantiles, unit: Unit) -> Cell:
     words = format_range(spread.p10, spread.p90, unit)
     ends = (round(100 * value, 2) for value in (spread.p10, spread.p50, spread.p90))
     return Cell(format_value(spread.p50, unit), words, span=Span(*ends) if unit == "score" else None)
-
-
-def _points_table(
-    name: str, head: str, points: list[Point], unit: Unit, *, details: list[str] | None = None
-) -> Table | None:
-    words = details or [""] * len(points)
-    rows = (
-        Row((Cell(p.label, detail), estimate_cell(p.estimate, unit), count_cell(p.estimate.n)))
-        for p, detail in zip(points, words, strict=True)
-    )
-    return table(name, [Column(head, "name"), "Value", "Images"], rows)

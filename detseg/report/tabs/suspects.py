@@ -9,6 +9,7 @@ from detseg.report.cells import colour_of, count_cell, name_cell, table, value_c
 from detseg.report.closeups import close_ups
 from detseg.report.data import QaReport
 from detseg.report.gallery import image_name, web_address
+from detseg.report.tabs.weeks import weeks_block
 from detseg.report.views import Block, Cell, Column, Picture, Row, Section, SuspectView, Tab
 from detseg.report.wording import format_count, format_score
 from detseg.types import ImageId
@@ -127,8 +128,9 @@ def _rules(report: QaReport) -> Section:
     )
     missing = "" if rows else "No label is under suspicion."
     columns = ("What is wrong", "Labels", "Images")
-    blocks = (Block(missing=missing, table=table("Suspects by rule", columns, rows)),)
-    return Section("rules", "Labels under suspicion", blocks, note)
+    rules = Block(missing=missing, table=table("Suspects by rule", columns, rows))
+    blocks = (rules, *weeks_block("Labels under suspicion by week", suspects.weeks))
+    return Section("rules", "Labels under suspicion", blocks, note, beside=True)
 
 
 def _quality(report: QaReport) -> tuple[Section, ...]:

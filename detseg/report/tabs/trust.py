@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table
 from detseg.report.data import QaReport
+from detseg.report.tabs.weeks import weeks_block
 from detseg.report.views import Block, Cell, Column, Row, Section
 from detseg.report.wording import format_count
 
@@ -58,6 +59,7 @@ def agreement_section(report: QaReport) -> Section:
         "agreement",
         "Agreement",
         (
+            *weeks_block("F1 between people by week", agreement.weeks, unit="score"),
             Block(
                 table=table("Agreement by class", [Column("Class", "name"), _ALPHA, *_AGREE, *counts], rows),
             ),
@@ -106,6 +108,7 @@ def gold_section(report: QaReport) -> Section:
         "gold",
         "Images with known truth",
         (
+            *weeks_block("F1 by week", gold.weeks, unit="score"),
             Block(
                 title="By annotator",
                 table=table(
