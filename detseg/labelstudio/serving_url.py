@@ -96,4 +96,8 @@ def fetch_as_page(http: httpx.Client, url: str, page_url: str, limits: Limits) -
     if allowed not in ("*", origin):
         came = f"Access-Control-Allow-Origin: {allowed}" if allowed else "no Access-Control-Allow-Origin"
         raise ImageError(f"its server answers {came}: let it answer with {origin} or *")
+    kind = response.headers.get("Content-Type", "")
+    if not (kind.startswith("image/") or "octet-stream" in kind):  # then the page shows it now and then
+        came = f"Content-Type: {kind}" if kind else "no Content-Type"
+        raise ImageError(f"its server answers {came}: let it answer with the image's own, as image/png")
     return data

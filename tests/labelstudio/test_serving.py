@@ -163,6 +163,11 @@ def test_urls_are_looked_at_before_tasks_are_sent(
             Answer(b"1", headers={"Access-Control-Allow-Origin": "https://other.example"}),
             "answers Access-Control-Allow-Origin: https://other.example: let it answer with {page}",
         ),
+        (Answer(b"1", headers={**ANY, "Content-Type": ""}), "answers no Content-Type: let it .* image/png"),
+        (
+            Answer(b"1", headers={**ANY, "Content-Type": "text/plain"}),
+            "answers Content-Type: text/plain: let",
+        ),
         (Answer(b"1", headers=ANY), "answers 1 bytes that are not those of .*: check image_url_prefix"),
         (Answer(status=403), "cannot be read: HTTP 403"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import subprocess
 import sys
@@ -31,7 +32,7 @@ class Answer:
 
 @dataclass
 class WebServer:
-    """Answers by path; ``asked`` are the paths and their headers, in order."""
+    """Answers by path, with the content type of its name; ``asked`` are paths and their headers, in order."""
 
     url: str
     answers: dict[str, Answer]
@@ -52,7 +53,8 @@ def web_server(answers: Mapping[str, Answer] | None = None) -> Iterator[WebServe
             served.asked.append((self.path, dict(self.headers)))
             answer = served.answers.get(self.path, Answer(b"no such thing", 404))
             self.send_response(answer.status)
-            headers = {"Content-Length": str(len(answer.body)), **answer.headers}
+            kind = mimetypes.guess_type(self.path)[0] or ""
+            headers = {"Content-Length": str(len(answer.body)), "Content-Type": kind, **answer.headers}
             for name, value in headers.items():
                 if value:
                     self.send_header(name, value)
