@@ -112,7 +112,12 @@ def _change(result: QaResult) -> str:
         f"people rename {one.model_label} to {one.person_label} ({format_count(one.n, 'time')})"
         for one in result.work.drift.relabels[:1]
     ]
+    if result.waiting.ranked and result.waiting.check.holds:
+        waiting = format_count(result.waiting.n_images, "waiting image")
+        found = _told(result.waiting.check.found, "share")
+        parts.append(f"the first fifth of {waiting}, as listed, holds {found} of the corrections")
     parts += [f"acceptance changed in {week.week}" for week in result.work.drift.weeks if week.changed][-1:]
+    parts += [f"suspect labels changed in {week.week}" for week in result.suspects.weeks if week.changed][-1:]
     return "   ".join(parts) or "nothing that the figures are sure of"
 
 

@@ -66,6 +66,10 @@ class EvaluateReport:
                 "saved_hours": encode_figures(result.work.effort.saving.hours),
             },
             "suspects": result.suspects.n_suspects,
+            "waiting": {
+                "images": result.waiting.n_images,
+                "found_in_first_fifth": encode_figures(result.waiting.check.found),
+            },
             "notes": list(notes_on(result)),
             "per_class": {label: self._class_to_json(label) for label in sorted(self._labels())},
             "report": str(self.path),

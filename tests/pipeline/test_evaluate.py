@@ -49,6 +49,9 @@ def test_evaluate_counts_what_people_changed(
     assert (whole["schema"], whole["version"]) == ("detseg.qa", 1)
     assert whole["basis"]["states"] == {"unlabeled": 2, "labeled": 2, "empty": 0, "skipped": 1}
     assert whole["work"]["edits"]["all"]["counts"] == figures["edits"]
+    assert (whole["waiting"]["n_images"], whole["waiting"]["ranked"]) == (2, [])
+    assert figures["waiting"]["images"] == 2
+    assert figures["waiting"]["found_in_first_fifth"]["value"] is None
     assert whole["boxes"]["n_images"] == 2
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "bolt" in page
