@@ -17,6 +17,7 @@ from detseg.errors import LabelStudioError
 
 _LONGEST_WAIT_S = 30.0
 _LONGEST_WORDS = 400
+_NO_ROOM = ("disk is full", "No space left", "disk I/O error")  # the last one also where a quota is used up
 
 
 def back_off_s(attempt: int, asked_s: float | None) -> float:
@@ -51,7 +52,11 @@ def is_loopback(url: str) -> bool:
 def explain(response: httpx.Response, url: str, request: str) -> str:
     """One line: what was refused, the server's words, and the mend where we know one."""
     words = _words(response)
-    if response.status_code == 401 and "legacy token" in words:
+    if any(reason in words for reason in _NO_ROOM):
+        mend = "make room on the server's disk and run again: nothing is sent twice"
+    elif "reserved network address" in words:
+        mend = "its guard keeps it from private addresses: set SSRF_PROTECTION_ENABLED=false for the server"
+    elif response.status_code == 401 and "legacy token" in words:
         mend = "use a personal access token of your account page, or let an owner allow legacy tokens"
     elif response.status_code == 401:
         mend = "set DETSEG_LABEL_STUDIO_TOKEN to the access token of your account page there"
