@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from detseg.config import Settings
 from detseg.pipeline import collect as collecting
 from detseg.pipeline.collect import CollectReport
-from detseg.pipeline.workspace import opened_catalog
+from detseg.pipeline.workspace import check_label_studio, opened_catalog
 from flows.artifacts import publish
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO
@@ -21,6 +21,7 @@ from flows.token_block import with_secrets
 @task(cache_policy=NO_CACHE, **RETRY_IO)
 def collect_reviews(settings: Settings, *, full: bool = False) -> CollectReport:
     """Brings the catalog's reviews up to the server's; a page of tasks is one transaction."""
+    check_label_studio(settings)
     with opened_catalog(settings) as catalog:
         return collecting.collect(settings, catalog, full=full)
 

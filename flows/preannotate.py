@@ -20,7 +20,7 @@ from detseg.pipeline.preannotate import Model, PreannotateReport, load, sum_up
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan
 from detseg.pipeline.shards import ShardReport
-from detseg.pipeline.workspace import opened_catalog
+from detseg.pipeline.workspace import check_label_studio, opened_catalog
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageRef, ModelVersion
 from flows.artifacts import publish
@@ -30,6 +30,12 @@ from flows.retries import RETRY_IO
 from flows.runners import THREADS, task_runner, unsearched
 from flows.stopwatch import Stopwatch
 from flows.token_block import with_secrets
+
+
+@task(cache_policy=NO_CACHE, **RETRY_IO)
+def sign_in(settings: Settings) -> None:
+    """Whether Label Studio lets us in: hours of predicting are not the time to find out."""
+    check_label_studio(settings)
 
 
 @task(cache_policy=NO_CACHE)
@@ -81,6 +87,7 @@ def preannotate(config: Path | None = None, overrides: Overrides | None = None) 
     are settings over it. Equal images, and images that this model predicted before, cost nothing.
     """
     settings = with_secrets(run_settings(config, overrides))
+    sign_in(settings)
     watch = Stopwatch()
     with watch("scan"):
         found = scan(settings)

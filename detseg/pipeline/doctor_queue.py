@@ -13,7 +13,7 @@ from detseg.labelstudio.install import VERSION as TESTED
 from detseg.labelstudio.release import is_too_old, read_release
 from detseg.pipeline.checks import Check
 from detseg.pipeline.overwritten import MEND, describe_overwritten
-from detseg.pipeline.workspace import find_connection, opened_catalog
+from detseg.pipeline.workspace import INVITE, find_connection, opened_catalog
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -79,7 +79,7 @@ def _token(settings: Settings) -> Check:
         return Check("token", False, str(error), _mend_of_token(str(error)))
     if user.get("active_organization") is None:
         found = f"{user['email']} belongs to no organisation, so it sees no project"
-        return Check("token", False, found, "ask an owner of the server to invite that user")
+        return Check("token", False, found, INVITE)
     return Check("token", True, f"signed in as {user['email']}")
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from detseg.labelstudio import client as label_studio
     from detseg.labelstudio.server import Connection
 
+INVITE = "ask an owner of the server to invite that user"
+
 
 @contextmanager
 def opened_catalog(settings: Settings) -> Iterator[Catalog]:
@@ -70,7 +72,11 @@ def check_label_studio(settings: Settings) -> None:
 
     connection = find_connection(settings)
     with LabelStudioClient(connection.url, connection.token) as client:
-        client.whoami()
+        user = client.whoami()
+    if user.get("active_organization", 0) is None:  # it could make a project, which nobody else would see
+        raise LabelStudioError(
+            f"{user['email']} belongs to no organisation of {connection.url}, so it sees no project: {INVITE}"
+        )
 
 
 def find_project(client: label_studio.LabelStudioClient, title: str) -> label_studio.Project:
