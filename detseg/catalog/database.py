@@ -96,7 +96,8 @@ class Database:
             raise CatalogError(self._explain(error)) from error
 
     def _explain(self, error: SQLAlchemyError) -> str:
-        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+        cause = (isinstance(error, DBAPIError) and error.orig) or error
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         mend = next((mend for part, mend in _MENDS if part in reason), "see the log for the statement")
         return f"the catalog {self.name} cannot be used ({reason}): {mend}"
 

@@ -40,5 +40,6 @@ class Locks:
                 session.execute(sa.select(sa.func.pg_advisory_lock(key)))
             yield
         finally:
-            session.detach()  # closed rather than pooled: the end of the session is the end of the lock
+            if not session.invalidated:  # as one is whose server went away
+                session.detach()  # closed rather than pooled: the end of the session is the end of the lock
             session.close()

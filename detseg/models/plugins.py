@@ -8,7 +8,7 @@ from threading import Lock
 from typing import cast
 
 from detseg.errors import ModelError
-from detseg.models.predictor import Predictor, PredictorOptions, check_answer
+from detseg.models.predictor import LONGEST_VERSION, Predictor, PredictorOptions, check_answer
 from detseg.taxonomy import Taxonomy
 from detseg.types import DecodedImage, Instance, ModelVersion
 
@@ -144,6 +144,10 @@ def _check_members(name: str, predictor: Predictor) -> None:
         raise ModelError(f"{name} is no Predictor: {member!r} is {expected} there, not {value!r:.60}")
     if not predictor.version:
         raise ModelError(f"{name} has no version: without one, nobody knows which model said what")
+    if len(predictor.version) > LONGEST_VERSION:
+        raise ModelError(
+            f"{name} has a version of {len(predictor.version)} letters: {LONGEST_VERSION} at most"
+        )
 
 
 def _check_classes(name: str, known: Taxonomy, wanted: Taxonomy | None) -> None:

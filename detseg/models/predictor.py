@@ -18,6 +18,9 @@ COMPILE_FROM = 500
 """Number of images from which the time to compile (20 to 60 s) is won back: 180 to 620 on the machines seen,
 see docs/benchmarks.md."""
 
+LONGEST_VERSION = 200
+"""Letters of a model version, as many as the catalog keeps."""
+
 OVERSHOOT_PX = 1.0
 """How far a box may stick out of its image (rounding) before it counts as a broken contract."""
 
@@ -107,6 +110,11 @@ class StagedPredictor(Predictor, Protocol):
 
     def finish(self, batch: Sequence[DecodedImage], outputs: Any) -> tuple[tuple[Instance, ...], ...]:
         """The answer of ``predict`` for the batch that was prepared. Any thread."""
+
+
+def named_version(name: str, digest: str) -> ModelVersion:
+    """``name@8hex``. A name that is too long, as that of many models together, is cut: the digest tells."""
+    return ModelVersion(f"{name[: LONGEST_VERSION - 9]}@{digest[:8]}")
 
 
 def predict_each(

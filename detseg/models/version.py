@@ -12,7 +12,7 @@ import torch
 
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.labels import LabelMap
-from detseg.models.predictor import PredictorOptions
+from detseg.models.predictor import PredictorOptions, named_version
 from detseg.types import ModelVersion
 
 POSTPROCESSING_REVISION = 4
@@ -60,7 +60,7 @@ def model_version(facts: Sequence[Fact], options: PredictorOptions) -> ModelVers
         },
     }
     name = "+".join(dict.fromkeys(fact.checkpoint.short_name for fact in facts))
-    return ModelVersion(f"{name}@{hashlib.sha256(_canonical(content)).hexdigest()[:8]}")
+    return named_version(name, hashlib.sha256(_canonical(content)).hexdigest())
 
 
 def checkpoint_digest(checkpoint: Checkpoint) -> str:

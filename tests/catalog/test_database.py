@@ -9,8 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from detseg.catalog import Catalog, open_catalog
+from detseg.catalog.database import Database
 from detseg.errors import CatalogError
 from tests.catalog.made import VERSION, found, image_id, image_ids, prediction, record_project
 
@@ -167,6 +169,13 @@ def test_a_url_that_cannot_be_a_catalog(url: str, message: str) -> None:
     with pytest.raises(CatalogError, match=message) as caught, open_catalog(url):
         pass
     assert "secret" not in str(caught.value)
+
+
+def test_an_error_without_words_is_one_line_too(file_url: str) -> None:
+    database = Database(file_url)
+    with pytest.raises(CatalogError, match=r"cannot be used \(OperationalError\)"), database.explained():
+        raise DBAPIError("SELECT 1", None, sqlite3.OperationalError())
+    database.close()
 
 
 def test_the_url_of_a_catalog_is_there_to_be_shown(file_url: str) -> None:

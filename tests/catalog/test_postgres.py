@@ -79,6 +79,31 @@ def test_a_lock_has_one_holder_at_a_time_and_names_are_apart(url: str) -> None:
         assert inside.is_set()
 
 
+def test_a_server_that_goes_away_under_one_who_waits_for_a_lock_is_one_line(
+    new_database: NewDatabase,
+) -> None:
+    url = new_database()
+    failed: list[str] = []
+
+    def wait() -> None:
+        with pytest.raises(CatalogError) as caught, open_catalog(url) as other, other.locks.hold("push"):
+            pass
+        failed.append(str(caught.value))
+
+    with open_catalog(url) as one, psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
+        with one.locks.hold("push"):
+            waiting = threading.Thread(target=wait)
+            waiting.start()
+            waiter = (
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            )
+            while not admin.execute(waiter).fetchall():
+                assert waiting.is_alive()
+            waiting.join()
+    assert len(failed) == 1
+    assert "\n" not in failed[0]
+
+
 def test_a_killed_holder_gives_the_lock_free(url: str) -> None:
     holder = start("hold", url, 0)
     assert holder.stdout is not None

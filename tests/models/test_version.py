@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from detseg.models.loading import load_predictor
-from detseg.models.predictor import PredictorOptions
+from detseg.models.predictor import LONGEST_VERSION, PredictorOptions
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import ModelVersion
 
@@ -46,6 +46,13 @@ def test_batch_size_strictness_and_place_do_not_count(checkpoint: Folder, tmp_pa
     moved = shutil.copytree(checkpoint("detr"), tmp_path / "elsewhere" / "detr")
     assert version_of(moved) == version
     assert version_of(f"{moved}/") == version
+
+
+def test_a_long_name_is_cut_to_what_a_catalog_keeps(checkpoint: Folder, tmp_path: Path) -> None:
+    long = shutil.copytree(checkpoint("detr"), tmp_path / ("n" * 200))
+    version = version_of(long)
+    assert len(version) == LONGEST_VERSION
+    assert version.rpartition("@")[2] == version_of(checkpoint("detr")).rpartition("@")[2]
 
 
 @pytest.mark.parametrize(

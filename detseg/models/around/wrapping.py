@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from detseg.errors import ModelError
 from detseg.images import image_id
-from detseg.models.predictor import Predictor, check_answer
+from detseg.models.predictor import Predictor, check_answer, named_version
 from detseg.taxonomy import Taxonomy
-from detseg.types import DecodedImage, ImageRef, Instance, ModelVersion, Size
+from detseg.types import DecodedImage, ImageRef, Instance, Size
 
 REVISION = 1
 """Raised with every change of the code that changes an answer for the same members and options."""
@@ -48,7 +48,7 @@ class WrappingPredictor:
         }
         canonical = json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
         name = joined(member.version.rpartition("@")[0] for member in members)
-        self.version = ModelVersion(f"{name}@{hashlib.sha256(canonical).hexdigest()[:8]}")
+        self.version = named_version(name, hashlib.sha256(canonical).hexdigest())
 
     def expect(self, n_images: int) -> None:
         """Tells every member, if it wants to know, how many images are to come."""

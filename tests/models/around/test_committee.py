@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from detseg.errors import ModelError
 from detseg.geometry.fusion import FusionOptions
 from detseg.geometry.masks import Bitmap, bitmap_to_mask, empty_mask
 from detseg.models.around.committee import CommitteePredictor, fuse_instances
-from detseg.models.predictor import Predictor, ordered, predict_each
+from detseg.models.predictor import LONGEST_VERSION, Predictor, ordered, predict_each
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, Instance, ModelVersion, Size
 from tests.models.colours import ColourPredictor, painted
@@ -44,6 +45,15 @@ def test_a_committee_of_one_is_its_member() -> None:
     assert alone.predict([]) == ()
     doubled = [NUT, replace(NUT, score=0.7)]  # nor are a model's own boxes fused
     assert fuse(doubled[::-1], weights=[1.0]) == doubled
+
+
+def test_a_committee_of_many_has_a_version_that_a_catalog_can_keep() -> None:
+    names = [f"{letter * 40}@00000000" for letter in "abcdefgh"]
+    members = [ColourPredictor(version=ModelVersion(name)) for name in names]
+    versions = {CommitteePredictor(some).version for some in (members, members[:-1], members[::-1])}
+    assert len(versions) == 3
+    assert all(len(version) <= LONGEST_VERSION for version in versions)
+    assert all(re.fullmatch(r"\w{40}\+.*@[0-9a-f]{8}", version) for version in versions)
 
 
 @pytest.mark.parametrize("form", ["box", "mask", "both"])
