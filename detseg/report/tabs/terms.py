@@ -36,8 +36,17 @@ _TERMS = {
     "Krippendorff’s alpha": "1 − observed / expected disagreement; 1 all say the same, 0 as by chance",
     "Saved": "1 − seconds with the model’s regions / seconds by hand for the same images",
     "Change of a week": (
-        "its acceptance minus that of the reviewed week before; called a change only if an interval, "
-        "wide enough for all weeks together, leaves 0 out"
+        "its acceptance (or F1, or share of suspect labels) minus that of the reviewed week before; called a "
+        "change only if an interval, wide enough for all weeks together, leaves 0 out"
+    ),
+    "Suspect labels of a week": (
+        "regions that a rule names / regions of the reviews and those that they lack; findings about an "
+        "image as a whole do not count"
+    ),
+    "Expected seconds": (
+        "over an image’s regions, the shares of moved, reshaped, relabeled and deleted among reviewed "
+        "regions of that class and score × seconds of the cost model, plus those of objects that people add; "
+        "shares among few regions are drawn to those of their class (Bühlmann and Straub 1970)"
     ),
 }
 
