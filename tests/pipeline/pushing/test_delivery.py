@@ -206,7 +206,7 @@ def test_whoever_stops_looking_stops_the_sending() -> None:
     outcomes = deliver_all(works(freight, *([one] for one in parcels(20))), writers=1)
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
-    assert len(freight.server) <= 2  # the first, and the one that was under way
+    assert len(freight.server) <= 3  # the first, and those that were under way
     assert (freight.intents, set(freight.confirmed)) == (set(), set(freight.server))
 
 
