@@ -34,11 +34,17 @@ def hook(
     from detseg.config import load_settings
     from detseg.pipeline.hook import Bell, Listening, follow
 
+    settings = load_settings(config, project=project)
+    if not register and settings.hook_secret is None:
+        note(
+            f"asks every {poll:g} s, for nobody calls: --register makes a webhook; or make one and set "
+            "DETSEG_HOOK_SECRET"
+        )
     bell, reports = Bell(), _Totals()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: bell.stop())
     follow(
-        load_settings(config, project=project),
+        settings,
         Listening(host, port, url, register, poll),
         bell=bell,
         tell=reports.add,

@@ -66,7 +66,7 @@ def down(config: options.ConfigOption = None, as_json: options.JsonOption = Fals
         print_json({"stopped": stopped})
         return
     for name, was_running in stopped.items():
-        print(f"{name.replace('_', ' ')}: {'stopped' if was_running else 'was not running'}")
+        print(f"{name.replace('_', ' ').title():<12}  {'stopped' if was_running else 'did not run'}")
 
 
 def status(config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:

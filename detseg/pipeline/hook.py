@@ -87,7 +87,7 @@ def follow(
     ``tell`` gets every report, ``complain`` the times that the server did not answer; then it is tried again.
     Everything else that collecting raises ends it.
     """
-    secret = _secret(settings, listening)
+    secret = _secret(settings)
     with (
         opened_catalog(settings) as catalog,
         HookReceiver(listening.host, listening.port, secret, bell.ring) as receiver,
@@ -101,19 +101,14 @@ def follow(
                 complain(error)
 
 
-def _secret(settings: Settings, listening: Listening) -> str:
-    """The secret of the settings; one for this time alone where we can tell it to the server ourselves."""
+def _secret(settings: Settings) -> str:
+    """The secret of the settings, else one for this time alone: we tell it to the server, or nobody rings."""
     if settings.hook_secret is not None:
         given = settings.hook_secret.get_secret_value()
         if not (given.strip() and given.isascii() and given.isprintable()):
             raise ConfigError("hook_secret is sent in a header: it has to have letters, ASCII ones alone")
         return given
-    if listening.registers:
-        return secrets.token_urlsafe(32)
-    raise ConfigError(
-        "there is no secret for the webhook: set DETSEG_HOOK_SECRET to one that its header X-Detseg-Secret "
-        "carries, or give --register"
-    )
+    return secrets.token_urlsafe(32)
 
 
 @contextmanager
