@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from detseg.labelstudio import client as label_studio
     from detseg.labelstudio.server import Connection
 
-INVITE = "ask an owner of the server to invite that user"
+INVITE = "sign in on its page once as that user, or ask an owner there for an invitation"
 
 
 @contextmanager
