@@ -12,14 +12,15 @@ from detseg.pipeline.pushing.turns import Turns
 
 Send = Callable[[Sequence[Parcel], Turns], Iterable[ImageOutcome]]
 
-_FIRST = 50
+_FIRST, _GROWTH = 50, 3
 
 
 class Packer:
     """Collects parcels, and answers the work of sending them whenever a batch is full.
 
-    The first batch is small, so that the server has work while the second is made, and each may be twice as
-    large as the one before. A parcel that is larger than a batch may be travels alone.
+    The first batch is small, so that the server soon has work. Each may be three times as large as the one
+    before, since the server takes longer than we do, and many small ones take it longer than a few large
+    ones. A parcel that is larger than a batch may be travels alone.
     """
 
     def __init__(self, send: Send, *, n_most: int, n_bytes_most: int) -> None:
@@ -39,5 +40,5 @@ class Packer:
         """What is left."""
         if self._parcels:
             yield partial(self._send, tuple(self._parcels))
-            self._n_now = min(2 * self._n_now, self._n_most)
+            self._n_now = min(_GROWTH * self._n_now, self._n_most)
         self._parcels, self._n_bytes = [], 0

@@ -40,8 +40,8 @@ def deliver_all(steps: Iterable[Work | ImageOutcome], *, writers: int) -> Iterat
     The steps are made in this thread, so that the catalog is read and regions are encoded while the server
     works on what was sent before.
     """
-    turns = Turns(writers)
-    with ThreadPoolExecutor(writers + 1) as pool:  # one more than may send: it talks to the catalog meanwhile
+    turns, n_threads = Turns(writers), writers + 1  # one more than may send: it writes into the catalog
+    with ThreadPoolExecutor(n_threads) as pool:
         under_way: deque[Future[list[ImageOutcome]]] = deque()
         try:
             for step in steps:
@@ -49,7 +49,7 @@ def deliver_all(steps: Iterable[Work | ImageOutcome], *, writers: int) -> Iterat
                     yield step
                     continue
                 under_way.append(pool.submit(copy_context().run, _outcomes, step, turns))
-                if len(under_way) > writers:
+                while len(under_way) > n_threads or (under_way and under_way[0].done()):
                     yield from under_way.popleft().result()
             while under_way:
                 yield from under_way.popleft().result()
