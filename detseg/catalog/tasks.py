@@ -147,15 +147,21 @@ class Tasks:
             return {ImageId(row.image_id): row.intended_at for row in connection.execute(query)}
 
     def drop_intents(self, project: ProjectKey, ids: Iterable[ImageId]) -> int:
-        """Gives claimed images free again, because the server has no task for them; answers how many."""
+        """Gives claimed images free again, because the server has no task for them; answers how many.
+
+        What was to be restored and has reviews is a deleted task again.
+        """
         dropped = 0
+        theirs = sa.and_(reviews.c.project == tasks.c.project, reviews.c.image_id == tasks.c.image_id)
+        once = sa.select(sa.func.max(reviews.c.task_id)).where(theirs).correlate(tasks).scalar_subquery()
         with self.database.writing() as connection:
             for page in pages(ids):
-                dropped += connection.execute(
-                    sa.delete(tasks).where(
-                        tasks.c.project == project, tasks.c.image_id.in_(page), tasks.c.state == "intent"
-                    )
-                ).rowcount
+                open_ones = sa.and_(
+                    tasks.c.project == project, tasks.c.image_id.in_(page), tasks.c.state == "intent"
+                )
+                restored = sa.update(tasks).where(open_ones, sa.exists().where(theirs).correlate(tasks))
+                again = connection.execute(restored.values(state="deleted", task_id=once))
+                dropped += again.rowcount + connection.execute(sa.delete(tasks).where(open_ones)).rowcount
         return dropped
 
     def bare(self, project: ProjectKey) -> tuple[ImageId, ...]:

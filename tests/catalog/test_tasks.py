@@ -72,6 +72,20 @@ def test_the_reviews_of_a_deleted_task_go_with_it(catalog: Catalog, project: Pro
     assert catalog.reviews.ids(project) == {3}
 
 
+def test_a_restoration_that_is_given_up_leaves_the_task_deleted(
+    catalog: Catalog, project: ProjectKey
+) -> None:
+    catalog.reviews.record(project, [review(1, 1)])
+    catalog.tasks.mark_deleted(project, [101, 102])
+    assert catalog.tasks.open_push(project, image_ids(4), VERSION, restore=True) == tuple(image_ids(4)[1:3])
+    assert catalog.tasks.drop_intents(project, image_ids(4)) == 2
+    reviewed = catalog.tasks.find(project, image_id(1))
+    assert reviewed is not None
+    assert (reviewed.state, reviewed.task_id) == ("deleted", 101)
+    assert catalog.tasks.find(project, image_id(2)) is None
+    assert catalog.tasks.open_push(project, image_ids(4), VERSION, restore=True) == tuple(image_ids(4)[1:3])
+
+
 def test_a_confirmation_that_cannot_be_true_is_refused(catalog: Catalog, project: ProjectKey) -> None:
     with pytest.raises(CatalogError, match="is task 101 already, now task 201 was confirmed"):
         catalog.tasks.confirm_push(project, {image_id(1): 201})
