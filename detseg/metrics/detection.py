@@ -103,10 +103,11 @@ class Confusion:
 class DetectionQuality:
     """How well a model finds things, by box or by mask, on the images that people judged.
 
-    ``n_unreviewed`` images were predicted and nobody judged them: they do not count. ``n_left_out`` things
-    of truth and prediction have no mask where masks are compared; ``n_misfit_masks`` have one of another
-    size than their image, which overlaps nothing. ``ap*`` are those of ``score`` with intervals;
-    ``precision`` and ``recall`` are of all objects together, at IoU 0.5 and the confusion's ``min_score``.
+    ``n_unreviewed`` images were opened and nobody judged them: they do not count, as those that nobody opened
+    (``Basis.states``). ``n_left_out`` things of truth and prediction have no mask where masks are compared;
+    ``n_misfit_masks`` have one of another size than their image, which overlaps nothing. ``ap*`` are those
+    of ``score`` with intervals; ``precision`` and ``recall`` are of all objects together, at IoU 0.5 and the
+    confusion's ``min_score``.
     """
 
     iou_type: IouType

@@ -50,7 +50,7 @@ class MaskImages:
     n_without_masks: int
     """reviewed images without a mask on either side: they would make every pixel right"""
     n_unreviewed: int
-    """images without a truth"""
+    """images that were opened and that nobody judged"""
     left_out: Mapping[ImageId, str]
     """images that cannot be measured, such as those with a mask of another size, and why"""
 

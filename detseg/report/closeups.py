@@ -19,6 +19,8 @@ from detseg.types import Box, DecodedImage, Size
 _SIDE, _QUALITY = 240, 70
 _LEAST_PX = 96
 """At least so much of the image is shown, so that people see what it is part of."""
+_LEAST_MARK = 40
+"""Pixels of the picture, so that a mark goes around what is small and does not lie on it."""
 _MARK = parse_colour("#d55e00")
 
 
@@ -50,14 +52,21 @@ def _close_up(image: DecodedImage, suspect: Suspect, *, name: str) -> Picture:
     width, height = max(1, round(part.width * scale)), max(1, round(part.height * scale))
     picture = part.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if suspect.box is not None:
-        x0, y0 = round((suspect.box.x0 - left) * scale), round((suspect.box.y0 - top) * scale)
-        x1, y1 = round((suspect.box.x1 - left) * scale), round((suspect.box.y1 - top) * scale)
-        x0, y0 = min(max(0, x0), width - 1), min(max(0, y0), height - 1)
-        draw_box(picture, (x0, y0, min(width, max(x1, x0 + 1)), min(height, max(y1, y0 + 1))), _MARK, line=3)
+        x0, x1 = _marked(suspect.box.x0 - left, suspect.box.x1 - left, scale, length=width)
+        y0, y1 = _marked(suspect.box.y0 - top, suspect.box.y1 - top, scale, length=height)
+        draw_box(picture, (x0, y0, x1, y1), _MARK, line=3)
     what = f"the {suspect.label} under suspicion" if suspect.label else "the image under suspicion"
     return Picture(
         "", data_uri(jpeg_bytes(picture, quality=_QUALITY)), width, height, f"{what} in {name}", ""
     )
+
+
+def _marked(low: float, high: float, scale: float, *, length: int) -> tuple[int, int]:
+    """Where a side of the mark begins and ends: as the box, or around it where the box is small."""
+    wide = max(_LEAST_MARK, (high - low) * scale)
+    middle = (low + high) / 2 * scale
+    start = min(max(0, round(middle - wide / 2)), length - 1)
+    return start, min(length, max(start + 1, round(middle + wide / 2)))
 
 
 def _window(box: Box | None, size: Size) -> tuple[int, int, int, int]:

@@ -40,10 +40,11 @@ def detection_section(report: QaReport) -> Section:
     if not boxes.n_truth + boxes.n_predicted:
         missing = "No thing on a reviewed image yet: review a task, then run detseg collect and detseg qa."
         return Section("detection", "Detection", (Block(missing=missing),))
+    states = report.result.basis.states
+    unjudged = states.get("unlabeled", 0) + states.get("skipped", 0)
     note = (
         f"COCO’s twelve figures on {format_count(boxes.n_images, 'image')} that people judged; "
-        f"{format_count(boxes.n_unreviewed, 'predicted image')} without a review "
-        f"{'does' if boxes.n_unreviewed == 1 else 'do'} not count. "
+        f"{format_count(unjudged, 'task')} that nobody judged {'does' if unjudged == 1 else 'do'} not count. "
         f"The model drew {format_count(boxes.n_predicted, 'thing')}, people say there are {boxes.n_truth:,}."
     )
     blocks = (
