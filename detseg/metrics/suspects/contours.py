@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from detseg.geometry.masks import Bitmap
@@ -14,6 +15,9 @@ from detseg.metrics.suspects.scene import Finding, Scene, Shape, Witness
 from detseg.types import Box, Region
 
 _EIGHT = np.ones((3, 3), dtype=bool)
+_BESIDE_PX = 2
+"""Between two regions that touch, people leave so much."""
+
 _SURELY_SMOOTH = 1.05
 """Windings up to which an outline cannot be rough: every pixel that stands out makes it longer."""
 
@@ -28,7 +32,7 @@ def find_contours(scene: Scene) -> Iterator[Finding]:
             continue
         bitmap = crop_to_box(mask, outline.box)
         if outline.n_pieces > 1:
-            yield from _specks(region, outline, bitmap, scene.options)
+            yield from _specks(shape, outline, bitmap, scene)
         if outline.n_holes:
             yield from _holes(region, outline, bitmap, scene)
         yield from _jagged(region, outline, bitmap, scene.options)
@@ -60,20 +64,49 @@ def _smoother(shape: Shape, witness: Witness, j: int, options: SuspectOptions) -
     return Finding("over_smoothed", sure, reason, shape.region, shape.outline.box)
 
 
-def _specks(region: Region, outline: Outline, bitmap: Bitmap, options: SuspectOptions) -> Iterator[Finding]:
-    pieces, _ = ndimage.label(bitmap, structure=_EIGHT)
-    areas = np.bincount(pieces.reshape(-1))[1:]
-    small = areas <= _stray_px(options.speck_px, outline, options)
-    n_specks = int(small.sum())
-    if n_specks:
-        places = [
-            where for where, is_small in zip(ndimage.find_objects(pieces), small, strict=True) if is_small
-        ]
-        reason = (
-            f"{n_specks} {'piece' if n_specks == 1 else 'pieces'} of up to {areas[small].max()} px beside it"
-        )
+def _specks(shape: Shape, outline: Outline, bitmap: Bitmap, scene: Scene) -> Iterator[Finding]:
+    """Small pieces, but for those that another region cuts off or lets through: they lie beside it."""
+    pieces, n_pieces = ndimage.label(np.pad(bitmap, _BESIDE_PX), structure=_EIGHT)
+    areas = np.bincount(pieces.reshape(-1), minlength=n_pieces + 1)
+    limit = _stray_px(scene.options.speck_px, outline, scene.options)
+    small = [number for number in range(1, n_pieces + 1) if areas[number] <= limit]
+    if not small:
+        return
+    window = _grown(outline.box, _BESIDE_PX)
+    others, places = _other_pixels(shape, window, scene), ndimage.find_objects(pieces)
+    stray = [n for n in small if not _is_cut_off(pieces, n, places[n - 1], others=others)]
+    if stray:
+        n_specks, largest = len(stray), max(areas[n] for n in stray)
+        reason = f"{n_specks} {'piece' if n_specks == 1 else 'pieces'} of up to {largest} px beside it"
         sure = sureness(n_specks, even=1, certain=5)
-        yield Finding("specks", sure, reason, region, _place(places[0], outline.box))
+        yield Finding("specks", sure, reason, shape.region, _place(places[stray[0] - 1], window))
+
+
+def _is_cut_off(
+    pieces: npt.NDArray[np.int32], number: int, where: tuple[slice, slice], *, others: Bitmap
+) -> bool:
+    """Whether a piece lies beside the pixels of other regions, and on none of them."""
+    around = tuple(slice(max(0, side.start - _BESIDE_PX), side.stop + _BESIDE_PX) for side in where)
+    piece, other = pieces[around] == number, others[around]
+    if not other.any() or (piece & other).any():
+        return False
+    return bool((ndimage.binary_dilation(piece, _EIGHT, iterations=_BESIDE_PX) & other).any())
+
+
+def _other_pixels(shape: Shape, window: Box, scene: Scene) -> Bitmap:
+    """Where the masks of the other regions are in a window, which may reach over the image's edge: (H, W)."""
+    x0, y0, x1, y1 = (int(edge) for edge in window.xyxy)
+    found = np.zeros((y1 - y0, x1 - x0), dtype=bool)
+    for other in scene.layer.shapes:
+        mask, outline = other.region.instance.mask, other.outline
+        if other is shape or mask is None or outline is None:
+            continue
+        left, top, right, bottom = (int(edge) for edge in outline.box.xyxy)
+        a, b, c, d = max(left, x0), max(top, y0), min(right, x1), min(bottom, y1)
+        if a < c and b < d:
+            part = crop_to_box(mask, outline.box)[b - top : d - top, a - left : c - left]
+            found[b - y0 : d - y0, a - x0 : c - x0] |= part
+    return found
 
 
 def _holes(region: Region, outline: Outline, bitmap: Bitmap, scene: Scene) -> Iterator[Finding]:
@@ -81,7 +114,7 @@ def _holes(region: Region, outline: Outline, bitmap: Bitmap, scene: Scene) -> It
     pieces, n_pieces = ndimage.label(~np.pad(bitmap, 1))
     areas = np.bincount(pieces.reshape(-1), minlength=n_pieces + 1)
     limit = _stray_px(scene.options.hole_px, outline, scene.options)
-    padded = Box(outline.box.x0 - 1, outline.box.y0 - 1, outline.box.x1, outline.box.y1)
+    padded = _grown(outline.box, 1)
     found = [
         (int(areas[number]), _place(where, padded))
         for number, where in enumerate(ndimage.find_objects(pieces), start=1)
@@ -107,6 +140,10 @@ def _jagged(region: Region, outline: Outline, bitmap: Bitmap, options: SuspectOp
 
 def _stray_px(limit_px: int, outline: Outline, options: SuspectOptions) -> float:
     return min(limit_px, options.stray_share * outline.area_px)
+
+
+def _grown(box: Box, by_px: int) -> Box:
+    return Box(box.x0 - by_px, box.y0 - by_px, box.x1 + by_px, box.y1 + by_px)
 
 
 def _place(where: tuple[slice, slice], crop: Box) -> Box:

@@ -32,6 +32,23 @@ def test_specks() -> None:
     assert not suspects(case(drawn(object_)), "specks")
 
 
+def test_what_another_region_cuts_off_is_no_speck() -> None:
+    """The tray through the hole of a washer that lies on it, and a corner of it behind that washer."""
+    washer = with_block(disc(40, 40, 20), 38, 38, 4, value=False)
+    tray = with_block(disc(100, 75, 60), 0, 0, 60, value=False)
+    tray = with_block(tray, 38, 38, 4, value=True)
+    seen = [*drawn(tray), region("w", "washer", mask=mask(washer))]
+    assert suspects(case(drawn(tray)), "specks")
+    assert not suspects(case(seen), "specks")
+    far = with_block(tray, 3, 140, 4, value=True)  # beside nothing
+    (found,) = suspects(case([*drawn(far), seen[1]]), "specks")
+    assert found.reason == "1 piece of up to 16 px beside it"
+    assert found.box == Box(3, 140, 7, 144)
+    on_it = with_block(tray, 28, 38, 4, value=True)  # on the washer itself
+    (found,) = suspects(case([*drawn(on_it), seen[1]]), "specks")
+    assert found.box == Box(28, 38, 32, 42)
+
+
 def test_more_specks_are_surer() -> None:
     bitmap = disc(100, 75, 40)
     for x in range(5, 45, 8):
