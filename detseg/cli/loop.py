@@ -192,6 +192,8 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
         f"already done {report.already_done}",
         markup=False,
     )
+    if report.gold_waiting:
+        screen.print(f"{counted(report.gold_waiting, 'gold image')} left to go with new images that are none")
     queue = report.queue
     more = [
         f"{verb}{words} {queue.counts[status]}" for status, words in _MORE.items() if queue.counts.get(status)

@@ -52,9 +52,10 @@ class Model:
 class PreannotateReport:
     """What one run did. Counts are images (equal files are one), but ``scanned`` counts files.
 
-    ``already_done`` images needed nothing: predicted and in the queue before. ``project_id`` is None in a
-    dry run where there is no project yet; then ``predicted``, ``pushed`` and ``queue`` are what a run would
-    do. ``queue`` says what became of each image in Label Studio.
+    ``already_done`` images needed nothing: predicted and in the queue before. ``gold_waiting`` images have a
+    known truth, and their turn has not come. ``project_id`` is None in a dry run where there is no project
+    yet; then ``predicted``, ``pushed`` and ``queue`` are what a run would do. ``queue`` says what became of
+    each image in Label Studio.
     ``precision_check`` says what a lower precision than float32 changed on the first images; None where there
     was nothing to check. ``unmapped`` counts by label what was seen and left out, because no class of the
     taxonomy takes it.
@@ -65,6 +66,7 @@ class PreannotateReport:
     predicted: int
     pushed: int
     already_done: int
+    gold_waiting: int
     quarantined: tuple[Failure, ...]
     model_version: ModelVersion
     project_id: int | None
@@ -86,6 +88,7 @@ class PreannotateReport:
             "predicted": self.predicted,
             "pushed": self.pushed,
             "already_done": self.already_done,
+            "gold_waiting": self.gold_waiting,
             "quarantined": [{"uri": one.uri, "reason": one.reason} for one in self.quarantined],
             "model_version": self.model_version,
             "project_id": self.project_id,
@@ -135,6 +138,7 @@ def sum_up(
         predicted=len(predicted),
         pushed=len(push.pushed),
         already_done=done,
+        gold_waiting=found.n_waiting,
         quarantined=tuple(sorted(failures, key=lambda one: one.uri)),
         model_version=model.version,
         project_id=push.project_id,
@@ -164,6 +168,7 @@ def plan(settings: Settings) -> PreannotateReport:
         predicted=len(predicted),
         pushed=len(queue.pushed),
         already_done=sum(1 for ref in found.images if ref.id not in touched and ref.uri not in refused),
+        gold_waiting=found.n_waiting,
         quarantined=(*found.failures, *queue.failures),
         model_version=known.version,
         project_id=queue.project_id or None,

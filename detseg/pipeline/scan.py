@@ -29,12 +29,13 @@ _READERS = 8  # most of their time goes to waiting, for a disk or a network
 class Scan:
     """``images`` are the contents found, each once, in the order of the listing; ``n_new`` of them were
     never seen before. Files with equal bytes are one image, found at the first of their addresses. Gold
-    images are among them when it is their turn."""
+    images are among them when it is their turn; ``n_waiting`` are not."""
 
     n_files: int
     n_new: int
     images: tuple[ImageRef, ...]
     failures: tuple[Failure, ...]
+    n_waiting: int = 0
 
     def shards(self, size: int) -> tuple[tuple[ImageRef, ...], ...]:
         """The images in groups of at most ``size``."""
@@ -74,7 +75,7 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
             progress.report("scan", advance=len(page))
     failures = tuple(sorted(found.failures, key=lambda one: one.uri))
     images = slip_gold(settings, catalog, tuple(found.refs.values()))
-    return Scan(found.n_files, found.n_new, images, failures)
+    return Scan(found.n_files, found.n_new, images, failures, len(found.refs) - len(images))
 
 
 def _record(

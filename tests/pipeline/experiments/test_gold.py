@@ -51,6 +51,16 @@ def test_nothing_is_asked_without_a_share(settings: Settings, catalog: Catalog, 
     assert slip_gold(named, catalog, refs) == refs
 
 
+def test_a_source_of_gold_images_alone_says_that_all_wait(
+    gold_settings: Settings, settings: Settings, catalog: Catalog, tmp_path: Path
+) -> None:
+    names = sorted(by_name(settings, catalog))
+    write_gold(tmp_path / "gold.json", {name: [] for name in names})
+    found = scan(gold_settings, catalog)
+    assert (found.images, found.n_waiting) == ((), len(names))
+    assert scan(settings, catalog).n_waiting == 0
+
+
 def test_truth_is_read_in_the_projects_classes(
     gold_settings: Settings, settings: Settings, catalog: Catalog, tmp_path: Path
 ) -> None:
