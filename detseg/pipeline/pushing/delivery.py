@@ -53,7 +53,7 @@ def deliver_all(steps: Iterable[Work | ImageOutcome], *, writers: int) -> Iterat
                     yield from under_way.popleft().result()
             while under_way:
                 yield from under_way.popleft().result()
-        finally:  # something failed: what was not sent is not sent
+        finally:  # something failed: what has not left does not leave any more
             turns.end()
             for future in under_way:
                 future.cancel()
