@@ -53,6 +53,17 @@ def height_width(sizes: Sequence[Size]) -> list[tuple[int, int]]:
     return [(size.height, size.width) for size in sizes]
 
 
+def require_numbers(*outputs: torch.Tensor) -> None:
+    """ArithmeticError for an output with a NaN: nothing is larger than that, and the image would look empty.
+
+    A number that is too large for the precision becomes one on its way. In ``answering`` it is an ImageError.
+    """
+    if any(bool(output.isnan().any()) for output in outputs):
+        raise ArithmeticError(
+            "it answers what is no number: set precision to float32, or the model is damaged"
+        )
+
+
 @contextmanager
 def answering(name: str, images: Sequence[DecodedImage]) -> Iterator[None]:
     """In here the libraries' errors become ours.
@@ -76,10 +87,9 @@ def answering(name: str, images: Sequence[DecodedImage]) -> Iterator[None]:
 
 
 def _too_large(name: str, images: Sequence[DecodedImage]) -> str:
-    return (
-        f"out of memory: {name} with {len(images)} images of {images[0].size} at once: "
-        "set batch_size lower, or give a smaller model"
-    )
+    n, size = len(images), images[0].size
+    mend = "set batch_size lower" if n > 1 else f"set max_pixels below {size.area}, so that it is left out"
+    return f"out of memory: {name} with {n} images of {size} at once: {mend}, or give a smaller model"
 
 
 def _line(error: Exception) -> str:

@@ -90,16 +90,17 @@ def test_a_server_that_goes_away_under_one_who_waits_for_a_lock_is_one_line(
             pass
         failed.append(str(caught.value))
 
-    with open_catalog(url) as one, psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
-        with one.locks.hold("push"):
-            waiting = threading.Thread(target=wait)
-            waiting.start()
-            waiter = (
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            )
-            while not admin.execute(waiter).fetchall():
-                assert waiting.is_alive()
-            waiting.join()
+    with (
+        open_catalog(url) as one,
+        one.locks.hold("push"),
+        psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin,
+    ):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        waiter = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not admin.execute(waiter).fetchall():
+            assert waiting.is_alive()
+        waiting.join()
     assert len(failed) == 1
     assert "\n" not in failed[0]
 

@@ -14,7 +14,7 @@ from detseg.errors import ModelError
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint, load_with_text
 from detseg.models.engine import Engine
-from detseg.models.inputs import processor_inputs, to_device
+from detseg.models.inputs import processor_inputs, require_numbers, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.sharing import with_forward
@@ -90,6 +90,7 @@ class Concepts:
     def _surviving(self, label_id: int, outputs: Any, i: int) -> Found:
         """What scores enough of image ``i``: a query's score times that of the concept's presence."""
         scores = outputs.pred_logits[i].float().sigmoid() * outputs.presence_logits[i].float().sigmoid()
+        require_numbers(scores)
         keep = scores > self._threshold
         return Found(
             label_id,

@@ -9,7 +9,7 @@ from typing import Any
 from detseg.errors import ModelError
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
-from detseg.models.inputs import height_width, processor_inputs, to_device
+from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.types import Box, DecodedImage, Size
 
@@ -38,7 +38,9 @@ class Detection:
 
 def in_float32(outputs: Any, *names: str) -> Any:
     """The output with these tensors alone, in float32 on the CPU: what reading needs, whatever the engine."""
-    return type(outputs)(**{name: getattr(outputs, name).float().cpu() for name in names})
+    values = {name: getattr(outputs, name).float().cpu() for name in names}
+    require_numbers(*values.values())
+    return type(outputs)(**values)
 
 
 def read_boxes(result: Any, *, model: str) -> tuple[Sighting, ...]:

@@ -22,7 +22,7 @@ from detseg.geometry.masks import segments_to_masks
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.folding import fold_batch_norms
-from detseg.models.inputs import processor_inputs, to_device
+from detseg.models.inputs import processor_inputs, require_numbers, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.segments import panoptic_segments
@@ -82,6 +82,7 @@ class Detr:
         self, logits: torch.Tensor, boxes: torch.Tensor, states: torch.Tensor, maps: list[torch.Tensor]
     ) -> Answer:
         probabilities = logits.softmax(-1)  # (Q, labels + 1); the last label is "no object"
+        require_numbers(probabilities)
         scores, label_ids = probabilities[:, :-1].max(-1)
         survives = (scores > self._wanted.mask_threshold) & (scores > probabilities[:, -1])
         masked = torch.nonzero(survives)[:, 0]  # (N,)

@@ -12,7 +12,7 @@ from transformers.image_transforms import get_size_with_aspect_ratio
 from detseg.errors import ImageError
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
-from detseg.models.inputs import processor_inputs, to_device
+from detseg.models.inputs import processor_inputs, require_numbers, to_device
 from detseg.models.network import Network, Sighting, Wanted
 from detseg.models.networks.semantic import class_map, read_regions
 from detseg.models.networks.universal import Universal
@@ -55,6 +55,7 @@ class EomtInPieces:
         offsets = inputs["patch_offsets"]
         with self._engine.running():
             outputs = self._forward(pixel_values=to_device(inputs, self._engine.device)["pixel_values"])
+        require_numbers(outputs.class_queries_logits)
         return SimpleNamespace(
             class_queries_logits=outputs.class_queries_logits.float().cpu(),  # (pieces, Q, labels + 1)
             masks_queries_logits=outputs.masks_queries_logits.float().cpu(),  # (pieces, Q, h, w)

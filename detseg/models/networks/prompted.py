@@ -12,7 +12,7 @@ from detseg.geometry.boxes import Floats
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint, load_transformers
 from detseg.models.engine import Engine
-from detseg.models.inputs import height_width, processor_inputs, to_device
+from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
 from detseg.models.network import Wanted
 from detseg.models.networks.sharing import with_forward
 from detseg.types import DecodedImage, Mask, Size
@@ -64,6 +64,7 @@ class BoxPrompted:
                 logits = self._model(
                     input_boxes=some[None].to(self._engine.device), multimask_output=False, **keywords
                 ).pred_masks  # (1, n, 1, h, w)
+            require_numbers(logits)
             for one in logits[0].float().cpu():
                 yield self._enlarge(one[None], size, shown)
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
-from detseg.models.inputs import height_width, processor_inputs, to_device
+from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.models.networks.detection import read_box
 from detseg.types import DecodedImage, Mask, Size
@@ -80,6 +80,7 @@ class RfDetr:
         self, logits: torch.Tensor, boxes: torch.Tensor, states: torch.Tensor, features: torch.Tensor
     ) -> Survivors:
         """The best pairs of query and label, at most as many as there are queries: the library's rule."""
+        require_numbers(logits)
         scores, pairs = logits.sigmoid().flatten().topk(len(logits))
         thresholds = [self._wanted.box_threshold] if self._wanted.boxes else []
         thresholds += [self._wanted.mask_threshold] if self._wanted.masks else []

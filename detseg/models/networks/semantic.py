@@ -18,7 +18,7 @@ from torch.nn import functional
 from detseg.geometry.masks import segments_to_masks
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
-from detseg.models.inputs import height_width, processor_inputs, to_device
+from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.types import DecodedImage, Size
 
@@ -48,6 +48,7 @@ class Semantic:
         with self._engine.running():
             outputs = self._forward(**to_device(inputs, self._engine.device))
         logits: torch.Tensor = outputs.logits.float().cpu()
+        require_numbers(logits)
         return logits
 
     def read(self, output: torch.Tensor, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:

@@ -14,6 +14,7 @@ from torchvision.transforms.functional import normalize, resize
 from detseg.geometry.runs import paste_bitmap
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
+from detseg.models.inputs import require_numbers
 from detseg.models.network import Sighting, Wanted
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.semantic import class_map, read_regions
@@ -66,7 +67,9 @@ class TorchvisionDetector:
         with self._engine.running():
             features = self._backbone(pixels.contiguous(memory_format=torch.channels_last))
         if isinstance(features, torch.Tensor):
+            require_numbers(features)
             return features.float()
+        require_numbers(list(features.values())[-1])  # the deepest, made of all others
         return type(features)((name, value.float()) for name, value in features.items())
 
     def _read(self, result: dict[str, torch.Tensor], size: Size) -> tuple[Sighting, ...]:
@@ -117,6 +120,7 @@ class TorchvisionSemantic:
         pixels = inputs.to(self._engine.device, memory_format=torch.channels_last)
         with self._engine.running():
             logits: torch.Tensor = self._forward(pixels)["out"]  # (B, labels, h, w)
+        require_numbers(logits)
         return logits.float().cpu()
 
     def read(self, output: torch.Tensor, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:

@@ -12,7 +12,7 @@ import torch
 from detseg.geometry.masks import bitmap_to_mask, segments_to_masks
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
-from detseg.models.inputs import height_width, processor_inputs, to_device
+from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.types import DecodedImage, Size
 
@@ -47,6 +47,7 @@ class Universal:
 
     def _surviving(self, logits: torch.Tensor, masks: torch.Tensor) -> SimpleNamespace:
         """The output of one image, without the queries that cannot survive; a batch of 1."""
+        require_numbers(logits)
         keep = surviving_queries(
             logits, threshold=self._wanted.mask_threshold, panoptic=self._wanted.panoptic
         )

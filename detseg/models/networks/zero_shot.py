@@ -18,7 +18,7 @@ from transformers.models.omdet_turbo.modeling_omdet_turbo import OmDetTurboLRUCa
 from detseg.errors import ModelError
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
-from detseg.models.inputs import height_width, processor_inputs, to_device
+from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
 from detseg.models.network import Sighting, Wanted
 from detseg.models.networks.detection import in_float32, read_boxes
 from detseg.models.networks.sharing import with_attributes
@@ -138,6 +138,7 @@ class Owl:
         pixels = to_device(inputs, self._engine.device)["pixel_values"]
         with self._engine.running():
             logits, boxes = self._detect(pixels)
+        require_numbers(logits)
         return SimpleNamespace(logits=logits.float().cpu(), pred_boxes=boxes.float().cpu())
 
     def read(self, output: SimpleNamespace, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
