@@ -96,7 +96,7 @@ def _plan(settings: Settings) -> PreannotateReport:
     from detseg.pipeline.preannotate import plan
 
     with progress_bars():
-        return plan(settings)
+        return plan(options.with_token(settings))
 
 
 def _run(config: Path | None, flags: Overrides, settings: Settings) -> PreannotateReport:
@@ -193,7 +193,9 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
         markup=False,
     )
     if report.gold_waiting:
-        screen.print(f"{counted(report.gold_waiting, 'gold image')} left to go with new images that are none")
+        screen.print(
+            f"{counted(report.gold_waiting, 'gold image')} kept back, to go along with other new ones"
+        )
     queue = report.queue
     more = [
         f"{verb}{words} {queue.counts[status]}" for status, words in _MORE.items() if queue.counts.get(status)
@@ -233,5 +235,5 @@ def print_collected(report: CollectReport) -> None:
     for warning in report.warnings:
         note(warning)
     if report.failures:
-        screen.print(f"{len(report.failures)} regions could not be read; their reviews are not measured:")
-        print_failures([(one.uri, one.reason) for one in report.failures])
+        screen.print("not everything could be read; the reviews that it stands in are not measured:")
+        print_failures([*dict.fromkeys((one.uri, one.reason) for one in report.failures)])
