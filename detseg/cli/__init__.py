@@ -24,6 +24,8 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output is gone, as in `detseg ... | head`
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be written to: it names the file
+        _fail(error, code=1)
 
 
 def _fail(error: Exception, *, code: int) -> None:

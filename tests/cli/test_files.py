@@ -54,6 +54,14 @@ def test_init_writes_a_file_that_can_be_read_once(run: Run, tmp_path: Path) -> N
     assert run("init", "--force").code == 0
 
 
+def test_a_disk_that_does_not_take_a_file_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".detseg").touch()  # where the state folder is to be
+    write_image(tmp_path / "images" / "x.png", seed=0)
+    answer = run("preannotate", "--dry-run")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == f"detseg: [Errno 17] File exists: '{tmp_path / '.detseg'}'\n"
+
+
 def test_predict_answers_json_pictures_and_failures(
     run: Run, models: tuple[str, ...], tmp_path: Path
 ) -> None:
