@@ -61,14 +61,20 @@ def _decode_box(value: Mapping[str, Any], size: Size) -> Box:
     """Of a turned rectangle the upright box around it. They turn clockwise about their top left corner."""
     x, y = _point(value["x"], value["y"], size)
     width, height = _point(value["width"], value["height"], size)
-    angle = math.radians(float(value.get("rotation") or 0.0))
-    across = (width * math.cos(angle), width * math.sin(angle)) if angle else (width, 0.0)
-    down = (-height * math.sin(angle), height * math.cos(angle)) if angle else (0.0, height)
-    xs = [x, x + across[0], x + down[0], x + across[0] + down[0]]
-    ys = [y, y + across[1], y + down[1], y + across[1] + down[1]]
-    x0, x1 = (_within(edge, size.width) for edge in (min(xs), max(xs)))
-    y0, y1 = (_within(edge, size.height) for edge in (min(ys), max(ys)))
-    return Box(x0, y0, x1, y1)
+    xs, ys = (x, x + width), (y, y + height)
+    if angle := math.radians(float(value.get("rotation") or 0.0)):
+        across = (width * math.cos(angle), width * math.sin(angle))
+        down = (-height * math.sin(angle), height * math.cos(angle))
+        corners = [
+            (x + i * across[0] + j * down[0], y + i * across[1] + j * down[1]) for i in (0, 1) for j in (0, 1)
+        ]
+        xs, ys = zip(*corners, strict=True)
+    return Box(
+        _within(min(xs), size.width),
+        _within(min(ys), size.height),
+        _within(max(xs), size.width),
+        _within(max(ys), size.height),
+    )
 
 
 def decode_polygon(value: Mapping[str, Any], size: Size) -> Mask:

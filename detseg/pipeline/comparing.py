@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from detseg.labelstudio.changes import TaskReader
 from detseg.paging import ahead
 from detseg.pipeline import progress
@@ -30,7 +32,10 @@ def compare_counts(reader: TaskReader, recorder: Recorder) -> None:
         return catalog.reviews.counts(key, after=after, last=until)
 
     def difference() -> str:
-        return ",".join(str(there - here) for there, here in zip(theirs(0, last), ours(0, last), strict=True))
+        with ThreadPoolExecutor(max_workers=1) as thread:  # each counts in the time of the other
+            there = thread.submit(theirs, 0, last)
+            here = ours(0, last)
+            return ",".join(str(n - m) for n, m in zip(there.result(), here, strict=True))
 
     if not last or difference() == (catalog.cursors.get(name) or "0,0,0"):
         return
