@@ -76,7 +76,14 @@ def prefect_api(state_dir: Path) -> Iterator[str]:
     with ExitStack() as stack:
         url = chosen_api() or stack.enter_context(_embedded_or_temporary(home)).api_url
         stack.enter_context(reporting_to(url, log=home / "flows.log"))
-        yield url
+        try:
+            yield url
+        except RuntimeError as error:  # Prefect has no error of its own for this
+            if "Failed to reach API" not in str(error):
+                raise
+            raise ServiceError(
+                f"Prefect at {url} does not answer: start it, or unset PREFECT_API_URL to use one of our own"
+            ) from error
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def hook(
     from detseg.config import load_settings
     from detseg.pipeline.hook import Bell, Listening, follow
 
-    settings = load_settings(config, project=project)
+    settings = options.with_token(load_settings(config, project=project))
     if not register and settings.hook_secret is None:
         note(
             f"asks every {poll:g} s, for nobody calls: --register makes a webhook; or make one and set "

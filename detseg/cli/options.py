@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from detseg.config import Settings
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file; detseg.toml in this folder if there is one.")
@@ -35,3 +38,14 @@ RestoreOption = Annotated[
     bool, typer.Option("--restore", help="Make tasks again that were deleted in Label Studio.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what a run would do, and do nothing.")]
+
+
+def with_token(settings: Settings) -> Settings:
+    """The settings with the token of Prefect's block that they name, for what runs outside of a flow."""
+    if settings.label_studio_token_block is None:
+        return settings
+    from flows.server import prefect_api
+    from flows.token_block import with_secrets
+
+    with prefect_api(settings.state_path):
+        return with_secrets(settings)

@@ -137,6 +137,7 @@ def doctor(
     from detseg.pipeline.doctor import examine
 
     settings = load_settings(config, source=source, detector=detector, segmenter=segmenter)
+    settings = options.with_token(settings)
     checks = []
     for check in examine(settings):
         checks.append(check)

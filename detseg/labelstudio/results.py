@@ -192,7 +192,7 @@ def _decode_result(result: Mapping[str, Any], size: Size, place: str) -> Half:
     if stated != (size.width, size.height):
         raise FormatError(
             f"{place}: drawn on an image of {stated[0]}x{stated[1]}, but the task was made for {size}: the "
-            "image was replaced"
+            "image was replaced: put it back, or delete the task (the new one gets a task of its own)"
         )
     return Half(str(result.get("id")), label, shape, score)
 
@@ -208,8 +208,9 @@ def _join(halves: Sequence[Half], taxonomy: Taxonomy, sent: Mapping[str, str], w
     cls = taxonomy.find(label)
     if cls is None or cls.name != label:
         raise FormatError(
-            f"{where}, region {first.region_id}: the label {label!r} is no class of [[classes]] "
-            f"({', '.join(taxonomy.names)}): add it there, or relabel the region"
+            f"{where}, region {first.region_id}: the label {label!r} is none of the classes "
+            f"({', '.join(taxonomy.names)}): add it to [[classes]], or where there are none to the labeling "
+            "interface, or relabel the region"
         )
     score = next((half.score for half in halves if half.score is not None), None) if first.is_models else None
     instance = Instance(label, cls.kind, box, mask, score)

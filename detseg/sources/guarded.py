@@ -81,6 +81,8 @@ def fetch(client: httpx.Client, url: str, limits: Limits, **headers: str) -> tup
         raise ImageError(f"cannot be read: more than {_MAX_REDIRECTS} redirects") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         words = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, PrivateAddress) and error.request.url != httpx.URL(url):
+            words = f"it leads elsewhere, and {words}"
         raise ImageError(f"cannot be read: {words}") from error
 
 

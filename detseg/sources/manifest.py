@@ -149,18 +149,26 @@ def _rows(location: str, file: IO[bytes]) -> Iterator[tuple[int, Row | str]]:
                 yield from _jsonl_rows(location, text)
         else:
             yield from _parquet_rows(location, file)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise SourceError(f"{location} cannot be read as {suffix.upper()} in UTF-8: {error}") from error
 
 
 def _csv_rows(location: str, text: IO[str]) -> Iterator[tuple[int, Row | str]]:
     reader = csv.DictReader(text, strict=True)
-    _check_columns(location, reader.fieldnames or ())
-    for row in reader:
-        if None in row:
-            yield reader.line_num, f"has more fields than the {len(reader.fieldnames or ())} of the header"
-        else:
-            yield reader.line_num, row
+    try:
+        _check_columns(location, reader.fieldnames or ())
+        for row in reader:
+            if None in row:
+                yield (
+                    reader.line_num,
+                    f"has more fields than the {len(reader.fieldnames or ())} of the header",
+                )
+            else:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise SourceError(
+            f"{location} cannot be read as CSV after line {reader.line_num} ({error}): is a quote not closed?"
+        ) from error
 
 
 def _jsonl_rows(location: str, text: IO[str]) -> Iterator[tuple[int, Row | str]]:

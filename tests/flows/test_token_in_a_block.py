@@ -14,10 +14,16 @@ from pathlib import Path
 
 import pytest
 from prefect.blocks.system import Secret
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
+from detseg.cli.options import with_token
+from detseg.config import load_settings
+from detseg.errors import ServiceError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.server import Connection
+from flows.collect import collect
+from flows.server import prefect_api
 from tests.models import tiny
 from tests.pipeline.conftest import write_image
 
@@ -116,6 +122,26 @@ def test_it_goes_through_to_tasks_and_is_nowhere_afterwards(
     for token in (label_studio.token, WRONG):
         assert all(token not in run.stdout + run.stderr for run in (done, refused))
         assert places_of(token, workplace, prefect_state) == []
+
+
+@pytest.mark.usefixtures("prefect_url")
+def test_what_runs_outside_of_a_flow_reads_the_block_too(workplace: Path, label_studio: Connection) -> None:
+    found = with_token(load_settings(workplace / "detseg.toml", environ={})).label_studio_token
+    assert found is not None
+    assert found.get_secret_value() == label_studio.token
+
+
+def test_a_prefect_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = "http://127.0.0.1:9/api"
+    (tmp_path / "detseg.toml").write_text('label_studio_url = "http://127.0.0.1:9"')
+    monkeypatch.setenv("DETSEG_LABEL_STUDIO_TOKEN", WRONG)
+    settings = load_settings(tmp_path / "detseg.toml", environ={}, label_studio_token_block=BLOCK)
+    with temporary_settings({PREFECT_API_URL: nobody}):
+        with pytest.raises(ServiceError, match=f"Prefect at {nobody} does not answer") as caught:
+            with_token(settings)
+        assert "\n" not in str(caught.value)
+        with pytest.raises(ServiceError, match=f"Prefect at {nobody} does not"), prefect_api(tmp_path):
+            collect(tmp_path / "detseg.toml")
 
 
 def test_what_is_looked_for_would_be_found(tmp_path: Path) -> None:

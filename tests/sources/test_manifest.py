@@ -153,6 +153,11 @@ def test_broken_rows_and_files_are_named(folder: Path) -> None:
     path.write_bytes(b"uri\n\xff.png\n")
     with pytest.raises(SourceError, match=r"list.csv cannot be read as CSV in UTF-8"):
         listed(path)
+    path.write_text('uri\nphotos/a.png\n"photos/b.png\n', encoding="utf-8")
+    with pytest.raises(
+        SourceError, match=r"list.csv cannot be read as CSV after line 2 .*: is a quote not closed"
+    ):
+        listed(path)
     path.write_bytes(b"")
     with pytest.raises(SourceError, match=r"has no column 'uri', it has none at all"):
         listed(path)

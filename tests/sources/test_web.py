@@ -100,7 +100,8 @@ class Stranger(httpx.BaseTransport):
 def test_a_redirect_to_a_private_address_is_not_followed(server: WebServer) -> None:
     client = httpx.Client(transport=Stranger(f"{server.url}/a.png"), follow_redirects=True)
     with pytest.raises(
-        ImageError, match=r"^cannot be read: 127.0.0.1 is on this machine or a private network"
+        ImageError,
+        match=r"^cannot be read: it leads elsewhere, and 127.0.0.1 is on this machine or a private network",
     ):
         fetch(client, "https://public.example/a.png", Limits())
     assert server.asked == []
