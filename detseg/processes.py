@@ -273,5 +273,5 @@ def _are_gone(family: list[psutil.Process], *, within_s: float) -> bool:
 def _signal_group(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # the latter where only zombies are left, on macOS
         return  # all of it is gone already, which is what the caller wants

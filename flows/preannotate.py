@@ -53,11 +53,13 @@ def load_model(settings: Settings, refs: tuple[ImageRef, ...]) -> Model:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="predict shard {number}")
-def predict_shard(number: int, refs: tuple[ImageRef, ...], settings: Settings, n_images: int) -> ShardReport:
+def predict_shard(
+    number: int, refs: tuple[ImageRef, ...], settings: Settings, *, n_images: int, version: ModelVersion
+) -> ShardReport:
     """Predicts what this model has not predicted yet, and records it in one transaction."""
     del number  # names the run
     with opened_catalog(settings) as catalog:
-        predictor = predictors.load(settings, n_images=n_images)
+        predictor = predictors.load(settings, n_images=n_images, version=version)
         return predicting.predict_shard(settings, catalog, predictor, refs)
 
 
@@ -96,7 +98,10 @@ def preannotate(config: Path | None = None, overrides: Overrides | None = None) 
     with watch("predict"):
         progress.report("predict", total=len(model.missing))
         shards, n_images = enumerate(model.shards(settings.shard_size), 1), len(model.missing)
-        futures = [predict_shard.submit(n, unsearched(refs), settings, n_images) for n, refs in shards]
+        futures = [
+            predict_shard.submit(n, unsearched(refs), settings, n_images=n_images, version=model.version)
+            for n, refs in shards
+        ]
         predicted = [future.result() for future in futures]
     with watch("push"):
         pushed = push(settings, unsearched(found.images), model.version, model.taxonomy)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detseg.config import Settings
+from detseg.errors import ModelError
 from detseg.samples.checkpoints import Role, checkpoint_path
+from detseg.types import ModelVersion
 
 if TYPE_CHECKING:
     from detseg.models.around.arrangement import Arrangement
@@ -44,15 +46,23 @@ _WHERE_ELSE = {
 _loading = threading.Lock()
 
 
-def load(settings: Settings, *, n_images: int | None = None) -> Predictor:
+def load(
+    settings: Settings, *, n_images: int | None = None, version: ModelVersion | None = None
+) -> Predictor:
     """The predictor of these settings; ``n_images`` are to come, if that is known.
 
-    Raises ModelError when a checkpoint cannot be used.
+    Raises ModelError when a checkpoint cannot be used, or does not come to be the ``version`` that is asked
+    for: other hardware computes otherwise where the settings leave the choice to it.
     """
     with _loading:  # two threads at once would load the weights twice
         predictor = _load(chosen(settings))
     if n_images is not None and hasattr(predictor, "expect"):
         predictor.expect(n_images)
+    if version is not None and predictor.version != version:
+        raise ModelError(
+            f"this machine makes {predictor.version} of the models, the run was begun with {version}: its "
+            "files or its hardware differ; give all workers the same files, device and precision"
+        )
     return predictor
 
 

@@ -63,7 +63,7 @@ def _errors(report: QaReport) -> Iterator[str]:
         }
         named = what.get(kind, f"errors of kind “{kind}”")
         lost = format_value(cost, "score")
-        yield f"Train against {named}: they cost {lost} of AP50, more than any other error."
+        yield f"Train against {named}: {lost} of AP50 to win, more than from any other error."
 
 
 def _waiting(report: QaReport) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _suspects(report: QaReport) -> Iterator[str]:
 
 
 def _measure(report: QaReport) -> Iterator[str]:
-    if report.result.work.effort.saving.n_images and not report.result.work.effort.blind.n_blind:
+    if report.result.work.effort.saving.n_images and not report.result.basis.arms.get("blind"):
         yield "Measure what is saved instead of modeling it: set blind_share = 0.05."
     if report.result.suspects.n_images and not report.result.agreement.n_images:
         yield "Learn how far people agree: set overlap = 2 for some images."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from detseg.catalog import Catalog
 from detseg.config import Settings
+from detseg.errors import ModelError
 from detseg.pipeline import preannotate, predictors
 from detseg.pipeline.known_model import KnownModel, recall, remember
 from detseg.pipeline.scan import scan
@@ -72,3 +74,12 @@ def test_weights_are_loaded_only_where_something_is_to_be_predicted(
     known = recall(settings, catalog)
     assert known is not None
     assert known.version == loaded.version
+
+
+def test_a_worker_that_makes_another_version_predicts_nothing(settings: Settings) -> None:
+    version = predictors.load(settings).version
+    assert predictors.load(settings, version=version).version == version
+    with pytest.raises(
+        ModelError, match=re.escape(f"{version} of the models, the run was begun with {VERSION}")
+    ):
+        predictors.load(settings, version=VERSION)
