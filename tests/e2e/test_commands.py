@@ -94,8 +94,10 @@ def test_the_worst_suspects_go_back_into_a_tab(demo: tuple[Path, Any]) -> None:
     folder, result = demo
     measured = answer("qa", "--send-back", 3, cwd=folder)
     sent = measured["sent_back"]
+    suspects = json.loads(Path(measured["figures"]).read_text(encoding="utf-8"))["suspects"]
+    assert suspects["n_suspects"] == measured["suspects"]
     assert sent["problem"] is None
-    assert sent["n_sent"] == min(3, measured["suspects"])
+    assert sent["n_sent"] == min(3, suspects["n_suspect_images"])
     assert sent["url"] is None or sent["url"].startswith(f"{result['label_studio_url']}/projects/")
     assert answer("qa", "--send-back", 0, cwd=folder)["sent_back"]["url"] is None
     assert "--send-back" in detseg("qa", "--send-back", "-1", cwd=folder, code=2).stderr

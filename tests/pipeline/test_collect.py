@@ -231,7 +231,7 @@ def test_labels_that_were_renamed_are_said_and_read_once_the_classes_have_them(
     submit(client, task)
     report = collect(queue, catalog)
     assert counts(report) == (1, 0, 0)
-    assert all("the label 'bolt' is no class" in failure.reason for failure in report.failures)
+    assert all("the label 'bolt' is none of the classes" in failure.reason for failure in report.failures)
     (record,) = latest(catalog)
     assert {region.instance.label for region in record.annotation.regions} == {"belt"}
     classes = [
