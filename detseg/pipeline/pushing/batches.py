@@ -12,15 +12,15 @@ from detseg.pipeline.pushing.turns import Turns
 
 Send = Callable[[Sequence[Parcel], Turns], Iterable[ImageOutcome]]
 
-_FIRST, _GROWTH = 50, 3
+_FIRST, _GROWTH = 25, 2
 
 
 class Packer:
     """Collects parcels, and answers the work of sending them whenever a batch is full.
 
-    The first batch is small, so that the server soon has work. Each may be three times as large as the one
-    before, since the server takes longer than we do, and many small ones take it longer than a few large
-    ones. A parcel that is larger than a batch may be travels alone.
+    The first batch is small, so that the server soon has work. Each may be twice as large as the one before:
+    it is made while the server works on that, which takes about twice as long as making it. A parcel that is
+    larger than a batch may be travels alone.
     """
 
     def __init__(self, send: Send, *, n_most: int, n_bytes_most: int) -> None:
