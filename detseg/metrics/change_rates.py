@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from detseg.metrics.costs import CostModel
 from detseg.metrics.credibility import credible_means
+from detseg.metrics.tenths import tenths_of
 from detseg.metrics.work_log import WorkTables
 from detseg.types import EDIT_KINDS, EditKind
 
@@ -23,13 +24,6 @@ Ints = npt.NDArray[np.intp]
 
 CHANGES: tuple[EditKind, ...] = ("moved", "reshaped", "relabeled", "deleted")
 """What may happen to a region that is shown, other than that it is left."""
-
-_NO_SCORE = 10
-
-
-def tenth_of(score: float | None) -> int:
-    """The tenth of the score, 0 to 9, as ``Edits.per_score`` has them; 10 for no score."""
-    return _NO_SCORE if score is None else min(9, int(score * 10.0 + 1e-9))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +66,7 @@ def sort_reviews(tables: WorkTables, costs: CostModel) -> Sample:
     added = edits["kind"] == EDIT_KINDS.index("added")
     kept = edits["kind"] == EDIT_KINDS.index("kept")
     shown = edits[~added]
-    tenths = np.array([tenth_of(None if np.isnan(one) else one) for one in shown["score"].tolist()], np.intp)
-    keys = np.stack([shown["label"], shown["masked"], tenths], axis=1).astype(np.intp)
+    keys = np.stack([shown["label"], shown["masked"], tenths_of(shown["score"])], axis=1).astype(np.intp)
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
     classes, class_of = np.unique(cells[:, :2], axis=0, return_inverse=True)
     n_shown = np.bincount(review[~added], minlength=len(helped))

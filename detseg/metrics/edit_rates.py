@@ -11,7 +11,7 @@ import numpy.typing as npt
 from detseg.metrics.bootstrap import bootstrap_ratios
 from detseg.metrics.edits import EditCounts
 from detseg.metrics.intervals import UNKNOWN, Estimate, never, wilson_by_image
-from detseg.metrics.weeks import NOT_KNOWN
+from detseg.metrics.tenths import TENTHS, tenths_of
 from detseg.metrics.work_log import Table, WorkTables
 from detseg.types import EDIT_KINDS, EditKind
 
@@ -125,9 +125,6 @@ class _Slicing:
     """whether added regions are in the slices"""
 
 
-_TENTHS = (*(f"{i / 10:.1f}-{(i + 1) / 10:.1f}" for i in range(10)), NOT_KNOWN)
-
-
 def _slicings(tables: WorkTables) -> Iterator[_Slicing]:
     """All, classes, model versions, annotators, weeks, scores."""
     edits, reviews = tables.edits, tables.reviews
@@ -137,10 +134,9 @@ def _slicings(tables: WorkTables) -> Iterator[_Slicing]:
     for names, column in ((tables.versions, "version"), (tables.authors, "author"), (tables.weeks, "week")):
         codes = reviews[column].astype(np.int64)
         yield _Slicing(names, codes[edits["review"]], codes)
-    tenths = np.clip(np.floor(np.nan_to_num(edits["score"]) * 10.0 + 1e-9), 0, 9).astype(np.int64)
-    tenths[np.isnan(edits["score"])] = _TENTHS.index(NOT_KNOWN)
+    tenths = tenths_of(edits["score"])
     tenths[edits["kind"] == _ADDED] = -1
-    yield _Slicing(_TENTHS, tenths, counts_added=False)
+    yield _Slicing(TENTHS, tenths, counts_added=False)
 
 
 def _rates(tables: WorkTables, slicing: _Slicing, *, seed: int) -> Iterator[tuple[str, EditRates]]:

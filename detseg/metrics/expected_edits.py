@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from detseg.metrics.change_rates import CHANGES, learn_rates, sort_reviews, tenth_of
+from detseg.metrics.change_rates import CHANGES, learn_rates, sort_reviews
 from detseg.metrics.costs import CostModel
+from detseg.metrics.tenths import tenth_of
 from detseg.metrics.work_log import WorkTables
 
 Floats = npt.NDArray[np.float64]
