@@ -75,8 +75,8 @@ class WeekTally:
 
     def result(self) -> tuple[WeekShare, ...]:
         """The weeks so far, by time."""
-        columns = {week: np.array(rows).reshape(-1, 2).T for week, rows in self._images.items()}
-        return compare_weeks({week: (successes, trials) for week, (successes, trials) in columns.items()})
+        tables = {week: np.array(rows).reshape(-1, 2) for week, rows in self._images.items()}
+        return compare_weeks({week: (table[:, 0], table[:, 1]) for week, table in tables.items()})
 
 
 def iso_week(moment: datetime | None) -> str:
