@@ -1,6 +1,6 @@
 # Everything here works on a fresh clone: what a target needs is installed first, once.
 .DEFAULT_GOAL := help
-.PHONY: help install server demo test lint check faults bench format lock clean
+.PHONY: help install server demo test lint docs check faults bench format lock release clean
 
 # The first Python that fits. To choose another: make PYTHON=/path/to/python3.11 demo
 FITS := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
@@ -11,11 +11,11 @@ BIN := .venv/bin
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-install: ## .venv from requirements.lock (3.3 GB to download, once)
+install: ## .venv from requirements.lock (3.4 GB to download, once)
 	@p='$(PYTHON)'; command -v "$$p" >/dev/null \
 		|| { echo "detseg: no Python found ($$p): install Python 3.11 (Debian, Ubuntu:" \
 		"apt-get install python3.11 python3.11-venv) or name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }; \
-	exec "$$p" deploy/install.py
+	exec "$$p" -m deploy.install
 
 server: install # the Label Studio server, in an environment of its own in the user's cache folder
 	@$(BIN)/python -m detseg.labelstudio.install
@@ -32,7 +32,10 @@ lint: install ## format, lint, types and architecture
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-check: lint test ## what has to pass before a change is handed in
+docs: install ## the documentation, into build/site; a dead link fails
+	@$(BIN)/python -m deploy.docs
+
+check: lint docs test ## what has to pass before a change is handed in
 
 faults: server ## breaks push and collect N times (make faults N=300 SEED=1) and looks what is lost or doubled
 	@$(BIN)/python -m tests.e2e.faults $(or $(N),25) --seed $(or $(SEED),1) $(if $(ONLY),--only $(ONLY))
@@ -45,7 +48,10 @@ format: install ## rewrites the code in the house format
 	$(BIN)/ruff check --fix .
 
 lock: install ## renews both lock files within the limits of pyproject.toml
-	$(BIN)/python deploy/lock.py
+	$(BIN)/python -m deploy.lock
+
+release: install ## wheel and sdist in dist/, tried out in a fresh environment
+	@$(BIN)/python -m deploy.release
 
 clean: ## removes what was installed and built here (not the server in the cache folder)
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,8 +1,13 @@
 """Creates .venv from requirements.lock and installs the project into it, once.
 
+    python3.11 -m deploy.install
+
 Runs with the system's Python and the standard library alone, so that it can say what a machine lacks.
+pip installs uv, in the version that the lock file pins, and uv all the rest.
+
 A stamp in .venv records what was installed. When it fits, nothing is done. A marker is there while the
-installation runs: where it is found later, that installation was cut off and .venv is made anew.
+installation runs: where it is found later, that installation was cut off and .venv is made anew. What
+it had downloaded by then is in uv's cache.
 """
 
 from __future__ import annotations
@@ -12,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import select
 import shutil
 import subprocess
 import sys
@@ -20,55 +24,31 @@ import time
 from pathlib import Path
 from typing import IO
 
+from detseg.errors import InstallError
+from detseg.uv import explain_failure, run_and_read, run_uv, sync_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ((3, 11), (3, 12))
 STAMP = ".detseg-installed"
 MARKER = ".detseg-installing"
-LOG = "install.log"
-NEEDED_GB = 10.0  # 6.6 of it stay, the rest is pip's cache and what it unpacks on the way
+LONGEST_S = 3600.0  # that a second make waits for the first one
+NEEDED_GB = 9.0  # 8 of them stay: uv's cache and .venv, which share their files on one disk
 WHY = (
     "detseg: installing its {n} packages into .venv, this once: PyTorch (the larger part: its GPU libraries "
     "come along, it runs on a CPU as well), transformers, Prefect and the tools that test them.\n"
-    "detseg: 3.3 GB to download and 6.6 GB on disk; 3 minutes on a fast line and an idle machine."
+    "detseg: 3.4 GB to download and 8 GB on disk, 1 to 2 minutes on a fast line; another clone adds 0.6 GB."
 )
 CHANGED = "detseg: requirements.lock or pyproject.toml has changed: .venv follows"
-
-# What pip says when something outside of the project is wrong, and the line that mends it.
-MENDS = (
-    (
-        r"No space left on device|Disk quota exceeded",
-        "the disk is full: make room (the installation needs about {gb:.0f} GB), then run make again",
-    ),
-    (
-        r"DO NOT MATCH THE HASHES",
-        "a downloaded package is not the one that requirements.lock names: look at your mirror or proxy; "
-        "if it is right, empty pip's cache with `pip cache purge` and run make again",
-    ),
-    (
-        r"CERTIFICATE_VERIFY_FAILED|SSLError",
-        "the package registry's certificate is not trusted: name yours with PIP_CERT=/path/to/ca.pem",
-    ),
-    (
-        r"name resolution|Name or service not known|nodename nor servname|NewConnectionError|ProxyError"
-        r"|ConnectTimeout|ReadTimeout|Network is unreachable|Connection broken|ConnectionResetError"
-        r"|IncompleteRead|Connection refused",
-        "the package registry cannot be reached: check the network (behind a proxy: HTTPS_PROXY=...; "
-        "with a mirror: PIP_INDEX_URL=...), then run make again",
-    ),
-    (
-        r"No matching distribution found",
-        "a package of requirements.lock is not to be had for this machine: they exist for 64-bit Linux "
-        "and for macOS 14 on Apple silicon",
-    ),
-)
-
-
-class InstallError(Exception):
-    """One line that says what is missing and what mends it."""
 
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def show_progress(line: str) -> None:
+    """Prints what uv says, without its list of all packages at the end."""
+    if not line.startswith((" + ", " - ", " ~ ")):
+        say(f"  {line}")
 
 
 def check_python(version: tuple[int, ...], executable: str) -> None:
@@ -83,12 +63,29 @@ def check_python(version: tuple[int, ...], executable: str) -> None:
     )
 
 
+def uv_cache() -> Path:
+    """The folder that uv keeps all packages in, for all environments of this user."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("UV_CACHE_DIR") or f"{cache}/uv").expanduser()
+
+
+def disks_to_fill(root: Path, cache: Path) -> list[Path]:
+    """Folders on the disks that a first installation fills.
+
+    uv's cache, unless there is one; and the project's own disk where that is another: .venv shares its files
+    with a cache on the same disk, and has copies of those on another.
+    """
+    on_cache_disk = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+    is_shared = on_cache_disk.stat().st_dev == root.stat().st_dev
+    return ([] if cache.exists() else [on_cache_disk]) + ([] if is_shared else [root])
+
+
 def check_disk(folder: Path, free_gb: float) -> None:
     """Raises when the folder's disk holds too little for the installation."""
     if free_gb < NEEDED_GB:
         raise InstallError(
             f"{folder} has {free_gb:.1f} GB free, and the installation needs {NEEDED_GB:.0f}: make room, "
-            "or clone the project onto a larger disk"
+            "or use a larger disk: clone the project there, and name a folder there with UV_CACHE_DIR"
         )
 
 
@@ -133,112 +130,82 @@ def make_venv(venv: Path) -> None:
         )
 
 
-def explain(output: str, log: Path) -> str:
-    """One line for what pip printed before it gave up: the known mend, or its own last error and the log."""
-    for pattern, mend in MENDS:
-        if re.search(pattern, output):
-            return mend.format(gb=NEEDED_GB)
-    errors = (
-        [line for line in output.splitlines() if line.startswith("ERROR")] or output.splitlines() or ["-"]
-    )
-    return f"pip could not install the packages: {errors[-1]} (all it said: {log})"
-
-
-class Progress:
-    """Counts what pip tells, and shows it: on a terminal in place, elsewhere a line every 20 seconds."""
-
-    def __init__(self, terminal: bool, start: float) -> None:
-        self.terminal, self.start, self.shown = terminal, start, start
-        self.n_collected, self.megabytes, self.unpacking = 0, 0.0, False
-
-    def read(self, line: str) -> None:
-        found = re.search(r"(?:Downloading|Using cached) \S+ \(([\d.]+) ([kMG])B\)", line)
-        if found:
-            self.megabytes += float(found[1]) * {"k": 1e-3, "M": 1.0, "G": 1e3}[found[2]]
-        self.n_collected += line.startswith(("Collecting ", "Processing "))
-        self.unpacking |= line.startswith("Installing collected packages")
-
-    def text(self, now: float) -> str:
-        doing = "unpacking" if self.unpacking else "fetched"
-        return (
-            f"  {doing} {self.n_collected} packages, {self.megabytes / 1e3:.2f} GB, {now - self.start:.0f} s"
-        )
-
-    def show(self, now: float) -> None:
-        if now - self.shown < (1 if self.terminal else 20):
-            return
-        self.shown = now
-        print(self.text(now), end="\r" if self.terminal else "\n", file=sys.stderr, flush=True)
-
-
-def run_pip(venv: Path, arguments: list[str], temporary: Path) -> None:
-    """Runs pip in the environment with progress; all it prints goes to the log there. Raises InstallError."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER")}
-    environment["TMPDIR"] = str(temporary)  # /tmp is often a small disk in memory, and torch is large
-    command = [str(python_of(venv)), "-I", "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
-    command += ["--disable-pip-version-check", "--no-user", *arguments]
-    log = venv / LOG
-    with log.open("ab") as sink:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-        try:
-            output = follow(process, sink)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-    if process.wait():
-        raise InstallError(explain(output, log))
-
-
-def follow(process: subprocess.Popen[bytes], sink: IO[bytes]) -> str:
-    """Copies the process's output to the sink, shows progress, and answers the output when it ends."""
-    assert process.stdout is not None
-    progress = Progress(sys.stderr.isatty(), time.monotonic())
-    output, pending, fd = "", "", process.stdout.fileno()
-    while True:
-        progress.show(time.monotonic())
-        if not select.select([fd], [], [], 1.0)[0]:
-            continue
-        chunk = os.read(fd, 65536)
-        if not chunk:
-            return output
-        sink.write(chunk)
-        text = chunk.decode(errors="replace")
-        output += text
-        *lines, pending = (pending + text).split("\n")
-        for line in lines:
-            progress.read(line)
+def install_uv(venv: Path, lock: str) -> None:
+    """Puts uv into the environment, with pip and the hashes of the lock file."""
+    pinned = re.search(r"(?m)^uv==(?:.*\\\n)*.*", lock)
+    assert pinned is not None, "requirements.lock has no uv"
+    requirement = venv / "uv.txt"
+    requirement.write_text(pinned[0])
+    command = [str(python_of(venv)), "-I", "-m", "pip", "install", "--quiet", "--no-input", "--no-user"]
+    command += ["--disable-pip-version-check", "--require-hashes", "--no-deps", "-r", str(requirement)]
+    elsewhere = ("PIP_TARGET", "PIP_PREFIX", "PIP_USER")
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    code, output = run_and_read(command, environment=environment)
+    if code:
+        raise InstallError(explain_failure(output, "pip"))
 
 
 def install(root: Path) -> None:
     """Brings .venv to what the lock says; a no-op when it is there already."""
     venv, wanted = root / ".venv", wanted_stamp(root)
-    if read_stamp(venv) == wanted:
-        return
     stamp = read_stamp(venv)
+    if stamp == wanted:
+        return
     moved = stamp is not None and stamp.get("root") != wanted["root"]
-    check_disk(root, shutil.disk_usage(root).free / 1e9 + (NEEDED_GB if stamp and not moved else 0.0))
     if moved or (venv / MARKER).exists() or not os.access(python_of(venv), os.X_OK):
+        for folder in disks_to_fill(root, uv_cache()):
+            check_disk(folder, shutil.disk_usage(folder).free / 1e9)
         make_venv(venv)
-    (venv / MARKER).touch()
-    say(CHANGED if stamp and not moved else WHY.format(n=count_packages(root / "requirements.lock")))
-    start = time.monotonic()
-    temporary = venv / "tmp"
-    temporary.mkdir(exist_ok=True)
-    # The lock is complete. Told to look for more, pip finds newer releases of what has extras, and gives up.
-    run_pip(venv, ["--require-hashes", "--no-deps", "-r", str(root / "requirements.lock")], temporary)
-    run_pip(venv, ["--no-deps", "--no-build-isolation", "--editable", str(root)], temporary)
-    shutil.rmtree(temporary)
+    (venv / MARKER).write_text(f"{os.getpid()}\n")
+    lock = root / "requirements.lock"
+    say(CHANGED if stamp and not moved else WHY.format(n=count_packages(lock)))
+    start, python = time.monotonic(), python_of(venv)
+    install_uv(venv, lock.read_text())
+    sync_environment(python, lock, python=python, tell=show_progress)
+    project = ["--no-deps", "--no-build-isolation", "--python", str(python), "--editable", str(root)]
+    run_uv(["pip", "install", "--quiet", *project], python=python, tell=show_progress)
     (venv / STAMP).write_text(json.dumps(wanted) + "\n")
     (venv / MARKER).unlink()
     say(f"detseg: installed in {time.monotonic() - start:.0f} s; the next run finds it in place")
+
+
+def holder(venv: Path) -> str:
+    """The process that installs at the moment, in words."""
+    try:
+        return f"process {int((venv / MARKER).read_text())}"
+    except (OSError, ValueError):
+        return "another process"
+
+
+def take_turn(lock: IO[bytes], venv: Path, longest_s: float = LONGEST_S) -> None:
+    """Waits until no other process installs, and says so. Raises InstallError after ``longest_s``.
+
+    The uv that we start has the lock as well: it goes on writing where we alone are killed.
+    """
+    start, said = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.set_inheritable(lock.fileno(), True)
+        except BlockingIOError:
+            waited_s = time.monotonic() - start
+        if waited_s >= longest_s:
+            raise InstallError(
+                f"{holder(venv)} has installed into {venv.name} for more than {longest_s:.0f} s: let it end, "
+                "or stop it, then run make again"
+            )
+        if waited_s >= 2.0 and not said:
+            who = f"{holder(venv)}, which installs into {venv.name}"
+            say(f"detseg: waiting for {who}; {longest_s:.0f} s at most")
+            said = True
+        time.sleep(0.1)
 
 
 def main() -> int:
     try:
         check_python(tuple(sys.version_info[:3]), sys.executable)
         with (ROOT / "requirements.lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second make waits here, and then finds everything in place
+            take_turn(lock, ROOT / ".venv")  # a second make waits here, and then finds everything in place
             install(ROOT)
     except InstallError as error:
         say(f"detseg: {error}")

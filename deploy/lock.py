@@ -10,13 +10,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-import venv
 from pathlib import Path
 
+from detseg.labelstudio.install import LOCK_FILE, VERSION
+
 ROOT = Path(__file__).resolve().parent.parent
-UV = "uv==0.13.8"
-SERVER = "label-studio==1.23.2"
 OPTIONS = ("--universal", "--generate-hashes", "--python-version", "3.11", "--no-config", "--quiet")
 
 
@@ -25,8 +23,9 @@ def clean_environment(environment: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(("PIP_", "UV_"))}
 
 
-def compile_lock(uv: Path, source: str, output: Path, *, text: str | None, options: list[str]) -> None:
+def compile_lock(source: str, output: Path, *, text: str | None, options: list[str]) -> None:
     """Writes one lock file; `source` is a file of the project, or "-" for `text`."""
+    uv = Path(sys.executable).with_name("uv")
     command = [str(uv), "pip", "compile", source, *OPTIONS, *options, "--output-file", str(output)]
     command += ["--custom-compile-command", "make lock"]
     subprocess.run(
@@ -35,15 +34,9 @@ def compile_lock(uv: Path, source: str, output: Path, *, text: str | None, optio
 
 
 def main(options: list[str]) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        bin_folder = Path(folder, "bin")
-        subprocess.run([str(bin_folder / "pip"), "install", "--quiet", UV], check=True)
-        uv = bin_folder / "uv"
-        project_lock = ROOT / "requirements.lock"
-        compile_lock(uv, "pyproject.toml", project_lock, text=None, options=["--extra", "dev", *options])
-        server_lock = ROOT / "detseg" / "labelstudio" / "requirements.lock"
-        compile_lock(uv, "-", server_lock, text=SERVER + "\n", options=options)
+    project = ["--extra", "dev", "--extra", "docs", *options]
+    compile_lock("pyproject.toml", ROOT / "requirements.lock", text=None, options=project)
+    compile_lock("-", LOCK_FILE, text=f"label-studio=={VERSION}\n", options=options)
     return 0
 
 

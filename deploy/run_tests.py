@@ -2,6 +2,8 @@
 
 Arguments are handed to pytest. Without a browser the tests marked `browser` are left out, without PostgreSQL
 those marked `postgres`; a banner names them at the end, and where CI is set the run fails.
+
+The tests run in several processes, a file in one of them, each with servers of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_MOST_PROCESSES = 4  # each has torch, a Label Studio and a browser: 2 GB
 _APART = Path("/usr/lib/postgresql")  # where Debian keeps PostgreSQL's programs, off the PATH
 
 
@@ -92,10 +95,22 @@ def banner(tool: Tool, reason: str, tests: list[str]) -> str:
     return "\n".join(["", "!" * 78, *(f"!! {row}" for row in rows), "!" * 78])
 
 
+def side_by_side(n_processes: int) -> list[str]:
+    """Options of pytest that run that many files at once, in the order of their names.
+
+    pytest-xdist would begin with those of the most tests, and end with few and long ones, a core idle.
+    """
+    return ["-n", str(n_processes), "--dist", "loadfile", "--no-loadscope-reorder"]
+
+
 def main(arguments: list[str]) -> int:
     reasons = {tool: reason for tool in TOOLS if (reason := install(tool)) is not None}
     chosen = ["-m", " and ".join(f"not {tool.marker}" for tool in reasons)] if reasons else []
-    code = subprocess.run([sys.executable, "-m", "pytest", *arguments, *chosen], cwd=ROOT).returncode
+    n_cores = os.cpu_count() or 1
+    n_processes = min(n_cores, _MOST_PROCESSES)
+    command = [sys.executable, "-m", "pytest", *side_by_side(n_processes), *chosen, *arguments]
+    threads = {"OMP_NUM_THREADS": str(n_cores // n_processes)}  # torch's would wait for each other
+    code = subprocess.run(command, cwd=ROOT, env=threads | os.environ).returncode
     for tool, reason in reasons.items():
         if left_out := marked_tests(tool.marker):
             print(banner(tool, reason, left_out), file=sys.stderr)

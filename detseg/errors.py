@@ -8,10 +8,16 @@
     ├── CatalogError         the database cannot be opened, read or written
     ├── LabelStudioError     the server refused, or said something that it may not
     │   ├── Refused          the server said no, and did nothing
+    │   ├── BrokenAnswer     the server failed at its answer, or the answer cannot be read
     │   └── Unreachable      nobody answered; trying again may help
+    │       ├── Silent       the server took the request, and did not answer in its time
     │       └── Busy         asked to come later, by the server or a proxy before it
     ├── FormatError          a file or a task that is not what its format says
+    │   └── NotJson          what was to be JSON is other text, or none
+    ├── InstallError         packages that cannot be installed
+    ├── LockHeld             another run holds what only one may have at a time, and keeps it
     ├── ServiceError         an embedded server that does not start or stop
+    │   └── PortTaken        another program has its port
     └── QuarantineExceeded   done, but more images failed than `max_quarantined_share` allows
 
 A message says what was expected, what came, where, and what to do.
@@ -19,9 +25,17 @@ A message says what was expected, what came, where, and what to do.
 
 from __future__ import annotations
 
+from detseg.escaping import escape_controls
+
 
 class DetsegError(Exception):
-    """What a user can mend. ``str(error)`` is one line that says what, where and what to do."""
+    """What a user can mend. ``str(error)`` is one line that says what, where and what to do.
+
+    It is one line whatever names it holds: their control characters are escaped.
+    """
+
+    def __str__(self) -> str:
+        return escape_controls(super().__str__())
 
 
 class ConfigError(DetsegError):
@@ -49,15 +63,27 @@ class LabelStudioError(DetsegError):
 
 
 class Refused(LabelStudioError):
-    """Label Studio said no and did nothing. ``status`` is HTTP's: 400, 403, 404, 413, ..."""
+    """Label Studio said no and did nothing. ``status`` is HTTP's: 400, 403, 404, 413, ...
 
-    def __init__(self, words: str, status: int) -> None:
+    ``reason`` are the server's own words, short; ``words`` say whom we asked for what, too.
+    """
+
+    def __init__(self, words: str, status: int, reason: str = "") -> None:
         super().__init__(words)
         self.status = status
+        self.reason = reason or words
+
+
+class BrokenAnswer(LabelStudioError):
+    """Label Studio failed at its answer (HTTP 500), or it is too large to be read; less of it may be well."""
 
 
 class Unreachable(LabelStudioError):
     """Label Studio did not answer. The request may or may not have been carried out."""
+
+
+class Silent(Unreachable):
+    """Label Studio took the request and did not answer in its time: it hangs, or has far too much to do."""
 
 
 class Busy(Unreachable):
@@ -72,9 +98,21 @@ class FormatError(DetsegError):
     """A file or a task is not what its format says."""
 
 
+class NotJson(FormatError):
+    """What was to be JSON is other text, or none."""
+
+
+class InstallError(DetsegError):
+    """Packages cannot be installed: the machine or its registry lacks something."""
+
+
+class LockHeld(DetsegError):
+    """Another run holds a lock for longer than anybody waits."""
+
+
 class ServiceError(DetsegError):
     """An embedded server does not start or does not stop."""
 
 
-class QuarantineExceeded(DetsegError):
-    """The run is done, but more images were quarantined than the settings allow."""
+class PortTaken(ServiceError):
+    """Another program has the port that an embedded server was to listen on."""

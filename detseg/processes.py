@@ -3,14 +3,16 @@
     spec = ServiceSpec(name="Label Studio", argv=(...), env={...}, log=..., pid_file=..., health_url=...)
     running = start(spec)   # waits until it is healthy; a second start gives the running one
     find_running(spec)      # Running or None
+    is_listening(spec)      # whether it is that process which has the port
     stop(spec)              # True if something was stopped
 
 A pid file holds the process's start time too, so a recycled pid is never taken for ours, and never killed.
+An answer on the port is believed only if it is our process, or a child of it, that listens there: a port that
+was free may be another program's by the time that our server is ready for it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -18,28 +20,35 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 
-from detseg.errors import ServiceError
+from detseg.bounded_http import BoundedClient, Bounds
+from detseg.errors import FormatError, PortTaken, ServiceError
+from detseg.files import parse_json, write_whole
+from detseg.locking import LOCK_S, file_lock
+from detseg.waits import Wait, waiting
 
 _START_TIME_TOLERANCE_S = 2.0  # psutil derives start times from the boot time, which NTP may move a little
 _POLL_S = 0.1
+_MOST_STATUS_BYTES = 1_000_000
 _PORT_RELEASE_S = 3.0
 _N_LOG_LINES = 8
+_N_STARTS = 5  # each after another program took the port
 
 # A child of a child: nobody has to reap it, and it outlives us in a session (and group) of its own.
 _LAUNCHER = """
-import subprocess, sys
-log = open(sys.argv[1], "wb")
+import os, subprocess, sys
+os.umask(0o077)  # what the service writes is for its user alone
+log = open(sys.argv[1], "xb")
 child = subprocess.Popen(sys.argv[3:], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                          start_new_session=True, cwd=sys.argv[2])
 child.returncode = 0
@@ -63,6 +72,12 @@ class ServiceSpec:
     start_timeout_s: float = 180.0
     stop_grace_s: float = 10.0
 
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.health_url).port
+        assert port is not None
+        return port
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -70,15 +85,6 @@ class Running:
 
     pid: int
     started: bool
-
-
-@contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on that file; other processes (and threads) wait. A death releases it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def free_port(preferred: int, *, host: str = "127.0.0.1", n_tries: int = 100) -> int:
@@ -103,28 +109,56 @@ def is_port_free(port: int, *, host: str = "127.0.0.1") -> bool:
 def start(spec: ServiceSpec) -> Running:
     """Start the service and wait until it is healthy; if it runs already, wait for that one, unless it ends.
 
-    Raises ServiceError when the program is missing, the port is taken, the process dies (with the last
-    lines of its log) or it is not healthy in time; in the last two cases nothing is left running.
+    Raises PortTaken when another program has the port, ServiceError when the program is missing, the process
+    dies (with the last lines of its log) or it is not healthy in time. Nothing that was started is left
+    running then.
     """
-    with file_lock(spec.pid_file.with_suffix(".lock")):
+    with _lock(spec):
         found = _our_process(spec)
         if found is not None and _becomes_healthy(spec, found):
             return Running(found.pid, started=False)
         process = _spawn(spec)
         try:
-            if not _becomes_healthy(spec, process):
-                raise ServiceError(
-                    f"{spec.name} died before it was ready; {spec.log} ends with\n{last_log_lines(spec.log)}"
-                )
+            if _becomes_healthy(spec, process):
+                return Running(process.pid, started=True)
         except (ServiceError, KeyboardInterrupt):
             _stop(spec, process)
             raise
-        return Running(process.pid, started=True)
+        _stop(spec, process)  # what it left behind
+        if not is_port_free(spec.port):
+            raise _taken(spec)
+        raise ServiceError(
+            f"{spec.name} died before it was ready; {spec.log} ends with: {last_log_lines(spec.log)}"
+        )
+
+
+def start_on_free_port(
+    spec_on: Callable[[int], ServiceSpec], preferred: int, *, remember: Callable[[int], None]
+) -> tuple[int, Running]:
+    """Start the service on the first free port from the preferred one on; if it runs there, wait for it.
+
+    A port that another program takes before our server listens is left to it, and the service is started on
+    the next one. ``spec_on`` gives the service on a port, ``remember`` hears of a port before it is tried, so
+    that a start that is killed leaves a service that can be found. Returns the port too. Raises ServiceError.
+    """
+    port = preferred
+    for _ in range(_N_STARTS):
+        if find_running(spec_on(port)) is None:
+            port = free_port(port)
+        remember(port)
+        try:
+            return port, start(spec_on(port))
+        except PortTaken:
+            port += 1
+    name = spec_on(port).name
+    raise ServiceError(
+        f"{name}: other programs took each of {_N_STARTS} ports from {preferred} on: try again"
+    )
 
 
 def stop(spec: ServiceSpec) -> bool:
     """Stop the service if it runs: SIGTERM to its group, SIGKILL after the grace. Says whether it ran."""
-    with file_lock(spec.pid_file.with_suffix(".lock")):
+    with _lock(spec):
         process = _our_process(spec)
         if process is None:
             spec.pid_file.unlink(missing_ok=True)
@@ -139,18 +173,34 @@ def find_running(spec: ServiceSpec) -> Running | None:
     return None if process is None else Running(process.pid, started=False)
 
 
-def is_healthy(url: str, *, timeout_s: float = 2.0) -> bool:
-    """Whether that URL answers 200. Proxies are not asked: services of ours are on this machine."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=timeout_s) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
+def is_listening(spec: ServiceSpec) -> bool:
+    """Whether the service runs and it is that process, or a child of it, that has its port."""
+    process = _our_process(spec)
+    if process is None:
         return False
+    ports = _listening_ports(process)
+    return ports is None or spec.port in ports
+
+
+def is_healthy(url: str) -> bool:
+    """Whether that URL answers 200."""
+    return http_status(url) == 200
+
+
+def http_status(
+    url: str, *, headers: Mapping[str, str] = MappingProxyType({}), timeout_s: float = 2.0
+) -> int | None:
+    """What a service of ours answers there; None if nothing. No proxy is asked: it is on this machine."""
+    bounds = Bounds(_MOST_STATUS_BYTES, total_s=timeout_s)
+    try:
+        with BoundedClient(bounds, timeout=timeout_s, trust_env=False) as http:
+            return http.get(url, headers=headers).status_code
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return None
 
 
 def last_log_lines(log: Path, n_lines: int = _N_LOG_LINES) -> str:
-    """The last lines of a log, indented, to be shown under an error; says so if there are none."""
+    """The last lines of a log in one, to be shown in an error; says so if there are none."""
     try:
         with log.open("rb") as handle:
             handle.seek(max(0, log.stat().st_size - 65536))
@@ -158,16 +208,23 @@ def last_log_lines(log: Path, n_lines: int = _N_LOG_LINES) -> str:
     except OSError:
         lines = []
     kept = [line for line in lines if line.strip()][-n_lines:]
-    return "\n".join(f"    {line}" for line in kept) if kept else "    (the log is empty)"
+    return " | ".join(line.strip() for line in kept) if kept else "(the log is empty)"
+
+
+def _lock(spec: ServiceSpec) -> AbstractContextManager[None]:
+    """Held while the service is started or stopped: others wait as long as a start may take."""
+    longest_s = max(LOCK_S, 2 * spec.start_timeout_s)
+    return file_lock(
+        spec.pid_file.with_suffix(".lock"), what=f"the start of {spec.name}", longest_s=longest_s
+    )
 
 
 def _spawn(spec: ServiceSpec) -> psutil.Process:
     program = spec.argv[0]
     if which(program) is None:
         raise ServiceError(f"{spec.name}: the program {program} is missing or may not be run: install it")
-    port = urlsplit(spec.health_url).port
-    if port is not None and not _becomes_free(port):
-        raise ServiceError(f"{spec.name}: port {port} is taken by another program: stop it, or set a port")
+    if not _becomes_free(spec.port):
+        raise _taken(spec)
     spec.log.parent.mkdir(parents=True, exist_ok=True)
     spec.pid_file.parent.mkdir(parents=True, exist_ok=True)
     if spec.log.exists():
@@ -181,7 +238,7 @@ def _spawn(spec: ServiceSpec) -> psutil.Process:
         raise ServiceError(f"{spec.name}: {program} cannot be started: {reason}")
     process = _process(int(launched.stdout))
     if process is None:
-        raise ServiceError(f"{spec.name} died at once; {spec.log} ends with\n{last_log_lines(spec.log)}")
+        raise ServiceError(f"{spec.name} died at once; {spec.log} ends with: {last_log_lines(spec.log)}")
     _write_pid_file(spec, process)
     return process
 
@@ -198,19 +255,17 @@ def _becomes_free(port: int) -> bool:
 
 def _write_pid_file(spec: ServiceSpec, process: psutil.Process) -> None:
     entry = {"name": spec.name, "pid": process.pid, "started_at": process.create_time()}
-    temporary = spec.pid_file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(entry), encoding="utf-8")
-    temporary.replace(spec.pid_file)
+    write_whole(spec.pid_file, json.dumps(entry))
 
 
 def _our_process(spec: ServiceSpec) -> psutil.Process | None:
     """The live process that the pid file means; None if there is none, or the pid is somebody else's."""
     try:
-        entry = json.loads(spec.pid_file.read_text(encoding="utf-8"))
+        entry = parse_json(spec.pid_file.read_bytes(), str(spec.pid_file))
         pid, started_at = int(entry["pid"]), float(entry["started_at"])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):  # a file cut off by a crash names nobody
+    except (FormatError, ValueError, KeyError, TypeError):  # a file cut off by a crash names nobody
         return None
     process = _process(pid)
     if process is None or abs(process.create_time() - started_at) > _START_TIME_TOLERANCE_S:
@@ -232,41 +287,72 @@ def _process(pid: int) -> psutil.Process | None:
 
 
 def _becomes_healthy(spec: ServiceSpec, process: psutil.Process) -> bool:
-    """Wait until it is healthy; False if it ends before. Raises ServiceError when the time is over."""
-    deadline = time.monotonic() + spec.start_timeout_s
-    while not is_healthy(spec.health_url):
-        if _process(process.pid) is None:
-            return False
-        if time.monotonic() > deadline:
-            raise ServiceError(
-                f"{spec.name} did not answer at {spec.health_url} within {spec.start_timeout_s:g} s; "
-                f"{spec.log} ends with\n{last_log_lines(spec.log)}"
-            )
-        time.sleep(_POLL_S)
-    return True
+    """Wait until it is healthy on its port; False if it ends before.
+
+    Raises ServiceError when the time is over, PortTaken when it went to another port (it is stopped then).
+    While another program has the port, a process that neither listens nor ends is waited for: it may be
+    making its database.
+    """
+    with waiting(f"{spec.name} to start", longest_s=spec.start_timeout_s) as wait:
+        while True:
+            ports = _listening_ports(process)
+            if (ports is None or spec.port in ports) and is_healthy(spec.health_url):
+                return True
+            if _process(process.pid) is None:
+                return False
+            if ports and spec.port not in ports:
+                _stop(spec, process)
+                raise _taken(spec)
+            if wait.is_over:
+                raise ServiceError(
+                    f"{spec.name} did not answer at {spec.health_url} within {spec.start_timeout_s:g} s; "
+                    f"{spec.log} ends with: {last_log_lines(spec.log)}"
+                )
+            wait.pause(_POLL_S)
+
+
+def _taken(spec: ServiceSpec) -> PortTaken:
+    return PortTaken(f"{spec.name}: port {spec.port} is taken by another program: stop it, or set a port")
+
+
+def _listening_ports(process: psutil.Process) -> frozenset[int] | None:
+    """The ports on which it and its children listen; None where the system does not tell."""
+    ports: set[int] = set()
+    try:
+        for member in _family(process):
+            with suppress(psutil.NoSuchProcess):
+                connections = member.net_connections("tcp")
+                ports |= {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN}
+    except psutil.AccessDenied:
+        return None
+    return frozenset(ports)
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return [process]
 
 
 def _stop(spec: ServiceSpec, process: psutil.Process) -> None:
     """Stop the whole group and wait for it; the group's id is the pid, since we made the session."""
-    try:
-        family = [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        family = [process]
+    family = _family(process)
     for step, wait_s in ((signal.SIGTERM, spec.stop_grace_s), (signal.SIGKILL, spec.stop_grace_s)):
         _signal_group(process.pid, step)
-        if _are_gone(family, within_s=wait_s):
-            spec.pid_file.unlink(missing_ok=True)
-            return
+        with waiting(f"{spec.name} to stop", longest_s=wait_s) as wait:
+            if _are_gone(family, wait):
+                spec.pid_file.unlink(missing_ok=True)
+                return
     raise ServiceError(f"{spec.name} (pid {process.pid}) does not stop, not even on SIGKILL: look at it")
 
 
-def _are_gone(family: list[psutil.Process], *, within_s: float) -> bool:
+def _are_gone(family: list[psutil.Process], wait: Wait) -> bool:
     """Whether all end in that time. A zombie has ended: whoever is pid 1 may take its time, or never reap."""
-    deadline = time.monotonic() + within_s
     while any(process.is_running() and _process(process.pid) is not None for process in family):
-        if time.monotonic() > deadline:
+        if wait.is_over:
             return False
-        time.sleep(_POLL_S / 4)
+        wait.pause(_POLL_S / 4)
     return True
 
 

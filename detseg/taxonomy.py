@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from detseg.errors import ConfigError
+from detseg.escaping import has_controls
 from detseg.types import Kind
 
 _GOLDEN_RATIO = 0.618033988749895
@@ -29,7 +30,11 @@ class LabelClass:
 
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
-    """Classes in the order in which annotators see them. Names and aliases are unique without case."""
+    """The project's classes, in the order in which annotators see them.
+
+    A name meets a class exactly, by alias or by letter case. Raises ConfigError for a name or alias that
+    stands for two classes.
+    """
 
     classes: tuple[LabelClass, ...]
     _by_name: Mapping[str, LabelClass] = field(init=False, repr=False, compare=False)
@@ -49,8 +54,11 @@ class Taxonomy:
         object.__setattr__(self, "_by_name", by_name)
 
     def find(self, name: str) -> LabelClass | None:
-        """The class that a model's name means; None if no class takes it."""
+        """Return the class that a model's name means; None if no class takes it."""
         return self._by_name.get(name.casefold())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
 
     def __getitem__(self, name: str) -> LabelClass:
         found = self.find(name)
@@ -83,6 +91,8 @@ def taxonomy_of_labels(things: Iterable[str], stuff: Iterable[str] = ()) -> Taxo
         kinds.setdefault(name, "thing")
     for name in stuff:
         kinds.setdefault(name, "stuff")
+    if broken := [name for name in kinds if has_controls(name)]:
+        raise ConfigError(f"the model's label {broken[0]!r} has control characters: rename it in the model")
     return Taxonomy(
         tuple(LabelClass(name, kind, distinct_colour(i)) for i, (name, kind) in enumerate(kinds.items()))
     )

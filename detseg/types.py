@@ -194,6 +194,18 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenTask:
+    """A task as its server shows it: its number, when the server made it, and the image that it names.
+
+    The number alone says nothing: servers give numbers of deleted tasks to later ones.
+    """
+
+    id: int
+    created_at: datetime
+    image: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file or object as a listing shows it. Equal entries mean that the bytes need not be read again.
 

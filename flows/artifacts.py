@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
+from detseg.pipeline.evaluate import EvaluateReport
+from detseg.pipeline.qa.answers import answers_of, basis_of
+from detseg.plurals import format_count
+from flows.recording import after_work
 
-def publish(run: str, report: Mapping[str, Any], *, link: str | Path | None, link_text: str) -> None:
+
+def publish(
+    run: str, report: Mapping[str, Any], *, link: str | None = None, link_text: str | None = None
+) -> None:
     """The artifacts ``<run>-figures`` and ``<run>-link`` of the current flow run.
 
     ``report`` is the JSON object that the command prints; of lists only the length is a figure. A figure
-    with an interval is one row.
+    with an interval is one row. The link is one that a browser follows from a page.
     """
     rows = [
         {"figure": name, "value": value, "interval": interval} for name, value, interval in _figures(report)
     ]
-    create_table_artifact(rows, key=f"{run}-figures", description=f"What this run of {run} did")
+    _publish_table(f"{run}-figures", rows, f"What this run of {run} did")
     if link is not None:
-        url = link.absolute().as_uri() if isinstance(link, Path) else link
-        create_link_artifact(url, link_text=link_text, key=f"{run}-link", description=link_text)
+        after_work(
+            partial(create_link_artifact, link, link_text=link_text, key=f"{run}-link", description=link_text)
+        )
 
+
+def publish_answers(report: EvaluateReport) -> None:
+    """The artifact ``evaluate-answers``: the four answers, and where the report is.
+
+    A table, since Prefect's page runs the HTML of Markdown, and names of classes come from outside. Browsers
+    follow no link from a page to a file.
+    """
+    answers = (
+        *answers_of(report.result),
+        ("rests on", (basis_of(report.result),)),
+        ("report", (str(report.path),)),
+    )
+    rows = [{"question": name, "answer": part} for name, parts in answers for part in parts[:_N_TOLD]]
+    _publish_table("evaluate-answers", rows, "How good model and labels are, what was saved, what to change")
+
+
+def _publish_table(key: str, rows: list[dict[str, str]], description: str) -> None:
+    after_work(partial(create_table_artifact, rows, key=key, description=description))
+
+
+_N_TOLD = 2  # of each answer: Prefect's page shows ten rows; evaluate-figures has everything
 
 _ESTIMATE = {"value", "low", "high", "n", "n_needed"}
 
@@ -48,4 +77,4 @@ def _interval(estimate: Mapping[str, Any]) -> str:
     if estimate["value"] is not None:
         return f"{estimate['low']:.4g} to {estimate['high']:.4g}"
     needed = estimate["n_needed"]
-    return f"{estimate['n']} images" + (f"; {needed} are needed" if needed is not None else "")
+    return format_count(estimate["n"], "image") + (f"; {needed} are needed" if needed is not None else "")

@@ -11,27 +11,24 @@ from prefect.runtime import flow_run
 from detseg.config import Settings
 from detseg.pipeline import collect as collecting
 from detseg.pipeline.collect import CollectReport
-from detseg.pipeline.workspace import check_label_studio, opened_catalog
 from flows.artifacts import publish
 from flows.parameters import Overrides, run_settings
-from flows.retries import RETRY_IO
+from flows.retries import RETRY_IO, skip_while_held
 from flows.token_block import with_secrets
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
 def collect_reviews(settings: Settings, *, full: bool = False) -> CollectReport:
     """Brings the catalog's reviews up to the server's; a page of tasks is one transaction."""
-    check_label_studio(settings)
-    with opened_catalog(settings) as catalog:
-        return collecting.collect(settings, catalog, full=full)
+    return collecting.collect(settings, full=full)
 
 
 def _run_name() -> str:
     settings = run_settings(flow_run.parameters["config"], flow_run.parameters["overrides"])
-    return f"collect reviews of {settings.project}"
+    return f"collect reviews of {settings.queue.project}"
 
 
-@flow(name="collect", flow_run_name=_run_name)
+@flow(name="collect", flow_run_name=_run_name, on_failure=[skip_while_held])
 def collect(
     config: Path | None = None, overrides: Overrides | None = None, full: bool = False
 ) -> CollectReport:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow, task
@@ -11,32 +9,21 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from detseg.config import Settings
-from detseg.pipeline import evaluate as evaluating
-from detseg.pipeline import send_back as sending_back
-from detseg.pipeline.evaluate import EvaluateReport
-from detseg.pipeline.workspace import opened_catalog
-from flows.artifacts import publish
+from detseg.pipeline.evaluate import EvaluateReport, qa
+from flows.artifacts import publish, publish_answers
 from flows.parameters import Overrides, run_settings
 from flows.token_block import with_secrets
 
 
 @task(cache_policy=NO_CACHE)
-def measure(settings: Settings, out: Path, now: datetime) -> EvaluateReport:
-    """Measures and writes the report; needs the catalog alone."""
-    with opened_catalog(settings) as catalog:
-        return evaluating.evaluate(settings, catalog, out=out, now=now)
-
-
-@task(cache_policy=NO_CACHE)
-def send_back(settings: Settings, report: EvaluateReport, n: int) -> EvaluateReport:
-    """Puts the worst suspects into a tab of Label Studio; a server that does not answer is no error."""
-    ranked = report.result.suspects.ranked
-    return replace(report, sent_back=sending_back.send_back(settings, ranked, n))
+def measure(settings: Settings, out: Path | None, n_sent_back: int | None) -> EvaluateReport:
+    """Measures and writes the report; worst suspects go into a tab of Label Studio if that is asked."""
+    return qa(settings, out=out, n_sent_back=n_sent_back)
 
 
 def _run_name() -> str:
     given = flow_run.parameters
-    return f"evaluate {run_settings(given.get('config'), given.get('overrides')).project}"
+    return f"evaluate {run_settings(given.get('config'), given.get('overrides')).queue.project}"
 
 
 @flow(name="evaluate", flow_run_name=_run_name)
@@ -53,9 +40,9 @@ def evaluate(
     the ``n_sent_back`` worst suspects, if that is given, go into a tab of Label Studio.
     """
     settings = run_settings(config, overrides)
-    out = out or settings.state_path / "report.html"
-    report = measure(settings, out, datetime.now(UTC))
     if n_sent_back is not None:
-        report = send_back(with_secrets(settings), report, n_sent_back)
-    publish("evaluate", report.to_json(), link=report.path, link_text="The report")
+        settings = with_secrets(settings)
+    report = measure(settings, out, n_sent_back)
+    publish("evaluate", report.to_json())
+    publish_answers(report)
     return report

@@ -7,14 +7,18 @@ place for ``_LEASE_S`` more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
+import httpx
 from prefect.client.orchestration import get_client
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency, rate_limit
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import PREFECT_API_URL
 
 from detseg.config import Settings
+from detseg.errors import ServiceError
 from detseg.pipeline.workspace import find_connection
 
 _LEASE_S = 60.0  # the shortest that Prefect grants
@@ -28,23 +32,44 @@ def import_limit(settings: Settings) -> Callable[[], AbstractContextManager[None
     parts = urlsplit(find_connection(settings).url)
     server = f"{parts.hostname}-{parts.port or parts.scheme}"
     place, rate = f"detseg-imports-{server}", f"detseg-rate-{server}"
-    most, per_minute = settings.label_studio_shared_writers, settings.label_studio_imports_per_minute
-    if most:
-        _set_limit(place, most)
-    if per_minute:
-        _set_limit(rate, 1, slot_decay_per_second=per_minute / 60)
+    most, per_minute = settings.label_studio.shared_writers, settings.label_studio.imports_per_minute
+    with _reaching_prefect():
+        if most:
+            _set_limit(place, most)
+        if per_minute:
+            _set_limit(rate, 1, slot_decay_per_second=per_minute / 60)
 
     @contextmanager
     def limit() -> Iterator[None]:
-        if per_minute:
-            rate_limit(rate, strict=True)
-        if not most:
+        held = ExitStack()
+        with _reaching_prefect():
+            if per_minute:
+                rate_limit(rate, strict=True)
+            if most:
+                held.enter_context(
+                    concurrency(
+                        place, lease_duration=_LEASE_S, raise_on_lease_renewal_failure=False, strict=True
+                    )
+                )
+        try:
             yield
-            return
-        with concurrency(place, lease_duration=_LEASE_S, raise_on_lease_renewal_failure=False, strict=True):
-            yield
+        finally:
+            with suppress(httpx.HTTPError):  # the request is done, and the place comes free by itself
+                held.close()
 
     return limit
+
+
+@contextmanager
+def _reaching_prefect() -> Iterator[None]:
+    """Turn Prefect's errors into one line."""
+    try:
+        yield
+    except (httpx.HTTPError, ConcurrencySlotAcquisitionError) as error:
+        raise ServiceError(
+            f"Prefect at {PREFECT_API_URL.value()}, which counts the imports of all workers, does not answer "
+            f"({error}): see to it and run this again, it goes on where it was"
+        ) from error
 
 
 def _set_limit(name: str, limit: int, *, slot_decay_per_second: float = 0.0) -> None:

@@ -1,110 +1,113 @@
-"""The flow of ``detseg preannotate``: scan the source, predict what is new in shards, push to Label Studio.
-
-A run that was killed is simply started again: what is done is in the catalog, and is not done twice.
-"""
+"""The flow of ``detseg preannotate``: its steps as tasks, a shard of images in each task that predicts."""
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from detseg.config import Settings
-from detseg.pipeline import predictors, progress
-from detseg.pipeline import push as pushing
-from detseg.pipeline import scan as scanning
-from detseg.pipeline import shards as predicting
-from detseg.pipeline.preannotate import Model, PreannotateReport, load, sum_up
+from detseg.pipeline import preannotate as steps
+from detseg.pipeline.preannotate import Model, PreannotateReport, Steps
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan
 from detseg.pipeline.shards import ShardReport
-from detseg.pipeline.workspace import check_label_studio, opened_catalog
-from detseg.taxonomy import Taxonomy
+from detseg.pipeline.workspace import check_label_studio
+from detseg.plurals import format_count
 from detseg.types import ImageRef, ModelVersion
 from flows.artifacts import publish
 from flows.limits import import_limit
 from flows.parameters import Overrides, run_settings
-from flows.retries import RETRY_IO
-from flows.runners import THREADS, task_runner, unsearched
-from flows.stopwatch import Stopwatch
+from flows.retries import RETRY_IO, skip_while_held
+from flows.runners import Unsearched, running_tasks
 from flows.token_block import with_secrets
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
 def sign_in(settings: Settings) -> None:
-    """Whether Label Studio lets us in: hours of predicting are not the time to find out."""
+    """Whether Label Studio lets us in."""
     check_label_studio(settings)
 
 
 @task(cache_policy=NO_CACHE)
 def scan(settings: Settings) -> Scan:
     """Which images there are, and what was never seen before."""
-    with opened_catalog(settings) as catalog:
-        return scanning.scan(settings, catalog)
+    return steps.scan_source(settings)
 
 
 @task(cache_policy=NO_CACHE)
-def load_model(settings: Settings, refs: tuple[ImageRef, ...]) -> Model:
+def load_model(settings: Settings, refs: Unsearched[Sequence[ImageRef]]) -> Model:
     """Who predicts, and for how many images. The weights stay in this process."""
-    with opened_catalog(settings) as catalog:
-        return load(settings, catalog, refs)
+    return steps.load_model(settings, refs.value)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="predict shard {number}")
 def predict_shard(
-    number: int, refs: tuple[ImageRef, ...], settings: Settings, *, n_images: int, version: ModelVersion
+    number: int,
+    refs: Unsearched[Sequence[ImageRef]],
+    settings: Settings,
+    *,
+    n_images: int,
+    version: ModelVersion,
 ) -> ShardReport:
     """Predicts what this model has not predicted yet, and records it in one transaction."""
-    del number  # names the run
-    with opened_catalog(settings) as catalog:
-        predictor = predictors.load(settings, n_images=n_images, version=version)
-        return predicting.predict_shard(settings, catalog, predictor, refs)
+    began = time.monotonic()
+    report = steps.predict_shard(settings, refs.value, n_images=n_images, version=version)
+    get_run_logger().info(
+        "shard %d of %d: %s in %.1f s, %d could not be used",
+        number,
+        math.ceil(n_images / settings.run.shard_size),
+        format_count(len(refs.value), "image"),
+        time.monotonic() - began,
+        len(report.failures),
+    )
+    return report
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
-def push(
-    settings: Settings, refs: tuple[ImageRef, ...], version: ModelVersion, taxonomy: Taxonomy
-) -> PushReport:
+def push(settings: Settings, refs: Unsearched[Sequence[ImageRef]], model: Unsearched[Model]) -> PushReport:
     """Makes tasks of what is predicted and not in the queue yet."""
-    with opened_catalog(settings) as catalog:
-        return pushing.push(
-            settings, catalog, refs=refs, version=version, taxonomy=taxonomy, limit=import_limit(settings)
-        )
+    return steps.push_images(settings, refs.value, model.value, limit=import_limit(settings))
+
+
+def _predict_all(settings: Settings, model: Model) -> list[ShardReport]:
+    given = {"settings": settings, "n_images": len(model.missing), "version": model.version}
+    with running_tasks(settings.run.task_runner) as runner:
+        futures = [
+            runner.submit(predict_shard, {"number": number, "refs": Unsearched(refs), **given})
+            for number, refs in enumerate(model.shards(settings.run.shard_size), 1)
+        ]
+        return [future.result() for future in futures]
+
+
+_STEPS = Steps(
+    sign_in=sign_in,
+    scan=scan,
+    load_model=lambda settings, refs: load_model(settings, Unsearched(refs)),
+    predict=_predict_all,
+    push=lambda settings, refs, model: push(settings, Unsearched(refs), Unsearched(model)),
+)
 
 
 def _run_name() -> str:
     settings = run_settings(**flow_run.parameters)
-    named = (name for name in (settings.detector, settings.segmenter) if name)
+    named = (name for name in (settings.model.detector, settings.model.segmenter) if name)
     models = " + ".join(Path(name).name if Path(name).is_absolute() else name for name in named)
-    return f"preannotate {settings.source} with {models} for {settings.project}"
+    return f"preannotate {settings.source.location} with {models} for {settings.queue.project}"
 
 
-@flow(name="preannotate", flow_run_name=_run_name, task_runner=task_runner(THREADS))
+@flow(name="preannotate", flow_run_name=_run_name, on_failure=[skip_while_held])
 def preannotate(config: Path | None = None, overrides: Overrides | None = None) -> PreannotateReport:
     """Predicts the images that nobody has labeled yet and puts them into the queue of Label Studio.
 
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. Equal images, and images that this model predicted before, cost nothing.
     """
-    settings = with_secrets(run_settings(config, overrides))
-    sign_in(settings)
-    watch = Stopwatch()
-    with watch("scan"):
-        found = scan(settings)
-    with watch("load"):
-        model = load_model(settings, unsearched(found.images))
-    with watch("predict"):
-        progress.report("predict", total=len(model.missing))
-        shards, n_images = enumerate(model.shards(settings.shard_size), 1), len(model.missing)
-        futures = [
-            predict_shard.submit(n, unsearched(refs), settings, n_images=n_images, version=model.version)
-            for n, refs in shards
-        ]
-        predicted = [future.result() for future in futures]
-    with watch("push"):
-        pushed = push(settings, unsearched(found.images), model.version, model.taxonomy)
-    report = sum_up(found, predicted, pushed, model=model, seconds=watch.seconds)
+    report = steps.preannotate(with_secrets(run_settings(config, overrides)), _STEPS)
     publish("preannotate", report.to_json(), link=report.url, link_text="The queue in Label Studio")
     return report

@@ -3,23 +3,37 @@
     up(state_dir)                 # starts it, or says where the running one is
     status(state_dir)             # PrefectServer or None
     down(state_dir)               # True if it was stopped
-    with prefect_api(state_dir):  # flows that are called in here report to a server, quietly
+    find_api(state_dir)           # where runs are recorded: there, or at the server that the user chose
+    with prefect_api(state_dir):  # flows that are called in here report to it, quietly
 
+It answers to its credential alone (``flows.credential``), and to no page but its own (``flows.guarded_app``).
 Nothing here imports Prefect before a flow is to run, so ``detseg status`` stays quick.
 """
 
 from __future__ import annotations
 
-import fcntl
+import base64
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from detseg.errors import ServiceError
-from detseg.processes import ServiceSpec, file_lock, find_running, free_port, is_port_free, start, stop
+from detseg.files import private_folder, write_whole
+from detseg.locking import file_lock
+from detseg.processes import (
+    ServiceSpec,
+    find_running,
+    http_status,
+    is_listening,
+    start,
+    start_on_free_port,
+    stop,
+)
+from flows.credential import credential_file, read_or_make_credential, remove_profile, write_profile
 
 HOST = "127.0.0.1"
 PREFERRED_PORT = 4200  # Prefect's own default, so its documentation applies
@@ -27,21 +41,30 @@ PREFERRED_PORT = 4200  # Prefect's own default, so its documentation applies
 
 @dataclass(frozen=True, slots=True)
 class PrefectServer:
-    """A running server of ours. ``api_url`` is what PREFECT_API_URL takes; ``ui_url`` opens in a browser."""
+    """A running server of ours. ``api_url`` is what PREFECT_API_URL takes; ``ui_url`` opens in a browser.
+
+    ``credential_file`` holds what its page asks for. ``home`` is what PREFECT_HOME takes for Prefect's own
+    commands and workers to find the way in.
+    """
 
     api_url: str
     ui_url: str
     pid: int
+    home: Path
+
+    @property
+    def credential_file(self) -> Path:
+        return credential_file(self.home)
 
 
 def up(state_dir: Path, *, port: int | None = None) -> PrefectServer:
     """Start the server and wait until it answers; if it runs already, say where.
 
-    Without a port, the one it had before or the next free one. It then runs until ``down``, also if a
-    run in a terminal had started it for itself. Raises ServiceError.
+    Without a port, the one it had before or the next free one. It then runs until ``down``. One that asks for
+    no credential, or another one, is started again. Raises ServiceError.
     """
     server = _start(_home(state_dir), port)
-    _temporary(_home(state_dir)).unlink(missing_ok=True)
+    write_profile(server.home, server.api_url)
     return server
 
 
@@ -49,7 +72,7 @@ def down(state_dir: Path) -> bool:
     """Stop the server; False if it did not run."""
     home = _home(state_dir)
     port = _read_port(home)
-    _temporary(home).unlink(missing_ok=True)
+    remove_profile(home)
     return port is not None and stop(_spec(home, port))
 
 
@@ -58,96 +81,103 @@ def status(state_dir: Path) -> PrefectServer | None:
     home = _home(state_dir)
     port = _read_port(home)
     running = None if port is None else find_running(_spec(home, port))
-    return None if port is None or running is None else _server(port, running.pid)
+    return None if port is None or running is None else _server(home, port, running.pid)
+
+
+def find_api(state_dir: Path) -> str | None:
+    """The Prefect API that runs are recorded at, None if there is none.
+
+    It is the one that the user chose (PREFECT_API_URL, or a Prefect profile), else the embedded server's, if
+    that runs.
+    """
+    return _api_beside(status(state_dir))
 
 
 @contextmanager
 def prefect_api(state_dir: Path) -> Iterator[str]:
-    """The URL of a usable Prefect API; flows that are called inside the context report to it.
+    """The API that runs are recorded at; flows that are called inside the context report to it.
 
-    It is the one that the user chose (PREFECT_API_URL, or a Prefect profile), else the embedded server if it
-    runs, else a temporary one with the same database that is stopped when the last context on it ends. Log
-    lines of flows go to the server and to ``prefect/flows.log`` in the state folder, not to the terminal.
+    Log lines of flows go to the server and to ``prefect/flows.log`` in the state folder, not to the terminal.
+    Raises ServiceError if there is no API.
     """
-    from flows.terminal import chosen_api, reporting_to
+    running = status(state_dir)
+    url = _api_beside(running)
+    if url is None:
+        raise ServiceError(
+            f"no Prefect runs for {state_dir}: start it with `detseg up`, or set PREFECT_API_URL"
+        )
+    from flows.terminal import reporting_to
 
     home = _home(state_dir)
-    home.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        url = chosen_api() or stack.enter_context(_embedded_or_temporary(home)).api_url
-        stack.enter_context(reporting_to(url, log=home / "flows.log"))
-        try:
-            yield url
-        except RuntimeError as error:  # Prefect has no error of its own for this
-            if "Failed to reach API" not in str(error):
-                raise
-            raise ServiceError(
-                f"Prefect at {url} does not answer: start it, or unset PREFECT_API_URL to use one of our own"
-            ) from error
+    private_folder(home)
+    own = running is not None and url == running.api_url
+    credential = read_or_make_credential(home) if own else None
+    with reporting_to(url, credential=credential, log=home / "flows.log"):
+        yield url
 
 
-@contextmanager
-def _embedded_or_temporary(home: Path) -> Iterator[PrefectServer]:
-    """The running server, else a temporary one.
+def _api_beside(running: PrefectServer | None) -> str | None:
+    return _chosen_api() or (None if running is None else running.api_url)
 
-    Everybody who uses it holds a shared lock; who can have the lock alone at the end was the last user and
-    stops the server, if it is marked as temporary. The kernel drops the locks of a process that is killed.
+
+def _chosen_api() -> str | None:
+    """The Prefect API that the user chose.
+
+    Prefect is asked where the user has settings of it: to load it takes a second.
     """
-    with _shared_lock(home / "users.lock") as is_last_user:
-        server = _start(home, None, temporary=True)
-        try:
-            yield server
-        finally:
-            port = _read_port(home)
-            if port is not None and is_last_user() and _temporary(home).exists():
-                stop(_spec(home, port))
-                _temporary(home).unlink(missing_ok=True)
+    named = (Path(".env"), Path("pyproject.toml"), Path.home() / ".prefect" / "profiles.toml")
+    has_settings = (
+        "prefect" in sys.modules
+        or any(name.upper().startswith("PREFECT_") for name in os.environ)
+        or Path("prefect.toml").exists()
+        or any("prefect" in file.read_text(errors="replace").lower() for file in named if file.is_file())
+    )
+    if not has_settings:
+        return None
+    from prefect.settings import PREFECT_API_URL
+
+    url: str | None = PREFECT_API_URL.value()
+    return url or None
 
 
-@contextmanager
-def _shared_lock(path: Path) -> Iterator[Callable[[], bool]]:
-    """Hold a shared lock on the file. The function says whether nobody else holds one, and keeps them out."""
-    with path.open("ab") as handle:
-        fcntl.flock(handle, fcntl.LOCK_SH)
-
-        def is_last_user() -> bool:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
-
-        yield is_last_user
-
-
-def _start(home: Path, port: int | None, *, temporary: bool = False) -> PrefectServer:
-    """Start it unless it runs; a server that this call starts for a run alone is marked before it runs."""
-    with file_lock(home / "start.lock"):
+def _start(home: Path, wanted: int | None) -> PrefectServer:
+    """Start it unless it runs."""
+    private_folder(home)
+    with file_lock(home / "start.lock", what="the start of Prefect"):
         known = _read_port(home)
-        running = None if known is None else find_running(_spec(home, known))
-        if running is None or known is None:
-            known = _choose_port(known, port)
-            (home / "port").write_text(str(known), encoding="ascii")
-            if temporary:
-                _temporary(home).touch()
-        elif port is not None and port != known:
+        running = known is not None and _runs_as_it_should(home, known)
+        if running and wanted not in (None, known):
             raise ServiceError(
-                f"Prefect runs on port {known} already: `detseg down` first, to move it to {port}"
+                f"Prefect runs on port {known} already: `detseg down` first, to move it to {wanted}"
             )
-        return _server(known, start(_spec(home, known)).pid)
+        if wanted is not None:
+            _write_port(home, wanted)
+            return _server(home, wanted, start(_startable(home, wanted)).pid)
+        port, server = start_on_free_port(
+            partial(_startable, home), known or PREFERRED_PORT, remember=partial(_write_port, home)
+        )
+        return _server(home, port, server.pid)
 
 
-def _choose_port(known: int | None, wanted: int | None) -> int:
-    if wanted is not None:
-        return wanted
-    return known if known is not None and is_port_free(known) else free_port(PREFERRED_PORT)
+def _runs_as_it_should(home: Path, port: int) -> bool:
+    """Whether it runs; one that asks for no credential (of an older version), or another one, is stopped."""
+    spec = _spec(home, port)
+    if is_listening(spec):
+        url = f"{_server(home, port, 0).api_url}/admin/version"
+        login = base64.b64encode(read_or_make_credential(home).encode()).decode()
+        is_open = http_status(url) == 200
+        if is_open or http_status(url, headers={"Authorization": f"Basic {login}"}) == 401:
+            stop(spec)
+    return find_running(spec) is not None
 
 
 def _spec(home: Path, port: int) -> ServiceSpec:
+    """The server, to be looked at or stopped; what a start needs comes on top."""
+    application = ("uvicorn", "--factory", "flows.guarded_app:create_app", "--log-level", "warning")
     return ServiceSpec(
         name="the Prefect server",
-        argv=(sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)),
-        env=_environment(home, os.environ),
+        argv=(sys.executable, "-m", *application, "--host", HOST, "--port", str(port)),
+        env={},
         log=home / "server.log",
         pid_file=home / "server.pid.json",
         health_url=f"http://{HOST}:{port}/api/health",
@@ -155,29 +185,37 @@ def _spec(home: Path, port: int) -> ServiceSpec:
     )
 
 
-def _environment(home: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+def _startable(home: Path, port: int) -> ServiceSpec:
+    return replace(_spec(home, port), env=_environment(home, port, os.environ))
+
+
+def _environment(home: Path, port: int, inherited: Mapping[str, str]) -> dict[str, str]:
     """The server's environment: ours alone decides about Prefect, and nothing of it is sent anywhere."""
     private = ("PREFECT_", "DETSEG_", "LABEL_STUDIO_")
     own = {name: value for name, value in inherited.items() if not name.startswith(private)}
     return own | {
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_SERVER_API_AUTH_STRING": read_or_make_credential(home),
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
+        "PREFECT_UI_API_URL": "/api",  # of the name under which the page was opened
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "1",
     }
 
 
-def _server(port: int, pid: int) -> PrefectServer:
-    return PrefectServer(f"http://{HOST}:{port}/api", f"http://{HOST}:{port}", pid)
+def _server(home: Path, port: int, pid: int) -> PrefectServer:
+    return PrefectServer(f"http://{HOST}:{port}/api", f"http://{HOST}:{port}", pid, home)
 
 
 def _home(state_dir: Path) -> Path:
     return state_dir.absolute() / "prefect"
 
 
-def _temporary(home: Path) -> Path:
-    return home / "temporary"
+def _write_port(home: Path, port: int) -> None:
+    write_whole(home / "port", str(port))
 
 
 def _read_port(home: Path) -> int | None:

@@ -17,8 +17,8 @@ def with_secrets(settings: Settings) -> Settings:
     Raises ConfigError if there is no such block, or what it holds is no text, ServiceError if Prefect does
     not answer.
     """
-    name = settings.label_studio_token_block
-    if name is None or settings.label_studio_token or settings.label_studio_token_file:
+    name = settings.label_studio.token_block
+    if name is None or not settings.label_studio.token_is_in_block:
         return settings
     try:
         block = Secret.load(name)
@@ -28,11 +28,11 @@ def with_secrets(settings: Settings) -> Settings:
         ) from error
     except ValueError as error:  # Prefect's words of a block that is not there
         raise ConfigError(
-            f"label_studio_token_block: Prefect has no Secret block {name!r}: make it on its page (Blocks, "
+            f"label_studio.token_block: Prefect has no Secret block {name!r}: make it on its page (Blocks, "
             "Secret), or with `prefect block create secret`"
         ) from error
     assert isinstance(block, Secret)  # outside of an event loop it is no coroutine
     value = block.get()
     if not isinstance(value, str):
-        raise ConfigError(f"label_studio_token_block: the block {name!r} holds no text, expected the token")
-    return settings.model_copy(update={"label_studio_token": SecretStr(value)})
+        raise ConfigError(f"label_studio.token_block: the block {name!r} holds no text, expected the token")
+    return settings.updated(label_studio__token=SecretStr(value))

@@ -19,13 +19,20 @@ FORBIDDEN_WORDS = frozenset(
 # A room imports only rooms that stand before it.
 ROOMS = (
     "types",
+    "escaping",
+    "plurals",
     "errors",
+    "waits",
+    "files",
     "paging",
     "taxonomy",
     "config",
     "geometry",
     "images",
+    "bounded_http",
+    "locking",
     "processes",
+    "uv",
     "sources",
     "models",
     "catalog",
@@ -39,7 +46,21 @@ ROOMS = (
     "cli",
 )
 ROOF = frozenset(("cli", "__main__"))
-ROOMS_OF_FLOWS = frozenset(("types", "errors", "taxonomy", "config", "processes", "pipeline"))
+ROOMS_OF_FLOWS = frozenset(
+    (
+        "types",
+        "escaping",
+        "plurals",
+        "errors",
+        "waits",
+        "files",
+        "taxonomy",
+        "config",
+        "locking",
+        "processes",
+        "pipeline",
+    )
+)
 
 # Who alone may import a package, as the beginnings of module names.
 _NETS = ("detseg.models", "detseg.samples.train")
@@ -55,6 +76,9 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "alembic": ("detseg.catalog",),
     "label_studio_sdk": ("detseg.labelstudio",),
 }
+
+# Packages of extras, with the one module that imports each and is itself imported where it is needed alone.
+EXTRAS: Mapping[str, str] = {"psycopg": "detseg.catalog.postgres"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +247,53 @@ def owner_violations(module: Module) -> list[str]:
     return found
 
 
+# Who alone may print, write files, and read JSON; beside the first two, programs of their own.
+_PROGRAMS = ("detseg/labelstudio/install.py", "detseg/samples/train/")
+_PRINTERS = ("detseg/cli/output.py", *_PROGRAMS)
+_WRITERS = ("detseg/files.py", *_PROGRAMS)
+_READERS = ("detseg/files.py", "detseg/catalog/")  # the catalog reads what we wrote
+_PRINTING = re.compile(r"(print|typer\.echo|sys\.std(out|err)(\.buffer)?\.write)$")
+_WRITING = re.compile(r"(.*\.)?(write_text|write_bytes|mkstemp|NamedTemporaryFile)$|os\.open$")
+_READING = re.compile(r"json\.loads?$|.*\bresponse\.json$|.*\)\.json$")
+
+
+def door_violations(module: Module) -> list[str]:
+    """Calls past the one door that escapes what is printed, follows no links, and refuses odd JSON."""
+    found = []
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if _PRINTING.match(called) and not module.path.startswith(_PRINTERS):
+            found.append(f"{module.path}:{node.lineno}: only detseg/cli/output.py prints: call say or note")
+        if (_WRITING.match(called) or _opens_to_write(node)) and not module.path.startswith(_WRITERS):
+            found.append(f"{module.path}:{node.lineno}: only detseg/files.py writes: call replacing")
+        if _READING.match(called) and not module.path.startswith(_READERS):
+            found.append(
+                f"{module.path}:{node.lineno}: only detseg/files.py reads JSON of others: call parse_json"
+            )
+    return found
+
+
+def _opens_to_write(call: ast.Call) -> bool:
+    """Whether it is ``open(path, "w")`` or ``path.open("w")``, or one with another mode that makes files."""
+    if not re.match(r"(.*\.)?open$", ast.unparse(call.func)):
+        return False
+    modes = [argument.value for argument in call.args[:2] if isinstance(argument, ast.Constant)]
+    return any(isinstance(mode, str) and re.fullmatch(r"[wxa][bt+]*", mode) for mode in modes)
+
+
 def undeclared_violations(module: Module, declared: frozenset[str]) -> list[str]:
     """Imports of third-party packages that pyproject.toml's dependencies do not name (as import names)."""
     known = declared | sys.stdlib_module_names | {"detseg", "flows"}
+    known |= {package for package, name in EXTRAS.items() if name == module.name}
     found = []
     for imported in imports_of(module):
         package = imported.target.split(".")[0]
+        if imported.target.startswith(tuple(EXTRAS.values())) and not imported.deferred:
+            found.append(
+                f"{module.path}:{imported.line}: {imported.target} needs an extra: import it in a function"
+            )
         if package not in known:
             found.append(f"{module.path}:{imported.line}: {package} is not in pyproject.toml's dependencies")
     return found

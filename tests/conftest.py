@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
+from tests.leftovers import cleared
+from tests.ram_disk import SHARED_MEMORY, can_hold_all
 from tests.shared_data import shared_data  # noqa: F401  (a fixture)
+from tests.workers import first_port
 
 if TYPE_CHECKING:
     from detseg.labelstudio.client import LabelStudioClient
@@ -21,8 +25,36 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is imported, so befo
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
+if can_hold_all():  # a server on SQLite waits for a disk ten times per request
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(SHARED_MEMORY))
+
+# A shell that runs the tests in the background ignores these, and so would every program that a test starts.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
+
 settings.register_profile("detseg", deadline=None)  # a busy machine is not a failure
 settings.load_profile("detseg")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Escape in reports what cannot be sent: tests of broken text would end the process that runs them."""
+    return _encodable((yield))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(item) for name, item in value.items()}
+    return type(value)(map(_encodable, value)) if isinstance(value, list | tuple) else value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outlives_us(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with cleared(tmp_path_factory.getbasetemp()):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +63,7 @@ def label_studio_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     from detseg.labelstudio.server import EmbeddedLabelStudio
 
     state_dir = tmp_path_factory.mktemp("label-studio-state")
-    server = EmbeddedLabelStudio(state_dir, port=18080)
+    server = EmbeddedLabelStudio(state_dir, port=first_port(18080))
     try:
         server.up()
         yield state_dir
@@ -44,7 +76,15 @@ def label_studio(label_studio_state: Path) -> Connection:
     """The way to the server that all tests share; it is started again if a test took it down."""
     from detseg.labelstudio.server import EmbeddedLabelStudio
 
-    return EmbeddedLabelStudio(label_studio_state, port=18080).up()
+    return EmbeddedLabelStudio(label_studio_state, port=first_port(18080)).up()
+
+
+@pytest.fixture
+def document_root(label_studio_state: Path) -> Path:
+    """What the shared server serves local files from."""
+    from detseg.labelstudio.server import SERVED
+
+    return label_studio_state / SERVED
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,10 +17,15 @@ import psycopg
 from psycopg import sql
 
 from detseg.processes import free_port
+from tests.leftovers import cleared
+from tests.workers import first_port
 
 _DEBIAN = Path("/usr/lib/postgresql")
-_START_S = 60.0
-_SETTINGS = ("fsync=off", "full_page_writes=off", "log_min_messages=fatal", "max_connections=200")
+_START_S = 600.0
+_SETTINGS = (
+    *("fsync=off", "full_page_writes=off", "log_min_messages=fatal", "max_connections=200"),
+    "dynamic_shared_memory_type=mmap",  # in the folder, not in /dev/shm, where it outlives a kill
+)
 
 
 class Cluster:
@@ -55,6 +60,22 @@ class Cluster:
             assert time.monotonic() < deadline, "PostgreSQL does not die"
             time.sleep(0.01)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """SIGSTOP to every process of it: the kernel goes on taking connections, and nobody answers."""
+        assert self._process is not None
+        main = psutil.Process(self._process.pid)
+        main.suspend()  # first, so that it makes no more
+        family = [main, *main.children()]
+        try:
+            for process in family:
+                process.suspend()
+            yield
+        finally:
+            for process in family:
+                with suppress(psutil.NoSuchProcess):  # it had ended already, and its parent has seen so now
+                    process.resume()
+
     def stop(self) -> None:
         """SIGQUIT, which ends every connection at once."""
         assert self._process is not None
@@ -68,6 +89,12 @@ class Cluster:
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, template)))
             )
         return f"postgresql+psycopg://detseg@127.0.0.1:{self._port}/{name}"
+
+    def set_read_only(self, name: str, *, read_only: bool) -> None:
+        """Refuses what later sessions write into that database, or takes it again."""
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            words = "ALTER DATABASE {} SET default_transaction_read_only = {}"
+            connection.execute(sql.SQL(words).format(sql.Identifier(name), sql.Literal(read_only)))
 
     @property
     def _dsn(self) -> str:
@@ -86,20 +113,18 @@ def cluster(port: int = 15432) -> Iterator[Cluster]:
     """A fresh server on the first free port from there on."""
     account = "nobody" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="detseg-postgres-"))
-    try:
+    with cleared(folder, remove=True):
         if account is not None:
             shutil.chown(folder, account)
         initdb = [_program("initdb"), "-D", str(folder / "data"), "-U", "detseg", "-A", "trust", "-N"]
         initdb += ["-E", "UTF8", "--locale", "C.UTF-8"]
         subprocess.run(initdb, check=True, user=account, cwd=folder, stdout=subprocess.DEVNULL)
-        server = Cluster(folder, free_port(port), account)
+        server = Cluster(folder, free_port(first_port(port)), account)
         server.start()
         try:
             yield server
         finally:
             server.stop()
-    finally:
-        shutil.rmtree(folder)
 
 
 def _program(name: str) -> str:

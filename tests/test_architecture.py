@@ -57,7 +57,11 @@ def test_sizes_and_names(module: rules.Module) -> None:
 
 @pytest.mark.parametrize("module", HOUSE, ids=by_path)
 def test_imports(module: rules.Module, declared: frozenset[str]) -> None:
-    found = [*rules.direction_violations(module), *rules.owner_violations(module)]
+    found = [
+        *rules.direction_violations(module),
+        *rules.owner_violations(module),
+        *rules.door_violations(module),
+    ]
     nothing_in([*found, *rules.undeclared_violations(module, declared)])
 
 
@@ -192,12 +196,36 @@ def test_owner_rule(path: str, source: str, n_found: int) -> None:
     assert all("may import" in line for line in found)
 
 
+@pytest.mark.parametrize(
+    ("path", "source", "n_found"),
+    [
+        ("detseg/metrics/boxes.py", "print(1)\nsys.stderr.write('')", 2),
+        ("detseg/cli/output.py", "print(1)", 0),
+        ("detseg/cli/output.py", "path.write_text('')", 1),
+        ("detseg/files.py", "os.open(path, os.O_WRONLY)", 0),
+        ("flows/collect.py", "path.open('w')\nopen(path, 'ab')\nos.open(path, 1)\ntempfile.mkstemp()", 4),
+        ("flows/collect.py", "path.open()\nopen(path, 'rb')\nimage.open(path)\nfile.write('w')", 0),
+        ("detseg/files.py", "json.loads(text)", 0),
+        ("flows/collect.py", "json.loads(text)\nself.response.json()\nsend('GET').json()\njson.dumps(1)", 3),
+        ("flows/collect.py", "session.json('GET', path)", 0),
+    ],
+)
+def test_door_rule(path: str, source: str, n_found: int) -> None:
+    assert len(rules.door_violations(module(path, source))) == n_found
+
+
 def test_declared_rule() -> None:
     source = (
         "import json\nimport numpy as np\nfrom detseg import types\nfrom yaml import load\nimport os.path"
     )
     found = rules.undeclared_violations(module("detseg/a.py", source), frozenset({"numpy"}))
     assert found == ["detseg/a.py:4: yaml is not in pyproject.toml's dependencies"]
+    extra = "import psycopg\nfrom detseg.catalog.postgres import make_engine\n"
+    found = rules.undeclared_violations(module("detseg/a.py", extra), frozenset())
+    assert [line.partition(": ")[0] for line in found] == ["detseg/a.py:1", "detseg/a.py:2"]
+    assert not rules.undeclared_violations(
+        module("detseg/catalog/postgres.py", "import psycopg"), frozenset()
+    )
 
 
 @pytest.mark.parametrize(

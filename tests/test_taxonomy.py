@@ -39,3 +39,11 @@ def test_a_models_labels_make_a_taxonomy_things_first() -> None:
         ("b", "thing"),
         ("c", "stuff"),
     ]
+
+
+def test_a_name_is_in_the_taxonomy_as_find_finds_it() -> None:
+    taxonomy = Taxonomy((LabelClass("bolt", aliases=("screw",)),))
+    assert "BOLT" in taxonomy
+    assert "screw" in taxonomy
+    assert "nut" not in taxonomy
+    assert 7 not in taxonomy

@@ -1,6 +1,7 @@
 """The catalog: the one truth of what was done. The only room that knows SQL."""
 
 from detseg.catalog.records import (
+    NOTHING_SHOWN,
     Assignment,
     FoundImage,
     Incomplete,
@@ -10,15 +11,16 @@ from detseg.catalog.records import (
     RegionOutline,
     ReviewCounts,
     ReviewRecord,
-    Run,
     Stage,
     Task,
     TaskState,
     WaitingTask,
+    is_same_task,
 )
 from detseg.catalog.store import Catalog, open_catalog
 
 __all__ = [
+    "NOTHING_SHOWN",
     "Assignment",
     "Catalog",
     "FoundImage",
@@ -29,10 +31,10 @@ __all__ = [
     "RegionOutline",
     "ReviewCounts",
     "ReviewRecord",
-    "Run",
     "Stage",
     "Task",
     "TaskState",
     "WaitingTask",
+    "is_same_task",
     "open_catalog",
 ]

@@ -3,14 +3,14 @@
 SQLite files get WAL, foreign keys and a wait of ``BUSY_S`` for other writers. A transaction that writes
 takes the write lock when it begins, so it never fails half-way because another process wrote meanwhile.
 PostgreSQL gets a snapshot for what is read, and connections that are tried before they are used, because
-the server may have been restarted since.
+the server may have been restarted since, and that are given up with a server that hangs (``postgres.py``).
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,22 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from detseg.errors import CatalogError
+from detseg.waits import waiting
 
 BUSY_S = 60.0
 """How long a writer waits for another one before it gives up."""
 
+SILENT_S = 30.0
+"""The longest silence of a database server before it is asked whether it is still there."""
 
 Row = sa.Row[*tuple[Any, ...]]
 Upsert = sqlite.Insert | postgresql.Insert
 
-_CONNECT_S = 10
 _ALONE = 0x6465747365670001  # a number of ours ("detseg" 1) among the database's advisory locks
 
 _MENDS = (
     ("deadlock detected", "another process was in the way: run again"),
+    ("lock timeout", "another process holds it: let it end, or stop it, then try again"),
     ("locked", "another process holds it: let it end, or stop it, then try again"),
     ("not a database", "the file is something else or damaged: name another file, or restore a copy"),
     ("malformed", "the file is damaged: restore a copy"),
@@ -60,22 +63,31 @@ def utc_now() -> datetime:
 class Database:
     """A pool of connections to one database; safe to use from several threads."""
 
-    def __init__(self, url: str, *, busy_s: float = BUSY_S) -> None:
-        self.engine = _make_engine(url, busy_s)
+    def __init__(self, url: str, *, busy_s: float = BUSY_S, silent_s: float = SILENT_S) -> None:
+        self.engine = _make_engine(url, busy_s, silent_s)
         self.name = self.engine.url.render_as_string(hide_password=True)
+        self._busy_s = busy_s
         self._reader = _reader(self.engine)
         self._writer = self.engine.execution_options(detseg_writes=True)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and writes nothing."""
-        with self.explained(), self._reader.begin() as connection:
+        with self._begun(self._reader) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that is there as a whole or not at all. Writers wait for each other."""
-        with self.explained(), self._writer.begin() as connection:
+        with self._begun(self._writer) as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        """A transaction; who waits for its beginning says so."""
+        with self.explained(), ExitStack() as stack:
+            with waiting(f"the catalog {self.name}", longest_s=self._busy_s):
+                connection = stack.enter_context(engine.begin())
             yield connection
 
     @contextmanager
@@ -121,7 +133,7 @@ class Database:
         self.engine.dispose()
 
 
-def _make_engine(url: str, busy_s: float) -> sa.Engine:
+def _make_engine(url: str, busy_s: float, silent_s: float) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
         dialect = parsed.get_backend_name()
@@ -129,8 +141,9 @@ def _make_engine(url: str, busy_s: float) -> sa.Engine:
             raise CatalogError(f"the catalog is SQLite or PostgreSQL, not {dialect}: change `catalog`")
         if dialect == "sqlite":
             return _sqlite_engine(parsed, busy_s)
-        # one query more when a connection is taken, and none that a restart of the server has closed
-        return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_S})
+        from detseg.catalog.postgres import make_engine  # psycopg is an extra
+
+        return make_engine(parsed, busy_s=busy_s, silent_s=silent_s)
     except (NoSuchModuleError, ImportError) as error:
         raise CatalogError(
             f"the catalog's driver is not installed ({error}): pip install 'detseg[postgres]' brings psycopg"

@@ -69,6 +69,12 @@ class Images:
             clear_quarantine(connection, "read", uris=[image.entry.uri for image in read])
         return new
 
+    def forget(self, uris: Iterable[str]) -> None:
+        """Records that those places hold none of the images that are known."""
+        with self.database.writing() as connection:
+            for page in pages(uris):
+                connection.execute(sa.delete(locations).where(locations.c.uri.in_(page)))
+
     def at(self, uris: Iterable[str]) -> dict[str, ImageId]:
         """The image that was found at each of those places; places that are not known are left out."""
         found: dict[str, ImageId] = {}

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NewType
 
-from detseg.types import Annotation, Arm, Decoy, Entry, ImageId, Kind, ModelVersion, RegionId, Size
+from detseg.types import (
+    Annotation,
+    Arm,
+    Decoy,
+    Entry,
+    ImageId,
+    Kind,
+    ModelVersion,
+    RegionId,
+    SeenTask,
+    Size,
+)
 
 ProjectKey = NewType("ProjectKey", int)
 """A project's number in the catalog; the server's own number is ``Project.server_id``."""
@@ -15,13 +26,14 @@ ProjectKey = NewType("ProjectKey", int)
 TaskState = Literal["intent", "pushed", "deleted"]
 """``intent``: about to be sent, or sent without an answer; ``deleted``: removed on the server."""
 
+NOTHING_SHOWN = ModelVersion("")
+"""The model version of a task that somebody began to work on before it showed any."""
+
 PredictionState = Literal["intent", "pushed", "replaced"]
 """Of a task's prediction. ``replaced``: a newer model version's took its place on the server."""
 
 Stage = Literal["read", "predict", "push"]
 """Where an image failed."""
-
-RunStatus = Literal["running", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,11 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An image in a project. ``task_id`` is the server's number, None while the push is not confirmed."""
+    """An image in a project. ``task_id`` is the server's number, None where nothing is there (yet).
+
+    ``created_at`` is when the server made it by the server's clock, or shortly after until it was read; None
+    where neither is known.
+    """
 
     project: ProjectKey
     image: ImageId
@@ -58,6 +74,23 @@ class Task:
     state: TaskState
     model_version: ModelVersion
     pushed_at: datetime | None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """The images of the tasks that are the catalog's, by number, and how many reviews turned out deleted."""
+
+    images: Mapping[int, ImageId]
+    n_reviews_gone: int
+
+
+def is_same_task(image: str, created_at: datetime | None, seen: SeenTask) -> bool:
+    """Whether what has a known task's number now is that task, rather than a later one.
+
+    People may have edited what it says of its image, so the image decides where the moment is not known.
+    """
+    return seen.image == image if created_at is None else seen.created_at <= created_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +130,7 @@ class WaitingTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class PossibleDuplicate:
     """An image that may be there twice: as two tasks (no ``version``), or with two predictions of a version.
 
     Its first request got no answer and was believed lost, so it was sent again at ``since``.
@@ -112,11 +145,13 @@ class Doubt:
 class ReviewRecord:
     """What a person made of a task. ``annotation_id`` and ``task_id`` are the server's numbers.
 
-    ``annotation.updated_at`` is set; ``simulated`` marks the simulated reviewer's work. ``unread`` has a line
-    for everything in it that could not be read: such a review is incomplete, nothing is measured with it.
+    ``created_at`` is the server's, or later than that where it was not said. ``annotation.updated_at`` is
+    set; ``simulated`` marks the simulated reviewer's work. ``unread`` has a line for everything in it that
+    could not be read: such a review is incomplete, nothing is measured with it.
     """
 
     annotation_id: int
+    created_at: datetime
     task_id: int
     annotation: Annotation
     simulated: bool = False
@@ -134,11 +169,15 @@ class Incomplete:
 
 @dataclass(frozen=True, slots=True)
 class ReviewCounts:
-    """What recording reviews did. They sum to the number of reviews that were given."""
+    """What recording reviews did. The first three sum to the number of reviews that were given.
+
+    ``replaced`` are reviews that are marked as deleted because their numbers are others' now.
+    """
 
     new: int = 0
     updated: int = 0
     unchanged: int = 0
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +189,3 @@ class Quarantined:
     stage: Stage
     image: ImageId | None = None
     at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a flow. ``ended_at`` is None while it runs, or when it was killed."""
-
-    id: int
-    flow: str
-    started_at: datetime
-    ended_at: datetime | None
-    model_version: ModelVersion | None
-    status: RunStatus
-    counts: Mapping[str, int] = field(default_factory=dict)

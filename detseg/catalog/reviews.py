@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from detseg.catalog.database import Database, Row
 from detseg.catalog.records import Incomplete, ProjectKey, ReviewCounts, ReviewRecord
 from detseg.catalog.region_json import decode_regions, encode_regions
+from detseg.catalog.server_tasks import there
 from detseg.catalog.tables import images, reviews, tasks
 from detseg.paging import pages
 from detseg.types import Annotation, ImageId, Size, State
@@ -32,22 +33,22 @@ class Reviews:
 
         The images have to be tasks of the project. Where the catalog holds a later state of a review than
         the one given, it stays, unless it is to be replaced whatever it is. A review that was marked as
-        deleted and is here again is back.
+        deleted and is here again is back. One whose number is another's now is deleted.
         """
         rows = {record.annotation_id: _values(project, record) for record in records}
         changed: list[dict[str, Any]] = []
-        known = 0
+        known = replaced = 0
         with self.database.writing() as connection:
             for page in pages(rows):
-                query = sa.select(reviews).where(
-                    reviews.c.project == project, reviews.c.annotation_id.in_(page)
-                )
-                stored = {row.annotation_id: row._asdict() for row in connection.execute(query)}
-                known += len(stored)
-                changed += [rows[i] for i in page if _is_news(stored.get(i), rows[i], replace=replace)]
+                stored = _stored(connection, project, page)
+                same = {i: row for i in page if (row := _find_same(stored[i], rows[i])) is not None}
+                known += len(same)
+                replaced += _mark_replaced(connection, stored, same)
+                _date(connection, same, rows)
+                changed += [rows[i] for i in page if _is_news(same.get(i), rows[i], replace=replace)]
             self.database.upsert(connection, reviews, changed)
         new = len(rows) - known
-        return ReviewCounts(new=new, updated=len(changed) - new, unchanged=len(rows) - len(changed))
+        return ReviewCounts(new, len(changed) - new, len(rows) - len(changed), replaced)
 
     def mark_deleted(self, project: ProjectKey, annotation_ids: Iterable[int]) -> int:
         """Marks reviews that are gone on the server; answers how many were not marked before."""
@@ -79,15 +80,12 @@ class Reviews:
 
         Of the tasks with ids from ``after`` (not it) to ``last``.
         """
-        pushed = sa.and_(
-            tasks.c.project == project,
-            tasks.c.state == "pushed",
-            tasks.c.task_id > after,
-            tasks.c.task_id <= last,
-        )
+        live = there(project)
+        in_range = sa.and_(live.c.task_id > after, live.c.task_id <= last)
         reviewed = sa.and_(
-            reviews.c.project == tasks.c.project,
-            reviews.c.task_id == tasks.c.task_id,
+            reviews.c.project == project,
+            reviews.c.task_id == live.c.task_id,
+            reviews.c.image_id == live.c.image_id,
             reviews.c.deleted.is_(False),
         )
         skipped = reviews.c.state == "skipped"
@@ -96,10 +94,9 @@ class Reviews:
             sa.func.count(sa.distinct(reviews.c.task_id)).filter(skipped).label("n_skipped"),
         )
         with self.database.reading() as connection:
-            n_tasks = connection.scalar(sa.select(sa.func.count()).select_from(tasks).where(pushed))
-            row = connection.execute(
-                of_reviews.select_from(tasks.join(reviews, reviewed)).where(pushed)
-            ).one()
+            n_tasks = connection.scalar(sa.select(sa.func.count()).select_from(live).where(in_range))
+            joined = of_reviews.select_from(live.join(reviews, reviewed)).where(in_range)
+            row = connection.execute(joined).one()
         return n_tasks or 0, row.n_reviews, row.n_skipped
 
     def incomplete(self, project: ProjectKey) -> tuple[Incomplete, ...]:
@@ -207,6 +204,58 @@ def _later_review(*, same_author: bool) -> sa.Exists:
     return query.exists()
 
 
+def _stored(
+    connection: sa.Connection, project: ProjectKey, page: Sequence[int]
+) -> defaultdict[int, list[dict[str, Any]]]:
+    """Everything that ever had one of these numbers."""
+    query = sa.select(reviews).where(reviews.c.project == project, reviews.c.annotation_id.in_(page))
+    found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in connection.execute(query):
+        found[row.annotation_id].append(row._asdict())
+    return found
+
+
+def _find_same(stored: Sequence[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any] | None:
+    """What is stored of this review: it was created at that moment, or, where nobody said when, not later."""
+    exact = [row for row in stored if row["created_at"] == given["created_at"]]
+    undated = [
+        row
+        for row in stored
+        if row["created_at"] > given["created_at"]
+        and (row["author"], row["image_id"]) == (given["author"], given["image_id"])
+    ]
+    return next(iter(exact or undated), None)
+
+
+def _mark_replaced(
+    connection: sa.Connection,
+    stored: Mapping[int, Sequence[dict[str, Any]]],
+    same: Mapping[int, dict[str, Any]],
+) -> int:
+    """Marks reviews as deleted that have their numbers no more; how many."""
+    gone = [
+        row for i, rows in stored.items() for row in rows if row is not same.get(i) and not row["deleted"]
+    ]
+    for row in gone:
+        connection.execute(sa.update(reviews).where(_is(row)).values(deleted=True))
+    return len(gone)
+
+
+def _date(
+    connection: sa.Connection, same: Mapping[int, dict[str, Any]], rows: Mapping[int, dict[str, Any]]
+) -> None:
+    """Gives reviews the moments of their creation where these were not known."""
+    for i, row in same.items():
+        created_at = rows[i]["created_at"]
+        if row["created_at"] != created_at:
+            connection.execute(sa.update(reviews).where(_is(row)).values(created_at=created_at))
+            row["created_at"] = created_at
+
+
+def _is(row: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(reviews.c[name] == row[name] for name in ("project", "annotation_id", "created_at")))
+
+
 def _is_news(stored: dict[str, Any] | None, given: dict[str, Any], *, replace: bool) -> bool:
     if stored is None:
         return True
@@ -220,6 +269,7 @@ def _values(project: ProjectKey, record: ReviewRecord) -> dict[str, Any]:
     return {
         "project": project,
         "annotation_id": record.annotation_id,
+        "created_at": record.created_at,
         "task_id": record.task_id,
         "image_id": annotation.image,
         "author": annotation.author,
@@ -236,6 +286,7 @@ def _values(project: ProjectKey, record: ReviewRecord) -> dict[str, Any]:
 def _record(row: Row) -> ReviewRecord:
     return ReviewRecord(
         annotation_id=row.annotation_id,
+        created_at=row.created_at,
         task_id=row.task_id,
         annotation=Annotation(
             image=ImageId(row.image_id),

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from detseg.catalog.arms import Arms
-from detseg.catalog.database import BUSY_S, Database, utc_now
-from detseg.catalog.doubts import Doubts
+from detseg.catalog.cursors import Cursors
+from detseg.catalog.database import BUSY_S, SILENT_S, Database, utc_now
 from detseg.catalog.gold import Gold
 from detseg.catalog.images import Images
-from detseg.catalog.journal import Cursors, Runs
 from detseg.catalog.locks import Locks
 from detseg.catalog.migrate import migrate
+from detseg.catalog.possible_duplicates import PossibleDuplicates
 from detseg.catalog.predictions import Predictions
+from detseg.catalog.projects import Projects
 from detseg.catalog.quarantine import Quarantine
 from detseg.catalog.reviews import Reviews
+from detseg.catalog.server_tasks import ServerTasks
 from detseg.catalog.shown import ShownPredictions
 from detseg.catalog.task_predictions import TaskPredictions
-from detseg.catalog.tasks import Projects, Tasks
+from detseg.catalog.tasks import Tasks
 from detseg.catalog.waiting import Waiting
 
 
@@ -37,29 +39,34 @@ class Catalog:
     predictions: Predictions
     projects: Projects
     tasks: Tasks
+    server_tasks: ServerTasks
     task_predictions: TaskPredictions
     shown: ShownPredictions
     arms: Arms
     gold: Gold
-    doubts: Doubts
+    possible_duplicates: PossibleDuplicates
     reviews: Reviews
     waiting: Waiting
     quarantine: Quarantine
-    runs: Runs
     cursors: Cursors
     locks: Locks
 
 
 @contextmanager
 def open_catalog(
-    url: str, *, clock: Callable[[], datetime] = utc_now, busy_s: float = BUSY_S
+    url: str,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    busy_s: float = BUSY_S,
+    silent_s: float = SILENT_S,
 ) -> Iterator[Catalog]:
     """The catalog behind a SQLAlchemy URL, made or migrated if need be, closed at the end of the block.
 
-    ``busy_s`` is how long a writer waits for another one. Raises CatalogError for a database that
-    cannot be opened, is something else, or is newer than this code.
+    ``busy_s`` is how long a writer waits for another one, ``silent_s`` how long a database server may be
+    silent before it is asked whether it is still there. Raises CatalogError for a database that cannot be
+    opened, is something else, or is newer than this code.
     """
-    database = Database(url, busy_s=busy_s)
+    database = Database(url, busy_s=busy_s, silent_s=silent_s)
     try:
         migrate(database)
         yield Catalog(
@@ -68,15 +75,15 @@ def open_catalog(
             predictions=Predictions(database, clock),
             projects=Projects(database),
             tasks=Tasks(database, clock),
+            server_tasks=ServerTasks(database),
             task_predictions=TaskPredictions(database, clock),
             shown=ShownPredictions(database),
             arms=Arms(database),
             gold=Gold(database),
-            doubts=Doubts(database, clock),
+            possible_duplicates=PossibleDuplicates(database, clock),
             reviews=Reviews(database),
             waiting=Waiting(database),
             quarantine=Quarantine(database, clock),
-            runs=Runs(database, clock),
             cursors=Cursors(database),
             locks=Locks(database),
         )

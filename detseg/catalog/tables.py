@@ -94,10 +94,19 @@ class TaskColumns(TypedColumns):
     project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
     image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
     task_id: Named[int | None] = Column(BigInteger)
+    former_id: Named[int | None] = Column(BigInteger)
+    created_at: Named[datetime | None] = Column(UtcDateTime)
     state: Named[str] = Column(String(20))
     model_version: Named[str] = Column(String(200))
     intended_at: Named[datetime] = Column(UtcDateTime)
     pushed_at: Named[datetime | None] = Column(UtcDateTime)
+
+
+class CopyColumns(TypedColumns):
+    project = Column(Integer, primary_key=True)
+    task_id = Column(BigInteger, primary_key=True, autoincrement=False)
+    image_id: Named[str] = Column(String(_ID))
+    created_at: Named[datetime] = Column(UtcDateTime)
 
 
 class TaskPredictionColumns(TypedColumns):
@@ -139,6 +148,7 @@ class ShownColumns(TypedColumns):
 class ReviewColumns(TypedColumns):
     project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
     annotation_id = Column(BigInteger, primary_key=True, autoincrement=False)
+    created_at = Column(UtcDateTime, primary_key=True)
     task_id: Named[int] = Column(BigInteger)
     image_id: Named[str] = Column(String(_ID))
     author: Named[str] = Column(Text)
@@ -149,16 +159,6 @@ class ReviewColumns(TypedColumns):
     deleted: Named[bool] = Column(Boolean)
     simulated: Named[bool] = Column(Boolean)
     unread: Named[str] = Column(Text)
-
-
-class RunColumns(TypedColumns):
-    id = Column(Integer, primary_key=True)
-    flow: Named[str] = Column(String(100))
-    started_at: Named[datetime] = Column(UtcDateTime)
-    ended_at: Named[datetime | None] = Column(UtcDateTime)
-    model_version: Named[str | None] = Column(String(200))
-    status: Named[str] = Column(String(20))
-    counts: Named[str] = Column(Text)
 
 
 class QuarantineColumns(TypedColumns):
@@ -179,6 +179,13 @@ locations = Table("locations", metadata, LocationColumns)
 predictions = Table("predictions", metadata, PredictionColumns)
 projects = Table("projects", metadata, ProjectColumns, UniqueConstraint("server_id", "created_at"))
 tasks = Table("tasks", metadata, TaskColumns, UniqueConstraint("project", "task_id"))
+copies = Table(
+    "copies",
+    metadata,
+    CopyColumns,
+    ForeignKeyConstraint(["project", "image_id"], ["tasks.project", "tasks.image_id"]),
+    Index(None, "project", "image_id"),
+)
 task_predictions = Table(
     "task_predictions",
     metadata,
@@ -197,6 +204,5 @@ reviews = Table(
     Index(None, "project", "image_id", "author", "updated_at"),
     Index(None, "project", "task_id"),
 )
-runs = Table("runs", metadata, RunColumns)
 quarantine = Table("quarantine", metadata, QuarantineColumns)
 cursors = Table("cursors", metadata, CursorColumns)

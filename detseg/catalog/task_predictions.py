@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from detseg.catalog.arms import select_blind
 from detseg.catalog.database import Database
 from detseg.catalog.quarantine import clear_quarantine
-from detseg.catalog.records import PredictionState, ProjectKey
+from detseg.catalog.records import NOTHING_SHOWN, PredictionState, ProjectKey
 from detseg.catalog.shown import record_shown
 from detseg.catalog.tables import reviews, task_predictions, tasks
 from detseg.paging import pages
@@ -70,6 +70,39 @@ class TaskPredictions:
                     found.setdefault(ImageId(row.image_id), {})[ModelVersion(row.model_version)] = row.state
         return found
 
+    def several(
+        self, project: ProjectKey, ids: Iterable[ImageId]
+    ) -> dict[ImageId, dict[ModelVersion, datetime]]:
+        """When each model version's prediction came, of the images whose tasks had more than one of them."""
+        found: dict[ImageId, dict[ModelVersion, datetime]] = {}
+        for page in pages(ids):
+            query = sa.select(task_predictions).where(
+                task_predictions.c.project == project,
+                task_predictions.c.image_id.in_(page),
+                task_predictions.c.pushed_at.is_not(None),
+            )
+            with self.database.reading() as connection:
+                for row in connection.execute(query.order_by(task_predictions.c.pushed_at)):
+                    versions = found.setdefault(ImageId(row.image_id), {})
+                    versions[ModelVersion(row.model_version)] = row.pushed_at
+        return {image: versions for image, versions in found.items() if len(versions) > 1}
+
+    def added_since(
+        self, project: ProjectKey, moment: datetime | None
+    ) -> tuple[tuple[ImageId, ModelVersion], ...]:
+        """What was given to tasks that were there already, at that moment or later (ever for None)."""
+        query = (
+            sa.select(task_predictions.c.image_id, task_predictions.c.model_version)
+            .join(tasks)
+            .where(task_predictions.c.project == project, task_predictions.c.pushed_at > tasks.c.pushed_at)
+            .order_by(task_predictions.c.image_id, task_predictions.c.model_version)
+        )
+        if moment is not None:
+            query = query.where(task_predictions.c.pushed_at >= moment)
+        with self.database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple((ImageId(row.image_id), ModelVersion(row.model_version)) for row in rows)
+
     def open_push(
         self,
         project: ProjectKey,
@@ -118,7 +151,7 @@ class TaskPredictions:
     ) -> None:
         """Records that the tasks have this prediction, in place of all others if it ``replaces``.
 
-        Where nobody has reviewed the image, it is the version that is shown from now on.
+        Where nobody has reviewed the image or begun to, it is the version that is shown from now on.
         """
         now = self.clock()
         with self.database.writing() as connection:
@@ -140,7 +173,12 @@ class TaskPredictions:
                     reviews.c.image_id == tasks.c.image_id,
                     reviews.c.deleted.is_(False),
                 )
-                shown = sa.update(tasks).where(tasks.c.project == project, tasks.c.image_id.in_(page), unseen)
+                shown = sa.update(tasks).where(
+                    tasks.c.project == project,
+                    tasks.c.image_id.in_(page),
+                    tasks.c.model_version != NOTHING_SHOWN,
+                    unseen,
+                )
                 connection.execute(shown.values(model_version=version))
                 clear_quarantine(connection, "push", ids=page)
 

@@ -1,4 +1,4 @@
-"""Projects, and which image is which task there. A push is an intent first, then a fact of the server."""
+"""Which image is which task of a project. A push is an intent first, then a fact of the server."""
 
 from __future__ import annotations
 
@@ -11,48 +11,13 @@ import sqlalchemy as sa
 from detseg.catalog.arms import record_arms, select_blind
 from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
-from detseg.catalog.records import Assignment, Project, ProjectKey, Task, TaskState
+from detseg.catalog.records import NOTHING_SHOWN, Assignment, ProjectKey, Task, TaskState
+from detseg.catalog.server_tasks import mark_replaced, there
 from detseg.catalog.shown import record_shown
-from detseg.catalog.tables import locations, projects, reviews, task_predictions, tasks
+from detseg.catalog.tables import locations, task_predictions, tasks
 from detseg.errors import CatalogError
 from detseg.paging import pages
-from detseg.types import ImageId, ModelVersion
-
-
-@dataclass(frozen=True, slots=True)
-class Projects:
-    """``catalog.projects``"""
-
-    database: Database
-
-    def record(
-        self, server_id: int, *, url: str, title: str, created_at: datetime, label_config: str
-    ) -> Project:
-        """The catalog's project for one on a server, made at the first call.
-
-        The server's id and its ``created_at`` say which project it is, so a server that moved to another
-        port is the same one, and a new server that counts from 1 again is another one.
-        """
-        values = {
-            "server_id": server_id,
-            "url": url,
-            "title": title,
-            "created_at": created_at,
-            "label_config": label_config,
-        }
-        statement = self.database.insert(projects)
-        statement = statement.on_conflict_do_update(
-            index_elements=["server_id", "created_at"],
-            set_={name: statement.excluded[name] for name in ("url", "title", "label_config")},
-        )
-        with self.database.writing() as connection:
-            row = connection.execute(statement.returning(*projects.c), values).one()
-        return _project(row)
-
-    def all(self) -> tuple[Project, ...]:
-        """Every project that the catalog knows, oldest first."""
-        with self.database.reading() as connection:
-            return tuple(map(_project, connection.execute(sa.select(projects).order_by(projects.c.key))))
+from detseg.types import ImageId, ModelVersion, SeenTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +65,26 @@ class Tasks:
             claimed = set(connection.scalars(insert, rows))
             record_arms(self.database, connection, project, [one for one in arms if one.image in claimed])
             if restore:
-                fresh = {"state": "intent", "task_id": None, "pushed_at": None}
-                values = {**fresh, "model_version": version, "intended_at": now}
+                fresh = {"state": "intent", "pushed_at": None, "intended_at": now}
+                values = {**fresh, "model_version": version}
                 claimed |= _reopen_deleted(connection, project, wanted, values)
             texts = {image: text for image, text in (shown or {}).items() if image in claimed}
             record_shown(self.database, connection, project, version, texts=texts)
         return tuple(image for image in wanted if image in claimed)
 
     def confirm_push(
-        self, project: ProjectKey, task_ids: Mapping[ImageId, int], *, bare: bool = False
+        self,
+        project: ProjectKey,
+        task_ids: Mapping[ImageId, int],
+        *,
+        created_by: datetime | None = None,
+        without_prediction: bool = False,
     ) -> None:
         """Records the server's task ids for intents. Confirming twice with the same ids changes nothing.
 
-        ``bare``: the tasks came without their predictions, as blind ones always do. Raises CatalogError for
-        an image that was never intended, or is another task already.
+        ``created_by`` is when they were there at the latest, by the server's clock; ``without_prediction``:
+        they came without them, as blind ones always do. Whatever else had one of these numbers is deleted.
+        Raises CatalogError for an image that was never intended, or is another task already.
         """
         now = self.clock()
         with self.database.writing() as connection:
@@ -124,14 +95,20 @@ class Tasks:
                     image for image in page if not _is_confirmed(rows.get(image), image, task_ids[image])
                 ]
                 if confirmed:
-                    if not bare:
+                    mark_replaced(connection, project, {image: task_ids[image] for image in confirmed})
+                    if not without_prediction:
                         blind = set(connection.scalars(select_blind(project, page)))
                         rows_with = [rows[image] for image in confirmed if image not in blind]
                         _record_predictions(self.database, connection, rows_with, now)
                     connection.execute(
                         sa.update(tasks)
                         .where(tasks.c.project == project, tasks.c.image_id == sa.bindparam("image"))
-                        .values(task_id=sa.bindparam("task"), state="pushed", pushed_at=now),
+                        .values(
+                            task_id=sa.bindparam("task"),
+                            created_at=created_by,
+                            state="pushed",
+                            pushed_at=now,
+                        ),
                         [{"image": image, "task": task_ids[image]} for image in confirmed],
                     )
                 clear_quarantine(connection, "push", ids=page)
@@ -146,25 +123,33 @@ class Tasks:
         with self.database.reading() as connection:
             return {ImageId(row.image_id): row.intended_at for row in connection.execute(query)}
 
+    def undated(self, project: ProjectKey) -> tuple[int, ...]:
+        """The server's ids, ascending, of the tasks that are there and of which nobody knows since when."""
+        query = (
+            sa.select(tasks.c.task_id)
+            .where(tasks.c.project == project, tasks.c.state == "pushed", tasks.c.created_at.is_(None))
+            .order_by(tasks.c.task_id)
+        )
+        with self.database.reading() as connection:
+            return tuple(connection.scalars(query))
+
     def drop_intents(self, project: ProjectKey, ids: Iterable[ImageId]) -> int:
         """Gives claimed images free again, because the server has no task for them; answers how many.
 
-        What was to be restored and has reviews is a deleted task again.
+        What was to be restored is a deleted task again.
         """
         dropped = 0
-        theirs = sa.and_(reviews.c.project == tasks.c.project, reviews.c.image_id == tasks.c.image_id)
-        once = sa.select(sa.func.max(reviews.c.task_id)).where(theirs).correlate(tasks).scalar_subquery()
         with self.database.writing() as connection:
             for page in pages(ids):
                 open_ones = sa.and_(
                     tasks.c.project == project, tasks.c.image_id.in_(page), tasks.c.state == "intent"
                 )
-                restored = sa.update(tasks).where(open_ones, sa.exists().where(theirs).correlate(tasks))
-                again = connection.execute(restored.values(state="deleted", task_id=once))
+                restored = sa.update(tasks).where(open_ones, tasks.c.former_id.is_not(None))
+                again = connection.execute(restored.values(state="deleted"))
                 dropped += again.rowcount + connection.execute(sa.delete(tasks).where(open_ones)).rowcount
         return dropped
 
-    def bare(self, project: ProjectKey) -> tuple[ImageId, ...]:
+    def without_prediction(self, project: ProjectKey) -> tuple[ImageId, ...]:
         """The images whose tasks never had a prediction, and should have one; sorted."""
         query = (
             sa.select(tasks.c.image_id)
@@ -175,39 +160,44 @@ class Tasks:
                     task_predictions.c.project == project, task_predictions.c.image_id == tasks.c.image_id
                 ),
                 tasks.c.image_id.not_in(select_blind(project)),
+                tasks.c.model_version != NOTHING_SHOWN,
             )
             .order_by(tasks.c.image_id)
         )
         with self.database.reading() as connection:
             return tuple(map(ImageId, connection.scalars(query)))
 
+    def show(self, project: ProjectKey, shown: Mapping[ImageId, ModelVersion]) -> None:
+        """Records which version's prediction people worked on, of tasks that show any."""
+        with self.database.writing() as connection:
+            for image, version in sorted(shown.items()):
+                one = sa.update(tasks).where(
+                    tasks.c.project == project,
+                    tasks.c.image_id == image,
+                    tasks.c.model_version != NOTHING_SHOWN,
+                )
+                connection.execute(one.values(model_version=version))
+
     def ids(self, project: ProjectKey, *, after: int = 0, last: int | None = None) -> tuple[int, ...]:
         """The server's ids of the tasks that are there, ascending: from ``after`` (not it) to ``last``."""
-        query = (
-            sa.select(tasks.c.task_id)
-            .where(tasks.c.project == project, tasks.c.state == "pushed", tasks.c.task_id > after)
-            .order_by(tasks.c.task_id)
-        )
+        live = there(project)
+        query = sa.select(live.c.task_id).where(live.c.task_id > after).order_by(live.c.task_id)
         if last is not None:
-            query = query.where(tasks.c.task_id <= last)
+            query = query.where(live.c.task_id <= last)
         with self.database.reading() as connection:
-            return tuple(task for task in connection.scalars(query) if task is not None)
+            return tuple(connection.scalars(query))
 
     def last_id(self, project: ProjectKey) -> int:
         """The highest of the server's ids of the tasks that are there; 0 without tasks."""
-        query = sa.select(sa.func.max(tasks.c.task_id)).where(
-            tasks.c.project == project, tasks.c.state == "pushed"
-        )
         with self.database.reading() as connection:
-            return connection.scalar(query) or 0
+            return connection.scalar(sa.select(sa.func.max(there(project).c.task_id))) or 0
 
-    def overwritten(self, project: ProjectKey) -> tuple[int, ...]:
-        """The server's ids of the tasks whose images are nowhere any more: other bytes are in their places.
-
-        Ascending. What was not listed any more is still taken to be where it was.
+    def overwritten(self, project: ProjectKey) -> dict[int, ImageId]:
+        """The images that are nowhere any more, because other bytes are in their places, by the server's ids
+        of their tasks, ascending. What was not listed any more is still taken to be where it was.
         """
         query = (
-            sa.select(tasks.c.task_id)
+            sa.select(tasks.c.task_id, tasks.c.image_id)
             .where(
                 tasks.c.project == project,
                 tasks.c.state == "pushed",
@@ -216,16 +206,19 @@ class Tasks:
             .order_by(tasks.c.task_id)
         )
         with self.database.reading() as connection:
-            return tuple(task for task in connection.scalars(query) if task is not None)
+            return {row.task_id: ImageId(row.image_id) for row in connection.execute(query)}
 
-    def adopt(self, project: ProjectKey, found: Mapping[ImageId, tuple[int, ModelVersion]]) -> None:
+    def import_existing(
+        self, project: ProjectKey, found: Mapping[ImageId, tuple[SeenTask, ModelVersion]]
+    ) -> None:
         """Records tasks that another catalog pushed, and the model version that they show."""
         now = self.clock()
         rows = [
             {
                 "project": project,
                 "image_id": image,
-                "task_id": task,
+                "task_id": task.id,
+                "created_at": task.created_at,
                 "state": "pushed",
                 "model_version": version,
                 "intended_at": now,
@@ -235,42 +228,9 @@ class Tasks:
         ]
         if rows:
             with self.database.writing() as connection:
+                for page in pages(found):
+                    mark_replaced(connection, project, {image: found[image][0].id for image in page})
                 connection.execute(self.database.insert(tasks).on_conflict_do_nothing(), rows)
-
-    def move(self, project: ProjectKey, image: ImageId, task_id: int) -> None:
-        """Records that another task of the server is the image's."""
-        with self.database.writing() as connection:
-            connection.execute(
-                sa.update(tasks)
-                .where(tasks.c.project == project, tasks.c.image_id == image, tasks.c.state == "pushed")
-                .values(task_id=task_id)
-            )
-
-    def mark_deleted(self, project: ProjectKey, task_ids: Iterable[int]) -> int:
-        """Marks tasks that are gone on the server, and their reviews; how many tasks were not marked yet."""
-        marked = 0
-        with self.database.writing() as connection:
-            for page in pages(task_ids):
-                theirs = sa.and_(reviews.c.project == project, reviews.c.task_id.in_(page))
-                connection.execute(sa.update(reviews).where(theirs).values(deleted=True))
-                marked += connection.execute(
-                    sa.update(tasks)
-                    .where(tasks.c.project == project, tasks.c.task_id.in_(page), tasks.c.state == "pushed")
-                    .values(state="deleted")
-                ).rowcount
-        return marked
-
-    def mark_found(self, project: ProjectKey, task_ids: Iterable[int]) -> int:
-        """Takes the mark of deletion off tasks that are there again, as after a restored backup; how many."""
-        found = 0
-        with self.database.writing() as connection:
-            for page in pages(task_ids):
-                found += connection.execute(
-                    sa.update(tasks)
-                    .where(tasks.c.project == project, tasks.c.task_id.in_(page), tasks.c.state == "deleted")
-                    .values(state="pushed")
-                ).rowcount
-        return found
 
     def of_project(self, project: ProjectKey) -> Iterator[Task]:
         """The project's tasks in every state, sorted by image. Holds one page in memory."""
@@ -288,6 +248,14 @@ class Tasks:
             if not page:
                 return
             last = page[-1].image_id
+
+    def pushed_since(self, project: ProjectKey, moment: datetime | None) -> tuple[ImageId, ...]:
+        """The images whose tasks were confirmed at that moment or later (all for None), deleted ones too."""
+        query = sa.select(tasks.c.image_id).where(tasks.c.project == project, tasks.c.pushed_at.is_not(None))
+        if moment is not None:
+            query = query.where(tasks.c.pushed_at >= moment)
+        with self.database.reading() as connection:
+            return tuple(map(ImageId, connection.scalars(query.order_by(tasks.c.image_id))))
 
     def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, Task]:
         """The tasks of those images, whatever their states; images that were never intended are left out."""
@@ -314,15 +282,6 @@ class Tasks:
         with self.database.reading() as connection:
             row = connection.execute(query).one_or_none()
         return _task(row) if row else None
-
-    def images(self, project: ProjectKey, task_ids: Iterable[int]) -> dict[int, ImageId]:
-        """The image of each of those tasks that the catalog pushed; foreign tasks are left out."""
-        found: dict[int, ImageId] = {}
-        for page in pages(task_ids):
-            query = sa.select(tasks).where(tasks.c.project == project, tasks.c.task_id.in_(page))
-            with self.database.reading() as connection:
-                found |= {row.task_id: ImageId(row.image_id) for row in connection.execute(query)}
-        return found
 
 
 def _reopen_deleted(
@@ -377,10 +336,6 @@ def _is_confirmed(row: Row | None, image: ImageId, task_id: int) -> bool:
     return row.task_id is not None
 
 
-def _project(row: Row) -> Project:
-    return Project(ProjectKey(row.key), row.server_id, row.url, row.title, row.created_at, row.label_config)
-
-
 def _task(row: Row) -> Task:
     return Task(
         project=ProjectKey(row.project),
@@ -389,4 +344,5 @@ def _task(row: Row) -> Task:
         state=row.state,
         model_version=ModelVersion(row.model_version),
         pushed_at=row.pushed_at,
+        created_at=row.created_at,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
 
 
 def main() -> None:
@@ -12,10 +14,16 @@ def main() -> None:
     """
     from detseg.cli.app import app
     from detseg.cli.interrupt import interruptible
+    from detseg.cli.output import note
     from detseg.errors import ConfigError, DetsegError
+    from detseg.waits import heard_by
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shows an escape
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with interruptible():
+        with interruptible(), heard_by(lambda line: note(f"detseg: {line}")), warnings.catch_warnings():
+            warnings.simplefilter("once", FutureWarning)
+            warnings.showwarning = _note_warning
             app(prog_name="detseg")
     except ConfigError as error:
         _fail(error, code=2)
@@ -28,6 +36,14 @@ def main() -> None:
         _fail(error, code=1)
 
 
+def _note_warning(message: Warning | str, *_: object, **__: object) -> None:
+    from detseg.cli.output import note, shortened
+
+    note(f"detseg: {shortened(str(message))}")
+
+
 def _fail(error: Exception, *, code: int) -> None:
-    print(f"detseg: {' '.join(str(error).split())}", file=sys.stderr)
+    from detseg.cli.output import note, shortened
+
+    note(f"detseg: {shortened(str(error))}")
     sys.exit(code)

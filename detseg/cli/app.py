@@ -8,13 +8,13 @@ import typer
 
 import detseg
 from detseg.cli import demo, files, hook, loop, score, servers
+from detseg.cli.output import say
 
 app = typer.Typer(
     name="detseg",
     help="Pre-annotates images with detection and segmentation, feeds Label Studio, and measures what "
     "people correct.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"detseg {detseg.__version__}")
+        say(f"detseg {detseg.__version__}")
         raise typer.Exit
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,14 +36,11 @@ def demo(
     A simulated annotator reviews them, and is named as such everywhere.
     """
     from detseg.cli.answers import print_evaluated
+    from detseg.cli.bars import progress_bars
     from detseg.cli.loop import print_collected, print_preannotated
-    from detseg.cli.output import print_json, progress_bars
+    from detseg.cli.output import note, print_json
     from detseg.config import load_settings
     from detseg.pipeline.demo import clear_folder, review_as_simulated, write_scenes, write_settings
-    from flows.collect import collect
-    from flows.evaluate import evaluate
-    from flows.preannotate import preannotate
-    from flows.server import prefect_api
 
     folder = out.absolute()
     _stop_servers(folder / STATE)
@@ -50,13 +48,18 @@ def demo(
     config = write_settings(folder)
     settings = load_settings(config)
     _check_own_world(settings, load_settings(config, environ={}))
+    from flows.collect import collect  # seconds, which nobody waits who named a wrong folder
+    from flows.evaluate import evaluate
+    from flows.preannotate import preannotate
+    from flows.recording import run_recorded
+
     started = time.monotonic()
-    with _servers(settings, keep=keep) as url, prefect_api(settings.state_path), progress_bars():
-        truth = write_scenes(folder / settings.source, scenes, seed=seed)
-        preannotated = preannotate(config)
+    with _servers(settings, keep=keep) as url, progress_bars():
+        truth = write_scenes(folder / settings.source.location, scenes, seed=seed)
+        preannotated = run_recorded(note, settings.state_path, preannotate, config)
         review_as_simulated(settings, truth, seed=seed)
-        collected = collect(config)
-        evaluated = evaluate(config, None, folder / "report.html")
+        collected = run_recorded(note, settings.state_path, collect, config)
+        evaluated = run_recorded(note, settings.state_path, evaluate, config, None, folder / "report.html")
     result: dict[str, Any] = {
         "simulated": True,
         "label_studio_url": url,
@@ -80,9 +83,10 @@ def _check_own_world(settings: Settings, written: Settings) -> None:
     from detseg.config import ENV_PREFIX
     from detseg.errors import ConfigError
 
-    for name in ("source", "label_studio_url", "project", "catalog", "state_dir"):
-        if getattr(settings, name) != getattr(written, name):
-            variable = f"{ENV_PREFIX}{name.upper()}"
+    for name in ("source.location", "label_studio.url", "queue.project", "catalog", "state_dir"):
+        value = attrgetter(name)
+        if value(settings) != value(written):
+            variable = f"{ENV_PREFIX}{name.replace('.', '__').upper()}"
             raise ConfigError(
                 f"the demo works on images and servers of its own: unset {variable} and try again"
             )
@@ -90,18 +94,19 @@ def _check_own_world(settings: Settings, written: Settings) -> None:
 
 @contextmanager
 def _servers(settings: Settings, *, keep: bool) -> Iterator[str]:
-    """Label Studio's URL; it is stopped at the end unless it is to be kept, with Prefect beside it."""
+    """Label Studio's URL, with Prefect beside it; both are stopped at the end unless they are to be kept."""
     from detseg.cli.output import note
+    from detseg.files import private_folder
     from detseg.labelstudio.install import ensure_installed
     from detseg.labelstudio.server import EmbeddedLabelStudio
     from flows import server as prefect_server
 
-    settings.state_path.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.state_path)
     ensure_installed(note)
     note("starting Label Studio ...")
     try:
         url = EmbeddedLabelStudio(settings.state_path).up().url
-        if keep:
+        if keep or prefect_server.find_api(settings.state_path) is None:
             prefect_server.up(settings.state_path)
         yield url
     finally:
@@ -120,16 +125,18 @@ def _stop_servers(state_dir: Path) -> None:
 
 
 def _print_next_steps(report: Path, folder: Path, *, seconds: float, url: str | None) -> None:
+    from detseg.cli.output import say
+
     program = "detseg" if shutil.which("detseg") else sys.argv[0]  # make does not put it on the PATH
     config = f"--config {shlex.quote(str(folder / 'detseg.toml'))}"
-    print(
-        f"\nDone in {seconds:.0f} s. The reviews are simulated; models, servers, flows and figures are real."
-    )
-    print(f"Read the report:   {report.as_uri()}")
+    say()
+    say(f"Done in {seconds:.0f} s. The reviews are simulated; models, servers, flows and figures are real.")
+    say(f"Read the report:   {report.as_uri()}")
     if url is None:
-        print(f"See the queue:     {program} up {config}   (it prints the address and where the password is)")
+        say(f"See the queue:     {program} up {config}   (it prints the address and where the password is)")
     else:
         credentials = folder / STATE / "label-studio" / "credentials.json"
-        print(f"See the queue:     {url} (user and password: {credentials})")
-        print(f"Stop the servers:  {program} down {config}")
-    print(f"Use your images:   {program} init, set source in detseg.toml, then {program} up and preannotate")
+        say(f"See the queue:     {url} (user and password: {credentials})")
+        say(f"Stop the servers:  {program} down {config}")
+    then = f"set source.location in detseg.toml, then {program} up and preannotate"
+    say(f"Use your images:   {program} init, {then}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from detseg.cli import options
+from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from detseg.pipeline.predict import PredictReport
@@ -16,19 +19,28 @@ if TYPE_CHECKING:
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("detseg.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    template: Annotated[
+        Path | None, typer.Option("--from", help="A settings file whose values it begins with, also of 0.1.")
+    ] = None,
 ) -> None:
     """Writes a commented detseg.toml with every setting."""
-    from detseg.config import settings_template
+    from detseg.cli.output import say
+    from detseg.config import load_settings, settings_template
     from detseg.errors import ConfigError
+    from detseg.files import write_whole
 
+    if not force and os.path.lexists(path):
+        raise ConfigError(f"{path} is there already: --force replaces it")
+    if template is None:
+        text = settings_template()
+    else:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # this is what mends it
+            text = settings_template(load_settings(template, environ={}))
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(settings_template())
-    except FileExistsError as error:
-        raise ConfigError(f"{path} is there already: --force replaces it") from error
+        write_whole(path, text, private=template is not None)  # that may hold a token
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
-    print(f"wrote {path}: say in it where your images are (source), then run `detseg up`")
+    say(f"wrote {path}: say in it where your images are ([source] location), then run `detseg up`")
 
 
 def predict(
@@ -45,48 +57,74 @@ def predict(
     box_threshold: options.BoxThresholdOption = None,
     mask_threshold: options.MaskThresholdOption = None,
     pictures: Annotated[bool, typer.Option(help="A picture per image.")] = True,
+    format_: Annotated[
+        Literal["json", "coco"],
+        typer.Option("--format", help="coco: COCO results beside predictions.json, with the ids of --truth."),
+    ] = "json",
+    truth: Annotated[Path | None, typer.Option("--truth", help="COCO file of the same images.")] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Predicts images into a folder, without a server.
 
     Writes boxes, masks and counts as JSON, and a picture of each image.
     """
-    from detseg.cli.output import EXIT_QUARANTINED, note_models, print_file, progress_bars
+    from detseg.cli.bars import progress_bars
+    from detseg.cli.output import EXIT_QUARANTINED, note_models, print_file
     from detseg.config import load_settings
+    from detseg.errors import ConfigError
+    from detseg.metrics.coco_files import read_coco_truth
     from detseg.pipeline.predict import predict as predict_files
 
+    if (format_ == "coco") != (truth is not None):
+        raise ConfigError("--format coco and --truth go together: results have the ids of a COCO file")
+    if truth is not None:
+        read_coco_truth(truth, "bbox")  # before hours of predicting
     settings = load_settings(
         config,
-        detector=detector,
-        segmenter=segmenter,
-        device=device,
-        engine=engine,
-        precision=precision,
-        batch_size=batch_size,
-        box_threshold=box_threshold,
-        mask_threshold=mask_threshold,
+        model__detector=detector,
+        model__segmenter=segmenter,
+        model__box_threshold=box_threshold,
+        model__mask_threshold=mask_threshold,
+        engine__device=device,
+        engine__mode=engine,
+        engine__precision=precision,
+        engine__batch_size=batch_size,
     )
     with progress_bars():
         report = predict_files(settings, images, out, pictures=pictures)
+    if truth is not None:
+        _write_coco(report.file, truth)
     if as_json:
         print_file(report.file)
     else:
         _print_predicted(report, pictures=pictures)
     note_models(report.unmapped, report.precision_check)
     n_files = len(report.counts) + len(report.failed)
-    if len(report.failed) > settings.max_quarantined_share * n_files:
+    if len(report.failed) > settings.run.max_quarantined_share * n_files:
         raise typer.Exit(EXIT_QUARANTINED)
 
 
-def _print_predicted(report: PredictReport, *, pictures: bool) -> None:
-    from detseg.cli.output import console, counted, print_failures
+def _write_coco(predictions: Path, truth: Path) -> None:
+    from detseg.cli.output import note
+    from detseg.files import write_whole
+    from detseg.metrics.coco_files import predictions_to_coco
+    from detseg.pipeline.results_file import encode_line
 
-    screen = console()
+    results, notes = predictions_to_coco(predictions, truth)
+    path = predictions.with_name("coco_results.json")
+    write_whole(path, encode_line(results))
+    for line in (*notes, f"{format_count(len(results), 'detection')} in {path}"):
+        note(line)
+
+
+def _print_predicted(report: PredictReport, *, pictures: bool) -> None:
+    from detseg.cli.output import print_failures, say
+
     for path, counts in report.counts.items():
         seen = ", ".join(f"{n} {label}" for label, n in counts.items()) or "nothing"
-        screen.print(f"{path}: {seen}", markup=False)
-    drawn = f"{counted(len(report.counts), 'picture')} and " if pictures else ""
-    screen.print(f"{drawn}{report.file.name} in {report.file.parent}", markup=False)
+        say(f"{path}: {seen}")
+    drawn = f"{format_count(len(report.counts), 'picture')} and " if pictures else ""
+    say(f"{drawn}{report.file.name} in {report.file.parent}")
     if report.failed:
-        screen.print(f"{counted(len(report.failed), 'file')} could not be used:")
+        say(f"{format_count(len(report.failed), 'file')} could not be used:")
         print_failures([(failure.uri, failure.reason) for failure in report.failed])

@@ -32,21 +32,21 @@ def hook(
     """
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
-    from detseg.pipeline.hook import Bell, Listening, follow
+    from detseg.pipeline.hook import Debouncer, Listening, follow
 
-    settings = options.with_token(load_settings(config, project=project))
-    if not register and settings.hook_secret is None:
+    settings = options.with_token(load_settings(config, queue__project=project))
+    if not register and settings.label_studio.hook_secret is None:
         note(
             f"asks every {poll:g} s, for nobody calls: --register makes a webhook; or make one and set "
-            "DETSEG_HOOK_SECRET"
+            "DETSEG_LABEL_STUDIO__HOOK_SECRET"
         )
-    bell, reports = Bell(), _Totals()
+    debouncer, reports = Debouncer(), _Totals()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: bell.stop())
+        signal.signal(number, lambda *_: debouncer.stop())
     follow(
         settings,
         Listening(host, port, url, register, poll),
-        bell=bell,
+        debouncer=debouncer,
         tell=reports.add,
         complain=lambda error: note(f"{error}; trying again"),
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from detseg.cli.output import note
 from detseg.pipeline import progress
 
 
@@ -25,7 +25,7 @@ def interruptible() -> Iterator[None]:
         def interrupt(*_: object) -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             stop_threads()
-            print("detseg: stopping; run it again and it goes on (Ctrl-C again: at once)", file=sys.stderr)
+            note("detseg: stopping; run it again and it goes on (Ctrl-C again: at once)")
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGINT, interrupt)

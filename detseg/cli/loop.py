@@ -1,4 +1,4 @@
-"""The commands of the loop: preannotate, collect, qa. Each runs its flow."""
+"""The commands of the loop: preannotate, collect, qa. Each is a flow run where a Prefect server runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detseg.cli import options
+from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ def preannotate(
     engine: options.EngineOption = None,
     precision: options.PrecisionOption = None,
     batch_size: options.BatchOption = None,
+    task_runner: options.TaskRunnerOption = None,
     box_threshold: options.BoxThresholdOption = None,
     mask_threshold: options.MaskThresholdOption = None,
     project: options.ProjectOption = None,
@@ -65,18 +67,19 @@ def preannotate(
     from flows.parameters import run_settings
 
     flags: Overrides = {
-        "source": source,
-        "detector": detector,
-        "segmenter": segmenter,
-        "device": device,
-        "engine": engine,
-        "precision": precision,
-        "batch_size": batch_size,
-        "box_threshold": box_threshold,
-        "mask_threshold": mask_threshold,
-        "project": project,
-        "predictions": predictions,
-        "restore": restore or None,
+        "source__location": source,
+        "model__detector": detector,
+        "model__segmenter": segmenter,
+        "model__box_threshold": box_threshold,
+        "model__mask_threshold": mask_threshold,
+        "engine__device": device,
+        "engine__mode": engine,
+        "engine__precision": precision,
+        "engine__batch_size": batch_size,
+        "run__task_runner": task_runner,
+        "queue__project": project,
+        "queue__predictions": predictions,
+        "queue__restore": restore or None,
     }
     settings = run_settings(config, flags)
     report = _plan(settings) if dry_run else _run(config, flags, settings)
@@ -86,13 +89,13 @@ def preannotate(
         print_preannotated(report, would=dry_run)
     output.note_models(report.unmapped, report.precision_check)
     if not report.scanned:
-        output.note(f"no images in {settings.source}: is that the right place?")
-    if report.quarantined_share > settings.max_quarantined_share:
+        output.note(f"no images in {settings.source.location}: is that the right place?")
+    if report.quarantined_share > settings.run.max_quarantined_share:
         raise typer.Exit(output.EXIT_QUARANTINED)
 
 
 def _plan(settings: Settings) -> PreannotateReport:
-    from detseg.cli.output import progress_bars
+    from detseg.cli.bars import progress_bars
     from detseg.pipeline.preannotate import plan
 
     with progress_bars():
@@ -100,15 +103,22 @@ def _plan(settings: Settings) -> PreannotateReport:
 
 
 def _run(config: Path | None, flags: Overrides, settings: Settings) -> PreannotateReport:
-    from detseg.cli.output import progress_bars
-    from detseg.pipeline.workspace import check_label_studio
+    from detseg.cli.bars import progress_bars
+    from detseg.cli.output import note
+    from detseg.cli.recorded import BY_PREFECT, is_recorded
 
-    check_label_studio(settings)
-    from flows.preannotate import preannotate as flow
-    from flows.server import prefect_api
+    with progress_bars():
+        if is_recorded(settings, *BY_PREFECT):
+            from detseg.pipeline.workspace import check_label_studio
 
-    with prefect_api(settings.state_path), progress_bars():
-        return flow(config, flags)
+            check_label_studio(settings)  # before Prefect is loaded
+            from flows.preannotate import preannotate as flow
+            from flows.recording import run_recorded
+
+            return run_recorded(note, settings.state_path, flow, config, flags)
+        from detseg.pipeline.preannotate import preannotate
+
+        return preannotate(settings)
 
 
 def collect(
@@ -123,16 +133,25 @@ def collect(
 
     Asks Label Studio for what changed since the last time.
     """
-    from detseg.cli.output import EXIT_QUARANTINED, print_json, progress_bars
+    from detseg.cli.bars import progress_bars
+    from detseg.cli.output import EXIT_QUARANTINED, note, print_json
+    from detseg.cli.recorded import TOKEN_BLOCK, is_recorded
     from detseg.config import load_settings
-    from detseg.pipeline.workspace import check_label_studio
-    from flows.collect import collect as flow
-    from flows.server import prefect_api
 
-    settings = load_settings(config, project=project)
-    check_label_studio(settings)
-    with prefect_api(settings.state_path), progress_bars():
-        report = flow(config, {"project": project}, full)
+    settings = load_settings(config, queue__project=project)
+    with progress_bars():
+        if is_recorded(settings, TOKEN_BLOCK):
+            from detseg.pipeline.workspace import check_label_studio
+
+            check_label_studio(settings)
+            from flows.collect import collect as flow
+            from flows.recording import run_recorded
+
+            report = run_recorded(note, settings.state_path, flow, config, {"queue__project": project}, full)
+        else:
+            from detseg.pipeline.collect import collect as run
+
+            report = run(settings, full=full)
     if as_json:
         print_json(report.to_json())
     else:
@@ -162,15 +181,25 @@ def qa(
     How good the model is, how good the labels are, what was saved, what to change. Needs no server.
     """
     from detseg.cli.answers import print_evaluated
-    from detseg.cli.output import note, print_json, progress_bars
+    from detseg.cli.bars import progress_bars
+    from detseg.cli.output import note, print_json
+    from detseg.cli.recorded import TOKEN_BLOCK, is_recorded
     from detseg.config import load_settings
-    from flows.evaluate import evaluate as flow
-    from flows.server import prefect_api
 
-    settings = load_settings(config, project=project)
-    path = (out or settings.state_path / "report.html").absolute()
-    with prefect_api(settings.state_path), progress_bars():
-        report = flow(config, {"project": project}, path, send_back)
+    settings = load_settings(config, queue__project=project)
+    path = None if out is None else out.absolute()
+    with progress_bars():
+        if is_recorded(settings, *([] if send_back is None else [TOKEN_BLOCK])):
+            from flows.evaluate import evaluate as flow
+            from flows.recording import run_recorded
+
+            report = run_recorded(
+                note, settings.state_path, flow, config, {"queue__project": project}, path, send_back
+            )
+        else:
+            from detseg.pipeline.evaluate import qa as run
+
+            report = run(settings, out=path, n_sent_back=send_back)
     if as_json:
         print_json(report.to_json())
     else:
@@ -182,58 +211,56 @@ def qa(
 
 def print_preannotated(report: PreannotateReport, *, would: bool = False) -> None:
     """The run in a few lines."""
-    from detseg.cli.output import console, counted, note, print_failures
+    from detseg.cli.output import note, print_failures, say
 
     verb = "would be " if would else ""
-    screen = console()
-    screen.print(
-        f"{counted(report.scanned, 'file')}: {counted(report.new, 'new image')}, "
+    say(
+        f"{format_count(report.scanned, 'file')}: {format_count(report.new, 'new image')}, "
         f"{verb}predicted {report.predicted}, {verb}pushed {report.pushed}, "
         f"already done {report.already_done}",
-        markup=False,
     )
     if report.gold_waiting:
-        screen.print(
-            f"{counted(report.gold_waiting, 'gold image')} kept back, to go along with other new ones"
-        )
+        say(f"{format_count(report.gold_waiting, 'gold image')} kept back, to go along with other new ones")
     queue = report.queue
     more = [
         f"{verb}{words} {queue.counts[status]}" for status, words in _MORE.items() if queue.counts.get(status)
     ]
     if more:
-        screen.print(f"of the tasks: {', '.join(more)}", markup=False)
+        say(f"of the tasks: {', '.join(more)}")
     arms = [f"{words} {queue.arms[arm]}" for arm, words in _ARMS.items() if queue.arms.get(arm)]
     if arms:
-        screen.print(f"of all tasks of the project: {', '.join(arms)}", markup=False)
+        say(f"of all tasks of the project: {', '.join(arms)}")
     if report.quarantined:
-        screen.print(f"{len(report.quarantined)} could not be used and are in quarantine:")
+        say(f"could not be used, and in quarantine: {len(report.quarantined)}")
         print_failures([(one.uri, one.reason) for one in report.quarantined])
     if queue.incomplete:
-        screen.print(f"{len(queue.incomplete)} go without some of their regions:")
+        say(f"pushed without some of their regions: {len(queue.incomplete)}")
         print_failures([(one.uri, one.reason) for one in queue.incomplete])
     for warning in queue.warnings:
         note(warning)
-    screen.print(f"model {report.model_version}", markup=False)
+    say(f"model {report.model_version}")
     if report.url:
-        screen.print(f"queue {report.url}", markup=False)
+        say(f"queue {report.url}")
 
 
 def print_collected(report: CollectReport) -> None:
     """The run in a few lines."""
-    from detseg.cli.output import console, note, print_failures
+    from detseg.cli.output import note, print_failures, say
 
-    screen = console()
-    screen.print(f"reviews: {report.new} new, {report.updated} updated, {report.deleted} deleted")
+    say(f"reviews: {report.new} new, {report.updated} updated, {report.deleted} deleted")
     states = ", ".join(f"{n} {state}" for state, n in report.states.items())
-    screen.print(f"tasks: {states}")
+    say(f"tasks: {states}")
     if report.n_foreign:
-        screen.print(f"{report.n_foreign} tasks that somebody else put into the project were left alone")
+        tasks = format_count(report.n_foreign, "task")
+        verb = "was" if report.n_foreign == 1 else "were"
+        say(f"{tasks} that somebody else put into the project {verb} left alone")
     if report.n_answers:
-        screen.print(f"{report.n_answers} answers that are no shapes (choices, texts) stay in Label Studio")
+        answers = format_count(report.n_answers, "answer", "stays", "stay")
+        say(f"{answers} in Label Studio: no boxes or masks of the image (choices, texts, key points, ...)")
     if report.missing_labels:
         note(f"the labeling interface lacks {', '.join(report.missing_labels)}: nobody can choose them there")
     for warning in report.warnings:
         note(warning)
     if report.failures:
-        screen.print("not everything could be read; the reviews that it stands in are not measured:")
+        say("not everything could be read; the reviews that it stands in are not measured:")
         print_failures([*dict.fromkeys((one.uri, one.reason) for one in report.failures)])

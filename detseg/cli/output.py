@@ -1,70 +1,58 @@
-"""What a command prints: one JSON object or a short text on stdout, progress on stderr for a terminal."""
+"""What a command prints: one JSON object or a short text on stdout, progress on stderr for a terminal.
+
+Nothing else in the house prints. Control characters in names from outside are shown as escapes.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from detseg.escaping import escape_controls, escape_json
 
-from detseg.models.agreement import Agreement
-from detseg.pipeline.precision import describe_check
-from detseg.pipeline.progress import listening
+if TYPE_CHECKING:
+    from detseg.models.agreement import Agreement
 
 EXIT_QUARANTINED = 3
-
-_STAGES = {
-    "make scenes": "making sample scenes",
-    "scan": "reading images",
-    "predict": "predicting",
-    "push": "pushing to Label Studio",
-    "review": "reviewing (simulated)",
-    "collect": "collecting reviews",
-    "evaluate": "measuring",
-}
 
 
 def print_json(result: Mapping[str, Any]) -> None:
     """The whole answer of a command on stdout."""
-    print(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
+    text = escape_json(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
+    _copy_to_stdout(io.BytesIO(f"{text}\n".encode()))
 
 
-def print_file(file: Path) -> None:
+def print_file(path: Path) -> None:
     """A JSON file as the whole answer of a command on stdout, without reading it into memory."""
-    with file.open(encoding="utf-8") as text:
-        shutil.copyfileobj(text, sys.stdout)
+    with path.open("rb") as file:
+        _copy_to_stdout(file)
 
 
-def console() -> Console:
-    """Text for people, on stdout."""
-    return Console(highlight=False, soft_wrap=True)
+def _copy_to_stdout(file: IO[bytes]) -> None:
+    """JSON is UTF-8 wherever it goes, whatever the terminal's encoding is."""
+    sys.stdout.flush()
+    shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+def say(text: str = "") -> None:
+    """A line for people on stdout."""
+    print(escape_controls(text), flush=True)
 
 
 def note(text: str) -> None:
     """A line for people on stderr, whatever stdout is used for."""
-    print(text, file=sys.stderr)
+    print(escape_controls(text), file=sys.stderr)
 
 
-def counted(n: int, noun: str) -> str:
-    """A number with its noun, which takes a plain -s."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def shortened(text: str, most: int = 900) -> str:
+    """A text that is no longer than a screen bears: names from outside may have thousands of letters."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
@@ -72,64 +60,49 @@ def figure(value: float | None, digits: int = 3) -> str:
     return "n/a" if value is None else f"{value:.{digits}f}"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A plain table: the first column is a name, the others are figures."""
+_ALIKE = 3
+"""As many images of one reason have a line each."""
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A plain table on stdout: the first column is a name, the others are figures."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     made = Table(box=None, pad_edge=False, header_style="bold")
     for n, header in enumerate(headers):
         made.add_column(header, justify="left" if n == 0 else "right")
     for row in rows:
-        made.add_row(*row)
-    return made
+        made.add_row(*(Text(escape_controls(cell)) for cell in row))
+    Console(soft_wrap=True).print(made)
 
 
 def print_failures(failures: Sequence[tuple[str, str]], *, most: int = 10) -> None:
-    """Which images could not be used and why, on stderr."""
-    for uri, reason in failures[:most]:
-        note(f"  {uri} {reason}")
-    if len(failures) > most:
-        note(f"  ... and {len(failures) - most} more (--json lists all)")
+    """Name on stderr the images that could not be used, with one line for a reason that many share."""
+    uris: dict[str, list[str]] = {}
+    for uri, reason in failures:
+        uris.setdefault(reason, []).append(uri)
+    lines: list[tuple[str, int]] = []
+    for reason, of_reason in uris.items():
+        if len(of_reason) > _ALIKE:
+            more = f"{len(of_reason) - 1:,} more are alike"
+            lines.append((f"{of_reason[0]} {reason} ({more})", len(of_reason)))
+        else:
+            lines += [(f"{uri} {reason}", 1) for uri in of_reason]
+    for line, _ in lines[:most]:
+        note(f"  {line}")
+    if len(lines) > most:
+        n_more = sum(n for _, n in lines[most:])
+        note(f"  ... and {n_more} more (--json lists all)")
 
 
 def note_models(unmapped: Mapping[str, int], check: Agreement | None) -> None:
     """What is to be known about the models of a run, on stderr: labels left out, what a precision changed."""
+    from detseg.pipeline.precision import describe_check
+
     if check is not None:
         note(describe_check(check))
     if unmapped:
         counted = ", ".join(f"{label} {n}" for label, n in sorted(unmapped.items()))
         note(f"left out, because no class takes them: {counted} (add them to [[classes]], or as aliases)")
-
-
-@contextmanager
-def progress_bars() -> Iterator[None]:
-    """Shows how far the stages are on stderr while the block runs; nothing where that is no terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars, listening(_Bars(bars)):
-        yield
-        for stage in bars.tasks:  # nobody said how many there are: now it is known
-            bars.update(stage.id, total=stage.total or stage.completed)
-
-
-class _Bars:
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._lock = threading.Lock()
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, stage: str, *, advance: int = 0, total: int | None = None) -> None:
-        with self._lock:
-            if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(_STAGES.get(stage, stage), total=None)
-            if total is not None:
-                self._bars.update(self._tasks[stage], total=total)
-            if advance:
-                self._bars.advance(self._tasks[stage], advance)

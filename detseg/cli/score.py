@@ -104,20 +104,17 @@ def _panoptic_figures(quality: PanopticQuality) -> dict[str, Any]:
 
 def _print_tables(figures: dict[str, Any]) -> None:
     """All figures of the whole, one below the other, and a line for each class."""
-    from rich.markup import escape
-
-    from detseg.cli.output import console, table
+    from detseg.cli.output import print_table, say
 
     per_class = figures.pop("per_class")
-    screen = console()
-    screen.print(table(("all classes", ""), [(name, _cell(value)) for name, value in figures.items()]))
+    print_table(("all classes", ""), [(name, _cell(value)) for name, value in figures.items()])
     if per_class:
         columns = list(next(iter(per_class.values())))
-        rows = [
-            (escape(label), *(_cell(one[column]) for column in columns)) for label, one in per_class.items()
-        ]
-        screen.print()
-        screen.print(table(("class", *columns), rows))
+        say()
+        print_table(
+            ("class", *columns),
+            [(label, *(_cell(one[column]) for column in columns)) for label, one in per_class.items()],
+        )
 
 
 def _cell(value: float | int | None) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from detseg.cli import options
+from detseg.plurals import format_count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from detseg.config import Settings
+    from detseg.pipeline.checks import Check
 
 
 def up(config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:
@@ -17,21 +22,27 @@ def up(config: options.ConfigOption = None, as_json: options.JsonOption = False)
 
     Says how to get in. What runs already is left as it is.
     """
-    from detseg.cli.output import note, print_json
+    from detseg.cli.output import note, print_json, say
     from detseg.config import load_settings
+    from detseg.files import private_folder
     from detseg.labelstudio.install import ensure_installed
     from detseg.labelstudio.server import LOCAL_HOOKS, EmbeddedLabelStudio
+    from detseg.pipeline.exposed import close_all_exposed
     from flows import server as prefect_server
+    from flows.dead_runs import ensure_automation
 
     settings = load_settings(config)
-    settings.state_path.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.state_path)
     ensure_installed(note)
-    variables = LOCAL_HOOKS if settings.label_studio_hooks else {}
+    variables = LOCAL_HOOKS if settings.label_studio.hooks else {}
     label_studio = EmbeddedLabelStudio(settings.state_path, variables=variables)
     if not label_studio.status().running:
         note("starting Label Studio ...")
     connection = label_studio.up()
     prefect = prefect_server.up(settings.state_path)
+    ensure_automation(prefect)
+    for line in close_all_exposed(settings):
+        note(line)
     if as_json:
         print_json(
             {
@@ -40,19 +51,24 @@ def up(config: options.ConfigOption = None, as_json: options.JsonOption = False)
                     "username": connection.username,
                     "credentials": str(label_studio.credentials_file),
                 },
-                "prefect": {"url": prefect.ui_url, "api_url": prefect.api_url},
+                "prefect": {
+                    "url": prefect.ui_url,
+                    "api_url": prefect.api_url,
+                    "credentials": str(prefect.credential_file),
+                },
             }
         )
         return
-    print(f"Label Studio  {connection.url}")
-    print(f"              user and password: {label_studio.credentials_file}")
-    print(f"Prefect       {prefect.ui_url}")
-    print("`detseg preannotate` fills the queue; `detseg down` stops both")
+    say(f"Label Studio  {connection.url}")
+    say(f"              user and password: {label_studio.credentials_file}")
+    say(f"Prefect       {prefect.ui_url}")
+    say(f"              what its page asks for: {prefect.credential_file}")
+    say("`detseg preannotate` fills the queue; `detseg down` stops both")
 
 
 def down(config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:
     """Stops the embedded servers; what is in them stays."""
-    from detseg.cli.output import print_json
+    from detseg.cli.output import print_json, say
     from detseg.config import load_settings
     from detseg.labelstudio.server import EmbeddedLabelStudio
     from flows import server as prefect_server
@@ -66,12 +82,21 @@ def down(config: options.ConfigOption = None, as_json: options.JsonOption = Fals
         print_json({"stopped": stopped})
         return
     for name, was_running in stopped.items():
-        print(f"{name.replace('_', ' ').title():<12}  {'stopped' if was_running else 'did not run'}")
+        say(f"{name.replace('_', ' ').title():<12}  {'stopped' if was_running else 'did not run'}")
 
 
-def status(config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:
+def status(
+    config: options.ConfigOption = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Name each image that could not be used, and why.")
+    ] = False,
+    clear_quarantine: Annotated[
+        bool, typer.Option("--clear-quarantine", help="Forget the images that could not be used.")
+    ] = False,
+    as_json: options.JsonOption = False,
+) -> None:
     """Says which servers run, and what the catalog holds."""
-    from detseg.cli.output import print_json
+    from detseg.cli.output import print_json, say
     from detseg.config import load_settings
     from detseg.labelstudio.server import EmbeddedLabelStudio
     from flows import server as prefect_server
@@ -86,30 +111,44 @@ def status(config: options.ConfigOption = None, as_json: options.JsonOption = Fa
             "url": label_studio.url,
         },
         "prefect": {"running": prefect is not None, "url": prefect.ui_url if prefect else None},
-        "catalog": _catalog(settings),
+        "catalog": _catalog(settings, clears=clear_quarantine),
         "state_dir": str(settings.state_path),
     }
     if as_json:
         print_json(result)
         return
-    print(f"Label Studio  {_place(label_studio.url, label_studio.healthy)}")
-    print(f"Prefect       {_place(prefect.ui_url if prefect else None, True)}")
-    print(f"catalog       {result['catalog']['images']} images")
+    say(f"Label Studio  {_place(label_studio.url, label_studio.healthy)}")
+    say(f"Prefect       {_place(prefect.ui_url if prefect else None, True)}")
+    if prefect is not None:
+        say(f"              what its page asks for: {prefect.credential_file}")
+    say(f"catalog       {format_count(result['catalog']['images'], 'image')}")
     for project in result["catalog"]["projects"]:
         states = ", ".join(f"{n} {state}" for state, n in project["tasks"].items())
-        print(f"              tasks of {project['title']!r}, as last collected: {states}")
-    print(f"state         {settings.state_path}")
+        say(f"              tasks of {project['title']!r}, as last collected: {states}")
+    failed = result["catalog"]["quarantine"]
+    if failed:
+        more = "" if quarantine else " (`detseg status --quarantine` names them)"
+        say(f"quarantine    {format_count(len(failed), 'image')}{more}")
+    for one in failed if quarantine else ():
+        say(f"              {one['uri']} {one['reason']}")
+    say(f"state         {settings.state_path}")
 
 
-def _catalog(settings: Settings) -> dict[str, Any]:
-    """What the catalog holds; one that is not there yet is not made."""
+def _catalog(settings: Settings, *, clears: bool) -> dict[str, Any]:
+    """Count what the catalog holds, after emptying its quarantine if asked; none is made if there is none."""
     from detseg.pipeline.workspace import opened_catalog
 
     if settings.catalog is None and not settings.state_path.is_dir():
-        return {"images": 0, "projects": []}
+        return {"images": 0, "quarantine": [], "projects": []}
     with opened_catalog(settings) as catalog:
+        if clears:
+            catalog.quarantine.clear([one.uri for one in catalog.quarantine.entries()])
         return {
             "images": catalog.images.count(),
+            "quarantine": [
+                {"uri": one.uri, "reason": one.reason, "stage": one.stage}
+                for one in catalog.quarantine.entries()
+            ],
             "projects": [
                 {"title": project.title, "tasks": catalog.reviews.states(project.key)}
                 for project in catalog.projects.all()
@@ -132,19 +171,21 @@ def doctor(
     as_json: options.JsonOption = False,
 ) -> None:
     """Says what is missing or wrong, and what mends it."""
-    from detseg.cli.output import print_json
+    from detseg.cli.output import print_json, say
     from detseg.config import load_settings
     from detseg.pipeline.doctor import examine
 
-    settings = load_settings(config, source=source, detector=detector, segmenter=segmenter)
+    settings = load_settings(
+        config, source__location=source, model__detector=detector, model__segmenter=segmenter
+    )
     settings = options.with_token(settings)
     checks = []
-    for check in examine(settings):
+    for check in chain(examine(settings), _prefect_checks(settings)):
         checks.append(check)
         if not as_json:
-            print(f"{'ok ' if check.ok else 'NOT'}  {check.name}: {check.found}", flush=True)
+            say(f"{'ok ' if check.ok else 'NOT'}  {check.name}: {check.found}")
             if not check.ok:
-                print(f"     mend: {check.mend}", flush=True)
+                say(f"     mend: {check.mend}")
     if as_json:
         print_json(
             {
@@ -157,3 +198,9 @@ def doctor(
         )
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+def _prefect_checks(settings: Settings) -> Iterator[Check]:
+    from flows.dead_runs import look_for_dead_runs
+
+    yield look_for_dead_runs(settings.state_path)

@@ -94,3 +94,39 @@ def without_pairs(edges: Edges) -> Edges:
         return edges
     differs = np.concatenate(([True], differs, [True]))
     return edges[np.flatnonzero(differs[1:] & differs[:-1])]  # twice as fast as by the mask itself
+
+
+def inner_edges(mask: Mask, width: int) -> Edges:
+    """Where the mask without its outline flips, row by row: its pixels with no background beside them.
+
+    Beside is up to ``width`` pixels along the row and along the column. What lies at the image's edge has no
+    outline there.
+    """
+    along = mask_to_edges(mask)
+    rows = _shrunk(columns_to_rows(along, mask.size), width)
+    columns = columns_to_rows(_shrunk(along, width), mask.size)
+    return intersect_edges(rows, columns)
+
+
+def ring_edges(mask: Mask, width: int) -> Edges:
+    """Where a ring within the mask flips, row by row: twice the width, and the width from background."""
+    return without_pairs(np.sort(np.concatenate((inner_edges(mask, width), inner_edges(mask, 3 * width)))))
+
+
+def intersect_edges(first: Edges, second: Edges) -> Edges:
+    """Where the pixels that two masks share flip, from where each flips, all in one order."""
+    edges = np.concatenate((first, second))
+    steps = np.tile(np.array((1, -1), dtype=np.int32), edges.size // 2)
+    order = np.argsort(edges, kind="stable")
+    positions, depths = edges[order], np.cumsum(steps[order])
+    last = np.append(positions[1:] != positions[:-1], True)[: positions.size]  # of all that flip there
+    shared: Edges = positions[last][np.diff(depths[last] == 2, prepend=False)]
+    return shared
+
+
+def _shrunk(edges: Edges, width: int) -> Edges:
+    """The runs without their first and last pixels, as many as that."""
+    starts, ends = edges[::2] + np.int32(width), edges[1::2] - np.int32(width)
+    left = starts < ends
+    shrunk: Edges = np.stack((starts[left], ends[left]), axis=1).reshape(-1)
+    return shrunk

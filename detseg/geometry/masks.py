@@ -23,7 +23,7 @@ _MAX_CHUNK = 10
 
 
 def bitmap_to_mask(bitmap: Bitmap) -> Mask:
-    """The run lengths of a bitmap of shape (H, W), both at least 1."""
+    """Convert a bitmap, bool of shape (H, W) with both at least 1, to run lengths."""
     height, width = bitmap.shape
     flat = _column_major(np.asarray(bitmap, dtype=bool))  # (W*H,)
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
@@ -33,7 +33,7 @@ def bitmap_to_mask(bitmap: Bitmap) -> Mask:
 
 
 def mask_to_bitmap(mask: Mask) -> Bitmap:
-    """The bitmap of shape (H, W)."""
+    """Convert run lengths to a bitmap, bool of shape (H, W)."""
     values = np.arange(len(mask.counts)) % 2 == 1
     flat = np.repeat(values, mask.counts)
     return flat.reshape((mask.size.height, mask.size.width), order="F")
@@ -122,12 +122,12 @@ def string_to_counts(text: str) -> tuple[int, ...]:
 
 
 def encode_mask(mask: Mask) -> dict[str, Any]:
-    """A mask as COCO's JSON has it: ``{"size": [height, width], "counts": compressed string}``."""
+    """Encode a mask as COCO's JSON has it: ``{"size": [height, width], "counts": compressed string}``."""
     return {"size": [mask.size.height, mask.size.width], "counts": counts_to_string(mask.counts)}
 
 
 def decode_mask(entry: Mapping[str, Any]) -> Mask:
-    """The mask of ``encode_mask``'s answer."""
+    """Decode COCO's JSON of a mask, as ``encode_mask`` writes it. Raises FormatError for other text."""
     height, width = entry["size"]
     return Mask(Size(width, height), string_to_counts(entry["counts"]))
 

@@ -26,6 +26,8 @@ Ints = npt.NDArray[np.int64]
 
 _OUTSIDE = ((-1, 0), (0, 1), (1, 0), (0, -1))  # what lies beyond a pixel's top, right, bottom, left: (dy, dx)
 _STARTS = ((0, 0), (0, 1), (1, 1), (1, 0))  # where these sides start, clockwise around the pixel: (y, x)
+_CROSSINGS = 2**18  # of sides and rows that are held at once: some 20 MB
+_NO_RADIUS = 1e-9  # pixels: thinner than what coordinates are rounded to
 
 
 def mask_to_polygon(mask: Mask, *, tolerance_px: float = 0.0) -> Polygon | None:
@@ -47,28 +49,68 @@ def mask_to_polygon(mask: Mask, *, tolerance_px: float = 0.0) -> Polygon | None:
 
 
 def polygon_to_mask(points: Sequence[Point], size: Size) -> Mask:
-    """The pixels that a polygon winds around (the nonzero rule, by which browsers fill), cut to the image."""
+    """The pixels that a polygon winds around (the nonzero rule, by which browsers fill), cut to the image.
+
+    However many corners there are, it needs memory for the image's pixels at most.
+    """
     ends = np.array(points, dtype=np.float64).reshape(-1, 2)
     if len(ends) < 3:
         raise ValueError(f"a polygon has at least 3 corners, not {len(ends)}")
-    starts = np.roll(ends, 1, axis=0)
-    (x0, y0), (x1, y1) = starts.T, ends.T
+    places, turns = _crossings_by_place(np.roll(ends, 1, axis=0), ends, size)
+    inside = np.flatnonzero(np.cumsum(turns) != 0)  # from a place to the next one, which is in its row
+    rows, columns = np.divmod(places, size.width + 1)
+    return _spans_to_mask(rows[inside], columns[inside], columns[inside + 1], size)
+
+
+def count_crossings(points: Sequence[Point], size: Size) -> int:
+    """How often the sides of a polygon cross a row of the image: what ``polygon_to_mask`` has to do."""
+    ends = np.array(points, dtype=np.float64).reshape(-1, 2)
+    return int(_crossed_rows(np.roll(ends[:, 1], 1), ends[:, 1], size)[1].sum())
+
+
+def _crossed_rows(y0: Floats, y1: Floats, size: Size) -> tuple[Ints, Ints]:
+    """The first row whose centre lies between the ends of each side, and how many there are."""
     first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, size.height).astype(np.int64)
     last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), 0, size.height).astype(np.int64)
-    n_rows = last - first  # whose centre lies between the ends of a side
+    return first, last - first
+
+
+def _crossings_by_place(starts: Floats, ends: Floats, size: Size) -> tuple[Ints, Ints]:
+    """Where sides cross rows, in order, and how often more downwards than upwards.
+
+    A place is the first pixel to the right, ``row * (width + 1) + column``: the last column is beyond the
+    image.
+    """
+    total = np.cumsum(_crossed_rows(starts[:, 1], ends[:, 1], size)[1])
+    if total[-1] <= _CROSSINGS:
+        places, turns = _crossings(starts, ends, size)
+        once, which = np.unique(places, return_inverse=True)
+        return once, np.bincount(which, turns, minlength=once.size).astype(np.int64)
+    sums = np.zeros(size.height * (size.width + 1), dtype=np.int64)
+    at = 0
+    while at < len(ends):
+        until = max(at + 1, int(np.searchsorted(total, (total[at - 1] if at else 0) + _CROSSINGS, "right")))
+        part = slice(at, until)
+        np.add.at(sums, *_crossings(starts[part], ends[part], size))
+        at = until
+    places = np.flatnonzero(sums)
+    return places, sums[places]
+
+
+def _crossings(starts: Floats, ends: Floats, size: Size) -> tuple[Ints, Ints]:
+    """The place of every crossing of a side and a row, and 1 where the side goes down there, else -1."""
+    (x0, y0), (x1, y1) = starts.T, ends.T
+    first, n_rows = _crossed_rows(y0, y1, size)
     side = np.repeat(np.arange(len(ends)), n_rows)
     rows = np.arange(side.size) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows) + first[side]
-    crossings = x0[side] + (rows + 0.5 - y0[side]) * (x1 - x0)[side] / (y1 - y0)[side]
-    order = np.lexsort((crossings, rows))
-    inside = np.cumsum(np.where(y1 > y0, 1, -1)[side[order]]) != 0  # from a crossing to the next one
-    rows, crossings = rows[order], crossings[order]
-    at = np.flatnonzero(inside)
-    return _spans_to_mask(rows[at], crossings[at], crossings[at + 1], size)
+    x = x0[side] + (rows + 0.5 - y0[side]) * (x1 - x0)[side] / (y1 - y0)[side]
+    columns = np.clip(np.ceil(x - 0.5), 0, size.width).astype(np.int64)
+    return rows * (size.width + 1) + columns, np.where(y1 > y0, 1, -1)[side]
 
 
 def ellipse_to_mask(centre: Point, radii: Point, rotation_deg: float, size: Size) -> Mask:
     """The pixels of an ellipse that is turned clockwise about its centre, cut to the image."""
-    if min(radii) <= 0:
+    if min(radii) <= _NO_RADIUS:
         return empty_mask(size)
     cos, sin = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
     across, down = 1 / radii[0] ** 2, 1 / radii[1] ** 2
@@ -80,14 +122,15 @@ def ellipse_to_mask(centre: Point, radii: Point, rotation_deg: float, size: Size
     under_root = (b * dy) ** 2 - a * (c * dy**2 - 1)
     crossed = under_root > 0
     middle, half = centre[0] - b * dy[crossed] / a, np.sqrt(under_root[crossed]) / a
-    return _spans_to_mask(rows[crossed], middle - half, middle + half, size)
-
-
-def _spans_to_mask(rows: Ints, x0: Floats, x1: Floats, size: Size) -> Mask:
-    """The pixels whose centres lie in spans that are in order and do not overlap."""
     starts, ends = (
-        rows * size.width + np.clip(np.ceil(x - 0.5), 0, size.width).astype(np.int64) for x in (x0, x1)
+        np.clip(np.ceil(x - 0.5), 0, size.width).astype(np.int64) for x in (middle - half, middle + half)
     )
+    return _spans_to_mask(rows[crossed], starts, ends, size)
+
+
+def _spans_to_mask(rows: Ints, x0: Ints, x1: Ints, size: Size) -> Mask:
+    """The pixels of half-open spans of columns, which are in order and do not overlap."""
+    starts, ends = rows * size.width + x0, rows * size.width + x1
     filled = starts < ends
     edges = np.stack((starts[filled], ends[filled]), axis=1).reshape(-1).astype(np.int32)
     return edges_to_mask(rows_to_columns(without_pairs(edges), size), size)

@@ -5,7 +5,7 @@ install       the server's own environment in the user's cache folder
 client        LabelStudioClient: the few requests that we make; only what may be repeated is retried
 label_config  the labeling interface from the taxonomy, and the check that a project still fits it
 fitting       which regions an interface takes that somebody edited
-project       ensure_project, ensure_storages, image_url: what a project needs before tasks are sent
+project       ensure_project: what a project needs before tasks are sent
 codec         encode_task, decode_task: our regions <-> Label Studio's results
 results       regions <-> the results of one prediction or annotation (used by codec)
 joining       which results are one instance
@@ -19,5 +19,5 @@ tabs          show_in_tab, remove_tab: some of a project's tasks under a name
 reviews       one annotation as a review, with a line for whatever in it cannot be read
 webhook       the receiver of the server's calls, and how the server gets to know of it
 release       which Label Studio answers at an address, asked without a token
-session, auth, body, wire   requests, tokens, their JSON, and what an answer means (used by client)
+session, auth, json_body, responses  requests, tokens, their JSON, and what an answer means (used by client)
 """

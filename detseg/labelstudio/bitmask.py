@@ -7,15 +7,17 @@ with anti-aliased edges once a person has painted in it: foreground is where alp
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from detseg.errors import FormatError
+from detseg.errors import FormatError, ImageError
+from detseg.geometry.edges import edges_to_mask, ring_edges, rows_to_columns
 from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap
 from detseg.geometry.runs import resize_mask
+from detseg.images import bands, open_png
+from detseg.labelstudio.brush import RING
 from detseg.types import Mask, Size
 
 _PREFIX = "data:image/png;base64,"
@@ -23,26 +25,37 @@ _SHOWN = 127
 _MOST_PIXELS = 4  # times those of the picture: a mask has no reason to be finer
 
 
-def encode_bitmask(mask: Mask) -> str:
-    """A data URL with a PNG of the mask's size: one bit per pixel, black where it is foreground."""
-    image = Image.fromarray(mask_to_bitmap(mask).astype(np.uint8), mode="P")
-    image.putpalette(bytes(6))
+def encode_bitmask(mask: Mask, *, outline_px: int = 0) -> str:
+    """A data URL with a PNG of the mask's size, black where it is foreground: all opaque, or with
+    ``outline_px`` all but a ring, as ``encode_brush`` does it."""
+    pixels = mask_to_bitmap(mask).astype(np.uint8)
+    if outline_px:
+        ring = edges_to_mask(rows_to_columns(ring_edges(mask, outline_px), mask.size), mask.size)
+        pixels += mask_to_bitmap(ring)
+    image = Image.fromarray(pixels, mode="P")
+    image.putpalette(bytes(9))
     png = io.BytesIO()
-    image.save(png, "PNG", bits=1, transparency=b"\x00\xff")
+    image.save(png, "PNG", bits=2 if outline_px else 1, transparency=bytes((0, 255, RING)))
     return _PREFIX + base64.b64encode(png.getvalue()).decode("ascii")
 
 
 def decode_bitmask(url: str, size: Size) -> Mask:
-    """The mask of a data URL, stretched to that size. Raises FormatError for anything but a PNG in it."""
+    """The mask of a data URL, stretched to that size. Raises FormatError for anything but a PNG in it.
+
+    Nothing is decoded of a PNG that is far larger than the image.
+    """
     if not url.startswith(_PREFIX):
-        raise FormatError(f"a bitmask is a data URL with a PNG ({_PREFIX}...), not {url[:40]!r}")
+        raise FormatError(f"a bitmask is a data URL with a PNG ({_PREFIX}...)")
     try:
-        data = base64.b64decode(url[len(_PREFIX) :], validate=True)
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        with open_png(base64.b64decode(url[len(_PREFIX) :], validate=True)) as image:
             own = Size(*image.size)
             if own.area > _MOST_PIXELS * size.area:
                 raise FormatError(f"the bitmask is {own}, far larger than the image of {size}")
-            alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
-    except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise FormatError(f"the bitmask's PNG cannot be read: {error}") from error
-    return resize_mask(bitmap_to_mask(alpha > _SHOWN), size)
+            opaque = np.empty((own.height, own.width), dtype=bool)
+            for rows, band in bands(image):
+                opaque[rows] = np.asarray(band.convert("RGBA").getchannel("A")) > _SHOWN
+    except (ValueError, ImageError) as error:
+        raise FormatError(
+            "the bitmask's PNG cannot be read: it is damaged, cut off, too large, or no PNG"
+        ) from error
+    return resize_mask(bitmap_to_mask(opaque), size)

@@ -25,16 +25,20 @@ def pack_bits(values: Words, widths: Words) -> bytes:
 
 
 def read_windows(data: bytes, starts: Ints) -> Words:
-    """The 57 bits and more that start at those bits, at the top of a word; beyond the end all bits are 0."""
-    padded = data + bytes(8)
+    """The 57 bits and more that start at those bits, at the top of a word; beyond the end all bits are 0.
+
+    At least one start, all of them in order.
+    """
+    first = int(starts[0]) >> 3
+    part = data[first : (int(starts[-1]) >> 3) + 8]  # copied: the data may be far longer
     windows: npt.NDArray[Any] = np.ndarray(
-        (len(data) + 1,), ">u8", padded, strides=(1,)
+        (len(part) + 1,), ">u8", part + bytes(8), strides=(1,)
     )  # from every byte on
-    at = np.minimum(starts >> 3, len(data))
+    at = np.minimum((starts >> 3) - first, len(part))
     words: Words = windows[at].astype(np.uint64) << (starts & 7).astype(np.uint64)
     return words
 
 
 def read_bits(data: bytes, starts: Ints, width: int) -> Ints:
-    """The words of 1 to 32 bits that start at those bits."""
+    """The words of 1 to 32 bits that start at those bits; at least one, in order."""
     return (read_windows(data, starts) >> np.uint64(64 - width)).view(np.int64)

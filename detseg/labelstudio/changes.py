@@ -8,30 +8,32 @@
 
 Asks only for the fields that a review is made of: ``include`` reaches into the annotations, too. That is
 twice as fast as all fields and as fast as the server's export, which leaves a file there each time. The
-server's copy of predictions is not asked for. Every page is asked from the last task seen, never by its
+server's copy of predictions is not asked for. A task that the server cannot show ends nothing: it comes with
+the annotations of it that the server can show. Every page is asked from the last task seen, never by its
 number, so that nothing shifts between pages; pages shrink where tasks are large.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from detseg.errors import LabelStudioError
+from detseg.errors import BrokenAnswer, LabelStudioError
 from detseg.labelstudio.client import KEY
 from detseg.labelstudio.filters import build_query, by_change, by_count, by_data, by_id
+from detseg.labelstudio.listing import MOST_IN_HALVES, UNSHOWN, in_halves
+from detseg.labelstudio.responses import date_of, expecting, one_line, read_moment, read_number, read_object
 from detseg.labelstudio.session import Json, Session
-from detseg.labelstudio.wire import one_line, read_object
 from detseg.paging import pages
 
 _FIELDS = (
-    "id,data,updated_at,annotations,"  # of the task (id and updated_at of the annotations, too)
+    "id,data,created_at,updated_at,annotations,"  # of the task (the moments and ids of annotations, too)
     "result,was_cancelled,lead_time,completed_by,created_username"  # of the annotations
 )
+_WITHOUT_RESULTS = _FIELDS.replace("result,", "").replace("lead_time,", "")
+_WITHOUT_DATA = _WITHOUT_RESULTS.replace("data,", "")
 _BYTES_PER_PAGE = 4_000_000
 _TASKS_PER_PAGE = 500
 _FIRST_TASKS = 100
@@ -39,7 +41,8 @@ _IDS_PER_REQUEST = 200
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 Page = tuple[Json, ...]
-"""Tasks with ``id``, ``updated_at``, ``data`` and ``annotations`` (skipped ones too), checked to be there."""
+"""Tasks with ``id``, ``data``, ``annotations`` (skipped ones too), ``created_at`` and ``updated_at``, checked
+to be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,11 @@ class _PageSize:
         if n_tasks:
             self.tasks = max(1, _BYTES_PER_PAGE * n_tasks // max(n_bytes, 1))
 
+    def shrink(self, n_tasks: int) -> int:
+        """How many to ask for where that many broke the answer, this time and the next."""
+        self.tasks = min(max(1, n_tasks // 2), MOST_IN_HALVES)
+        return self.tasks
+
 
 @dataclass(frozen=True, slots=True)
 class TaskReader:
@@ -77,9 +85,12 @@ class TaskReader:
     _size: _PageSize = field(default_factory=_PageSize)
 
     def server_time(self) -> datetime:
-        """The server's clock, to the second; ours if it does not say."""
-        date = self.session.send("GET", "/api/version").headers.get("Date")
-        return parsedate_to_datetime(date) if date else datetime.now(UTC)
+        """A moment that has passed by the server's clock: the earlier of its answer's date and of ours.
+
+        The date may be a proxy's. Too early costs reading again what was read, too late would hide changes.
+        """
+        dated, now = date_of(self.session.send("GET", "/api/version")), datetime.now(UTC)
+        return now if dated is None else min(dated, now)
 
     def counts(self, after: int, last: int) -> TaskCounts:
         """Counts of the tasks that have our key and ids from ``after`` (not it) to ``last``.
@@ -88,9 +99,14 @@ class TaskReader:
         """
         keyed = [by_id("greater", after), by_id("less_or_equal", last), by_data(KEY, "empty", False)]
         skipped = by_count("cancelled_annotations", "greater", 0)
-        n_tasks, n_annotations = self._count(keyed)
-        n_skipped, _ = self._count([skipped, *keyed])  # looks into the data of those that are skipped alone
+        n_tasks, n_annotations, _ = self._count(keyed)
+        n_skipped, _, _ = self._count([skipped, *keyed])  # looks into the data of those alone
         return TaskCounts(n_tasks, n_annotations, n_skipped)
+
+    def totals(self) -> tuple[int, int]:
+        """How many tasks have our key, and how many predictions they have."""
+        n_tasks, _, n_predictions = self._count([by_data(KEY, "empty", False)])
+        return n_tasks, n_predictions
 
     def changed(self, since: datetime | None = None) -> Iterator[Page]:
         """Tasks that changed at or after that moment (all for None), by the time of their change.
@@ -122,11 +138,12 @@ class TaskReader:
         for wanted in pages(sorted(ids), _IDS_PER_REQUEST):
             yield from self._keyset([], selected=wanted)
 
-    def _count(self, filters: list[Json]) -> tuple[int, int]:
-        """How many tasks match, and how many annotations they have that were not skipped."""
+    def _count(self, filters: list[Json]) -> tuple[int, int, int]:
+        """How many tasks match, and how many annotations (not skipped) and predictions they have."""
         answer, _ = self._ask(filters, {"include": "id", "page_size": 1})
         try:
-            return int(answer["total"]), int(answer["total_annotations"])
+            n_annotations, n_predictions = answer["total_annotations"], answer["total_predictions"]
+            return read_number(answer["total"]), read_number(n_annotations), read_number(n_predictions)
         except (KeyError, TypeError, ValueError) as error:
             raise LabelStudioError(self._no_tasks(answer)) from error
 
@@ -147,41 +164,79 @@ class TaskReader:
 
     def _page(self, filters: list[Json], order: str, *, selected: Sequence[int] = ()) -> tuple[Page, bool]:
         """The first tasks that match, and whether there are no more."""
-        answer, n_bytes = self._ask(
-            filters,
-            {
-                "fields": "all",
-                "include": _FIELDS,
-                "resolve_uri": "false",
-                "page_size": min(self._size.tasks, self.most),
-            },
-            order=order,
-            selected=selected,
-        )
-        tasks, total = answer.get("tasks"), answer.get("total")
-        if not isinstance(tasks, list) or not isinstance(total, int) or not all(map(_is_task, tasks)):
-            raise LabelStudioError(self._no_tasks(answer))
-        if total > 0 and not tasks:
+        n_most = min(self._size.tasks, self.most)
+        try:
+            answer, n_bytes = self._ask(filters, _all_fields(_FIELDS, n_most), order=order, selected=selected)
+            tasks = self._checked(answer)
+            self._size.learn(len(tasks), n_bytes)
+        except BrokenAnswer:
+            n_most = self._size.shrink(n_most)
+            params = {"include": "id", "page_size": n_most}
+            answer, _ = self._ask(filters, params, order=order, selected=selected)
+            with expecting("tasks", self.session.url):
+                ids = [read_number(task["id"]) for task in answer["tasks"]]
+            found = {int(task["id"]): task for task in in_halves(ids, self._show, self._piecewise)}
+            tasks = tuple(found[id_] for id_ in ids if id_ in found)
+        total = answer.get("total")
+        if not isinstance(total, int) or (total > 0 and not tasks):
             raise LabelStudioError(
                 f"{self.session.url} lists none of {total} tasks of project {self.project}"
             )
-        self._size.learn(len(tasks), n_bytes)
-        return tuple(tasks), len(tasks) >= total
+        return tasks, len(tasks) >= total
+
+    def _show(self, ids: Sequence[int]) -> Page:
+        answer, _ = self._ask([by_id("in_list", ids)], _all_fields(_FIELDS, len(ids)), patient=False)
+        return self._checked(answer)
+
+    def _piecewise(self, task_id: int) -> Iterator[Json]:
+        """A task with those of its annotations that the server can show; the others say that they are not."""
+        only = [by_id("equal", task_id)]
+        try:
+            answer, _ = self._ask(only, _all_fields(_WITHOUT_RESULTS, 1), patient=False)
+        except BrokenAnswer:
+            answer, _ = self._ask(only, _all_fields(_WITHOUT_DATA, 1))
+            with expecting("tasks", self.session.url):
+                answer = {**answer, "tasks": [{**task, "data": {}} for task in answer["tasks"]]}
+        for task in self._checked(answer):
+            yield {**task, "annotations": [*map(self._annotation, task["annotations"])]}
+
+    def _annotation(self, entry: Json) -> Json:
+        try:
+            shown = self.session.json("GET", f"/api/annotations/{entry['id']}/")
+        except BrokenAnswer:
+            return {**entry, UNSHOWN: True}
+        return {**entry, "result": shown.get("result"), "lead_time": shown.get("lead_time")}
+
+    def _checked(self, answer: Json) -> Page:
+        tasks = answer.get("tasks")
+        if not isinstance(tasks, list) or not all(map(_is_task, tasks)):
+            raise LabelStudioError(self._no_tasks(answer))
+        return tuple(tasks)
 
     def _ask(
-        self, filters: list[Json], params: Json, *, order: str = "tasks:id", selected: Sequence[int] = ()
+        self,
+        filters: list[Json],
+        params: Json,
+        *,
+        order: str = "tasks:id",
+        selected: Sequence[int] = (),
+        patient: bool = True,
     ) -> tuple[Json, int]:
         """The server's answer, and its length in bytes."""
         query = build_query(filters, order=order, selected=selected)
         params = {"project": self.project, "query": query, **params}
-        response = self.session.send("GET", "/api/tasks/", params=params)
+        response = self.session.send("GET", "/api/tasks/", params=params, patient=patient)
         return read_object(response, f"{self.session.url}/api/tasks/"), len(response.content)
 
     def _no_tasks(self, answer: Json) -> str:
         return (
             f"{self.session.url}/api/tasks/ answered something else than tasks "
-            f"({one_line(json.dumps(answer))[:120]}): is a proxy in between, or is it another version?"
+            f"({one_line(', '.join(answer))[:120]}): is a proxy in between, or is it another version?"
         )
+
+
+def _all_fields(include: str, n_most: int) -> Json:
+    return {"fields": "all", "include": include, "resolve_uri": "false", "page_size": n_most}
 
 
 def _is_task(entry: Any) -> bool:
@@ -196,23 +251,19 @@ def _is_task(entry: Any) -> bool:
 
 
 def _is_annotation(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and _is_dated(entry)
-        and {"was_cancelled", "completed_by"} <= entry.keys()
-        and isinstance(entry.get("lead_time"), int | float | None)
-        and isinstance(entry.get("result"), list | None)
-        and all(isinstance(result, dict) for result in entry["result"] or ())
-    )
+    """Whether that is the server's record of an annotation, whatever people wrote into it."""
+    return isinstance(entry, dict) and _is_dated(entry) and {"was_cancelled", "completed_by"} <= entry.keys()
 
 
 def _is_dated(entry: Json) -> bool:
-    """Whether it has a number, and says when it changed and in which time zone."""
+    """Whether it has a number, and says when it was made and changed, and in which time zone."""
     try:
-        moment = datetime.fromisoformat(entry["updated_at"])
+        read_moment(entry["created_at"])
+        read_moment(entry["updated_at"])
+        read_number(entry["id"])
     except (KeyError, TypeError, ValueError):
         return False
-    return isinstance(entry.get("id"), int) and moment.tzinfo is not None
+    return True
 
 
 def _moment(task: Json) -> datetime:

@@ -23,22 +23,39 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urljoin
 
 import httpx
 
 from detseg.errors import LabelStudioError
-from detseg.labelstudio.body import encode_json
-from detseg.labelstudio.filters import build_query, by_count, by_data, by_id
+from detseg.labelstudio.filters import by_count, by_data, by_id
+from detseg.labelstudio.json_body import encode_json
+from detseg.labelstudio.listing import UNSHOWN, list_tasks
+from detseg.labelstudio.responses import (
+    expecting,
+    one_line,
+    read_id,
+    read_moment,
+    read_number,
+    read_object,
+    read_objects,
+)
 from detseg.labelstudio.session import Json, Session
-from detseg.labelstudio.wire import expecting, one_line, read_object, read_objects
+from detseg.paging import pages
+from detseg.plurals import format_count
+from detseg.types import SeenTask
 
 KEY = "image_id"
 """The field of a task's data that holds our image id."""
+
+LOCAL_FILES = "/data/local-files/?d="
+"""Begins the URL of a file of the server; its path below the document root follows."""
 
 IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _KEYS_PER_REQUEST = 100
 _IDS_PER_PAGE = 1000
 _TASKS_PER_PAGE = 100
+_IDENTITY = "id,created_at,data"
 _OF_A_PROJECT = {  # all fields would have the server count more than it lists
     "include": "id,title,label_config,model_version,task_number,created_at,maximum_annotations"
 }
@@ -90,16 +107,19 @@ class LabelStudioClient:
 
     def whoami(self) -> Json:
         """The user that the token belongs to: ``id``, ``email``, ..."""
-        return self._session.json("GET", "/api/current-user/whoami")
+        answer = self._session.json("GET", "/api/current-user/whoami")
+        with expecting("a user", self.url):
+            return {**answer, "email": str(answer["email"])}
 
     def ensure_user(self, email: str, *, first_name: str, last_name: str) -> int:
         """The id of the user with that e-mail address, added to the organisation if there is none yet."""
-        for user in self._objects("/api/users/"):
-            if user["email"] == email:
-                return int(user["id"])
+        with expecting("users", self.url):
+            for user in self._objects("/api/users/"):
+                if user["email"] == email:
+                    return int(user["id"])
         names = {"first_name": first_name, "last_name": last_name}
         body = {"email": email, "username": email.split("@")[0], **names}
-        return int(self._session.json("POST", "/api/users/", body=body)["id"])
+        return read_id(self._session.json("POST", "/api/users/", body=body), self.url)
 
     def version(self) -> str:
         """The server's version, for instance ``1.23.2``."""
@@ -110,14 +130,18 @@ class LabelStudioClient:
         found: list[Project] = []
         page, n_seen = 1, 0
         while True:
-            answer = self._session.json(
-                "GET", "/api/projects/", params={"title": title, "page": page, **_OF_A_PROJECT}
-            )
-            results = _list_of(answer, "results", self.url)
-            n_seen += len(results)
-            found += [_project(entry, self.url) for entry in results if entry.get("title") == title]
-            if not results or n_seen >= answer.get("count", 0):
-                return tuple(sorted(found, key=lambda project: project.id))
+            params = {"title": title, "page": page, **_OF_A_PROJECT}
+            answer = self._session.json("GET", "/api/projects/", params=params)
+            with expecting("projects", self.url):
+                n_in_all = read_number(answer["count"])
+                projects = [_project(entry, self.url) for entry in _list_of(answer, "results", self.url)]
+            if known := {one.id for one in found}.intersection(one.id for one in projects):
+                raise LabelStudioError(f"{self.url} lists project {min(known)} on two pages: run again")
+            n_seen += len(projects)
+            found += projects
+            if not projects or n_seen >= n_in_all:
+                alike = (project for project in found if project.title == title)
+                return tuple(sorted(alike, key=lambda project: project.id))
             page += 1
 
     def project(self, project: int) -> Project:
@@ -155,13 +179,18 @@ class LabelStudioClient:
         """A storage row, which the server tries before it takes it. Nothing is synchronised."""
         self._session.json("POST", f"/api/storages/{kind}", body=row)
 
+    def delete_storage(self, kind: str, row: int) -> None:
+        """Takes a storage row away; tasks and files stay."""
+        self._session.send("DELETE", f"/api/storages/{kind}/{row}")
+
     def upload(self, project: int, files: Sequence[tuple[str, bytes]]) -> tuple[int, ...]:
         """Copies files (names and contents) to the server without making tasks of them; the uploads' ids."""
         path = f"/api/projects/{project}/import"
         params = {"commit_to_project": "false"}
         response = self._session.send("POST", path, params=params, files=files, timeout=IMPORT_TIMEOUT)
         answer = read_object(response, f"{self.url}{path}")
-        return tuple(int(upload) for upload in _list_of(answer, "file_upload_ids", self.url))
+        with expecting("uploads", self.url):
+            return tuple(read_number(upload) for upload in _list_of(answer, "file_upload_ids", self.url))
 
     def uploads(self, project: int, ids: Sequence[int] | None = None) -> tuple[str, ...]:
         """The paths of our uploads below the server's ``/data/``: of those ids, or of all."""
@@ -193,13 +222,14 @@ class LabelStudioClient:
             body=body,
             timeout=IMPORT_TIMEOUT,
         )
-        ids = [int(task) for task in _list_of(answer, "task_ids", self.url)]
+        with expecting("tasks", self.url):
+            ids = [read_number(task) for task in _list_of(answer, "task_ids", self.url)]
         counted = (answer.get("task_count"), len(set(ids)), answer.get("prediction_count"))
         if counted != (n_tasks, n_tasks, n_predictions) or ids != sorted(ids):
             raise LabelStudioError(
-                f"project {project} on {self.url}: sent {n_tasks} tasks with {n_predictions} predictions, "
-                f"the server says {counted[0]} tasks, {counted[1]} ids, {counted[2]} predictions: look there "
-                "before sending again"
+                f"project {project} on {self.url}: sent {format_count(n_tasks, 'task')} and "
+                f"{format_count(n_predictions, 'prediction')}, the server counts tasks: {counted[0]}, "
+                f"ids: {counted[1]}, predictions: {counted[2]}; look there before sending again"
             )
         return tuple(ids)
 
@@ -211,27 +241,55 @@ class LabelStudioClient:
         return {name: tuple(int(task["id"]) for task in tasks) for name, tasks in found.items()}
 
     def find_tasks(self, project: int, keys: Sequence[str], *, key: str = KEY) -> dict[str, tuple[Json, ...]]:
-        """``id`` and ``data`` of the tasks whose data holds one of the keys, by key and ascending id."""
+        """``id``, ``created_at`` and ``data`` of the tasks whose data holds one of the keys, by key and
+        ascending id."""
         found: dict[str, list[Json]] = {}
         for start in range(0, len(keys), _KEYS_PER_REQUEST):
             wanted = list(keys[start : start + _KEYS_PER_REQUEST])
-            for task in self._pages(project, [by_data(key, "in_list", wanted)], include="id,data"):
+            for task in self._listed(project, [by_data(key, "in_list", wanted)], include=_IDENTITY):
                 with expecting("tasks", self.url):
-                    found.setdefault(str(task["data"][key]), []).append(task)
+                    unshown = UNSHOWN in task
+                    name = self._key_of(project, task, wanted, key=key) if unshown else str(task["data"][key])
+                found.setdefault(name, []).append(task)
         return {name: tuple(sorted(tasks, key=lambda task: int(task["id"]))) for name, tasks in found.items()}
+
+    def _key_of(self, project: int, task: Json, keys: Sequence[str], *, key: str) -> str:
+        """Which of the keys the data of a task holds that the server cannot show."""
+        while len(keys) > 1:
+            middle = len(keys) // 2
+            asked = [by_id("equal", int(task["id"])), by_data(key, "in_list", keys[:middle])]
+            keys = keys[:middle] if any(self._listed(project, asked, include="id")) else keys[middle:]
+        return keys[0]
+
+    def seen_tasks(self, project: int, ids: Sequence[int] | None = None) -> Iterator[SeenTask]:
+        """The project's tasks by ascending id: those of the ids, or all."""
+        some = [None] if ids is None else pages(ids)
+        for page in some:
+            wanted = [] if page is None else [by_id("in_list", page)]
+            yield from map(seen_task, self._listed(project, wanted, include=_IDENTITY))
 
     def task_ids(self, project: int) -> tuple[int, ...]:
         """Ids of all tasks, ascending."""
-        return tuple(int(task["id"]) for task in self._pages(project, [], include="id"))
+        return tuple(int(task["id"]) for task in self._listed(project, [], include="id"))
 
     def unannotated_tasks(self, project: int) -> Iterator[Json]:
         """``id`` and ``data`` of the tasks that nobody annotated or skipped, by ascending id."""
         nobodys = [by_count(name, "equal", 0) for name in ("total_annotations", "cancelled_annotations")]
-        return self._pages(project, nobodys, include="id,data")
+        return self._listed(project, nobodys, include="id,data")
 
-    def task_data(self, task: int) -> Json:
-        """A task's data as it is kept, with addresses of storages unresolved."""
-        answer = self._session.json("GET", f"/api/tasks/{task}/", params={"resolve_uri": "false"})
+    def local_file_tasks(self, project: int, *, elsewhere_than: str) -> Iterator[Json]:
+        """``id``, ``created_at`` and ``data`` of the tasks whose images are files of the server, but not of
+        that folder."""
+        elsewhere = [
+            by_data("image", "contains", LOCAL_FILES),
+            by_data("image", "not_contains", f"{LOCAL_FILES}{elsewhere_than}/"),
+        ]
+        return self._listed(project, elsewhere, include=_IDENTITY)
+
+    def task_data(self, task: int, *, project: int) -> Json:
+        """The data of a project's task as it is kept, with addresses of storages unresolved."""
+        params = {"resolve_uri": "false", "project": project}
+        answer = self._session.json("GET", f"/api/tasks/{task}/", params=params)
         with expecting("a task", self.url):
             return dict(answer["data"])
 
@@ -243,11 +301,11 @@ class LabelStudioClient:
         """One task with its annotations (skipped ones too) and predictions."""
         answer = self._session.json("GET", f"/api/tasks/{task}/")
         with expecting("a task", self.url):
-            return {**answer, "id": int(answer["id"]), "data": dict(answer["data"])}
+            return {**answer, "id": read_number(answer["id"]), "data": dict(answer["data"])}
 
     def tasks(self, project: int) -> Iterator[Json]:
         """All tasks with their annotations (skipped ones too) and predictions, by ascending id."""
-        return self._pages(project, [], fields="all", page_size=_TASKS_PER_PAGE)
+        return self._listed(project, [], fields="all", page_size=_TASKS_PER_PAGE)
 
     def create_annotation(
         self,
@@ -266,7 +324,8 @@ class LabelStudioClient:
             body["parent_prediction"] = parent_prediction
         if completed_by is not None:
             body["completed_by"] = completed_by
-        return int(self._session.json("POST", f"/api/tasks/{task}/annotations/", body=body)["id"])
+        answer = self._session.json("POST", f"/api/tasks/{task}/annotations/", body=body)
+        return read_id(answer, self.url)
 
     def update_annotation(self, annotation: int, **fields: Any) -> None:
         """Set fields of an annotation, as the page's Update does."""
@@ -277,55 +336,55 @@ class LabelStudioClient:
         self._session.send("DELETE", f"/api/tasks/{task}/")
 
     def fetch(self, path: str) -> bytes:
-        """The bytes behind a URL of the server, for instance a task's image."""
-        return self._session.send("GET", path).content
+        """The bytes behind a URL of the server, for instance a task's image.
+
+        Raises LabelStudioError for a URL of another server, which gets neither a request nor the token.
+        """
+        return self._session.send("GET", self.own_path(path)).content
+
+    def own_path(self, url: str) -> str:
+        """The path of a URL of the server, which may be relative. Raises LabelStudioError for any other."""
+        path = url.removeprefix(self.url)
+        if not path.startswith("/") or path.startswith("//"):
+            raise LabelStudioError(f"{url} is not on {self.url}, and the token goes nowhere else")
+        return path
 
     def redirect(self, path: str) -> str | None:
         """Where the server sends a GET on to, for instance a signed URL; None if it answers itself."""
         location: str | None = self._session.send("GET", path, redirects=True).headers.get("Location")
-        return location
+        try:
+            return None if location is None else urljoin(path, location)
+        except ValueError as error:
+            raise LabelStudioError(f"{self.url}{path} is sent on to {location!r}, which is no URL") from error
 
     def _objects(self, path: str, params: Json | None = None) -> list[Json]:
         """The list of objects behind a path."""
         return read_objects(self._session.send("GET", path, params=params), f"{self.url}{path}")
 
-    def _pages(
+    def _listed(
         self, project: int, filters: Sequence[Json], *, page_size: int = _IDS_PER_PAGE, **wanted: str
     ) -> Iterator[Json]:
-        """Tasks by ascending id, asked from the last id seen, so that nothing shifts between pages."""
-        last = 0
-        while True:
-            query = build_query([*filters, by_id("greater", last)])
-            tasks, n_total = self._page(project, query, {"page_size": page_size, **wanted})
-            with expecting("tasks", self.url):
-                ids = [int(task["id"]) for task in tasks]
-            if ids != sorted(set(ids)) or (ids and ids[0] <= last):
-                raise LabelStudioError(f"{self.url} lists tasks of project {project} out of order: {ids[:5]}")
-            yield from tasks
-            if len(tasks) >= n_total or not tasks:
-                return
-            last = ids[-1]
+        return list_tasks(self._session, project, filters, {"page_size": page_size, **wanted})
 
-    def _page(self, project: int, query: str, params: Json) -> tuple[list[Json], int]:
-        """The first page of tasks, and how many match in all (not only on this page)."""
-        params = {"project": project, "query": query, **params}
-        answer = self._session.json("GET", "/api/tasks/", params=params)
-        tasks, n_total = _list_of(answer, "tasks", self.url), answer.get("total")
-        if not isinstance(n_total, int) or (n_total > 0 and not tasks):
-            raise LabelStudioError(f"{self.url} lists {len(tasks)} of {n_total} tasks of project {project}")
-        return tasks, n_total
+
+def seen_task(task: Json) -> SeenTask:
+    """What tells a task of a list from others. Raises LabelStudioError where it is not there."""
+    with expecting("a task", "Label Studio"):
+        image = task["data"].get(KEY)
+        created_at = read_moment(task["created_at"])
+        return SeenTask(read_number(task["id"]), created_at, image if isinstance(image, str) else None)
 
 
 def _project(entry: Json, url: str) -> Project:
     with expecting("a project", url):
         return Project(
-            id=int(entry["id"]),
+            id=read_number(entry["id"]),
             title=str(entry["title"]),
             label_config=str(entry.get("label_config") or ""),
             model_version=str(entry.get("model_version") or ""),
-            n_tasks=int(entry.get("task_number") or 0),
-            created_at=datetime.fromisoformat(entry["created_at"]),
-            overlap=int(entry.get("maximum_annotations") or 1),
+            n_tasks=read_number(entry.get("task_number") or 0),
+            created_at=read_moment(entry["created_at"]),
+            overlap=read_number(entry.get("maximum_annotations") or 1),
         )
 
 

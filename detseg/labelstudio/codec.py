@@ -17,7 +17,9 @@ from datetime import datetime
 from typing import Any
 
 from detseg.errors import FormatError
-from detseg.labelstudio.results import encode_asked, encode_regions, region_id, result_labels
+from detseg.labelstudio.joining import result_labels
+from detseg.labelstudio.regions import read_regions
+from detseg.labelstudio.results import encode_asked, encode_regions, region_id
 from detseg.labelstudio.reviews import SIMULATED_AUTHOR, SIMULATED_EMAIL, Target, read_reviews
 from detseg.labelstudio.shapes import DEFAULT_POLICY, ShapePolicy, ShapeReport
 from detseg.taxonomy import Taxonomy
@@ -75,7 +77,7 @@ class TaskReview:
 def prediction_regions(
     image: ImageId, version: ModelVersion, instances: Sequence[Instance]
 ) -> tuple[Region, ...]:
-    """Instances in their order, with ids that depend on image, model version and rank alone."""
+    """Give instances ids that depend on image, model version and rank alone; their order stays."""
     return tuple(
         Region(region_id(image, version, rank), "model", instance) for rank, instance in enumerate(instances)
     )
@@ -109,9 +111,10 @@ def encode_task(
     image_url: str,
     policy: ShapePolicy = DEFAULT_POLICY,
 ) -> EncodedTask:
-    """A task with one prediction, and what was chosen for its masks. ``size`` is the upright image's.
+    """Encode a task with one prediction as Label Studio imports it, and say what was chosen for its masks.
 
-    Raises FormatError, naming image and region, for what the server would take although it is wrong.
+    ``size`` is that of the upright image in pixels, ``image_url`` what the annotator's browser loads. Raises
+    FormatError, naming image and region, for what the server would take although it is wrong.
     """
     where = f"{ref.uri} ({ref.id[:19]})"
     encoded = encode_asked(regions, size, taxonomy, policy=policy, where=where)
@@ -122,11 +125,12 @@ def encode_task(
 
 def is_ours(task: Mapping[str, Any]) -> bool:
     """Whether a task's data has our image id; others were put into the project by somebody else."""
-    return isinstance(task.get("data", {}).get("image_id"), str)
+    data = task.get("data")
+    return isinstance(data, Mapping) and isinstance(data.get("image_id"), str)
 
 
 def decode_task(task: Mapping[str, Any], taxonomy: Taxonomy) -> TaskReview:
-    """What people made of a task, from the server's JSON with annotations and predictions.
+    """Decode what people made of a task, from the server's JSON with annotations and predictions.
 
     Regions that we sent have origin "model" and keep the model's score, others have origin "person" and
     none. Skipped annotations have no regions; drafts are not looked at. Raises FormatError, naming task and
@@ -143,10 +147,14 @@ def decode_task(task: Mapping[str, Any], taxonomy: Taxonomy) -> TaskReview:
             f"{where}: no image_id, width, height, updated_at or annotations that can be read ({error!r}): "
             "it was not pushed by detseg, or its data was changed"
         ) from error
-    sent: dict[str, str] = {}
-    for prediction in task.get("predictions", ()):
-        sent |= result_labels(prediction.get("result") or ())
-    readings = read_reviews({**task, "annotations": annotations}, Target(image, size, sent), taxonomy)
+    labels = {
+        region.id: region.instance.label
+        for prediction in task.get("predictions", ())
+        for region in read_regions(prediction.get("result"), size, taxonomy, sent={}, where=where).regions
+    }
+    readings = read_reviews(
+        {**task, "annotations": annotations}, Target(image, size, result_labels(labels)), taxonomy
+    )
     for reading in readings:
         if reading.unread:
             raise FormatError(reading.unread[0])

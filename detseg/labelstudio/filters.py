@@ -31,14 +31,23 @@ def by_data(name: str, operator: str, value: str | bool | Sequence[str]) -> Json
 
 
 def by_change(operator: str, moment: datetime) -> Json:
-    """Tasks by when they changed. Raises ValueError for a moment without a time zone.
+    """Tasks by when they changed. Raises ValueError for a moment without a time zone."""
+    return _by_moment("updated_at", operator, moment)
 
-    UTC with microseconds and Z is the only form that the server takes.
-    """
-    if moment.tzinfo is None:
-        raise ValueError("a watermark has a time zone")
-    value = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return _filter("updated_at", operator, "Datetime", value)
+
+def by_creation(operator: str, moment: datetime) -> Json:
+    """Tasks by when they were made. Raises ValueError for a moment without a time zone."""
+    return _by_moment("created_at", operator, moment)
+
+
+def without_annotations() -> Json:
+    """Tasks without any annotation, skipped or not."""
+    return _filter("annotations_ids", "empty", "String", True)
+
+
+def without_drafts() -> Json:
+    """Tasks without any draft."""
+    return _filter("draft_exists", "equal", "Boolean", False)
 
 
 def build_query(filters: Sequence[Json], *, order: str = "tasks:id", selected: Sequence[int] = ()) -> str:
@@ -47,6 +56,14 @@ def build_query(filters: Sequence[Json], *, order: str = "tasks:id", selected: S
     if selected:
         query["selectedItems"] = {"all": False, "included": list(selected)}
     return json.dumps(query)
+
+
+def _by_moment(name: str, operator: str, moment: datetime) -> Json:
+    """UTC with microseconds and Z is the only form that the server takes."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment on the server has a time zone")
+    value = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _filter(name, operator, "Datetime", value)
 
 
 def _filter(name: str, operator: str, kind: str, value: Any) -> Json:

@@ -3,7 +3,7 @@
     python -m detseg.labelstudio.install     # says one line when there is something to do, nothing otherwise
 
 The server and the rest of detseg cannot share an environment (its pins hold Prefect, numpy and Django
-back), so it lives in ``<cache>/detseg/label-studio-<version>/``, installed from the hash-pinned
+back), so it lives in ``<cache>/detseg/label-studio-<version>/``, installed by uv from the hash-pinned
 ``requirements.lock`` beside this module. ``DETSEG_LABEL_STUDIO_BIN`` names another installation.
 """
 
@@ -17,24 +17,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from detseg.errors import DetsegError, ServiceError
-from detseg.processes import file_lock
+from detseg.errors import DetsegError, InstallError, ServiceError
+from detseg.files import write_whole
+from detseg.locking import file_lock
+from detseg.uv import explain_failure, run_uv, sync_environment
 
 VERSION = "1.23.2"
 LOCK_FILE = Path(__file__).with_name("requirements.lock")
 _VARIABLE = "DETSEG_LABEL_STUDIO_BIN"
-_N_BYTES_NEEDED = 2_000_000_000  # 1 GB installed, and what pip unpacks on the way
+_LONGEST_INSTALLATION_S = 3600.0
+_N_BYTES_NEEDED = 2_000_000_000  # 1 GB installed, and uv's cache where it is on this disk
 _TEMPLATE = Path("template", "label_studio.sqlite3")
 _PYTHONS = ((3, 11), (3, 12))
-_NETWORK_SIGNS = (
-    "NewConnectionError",
-    "NameResolutionError",
-    "ConnectTimeout",
-    "ReadTimeout",
-    "ProxyError",
-    "Network is unreachable",
-    "No matching distribution found",
-)
 
 
 def home() -> Path:
@@ -77,7 +71,8 @@ def ensure_installed(
         return found
     folder = home()
     try:
-        with file_lock(folder.parent / f"{folder.name}.lock"):
+        lock = folder.parent / f"{folder.name}.lock"
+        with file_lock(lock, what="the installation of Label Studio", longest_s=_LONGEST_INSTALLATION_S):
             found = find_executable()  # another process may have installed it while we waited
             if found is not None:
                 return found
@@ -114,16 +109,14 @@ def _check_preconditions(folder: Path, lock_file: Path, n_bytes_needed: int) -> 
 def _install(folder: Path, lock_file: Path) -> None:
     """Scripts hold absolute paths, so it is made in place; the marker comes last and makes it count."""
     shutil.rmtree(folder, ignore_errors=True)
-    users = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    _run([sys.executable, "-m", "venv", str(folder)], users, "its environment cannot be made")
-    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    _run(
-        [*pip, "install", "--quiet", "--require-hashes", "--no-deps", "-r", str(lock_file)],
-        users,
-        "pip failed",
-    )
+    ours = Path(sys.executable)
+    try:
+        run_uv(["venv", "--python", sys.executable, str(folder)], python=ours)
+        sync_environment(folder / "bin" / "python", lock_file, python=ours)
+    except InstallError as error:
+        raise ServiceError(f"Label Studio cannot be installed: {error}") from error
     _make_template(folder)
-    _marker(folder).write_text(f"{VERSION}\n", encoding="utf-8")
+    write_whole(_marker(folder), f"{VERSION}\n")
 
 
 def _make_template(folder: Path) -> None:
@@ -132,31 +125,14 @@ def _make_template(folder: Path) -> None:
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     env |= {"LABEL_STUDIO_BASE_DATA_DIR": str(template.parent), "XDG_CONFIG_HOME": str(template.parent)}
     env |= {"LATEST_VERSION_CHECK": "false", "COLLECT_ANALYTICS": "false", "SENTRY_DSN": ""}
-    answer = _run([str(_program(folder)), "version"], env, "the installed program does not run")
-    if f"version: {VERSION}" not in answer:
+    done = subprocess.run([_program(folder), "version"], env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = explain_failure(done.stdout + done.stderr, "the installed program")
+        raise ServiceError(f"Label Studio cannot be installed: {reason}")
+    if f"version: {VERSION}" not in done.stdout:
         raise ServiceError(f"{_program(folder)} is not version {VERSION}: lock it again (`make lock`)")
     if not template.exists():
         raise ServiceError(f"Label Studio {VERSION} made no database in {template.parent}: look there")
-
-
-def _run(argv: list[str], env: dict[str, str], failure: str) -> str:
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return done.stdout
-    reason = explain_failure(done.stdout + done.stderr, failure)
-    raise ServiceError(f"Label Studio cannot be installed: {reason}")
-
-
-def explain_failure(output: str, failure: str) -> str:
-    """One line out of what a program said, with the mend where we know one."""
-    if "No space left on device" in output:
-        return "the disk is full; make room, or set XDG_CACHE_HOME to a folder on another disk"
-    if "ensurepip is not available" in output:
-        return "Python's venv is not complete; `apt install python3-venv` (or your system's twin) mends it"
-    if any(sign in output for sign in _NETWORK_SIGNS):
-        return "the package index cannot be reached; check the network (and PIP_INDEX_URL), then try again"
-    errors = [line for line in output.splitlines() if line.startswith("ERROR")] or output.splitlines()
-    return f"{failure}: {errors[-1].strip() if errors else 'it said nothing'}"
 
 
 def _program(folder: Path) -> Path:

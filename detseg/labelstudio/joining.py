@@ -16,13 +16,17 @@ Everything else stays what it is: a box alone, a mask alone.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from detseg.geometry.boxes import box_iou
+import numpy as np
+
+from detseg.geometry.boxes import box_iou, box_iou_matrix, boxes_to_array
 from detseg.geometry.masks import mask_to_box
-from detseg.types import Box, Mask
+from detseg.paging import pages
+from detseg.types import Box, Mask, RegionId
 
 BOX_SUFFIX = "-box"
 MASK_SUFFIX = "-mask"
@@ -30,11 +34,12 @@ MASK_SUFFIX = "-mask"
 _HALF_ID = re.compile(r"(.{10,})(?:-box|-mask)")  # the page's own ids have ten characters
 _MODEL_ID = re.compile(r"detseg-[0-9a-f]{16}")
 _TIGHT_IOU = 0.9
+_PAIRS_AT_ONCE = 250_000
 
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """A result as read: a box or a mask."""
+    """A result as read: a box or a mask, which covers some of the image."""
 
     result_id: str
     label: str
@@ -58,13 +63,20 @@ Links = frozenset[frozenset[str]]
 
 def read_links(results: Sequence[Mapping[str, Any]]) -> Links:
     """What ``parentID`` and relations link."""
-    pairs = [(str(result.get("id")), str(result["parentID"])) for result in results if result.get("parentID")]
+    pairs = [(result.get("id"), result.get("parentID")) for result in results]
     pairs += [
-        (str(result.get("from_id")), str(result.get("to_id")))
-        for result in results
-        if result.get("type") == "relation"
+        (result.get("from_id"), result.get("to_id")) for result in results if result.get("type") == "relation"
     ]
-    return frozenset(frozenset(pair) for pair in pairs)
+    return frozenset(frozenset((a, b)) for a, b in pairs if isinstance(a, str) and isinstance(b, str))
+
+
+def result_labels(labels: Mapping[RegionId, str]) -> dict[str, str]:
+    """The labels of regions by the ids of the results that a region becomes."""
+    return {
+        f"{region}{suffix}": label
+        for region, label in labels.items()
+        for suffix in ("", BOX_SUFFIX, MASK_SUFFIX)
+    }
 
 
 def join_halves(halves: Sequence[Half], links: Links, things: frozenset[str]) -> list[list[Half]]:
@@ -81,33 +93,54 @@ def join_halves(halves: Sequence[Half], links: Links, things: frozenset[str]) ->
 
 def _certain_pairs(lone: Sequence[Half], links: Links) -> Iterator[tuple[Half, Half]]:
     """Boxes and masks of one label that are each other's only candidates: the linked ones, then the tight."""
-    boxes = [(half, half.shape) for half in lone if isinstance(half.shape, Box)]
-    labels = {box.label for box, _ in boxes}
-    masks = [
-        (half, own)
-        for half in lone
-        if isinstance(half.shape, Mask)
-        and half.label in labels
-        and (own := mask_to_box(half.shape)) is not None
-    ]
-    candidates = [
-        (box, mask, iou)
-        for box, outer in boxes
-        for mask, inner in masks
-        if box.label == mask.label
-        and not (box.is_models and mask.is_models)
-        and (iou := box_iou(outer, inner)) > 0
-    ]
-    linked = _only([(b, m) for b, m, _ in candidates if frozenset((b.result_id, m.result_id)) in links])
-    taken = {half.result_id for pair in linked for half in pair}
-    tight = [
-        (b, m) for b, m, iou in candidates if iou >= _TIGHT_IOU and not {b.result_id, m.result_id} & taken
-    ]
+    by_id = {half.result_id: half for half in lone}
+    linked = _only([pair for link in links if (pair := _candidates(link, by_id))])
     yield from linked
-    yield from _only(tight)
+    taken = {half.result_id for pair in linked for half in pair}
+    by_label: dict[str, list[Half]] = {}
+    for half in lone:
+        if half.result_id not in taken:
+            by_label.setdefault(half.label, []).append(half)
+    for halves in by_label.values():
+        yield from _tight_pairs(halves)
+
+
+def _candidates(link: frozenset[str], by_id: Mapping[str, Half]) -> tuple[Half, Half] | None:
+    """The box and the mask that are linked, if they may be one region."""
+    halves = [by_id[id_] for id_ in link if id_ in by_id]
+    box = next((half for half in halves if isinstance(half.shape, Box)), None)
+    mask = next((half for half in halves if isinstance(half.shape, Mask)), None)
+    if box is None or mask is None or box.label != mask.label or (box.is_models and mask.is_models):
+        return None
+    return (box, mask) if box_iou(*(_outline(half) for half in (box, mask))) > 0 else None
 
 
 def _only(pairs: Sequence[tuple[Half, Half]]) -> list[tuple[Half, Half]]:
     """The pairs of which neither half is in another."""
-    ids = [half.result_id for pair in pairs for half in pair]
-    return [pair for pair in pairs if all(ids.count(half.result_id) == 1 for half in pair)]
+    n_of = Counter(half.result_id for pair in pairs for half in pair)
+    return [pair for pair in pairs if all(n_of[half.result_id] == 1 for half in pair)]
+
+
+def _tight_pairs(halves: Sequence[Half]) -> Iterator[tuple[Half, Half]]:
+    """The boxes and masks that fit each other, and of which no other does for either."""
+    boxes = [half for half in halves if isinstance(half.shape, Box)]
+    masks = [half for half in halves if isinstance(half.shape, Mask)]
+    if not boxes or not masks:
+        return
+    outlines = boxes_to_array([_outline(mask) for mask in masks])
+    is_models = np.array([mask.is_models for mask in masks])
+    fitting = np.zeros(len(masks), dtype=np.int64)  # boxes that fit each mask
+    found: list[tuple[Half, int]] = []
+    for page in pages(boxes, max(1, _PAIRS_AT_ONCE // len(masks))):
+        fits = box_iou_matrix(boxes_to_array([_outline(box) for box in page]), outlines) >= _TIGHT_IOU
+        fits &= ~(np.array([box.is_models for box in page])[:, None] & is_models)
+        fitting += fits.sum(axis=0)
+        lone = np.flatnonzero(fits.sum(axis=1) == 1)
+        found += [(page[i], int(fits[i].argmax())) for i in lone]
+    yield from ((box, masks[i]) for box, i in found if fitting[i] == 1)
+
+
+def _outline(half: Half) -> Box:
+    box = half.shape if isinstance(half.shape, Box) else mask_to_box(half.shape)
+    assert box is not None, "halves cover some of the image"
+    return box

@@ -1,4 +1,4 @@
-"""The labeling interface that a taxonomy makes, and whether a project's interface still fits it.
+"""The labeling interface that a taxonomy makes, and whether a project's interface fits it, whoever made that.
 
 Things get rectangles (``box``) and masks, stuff gets masks only; ``annotate`` takes one of the two away.
 Masks are painted with a brush (``mask``) unless ``mask_as`` says ``bitmask``. Beside the brush there are
@@ -10,18 +10,17 @@ Aliases travel in ``predicted_values``, which tools that connect a model to Labe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
 from detseg.errors import ConfigError, FormatError
+from detseg.labelstudio.interface import IMAGE_NAME, OWN_NAMES, Interface, read_interface
 from detseg.labelstudio.shapes import DEFAULT_POLICY, MaskKind, ShapePolicy
-from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
 from detseg.types import Kind
-
-IMAGE_NAME = "image"
-BOX_NAME = "box"
-MASK_NAME = "mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +37,15 @@ class Control:
         return self.tag.lower()
 
 
-BOXES = Control(BOX_NAME, "RectangleLabels", "Boxes")
+BOXES = Control(OWN_NAMES["rectangle"], "RectangleLabels", "Boxes")
 MASKS: dict[MaskKind, Control] = {
-    "brush": Control(MASK_NAME, "BrushLabels", "Masks"),
+    "brush": Control(OWN_NAMES["brush"], "BrushLabels", "Masks"),
     "bitmask": Control("bitmask", "BitmaskLabels", "Bitmasks"),
     "polygon": Control("polygon", "PolygonLabels", "Polygons"),
 }
+
+_LET_PICTURE_SHINE = ".konvajs-content canvas[style*=opacity] { opacity: 0.4 !important; }"
+"""Brush masks alone are drawn with an opacity of their own (0.6), and no attribute of a tag changes it."""
 
 
 def taxonomy_to_config(taxonomy: Taxonomy, policy: ShapePolicy = DEFAULT_POLICY) -> str:
@@ -53,7 +55,7 @@ def taxonomy_to_config(taxonomy: Taxonomy, policy: ShapePolicy = DEFAULT_POLICY)
     """
     things = taxonomy.of_kind("thing")
     if policy.annotate == "boxes" and taxonomy.classes and not things:
-        raise ConfigError('annotate = "boxes" asks for nothing: all [[classes]] are stuff, which has masks')
+        raise ConfigError('labels.annotate = "boxes" asks for nothing: all [[classes]] are stuff, with masks')
     view = ElementTree.Element("View")
     ElementTree.SubElement(
         view, "Image", name=IMAGE_NAME, value="$image", zoom="true", zoomControl="true", rotateControl="false"
@@ -61,6 +63,7 @@ def taxonomy_to_config(taxonomy: Taxonomy, policy: ShapePolicy = DEFAULT_POLICY)
     if things and policy.annotate != "masks":
         _add_control(view, BOXES, things)
     if taxonomy.classes and policy.annotate != "boxes":
+        ElementTree.SubElement(view, "Style").text = _LET_PICTURE_SHINE
         kinds = taxonomy.classes
         if policy.mask_as == "polygon":
             _add_control(view, MASKS["polygon"], kinds, policy)
@@ -84,37 +87,68 @@ def missing_labels(config: str, taxonomy: Taxonomy, policy: ShapePolicy = DEFAUL
     More than the taxonomy asks for (further tags, further labels) is fine.
     Raises FormatError if it is no XML.
     """
-    wanted: list[tuple[Control, LabelClass]] = []
+    interface = read_interface(config)
+    missing: list[str] = []
     if policy.annotate != "masks":
-        wanted += [(BOXES, cls) for cls in taxonomy.of_kind("thing")]
+        boxes = interface.offered("rectangle")
+        missing += [f"box: {cls.name}" for cls in taxonomy.of_kind("thing") if cls.name not in boxes]
     if policy.annotate != "boxes":
-        wanted += [(mask_control(policy), cls) for cls in taxonomy.classes]
-    offered = {control: _offered(config, control) for control in (BOXES, mask_control(policy))}
-    return tuple(f"{control.name}: {cls.name}" for control, cls in wanted if cls.name not in offered[control])
+        masks = interface.offered(_main_kind(interface, taxonomy, policy))
+        missing += [f"mask: {cls.name}" for cls in taxonomy.classes if cls.name not in masks]
+    return tuple(missing)
 
 
 def offered_kinds(config: str, taxonomy: Taxonomy) -> frozenset[MaskKind]:
-    """What masks may be drawn as in that interface: the controls that have every class.
+    """What masks may be drawn as in that interface: the kinds that have every class.
 
     Raises FormatError if it is no XML.
     """
-    names = set(taxonomy.names)
-    return frozenset(kind for kind, control in MASKS.items() if names <= _offered(config, control))
+    interface, names = read_interface(config), set(taxonomy.names)
+    return frozenset(kind for kind in MASKS if names <= interface.offered(kind))
+
+
+def fit_policy(policy: ShapePolicy, config: str, taxonomy: Taxonomy) -> ShapePolicy:
+    """What annotators can be asked in that interface, of what they are to be asked.
+
+    An interface that others made may ask for boxes alone, or for masks alone: then so do we.
+    """
+    interface = read_interface(config)
+    kinds = offered_kinds(config, taxonomy) | {_main_kind(interface, taxonomy, policy)}
+    annotate = policy.annotate
+    if annotate in ("both", "pairs") and not interface.is_own:
+        boxes = interface.offered("rectangle") & set(taxonomy.names)
+        masks = {name for kind in MASKS for name in interface.offered(kind)} & set(taxonomy.names)
+        if bool(boxes) != bool(masks):
+            annotate = "boxes" if boxes else "masks"
+    return replace(policy, annotate=annotate, kinds=kinds)
+
+
+def _main_kind(interface: Interface, taxonomy: Taxonomy, policy: ShapePolicy) -> MaskKind:
+    """The kind that has the most classes; brush masks if several do, or bitmasks where they are wanted."""
+    preferred: tuple[MaskKind, ...] = ("brush", "bitmask", "polygon")
+    if policy.mask_as == "bitmask":
+        preferred = ("bitmask", "brush", "polygon")
+    return max(preferred, key=lambda kind: len(interface.offered(kind) & set(taxonomy.names)))
 
 
 def config_to_taxonomy(config: str) -> Taxonomy:
-    """The classes that an interface of ours offers: what has a box is a thing, what has only a mask is stuff,
-    unless its label says which it is.
+    """The classes that an interface offers: what has a box is a thing, what has only a mask is stuff, unless
+    its label says which it is. Where others made an interface of masks alone, all are things.
 
     Raises FormatError if it is no XML.
     """
+    interface = read_interface(config)
+    boxes = interface.offered("rectangle")
     classes: dict[str, LabelClass] = {}
-    for control in (BOXES, *MASKS.values()):
-        for label in _labels(config, control):
-            name = label.get("value", "")
+    for tool in sorted(interface.tools, key=lambda tool: tool.shape != "rectangle"):
+        for name, label in tool.labels.items():
             aliases = tuple(filter(None, label.get("predicted_values", "").split(",")))
-            kind: Kind = "thing" if control is BOXES or label.get("kind") == "thing" else "stuff"
-            classes.setdefault(name, LabelClass(name, kind, label.get("background", "#888888"), aliases))
+            is_thing = name in boxes or label.get("kind") == "thing" or not (boxes or interface.is_own)
+            kind: Kind = "thing" if is_thing else "stuff"
+            colour = label.get("background", "#888888")
+            if not re.fullmatch("#[0-9a-fA-F]{6}", colour):  # names, rgba(...)
+                colour = distinct_colour(len(classes))
+            classes.setdefault(name, LabelClass(name, kind, colour, aliases))
     return Taxonomy(tuple(classes.values()))
 
 
@@ -125,9 +159,30 @@ def check_config(
     missing = missing_labels(config, taxonomy, policy)
     if missing:
         raise FormatError(
-            f"the labeling interface of {where} lacks {', '.join(missing)}: add the labels there (Settings, "
-            "Labeling Interface), or take them out of [[classes]]"
+            f"the labeling interface of {where} lacks {', '.join(missing)}: {what_to_add(config, missing)} "
+            "(Settings, Labeling Interface), or take them out of [[classes]]"
         )
+
+
+def what_to_add(config: str, missing: Sequence[str]) -> str:
+    """The XML that an interface needs for what it lacks, by ``missing_labels``, and where it belongs."""
+    interface = read_interface(config)
+    lists = [element for element in ElementTree.fromstring(config).iter("Image") if element.get("valueList")]
+    if lists:
+        return 'it shows a list of images in one task, detseg works with one: use <Image value="$image">'
+    if not interface.image_name:
+        return f'it shows no image: add <Image name="{IMAGE_NAME}" value="$image"/>, and draw on it'
+    lines: list[str] = []
+    for role, control, shapes in (("box: ", BOXES, ("rectangle",)), ("mask: ", MASKS["brush"], tuple(MASKS))):
+        names = [one.removeprefix(role) for one in missing if one.startswith(role)]
+        labels = "".join(f"<Label value={quoteattr(name)}/>" for name in names)
+        tool = next((tool for tool in interface.tools if tool.shape in shapes), None)
+        if names and tool is not None:
+            lines.append(f"add {labels} to {tool.tag}")
+        elif names:
+            head = f'{control.tag} name="{control.name}" toName="{interface.image_name}"'
+            lines.append(f"add <{head}>{labels}</{control.tag}>")
+    return " and ".join(lines)
 
 
 def _add_control(
@@ -148,18 +203,3 @@ def _add_control(
             label.set("kind", "thing")  # ours: no rectangle says it
         if cls.aliases:
             label.set("predicted_values", ",".join(cls.aliases))
-
-
-def _offered(config: str, control: Control) -> set[str]:
-    return {label.get("value", "") for label in _labels(config, control)}
-
-
-def _labels(config: str, control: Control) -> Iterator[ElementTree.Element]:
-    """The labels of our control of that name; a control of another type under our name offers nothing."""
-    try:
-        root = ElementTree.fromstring(config)
-    except ElementTree.ParseError as error:
-        raise FormatError(f"a labeling interface is XML, this is not ({error}): {config[:80]!r}") from error
-    for element in root.iter(control.tag):
-        if element.get("name") == control.name:
-            yield from element.iter("Label")

@@ -4,6 +4,7 @@
     put_prediction(session, project, id, prediction)    # in place: may be repeated
     delete_prediction(session, id)
     look_up(session, project, task_ids)                 # {task id: TaskOnServer}
+    find_parents(session, project, task_ids)            # {task id: model version that people began with}
 
 A prediction is replaced in its place and not deleted: a page that shows it could no longer be submitted, and
 annotations that came of it would forget where they came from.
@@ -15,12 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detseg.errors import LabelStudioError, Refused
-from detseg.labelstudio.client import IMPORT_TIMEOUT
-from detseg.labelstudio.filters import build_query, by_id
+from detseg.labelstudio.client import IMPORT_TIMEOUT, seen_task
+from detseg.labelstudio.filters import by_id
+from detseg.labelstudio.listing import list_tasks
+from detseg.labelstudio.responses import expecting
 from detseg.labelstudio.session import Json, Session
-from detseg.labelstudio.wire import expecting
 from detseg.paging import pages
+from detseg.plurals import format_count
+from detseg.types import SeenTask
 
+_LOOKED_AT = "id,created_at,data,predictions,annotations,drafts,parent_prediction,file_upload"
 _TASKS_PER_REQUEST = 50  # the server answers with all regions of their predictions
 
 
@@ -35,12 +40,20 @@ class PredictionOnServer:
 
 @dataclass(frozen=True, slots=True)
 class TaskOnServer:
-    """``touched``: whether people have begun to work on it (an annotation, a skip, a draft)."""
+    """``touched``: whether people have begun to work on it (an annotation, a skip, a draft).
 
-    id: int
+    ``from_file``: somebody put it there with the page, out of a file.
+    """
+
+    seen: SeenTask
     data: Json
     predictions: tuple[PredictionOnServer, ...]
     touched: bool
+    from_file: bool
+
+    @property
+    def id(self) -> int:
+        return self.seen.id
 
     @property
     def versions(self) -> frozenset[str]:
@@ -57,8 +70,8 @@ def add_predictions(session: Session, project: int, body: bytes, n_predictions: 
     answer = session.json("POST", path, body=body, timeout=IMPORT_TIMEOUT)
     if answer.get("created") != n_predictions:
         raise LabelStudioError(
-            f"project {project} on {session.url}: sent {n_predictions} predictions, the server says "
-            f"{answer.get('created')}: look there before sending again"
+            f"project {project} on {session.url}: sent {format_count(n_predictions, 'prediction')}, "
+            f"the server says {answer.get('created')}: look there before sending again"
         )
 
 
@@ -76,22 +89,24 @@ def delete_prediction(session: Session, prediction: int) -> None:
             raise
 
 
+def find_parents(session: Session, project: int, task_ids: Sequence[int]) -> dict[int, str]:
+    """The model version of the first prediction that an annotation came of, by task."""
+    return {
+        task.id: prediction.model_version
+        for task in look_up(session, project, task_ids).values()
+        for prediction in reversed(task.predictions)
+        if prediction.is_parent
+    }
+
+
 def look_up(session: Session, project: int, task_ids: Sequence[int]) -> dict[int, TaskOnServer]:
     """Those of the tasks that are in the project."""
     found: dict[int, TaskOnServer] = {}
     for page in pages(task_ids, _TASKS_PER_REQUEST):
-        params = {
-            "project": project,
-            "query": build_query([by_id("in_list", page)]),
-            "fields": "all",
-            "include": "id,data,predictions,annotations,drafts,parent_prediction",
-            "page_size": len(page),
-        }
-        tasks = session.json("GET", "/api/tasks/", params=params).get("tasks")
-        if not isinstance(tasks, list):
-            raise LabelStudioError(f"{session.url} answered without a list of tasks of project {project}")
-        with expecting("tasks", session.url):
-            found |= {task.id: task for task in map(_task, tasks)}
+        params = {"fields": "all", "include": _LOOKED_AT, "page_size": len(page)}
+        for task in list_tasks(session, project, [by_id("in_list", page)], params):
+            with expecting("tasks", session.url):
+                found[int(task["id"])] = _task(task)
     return found
 
 
@@ -102,8 +117,9 @@ def _task(task: Json) -> TaskOnServer:
         for entry in task["predictions"]
     )
     return TaskOnServer(
-        id=int(task["id"]),
+        seen=seen_task(task),
         data=task["data"],
         predictions=tuple(sorted(predictions, key=lambda prediction: prediction.id)),
         touched=bool(task["annotations"] or task["drafts"]),
+        from_file=bool(task.get("file_upload")),
     )

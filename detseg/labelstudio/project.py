@@ -1,21 +1,17 @@
-"""What a project needs before tasks are sent: itself, its labeling interface, and folders to serve from."""
+"""What a project needs before tasks are sent: itself and its labeling interface."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
-from urllib.parse import quote
+from collections.abc import Sequence
 
-from detseg.errors import FormatError, LabelStudioError
+from detseg.errors import LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient, Project
-from detseg.labelstudio.label_config import check_config, missing_labels, taxonomy_to_config
+from detseg.labelstudio.instruction import project_instruction
+from detseg.labelstudio.interface import read_interface
+from detseg.labelstudio.label_config import check_config, fit_policy, missing_labels, taxonomy_to_config
 from detseg.labelstudio.shapes import DEFAULT_POLICY, ShapePolicy
+from detseg.labelstudio.tabs import show_table
 from detseg.taxonomy import Taxonomy
-
-DOCUMENT_ROOT = Path("/")
-"""Where the embedded server's file URLs start. Storages, not the root, limit what is served. A server of
-one's own has the folder of its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
 
 _TITLE_LENGTHS = range(3, 51)
 
@@ -54,13 +50,17 @@ def fit_project(
         )
     config = taxonomy_to_config(taxonomy, policy)
     if not found:
-        return client.create_project(
+        made = client.create_project(
             title,
             config,
+            expert_instruction=project_instruction(policy.annotate),
+            show_instruction=True,
             show_skip_button=True,
             enable_empty_annotation=True,
             maximum_annotations=overlap,
         )
+        show_table(client, made.id)
+        return made
     if len(found) > 1:
         raise LabelStudioError(
             f"{len(found)} projects on {client.url} are called {title!r} (ids "
@@ -69,52 +69,10 @@ def fit_project(
     (project,) = found
     if project.overlap < overlap:
         project = client.update_project(project.id, maximum_annotations=overlap)
-    if project.n_tasks == 0 and missing_labels(project.label_config, taxonomy, policy):
+    is_own = read_interface(project.label_config).is_own
+    if is_own and project.n_tasks == 0:  # whoever made it may have been killed
+        show_table(client, project.id)
+    wanted = policy if is_own else fit_policy(policy, project.label_config, taxonomy)
+    if project.n_tasks == 0 and missing_labels(project.label_config, taxonomy, wanted):
         return client.update_project(project.id, label_config=config)
     return project
-
-
-def ensure_storages(
-    client: LabelStudioClient, project: int, folders: Iterable[Path], *, document_root: Path = DOCUMENT_ROOT
-) -> tuple[Path, ...]:
-    """Let the server serve the images in those folders (and below); returns the folders that were added.
-
-    Folders that a storage of the project covers already are left out, and so are folders below another.
-    Raises FormatError for the document root itself, which Label Studio does not serve.
-    """
-    covered = [PurePath(path) for path in client.local_storages(project)]
-    added: list[Path] = []
-    for folder in sorted({_absolute(folder) for folder in folders}, key=lambda path: len(path.parts)):
-        if folder == document_root:
-            raise FormatError(
-                f"images directly in {folder} cannot be served: put them into a folder below it"
-            )
-        if any(folder.is_relative_to(path) for path in covered):
-            continue
-        client.create_local_storage(project, str(folder))
-        covered.append(folder)
-        added.append(folder)
-    return tuple(added)
-
-
-def image_url(path: Path, *, document_root: Path = DOCUMENT_ROOT) -> str:
-    """The URL of a local image as a task's data holds it, relative to the server.
-
-    Raises FormatError for a file outside the document root, and for a name that no URL can hold (not UTF-8).
-    """
-    if not _absolute(path).is_relative_to(document_root):
-        raise FormatError(
-            f"{path} is not below {document_root}, from where Label Studio serves files: set "
-            "label_studio_files to a folder above the source, or move the source there"
-        )
-    name = str(_absolute(path).relative_to(document_root))
-    try:
-        quoted = quote(name, safe="/")
-    except UnicodeEncodeError as error:
-        raise FormatError(f"the file name {name!r} is not UTF-8, so no URL can name it: rename it") from error
-    return f"/data/local-files/?d={quoted}"
-
-
-def _absolute(path: Path) -> Path:
-    """Absolute and without ``..``, but with symbolic links as they are, since the server follows them."""
-    return Path(os.path.abspath(path))

@@ -9,14 +9,17 @@ image's id and size), by which it is found again; nothing that somebody wrote th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from threading import Lock
-from typing import Any
 from urllib.parse import unquote
-from xml.etree import ElementTree
 
-from detseg.errors import FormatError, ImageError, LabelStudioError, SourceError, Unreachable
+from detseg.errors import FormatError, ImageError, LabelStudioError, Refused, SourceError, Unreachable
 from detseg.labelstudio.client import LabelStudioClient, Project
+from detseg.labelstudio.interface import read_interface
+from detseg.labelstudio.listing import UNSHOWN
+from detseg.labelstudio.session import Json
+from detseg.sources.manifest import is_remote
 from detseg.sources.protocol import Listed
 from detseg.sources.registry import Sources
 from detseg.types import Entry, Failure, ImageRef, Size
@@ -25,7 +28,10 @@ SCHEME = "labelstudio"
 
 
 class QueuedImages:
-    """``others`` read what is not on the server itself: web servers and object stores."""
+    """``others`` read what is not on the server itself: web servers and object stores, and nothing else.
+
+    Whoever may write into the project chooses what its tasks name: it is read as a stranger's manifest is.
+    """
 
     def __init__(self, client: LabelStudioClient, others: Sources) -> None:
         self._client = client
@@ -46,11 +52,13 @@ class QueuedImages:
             value = self._client.task(task)["data"].get(self._field(project))
             if not isinstance(value, str):
                 raise ImageError("has no image any more")
-            path = value.removeprefix(self._client.url)
-            if not path.startswith("/"):
+            if is_remote(value) and not value.startswith(f"{self._client.url}/"):
                 return self._others.read(value)
+            path = self._client.own_path(value)
             signed = self._client.redirect(path)
-            return self._client.fetch(path) if signed is None else self._others.read(signed)
+            if signed is None or not is_remote(signed):
+                return self._client.fetch(signed or path)
+            return self._others.read(signed)
         except Unreachable:
             raise
         except LabelStudioError as error:
@@ -65,10 +73,11 @@ class QueuedImages:
         for task in self._client.unannotated_tasks(project):
             uri = f"{SCHEME}://{project}/{task['id']}"
             value = task["data"].get(field)
-            if isinstance(value, str) and value:
-                # The server is part of it: another one counts its projects and tasks from 1 again.
-                stamp = blake2b(f"{self._client.url} {value}".encode(), digest_size=16).hexdigest()
-                yield Entry(uri, stamp=stamp)
+            if UNSHOWN in task:
+                why = "text that is no Unicode, or more than can be read"
+                yield Failure(uri, f"Label Studio fails to show its data ({why}): delete the task there")
+            elif isinstance(value, str) and value:
+                yield Entry(uri, stamp=_stamp(self._client, value))
             else:
                 yield Failure(uri, f"has no image in its data's {field!r}")
 
@@ -90,6 +99,11 @@ class QueuedImages:
             return self._fields[project]
 
 
+def _stamp(client: LabelStudioClient, value: str) -> str:
+    """Changes with a task's image. The server is part of it: others count their tasks from 1 again."""
+    return blake2b(f"{client.url} {value}".encode(), digest_size=16).hexdigest()
+
+
 def parse_queued(uri: str) -> tuple[int, int]:
     """Project and task of an address that was listed; (0, 0) for any other.
 
@@ -107,27 +121,55 @@ def image_field(label_config: str) -> str:
     >>> image_field('<View><Image name="i" value="$photo"/></View>')
     'photo'
     """
-    values = [element.get("value", "") for element in ElementTree.fromstring(label_config).iter("Image")]
-    if len(values) != 1 or not values[0].startswith("$"):
+    field = read_interface(label_config).image_field
+    if not field:
         raise SourceError(
-            f"the project's labeling interface shows {len(values)} images of a task, expected one "
+            "the project's labeling interface shows no image of a task that its data names, expected one "
             '(<Image value="$image"/>)'
         )
-    return values[0].removeprefix("$")
+    return field
 
 
-def mark_task(client: LabelStudioClient, task: int, ref: ImageRef, size: Size) -> None:
-    """Adds the image's id and size to a task's data. Doing it again changes nothing.
+@dataclass(frozen=True, slots=True)
+class TaskMark:
+    """The image's id and size in the data of a task that was listed: by these, the task is found as ours.
 
-    Raises FormatError where the data says something else under these names.
+    ``field`` is that of the task's data that holds its image.
     """
-    ours: dict[str, Any] = {"image_id": ref.id, "width": size.width, "height": size.height}
-    data = client.task_data(task)
+
+    entry: Entry
+    ref: ImageRef
+    size: Size
+    field: str
+
+
+def check_mark(client: LabelStudioClient, mark: TaskMark) -> Json:
+    """The whole data of the task with the mark; nothing where it is there already.
+
+    Raises FormatError where the data says something else under these names, and where the task is gone, or
+    its number another one's.
+    """
+    ours: Json = {"image_id": mark.ref.id, "width": mark.size.width, "height": mark.size.height}
+    project, task = parse_queued(mark.entry.uri)
+    try:
+        data = client.task_data(task, project=project)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        data = {}
+    if _stamp(client, str(data.get(mark.field))) != mark.entry.stamp:
+        raise FormatError(f"task {task} is gone, or shows another image than when it was listed: run again")
     other = {name: data[name] for name in ours if name in data and data[name] != ours[name]}
     if other:
         raise FormatError(
             f"task {task} says {other} of its image, which is {ours}: rename these fields, then "
             "it gets its prediction"
         )
-    if not ours.items() <= data.items():
-        client.update_task(task, data=data | ours)
+    return {} if ours.items() <= data.items() else data | ours
+
+
+def mark_task(client: LabelStudioClient, mark: TaskMark) -> None:
+    """Marks the task as it is now. Doing it again changes nothing. Raises as ``check_mark`` does."""
+    data = check_mark(client, mark)
+    if data:
+        client.update_task(parse_queued(mark.entry.uri)[1], data=data)

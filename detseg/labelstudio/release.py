@@ -6,10 +6,12 @@ import re
 
 import httpx
 
+from detseg.bounded_http import BoundedClient, Bounds
 from detseg.errors import LabelStudioError, Unreachable
 from detseg.labelstudio.install import VERSION as TESTED
-from detseg.labelstudio.wire import is_loopback, read_object
+from detseg.labelstudio.responses import is_loopback, read_object
 
+_BOUNDS = Bounds(max_bytes=1_000_000, total_s=30.0)
 _TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 
 
@@ -19,8 +21,9 @@ def read_release(url: str) -> str:
     Raises Unreachable if nobody answers, LabelStudioError if it is not a Label Studio that does.
     """
     try:
-        response = httpx.get(f"{url}/api/version", timeout=_TIMEOUT, trust_env=not is_loopback(url))
-    except httpx.TransportError as error:
+        with BoundedClient(_BOUNDS, timeout=_TIMEOUT, trust_env=not is_loopback(url)) as http:
+            response = http.get(f"{url}/api/version")
+    except (httpx.RequestError, httpx.InvalidURL) as error:
         raise Unreachable(f"nobody answers at {url} ({error})") from error
     if response.is_redirect:
         raise LabelStudioError(f"{url} sends us on to {response.headers.get('Location')}")

@@ -1,4 +1,4 @@
-"""Regions to and from the ``result`` list of a prediction or an annotation.
+"""Regions to the ``result`` list of a prediction or an annotation; ``detseg.labelstudio.regions`` reads them.
 
 A thing with a box and a mask is one region of ours and two results there, see ``detseg.labelstudio.joining``.
 """
@@ -6,13 +6,14 @@ A thing with a box and a mask is one region of ours and two results there, see `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from detseg.errors import FormatError
-from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX, Half, join_halves, read_links
-from detseg.labelstudio.label_config import BOXES, IMAGE_NAME, MASKS, Control
+from detseg.labelstudio.interface import IMAGE_NAME
+from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX
+from detseg.labelstudio.label_config import BOXES, MASKS, Control
 from detseg.labelstudio.shapes import (
     DEFAULT_POLICY,
     DrawnMask,
@@ -21,9 +22,9 @@ from detseg.labelstudio.shapes import (
     asked,
     draw_masks,
 )
-from detseg.labelstudio.values import decode_value, encode_box
+from detseg.labelstudio.values import encode_box
 from detseg.taxonomy import Taxonomy
-from detseg.types import Box, ImageId, Instance, Mask, ModelVersion, Region, RegionId, Size
+from detseg.types import ImageId, ModelVersion, Region, RegionId, Size
 
 Json = dict[str, Any]
 
@@ -68,41 +69,10 @@ def encode_asked(
     drawn, report = draw_masks([mask for _, mask in with_masks], policy)
     results = [_mask_result(region, one, size) for (region, _), one in zip(with_masks, drawn, strict=True)]
     results += [_result(region, BOXES, encode_box(box, size), size) for region, box in with_boxes]
-    n_halves = sum(_n_halves(region) for region in regions)
-    return EncodedRegions(
-        results, replace(report, n_boxes=len(with_boxes), n_unasked=max(n_halves - len(results), 0))
-    )
-
-
-def decode_results(
-    results: Sequence[Mapping[str, Any]],
-    size: Size,
-    taxonomy: Taxonomy,
-    *,
-    sent: Mapping[str, str],
-    where: str,
-) -> tuple[Region, ...]:
-    """The regions of results, in the order in which they come.
-
-    ``sent`` gives the label that we sent by result id. If an annotator relabeled one half of a thing, the
-    whole is relabeled. A mask without foreground is nothing: a box keeps without it, alone it is gone.
-    Raises FormatError, naming the place and the region, for what cannot be understood.
-    """
-    halves = [
-        _decode_result(result, size, f"{where}, region {result.get('id')}")
-        for result in results
-        if result.get("type") != "relation"
-    ]
-    seen: set[tuple[str, type[Box | Mask]]] = set()
-    for half in halves:
-        key = (half.region_id, type(half.shape))
-        if key in seen:
-            raise FormatError(f"{where}: two results have the id {half.result_id}")
-        seen.add(key)
-    things = frozenset(cls.name for cls in taxonomy.of_kind("thing"))
-    groups = join_halves(halves, read_links(results), things)
-    regions = (_join(group, taxonomy, sent, where) for group in groups)
-    return tuple(region for region in regions if region is not None)
+    n_unasked = 0
+    if policy.annotate in ("boxes", "masks"):  # otherwise a box that is not drawn is its mask's
+        n_unasked = max(sum(_n_halves(region) for region in regions) - len(results), 0)
+    return EncodedRegions(results, replace(report, n_boxes=len(with_boxes), n_unasked=n_unasked))
 
 
 def _asked(regions: Sequence[Region], policy: ShapePolicy) -> tuple[Region, ...]:
@@ -111,16 +81,6 @@ def _asked(regions: Sequence[Region], policy: ShapePolicy) -> tuple[Region, ...]
         for region in regions
         if (instance := asked(region.instance, policy.annotate)) is not None
     )
-
-
-def result_labels(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The label of each result by its id; results without exactly one label are left out."""
-    labels: dict[str, str] = {}
-    for result in results:
-        names = result.get("value", {}).get(result.get("type"))
-        if isinstance(names, list) and len(names) == 1:
-            labels[str(result.get("id"))] = str(names[0])
-    return labels
 
 
 def _check(region: Region, size: Size, taxonomy: Taxonomy, place: str) -> None:
@@ -172,46 +132,3 @@ def _result(region: Region, control: Control, value: Json, size: Size) -> Json:
 
 def _n_halves(region: Region) -> int:
     return (region.instance.box is not None) + (region.instance.mask is not None)
-
-
-def _decode_result(result: Mapping[str, Any], size: Size, place: str) -> Half:
-    try:
-        kind, value = str(result.get("type")), result.get("value")
-        if not isinstance(value, Mapping):
-            value = {}
-        shape = decode_value(kind, value, size)
-        score = None if result.get("score") is None else float(result["score"])
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"{place}: its score cannot be read ({error!r})") from error
-    except FormatError as error:
-        raise FormatError(f"{place}: {error}") from error
-    label = result_labels([result]).get(str(result.get("id")))
-    if label is None:
-        raise FormatError(f"{place}: a region has one label: open the task and give it one")
-    stated = (result.get("original_width", size.width), result.get("original_height", size.height))
-    if stated != (size.width, size.height):
-        raise FormatError(
-            f"{place}: drawn on an image of {stated[0]}x{stated[1]}, but the task was made for {size}: the "
-            "image was replaced: put it back, or delete the task (the new one gets a task of its own)"
-        )
-    return Half(str(result.get("id")), label, shape, score)
-
-
-def _join(halves: Sequence[Half], taxonomy: Taxonomy, sent: Mapping[str, str], where: str) -> Region | None:
-    box = next((half.shape for half in halves if isinstance(half.shape, Box)), None)
-    mask = next((half.shape for half in halves if isinstance(half.shape, Mask) and half.shape.area), None)
-    if box is None and mask is None:
-        return None
-    changed = [half.label for half in halves if half.label != sent.get(half.result_id, half.label)]
-    label = changed[0] if changed else halves[0].label
-    first = next((half for half in halves if half.is_models), halves[0])
-    cls = taxonomy.find(label)
-    if cls is None or cls.name != label:
-        raise FormatError(
-            f"{where}, region {first.region_id}: the label {label!r} is none of the classes "
-            f"({', '.join(taxonomy.names)}): add it to [[classes]], or where there are none to the labeling "
-            "interface, or relabel the region"
-        )
-    score = next((half.score for half in halves if half.score is not None), None) if first.is_models else None
-    instance = Instance(label, cls.kind, box, mask, score)
-    return Region(RegionId(first.region_id), "model" if first.is_models else "person", instance)

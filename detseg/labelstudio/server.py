@@ -15,22 +15,38 @@ import json
 import os
 import secrets
 import shutil
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
-from detseg.errors import ServiceError
+import psutil
+
+from detseg.errors import FormatError, LabelStudioError, ServiceError, Unreachable
+from detseg.files import parse_json, private_folder, replacing, write_whole
 from detseg.labelstudio.install import find_executable, template_database
-from detseg.processes import ServiceSpec, file_lock, find_running, free_port, is_healthy, start, stop
+from detseg.labelstudio.session import Session
+from detseg.locking import file_lock
+from detseg.processes import (
+    ServiceSpec,
+    find_running,
+    is_healthy,
+    is_listening,
+    start_on_free_port,
+    stop,
+)
 
 HOST = "127.0.0.1"
 PREFERRED_PORT = 8080
 LOCAL_HOOKS = {"SSRF_PROTECTION_ENABLED": "false"}
 """Variables with which its webhooks may call this machine, and its users make it ask any private address."""
 
-DOCUMENT_ROOT = Path("/")  # a file is served only if a storage of a project covers it; see project.py
+SERVED = "served"
+"""The folder in the state folder that local files are served from, and nothing above it; see served.py."""
+
+_DOCUMENT_ROOT = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
 
 # Label Studio reads every setting from the bare name too (HOST, DEBUG, DATABASE_NAME, PASSWORD, ...), so it
 # gets none of the user's environment but these.
@@ -68,6 +84,7 @@ class EmbeddedLabelStudio:
     """The server of one state folder. ``port`` is a wish: the next free one from there on is taken.
 
     ``executable`` is the ``label-studio`` program; None looks where ``detseg.labelstudio.install`` puts it.
+    ``document_root`` is where its local files are; None is a folder in the state folder for them alone.
     ``variables`` are more of its environment, which otherwise is ours alone (credentials of a cloud).
     """
 
@@ -77,7 +94,7 @@ class EmbeddedLabelStudio:
         executable: Path | None = None,
         *,
         port: int = PREFERRED_PORT,
-        document_root: Path = DOCUMENT_ROOT,
+        document_root: Path | None = None,
         start_timeout_s: float = 600.0,
         variables: Mapping[str, str] | None = None,
     ) -> None:
@@ -86,7 +103,7 @@ class EmbeddedLabelStudio:
         self.credentials_file = self.folder / "credentials.json"
         self._executable = executable
         self._preferred_port = port
-        self._document_root = document_root
+        self.document_root = document_root or state_dir.absolute() / SERVED
         self._start_timeout_s = start_timeout_s
         self._variables = dict(variables or {})
 
@@ -95,17 +112,17 @@ class EmbeddedLabelStudio:
 
         Two at once start one. Raises ServiceError: not installed, died (with its log), not ours.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
-        with file_lock(self.folder / "up.lock"):
+        private_folder(self.folder)
+        with self._lock():
             credentials = _read_or_make_credentials(self.credentials_file)
-            port = self._remembered_port()
-            if port is None or find_running(self._spec(port, credentials)) is None:
-                port = free_port(port or self._preferred_port)
-                self._remember_port(port)
+            self._stop_with_other_root()
             program = self._program()
             _copy_template(program, self.folder / "data")
-            start(self._spec(port, credentials, executable=program))
+            port, _ = start_on_free_port(
+                partial(self._spec, credentials=credentials, executable=program),
+                self._remembered_port() or self._preferred_port,
+                remember=self._remember_port,
+            )
             url = f"http://{HOST}:{port}"
             self._check_that_it_is_ours(url, credentials)
             return Connection(url, credentials.token, credentials.username, credentials.password)
@@ -115,7 +132,7 @@ class EmbeddedLabelStudio:
         port = self._remembered_port()
         if port is None:
             return False
-        with file_lock(self.folder / "up.lock"):
+        with self._lock():
             return stop(self._spec(port))
 
     def status(self) -> ServerStatus:
@@ -124,16 +141,25 @@ class EmbeddedLabelStudio:
         running = None if port is None else find_running(self._spec(port))
         if port is None or running is None:
             return ServerStatus(running=False, healthy=False, url=None, pid=None)
-        url = f"http://{HOST}:{port}"
-        return ServerStatus(running=True, healthy=is_healthy(f"{url}/health"), url=url, pid=running.pid)
+        spec = self._spec(port)
+        healthy = is_listening(spec) and is_healthy(spec.health_url)
+        return ServerStatus(running=True, healthy=healthy, url=f"http://{HOST}:{port}", pid=running.pid)
 
     def connection(self) -> Connection | None:
-        """How to get in, if the server runs; None if it does not."""
-        status = self.status()
-        if status.url is None:
+        """How to get in, if it is our server that has the port; None if not."""
+        port = self._remembered_port()
+        if port is None or not is_listening(self._spec(port)):
             return None
         credentials = _read_or_make_credentials(self.credentials_file)
-        return Connection(status.url, credentials.token, credentials.username, credentials.password)
+        return Connection(
+            f"http://{HOST}:{port}", credentials.token, credentials.username, credentials.password
+        )
+
+    def _lock(self) -> AbstractContextManager[None]:
+        """Held while the server is started or stopped: others wait as long as a start may take."""
+        return file_lock(
+            self.folder / "up.lock", what="the start of Label Studio", longest_s=2 * self._start_timeout_s
+        )
 
     def _program(self) -> Path:
         if self._executable is not None:
@@ -159,20 +185,30 @@ class EmbeddedLabelStudio:
         )
 
     def _environment(self, credentials: _Credentials) -> dict[str, str]:
-        return _environment(self.folder, self._document_root, credentials) | self._variables
+        return _environment(self.folder, self.document_root, credentials) | self._variables
+
+    def _stop_with_other_root(self) -> None:
+        """Stops a server that serves files from elsewhere, as those that an older detseg started."""
+        self.document_root.mkdir(parents=True, exist_ok=True)
+        port = self._remembered_port()
+        running = None if port is None else find_running(self._spec(port))
+        if (
+            port is not None
+            and running is not None
+            and _root_of(running.pid) not in (None, str(self.document_root))
+        ):
+            stop(self._spec(port))
 
     def _remembered_port(self) -> int | None:
         try:
-            return int(json.loads((self.folder / "server.json").read_text(encoding="utf-8"))["port"])
+            return int(parse_json((self.folder / "server.json").read_bytes(), "it")["port"])
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):  # cut off by a crash: choose a port again
+        except (FormatError, ValueError, KeyError, TypeError):  # cut off by a crash: choose a port again
             return None
 
     def _remember_port(self, port: int) -> None:
-        temporary = self.folder / "server.json.tmp"
-        temporary.write_text(json.dumps({"port": port}), encoding="utf-8")
-        temporary.replace(self.folder / "server.json")
+        write_whole(self.folder / "server.json", json.dumps({"port": port}))
 
     def _check_that_it_is_ours(self, url: str, credentials: _Credentials) -> None:
         if not _knows_token(url, credentials.token):
@@ -194,10 +230,17 @@ def _copy_template(executable: Path, data: Path) -> None:
     template, database = template_database(executable), data / "label_studio.sqlite3"
     if template is None or database.exists():
         return
-    data.mkdir(parents=True, exist_ok=True)
-    copy = database.with_suffix(".copy")
-    shutil.copyfile(template, copy)
-    copy.replace(database)
+    private_folder(data)
+    with template.open("rb") as source, replacing(database, binary=True) as copy:
+        shutil.copyfileobj(source, copy)
+
+
+def _root_of(pid: int) -> str | None:
+    """The document root that a server was started with; None where that cannot be seen."""
+    try:
+        return psutil.Process(pid).environ().get(_DOCUMENT_ROOT)
+    except psutil.Error:
+        return None
 
 
 def _environment(folder: Path, document_root: Path, credentials: _Credentials) -> dict[str, str]:
@@ -208,7 +251,7 @@ def _environment(folder: Path, document_root: Path, credentials: _Credentials) -
         "LABEL_STUDIO_USER_TOKEN": credentials.token,
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(document_root),
+        _DOCUMENT_ROOT: str(document_root),
         # Nothing goes out: no analytics, no error reports, no look for a newer version.
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
@@ -225,15 +268,10 @@ def _read_or_make_credentials(path: Path) -> _Credentials:
     """The credentials in that file, made up on first use. The file never exists with a wider mode."""
     if not path.exists():
         made = _Credentials("detseg@localhost", secrets.token_urlsafe(18), secrets.token_hex(20))
-        temporary = path.with_suffix(".tmp")
-        temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(made), file, indent=2)
-        temporary.replace(path)
+        write_whole(path, json.dumps(asdict(made), indent=2))
     try:
-        return _Credentials(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        return _Credentials(**parse_json(path.read_bytes(), "it"))
+    except (FormatError, TypeError) as error:
         raise ServiceError(
             f"{path} does not hold username, password and token ({error}): restore it from a backup; without "
             f"it {path.parent / 'data'} cannot be opened by detseg"
@@ -241,14 +279,13 @@ def _read_or_make_credentials(path: Path) -> _Credentials:
 
 
 def _knows_token(url: str, token: str) -> bool:
-    request = urllib.request.Request(
-        f"{url}/api/current-user/whoami", headers={"Authorization": f"Token {token}"}
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    session = Session(url, token, transport=None, sleep=time.sleep)
     try:
-        with opener.open(request, timeout=30) as response:
-            return bool(response.status == 200)
-    except urllib.error.HTTPError:
-        return False
-    except OSError as error:
+        session.json("GET", "/api/current-user/whoami")
+    except Unreachable as error:
         raise ServiceError(f"the server at {url} stopped answering ({error}): look at its log") from error
+    except LabelStudioError:
+        return False
+    finally:
+        session.close()
+    return True

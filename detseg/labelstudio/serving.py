@@ -1,6 +1,7 @@
-"""How an annotator's browser gets the images of tasks: a protocol, and the way that copies nothing.
+"""How an annotator's browser gets the images of tasks: a protocol, and the way of files of this machine.
 
     serving.prepare(refs)          # before tasks are sent: storages, uploads; doing it again changes nothing
+    serving.renew(refs)            # for tasks that are there: puts back what got lost
     serving.url(ref)               # what the task's data holds as its image
     serving.check(client.task(id)) # after: fetches the image as the page would
 
@@ -11,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from detseg.errors import FormatError, ImageError, LabelStudioError
 from detseg.images import image_id
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.project import ensure_storages, image_url
+from detseg.labelstudio.served import ServedFolder
 from detseg.labelstudio.session import Json
-from detseg.types import ImageRef
+from detseg.types import ImageId, ImageRef
 
 
 class ImageServing(Protocol):
@@ -27,6 +27,9 @@ class ImageServing(Protocol):
 
     def prepare(self, refs: Iterable[ImageRef]) -> None:
         """Makes ready what the tasks of these images need. Doing it again changes nothing."""
+
+    def renew(self, refs: Iterable[ImageRef]) -> None:
+        """Puts back what the tasks of these images, which are there, have lost on this machine."""
 
     def url(self, ref: ImageRef) -> str:
         """What a task's data holds as its image; after ``prepare``.
@@ -43,44 +46,61 @@ class ImageServing(Protocol):
 
 @dataclass(slots=True)
 class LocalFiles:
-    """The server reads the files where they are, below its document root. A storage row allows each folder.
-
-    ``root`` is the folder that the images were looked for in; it is served with its subfolders. Remembers the
-    folders that are served.
-    """
+    """The server reads files of a folder that holds nothing but images of tasks; a storage row allows it."""
 
     client: LabelStudioClient
     project: int
-    root: Path
-    document_root: Path
-    _served: set[Path] = field(default_factory=set, repr=False)
+    folder: ServedFolder
+    _failed: dict[ImageId, str] = field(default_factory=dict, repr=False)
+    _is_ready: bool = field(default=False, repr=False)
 
     def prepare(self, refs: Iterable[ImageRef]) -> None:
-        """Adds a storage for the folders that no storage of the project covers."""
-        root = self.root if self.root.is_dir() else self.root.parent
-        paths = (Path(ref.uri) for ref in refs if _is_local(ref))
-        folders = {root if path.is_relative_to(root) else path.parent for path in paths} - self._served
-        if folders:
-            ensure_storages(self.client, self.project, folders, document_root=self.document_root)
-            self._served.update(folders)
+        """Places the images in the folder, and adds the storage row. ``url`` says what cannot be placed."""
+        if not self._is_ready:
+            self.folder.make()
+            path = str(self.folder.path)
+            if path not in self.client.local_storages(self.project):
+                self.client.create_local_storage(self.project, path)
+            self._is_ready = True
+        for ref in refs:
+            if _is_local(ref):
+                try:
+                    self.folder.place(ref)
+                except ImageError as error:
+                    self._failed[ref.id] = str(error)
+
+    def renew(self, refs: Iterable[ImageRef]) -> None:
+        """Places what is not in the folder any more, for instance after it was deleted."""
+        self.prepare(ref for ref in refs if self.folder.url(ref.id) is None)
 
     def url(self, ref: ImageRef) -> str:
         """A URL relative to the server."""
-        if not _is_local(ref):
-            raise FormatError(
-                f"{ref.uri} is no local file, so Label Studio cannot serve it from its disk: set "
-                'serve_images to "storage", "url" or "upload"'
-            )
-        return image_url(Path(ref.uri), document_root=self.document_root)
+        check_local(ref)
+        if ref.id in self._failed:
+            raise ImageError(self._failed[ref.id])
+        url = self.folder.url(ref.id)
+        if url is None:
+            raise FormatError(f"{ref.uri} is not in {self.folder.path}: run again")
+        return url
 
     def check(self, task: Json) -> None:
         """Fetches the image from the server."""
         mend = (
-            "the server must run with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and see the source's "
-            "files below its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, which label_studio_files names as seen "
-            'from here; or set serve_images to "upload"'
+            f"the server must see {self.folder.path} below its document root: start the embedded one anew "
+            "(`detseg down`, `detseg up`); one of your own must run with "
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true, and label_studio.files must name its "
+            'LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT as seen from here; or set queue.serve_images to "upload"'
         )
         check_bytes(task, lambda: self.client.fetch(str(task["data"]["image"])), mend=mend)
+
+
+def check_local(ref: ImageRef) -> None:
+    """Raise FormatError for an image that is no file of this machine."""
+    if not _is_local(ref):
+        raise FormatError(
+            f"{ref.uri} is no local file, so Label Studio cannot serve it from its disk: set "
+            'queue.serve_images to "storage", "url" or "upload"'
+        )
 
 
 def check_bytes(task: Json, fetch: Callable[[], bytes], *, mend: str) -> None:

@@ -78,18 +78,12 @@ class BucketStorages:
                 self._add(kind, bucket)
             self._ready.add((kind, bucket))
 
+    def renew(self, refs: Iterable[ImageRef]) -> None:
+        """Nothing: the images are where they were."""
+
     def url(self, ref: ImageRef) -> str:
         """The object's URL as Label Studio writes it."""
-        if scheme_of(ref.uri) not in _KINDS:
-            raise FormatError(
-                f"{ref.uri} is in none of the stores that Label Studio can sign URLs for (s3, gs, az): "
-                "choose another serve_images"
-            )
-        kind, bucket = _bucket(ref)
-        key = ref.uri.partition("://")[2].partition("/")[2]
-        if "?" in key:
-            raise FormatError(f"{ref.uri}: Label Studio cuts the name off at the question mark: rename it")
-        return f"{kind.scheme}://{bucket}/{key}"
+        return object_url(ref)
 
     def check(self, task: Json) -> None:
         """Lets Label Studio sign the image's URL and fetches it as the page would."""
@@ -119,9 +113,23 @@ class BucketStorages:
         except LabelStudioError as error:
             raise LabelStudioError(
                 f"Label Studio cannot serve {kind.scheme}://{bucket} ({error}): give the server "
-                'credentials that may read it, or set storage_credentials to "environment" to send it those '
-                "of this machine"
+                'credentials that may read it, or set queue.storage_credentials to "environment" to send '
+                "it those of this machine"
             ) from error
+
+
+def object_url(ref: ImageRef) -> str:
+    """The URL of an object as Label Studio writes it. Raises FormatError for one that it cannot sign."""
+    if scheme_of(ref.uri) not in _KINDS:
+        raise FormatError(
+            f"{ref.uri} is in none of the stores that Label Studio can sign URLs for (s3, gs, az): "
+            "choose another queue.serve_images"
+        )
+    kind, bucket = _bucket(ref)
+    key = ref.uri.partition("://")[2].partition("/")[2]
+    if "?" in key:
+        raise FormatError(f"{ref.uri}: Label Studio cuts the name off at the question mark: rename it")
+    return f"{kind.scheme}://{bucket}/{key}"
 
 
 def environment_credentials(environ: Mapping[str, str], *, secrets: bool) -> dict[str, dict[str, str]]:

@@ -9,13 +9,11 @@ from pathlib import PurePosixPath
 from detseg.errors import FormatError, ImageError
 from detseg.images import image_format, image_id
 from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.served import SUFFIXES
 from detseg.labelstudio.serving import check_bytes
 from detseg.labelstudio.session import Json
 from detseg.sources.registry import Sources
 from detseg.types import ImageId, ImageRef
-
-_SUFFIXES = {"BMP": ".bmp", "GIF": ".gif", "JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
-"""What the server takes; it refuses AVIF by its name."""
 
 _FILES_PER_REQUEST = 50  # the server takes 100
 _BYTES_PER_REQUEST = 64_000_000  # it takes 250 MB
@@ -49,6 +47,9 @@ class Uploads:
             for batch in self._batches(sources, missing):
                 ids = self.client.upload(self.project, batch)
                 self._paths.update(_by_image(self.client.uploads(self.project, ids)))
+
+    def renew(self, refs: Iterable[ImageRef]) -> None:
+        """Nothing: what was copied is on the server."""
 
     def url(self, ref: ImageRef) -> str:
         """A URL relative to the server."""
@@ -85,11 +86,9 @@ class Uploads:
 def _name(ref: ImageRef, data: bytes) -> str:
     if image_id(data) != ref.id:
         raise ImageError("changed since it was predicted: run again")
-    suffix = _SUFFIXES.get(image_format(data))
-    if suffix is None:
-        raise ImageError(
-            f"is {image_format(data)}, which Label Studio takes no upload of: convert it to PNG or JPEG"
-        )
+    suffix = SUFFIXES[image_format(data)]
+    if suffix == ".avif":
+        raise ImageError("is AVIF, which Label Studio takes no upload of: convert it to PNG or JPEG")
     return ref.id.replace(":", "-") + suffix
 
 

@@ -18,7 +18,7 @@ from detseg.types import ImageRef
 
 
 @dataclass(slots=True)
-class PlainUrls:
+class UrlServing:
     """Images by http and https URL: their own, or ``prefix`` and their path below the source.
 
     ``page_url`` is Label Studio's, whose pages ask for the images; ``root`` the address of the source.
@@ -53,33 +53,42 @@ class PlainUrls:
             if image_id(data) != ref.id:
                 raise LabelStudioError(
                     f"{url} answers {len(data):,} bytes that are not those of {ref.uri}: check "
-                    "image_url_prefix, and that the server sends files as they are (no task was sent)"
+                    "queue.image_url_prefix, and that the server sends files as they are (no task was sent)"
                 )
+
+    def renew(self, refs: Iterable[ImageRef]) -> None:
+        """Nothing: the images are where they were."""
 
     def url(self, ref: ImageRef) -> str:
         """The URL itself, or the prefix and the path below the source."""
-        if self.prefix is not None:
-            root = self.root.rstrip("/") + "/"
-            if not ref.uri.startswith(root):
-                raise FormatError(
-                    f"{ref.uri} is not below the source {self.root}: image_url_prefix has no URL for it"
-                )
-            return f"{self.prefix.rstrip('/')}/{quote(ref.uri.removeprefix(root))}"
-        if urlsplit(ref.uri).scheme not in ("http", "https"):
-            raise FormatError(
-                f"{ref.uri} is no URL that a browser can open: set image_url_prefix to the URL under which "
-                "the source's images are to be had, or choose another serve_images"
-            )
-        return ref.uri
+        return plain_url(ref, self.root, self.prefix)
 
     def check(self, task: Json) -> None:
         """Fetches the image from where the page will."""
-        mend = "mend the web server, or choose another serve_images"
+        mend = "mend the web server, or choose another queue.serve_images"
         check_bytes(task, lambda: self._fetch(str(task["data"]["image"])), mend=mend)
 
     def _fetch(self, url: str) -> bytes:
         with web_client(self.limits) as http:
             return fetch_as_page(http, url, self.page_url, self.limits)
+
+
+def plain_url(ref: ImageRef, root: str, prefix: str | None) -> str:
+    """The URL of an image that a web server has: its own, or ``prefix`` and its path below ``root``.
+
+    Raises FormatError for an image that has none.
+    """
+    if prefix is not None:
+        above = root.rstrip("/") + "/"
+        if not ref.uri.startswith(above):
+            raise FormatError(f"{ref.uri} is not below the source {root}: queue.image_url_prefix has no URL")
+        return f"{prefix.rstrip('/')}/{quote(ref.uri.removeprefix(above))}"
+    if urlsplit(ref.uri).scheme not in ("http", "https"):
+        raise FormatError(
+            f"{ref.uri} is no URL that a browser can open: set queue.image_url_prefix to the URL under which "
+            "the source's images are to be had, or choose another queue.serve_images"
+        )
+    return ref.uri
 
 
 def fetch_as_page(http: httpx.Client, url: str, page_url: str, limits: Limits) -> bytes:

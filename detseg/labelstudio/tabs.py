@@ -17,10 +17,40 @@ from dataclasses import dataclass
 
 from detseg.labelstudio.client import KEY, LabelStudioClient
 from detseg.labelstudio.filters import by_data
+from detseg.labelstudio.responses import expecting, read_objects
 from detseg.labelstudio.session import Json
-from detseg.labelstudio.wire import expecting, read_objects
 
+SECONDS = "data.expected_seconds"
+
+_SECONDS_PX = 240  # else its heading is cut off
 _VIEWS = "/api/dm/views/"
+_OF_THE_PAGE = (
+    "id",
+    "completed_at",
+    "total_annotations",
+    "cancelled_annotations",
+    "total_predictions",
+    "annotators",
+)
+_DETAILS = (
+    "data.image_id",
+    "data.width",
+    "data.height",
+    "data.source",
+    "inner_id",
+    "annotations_results",
+    "annotations_ids",
+    "predictions_score",
+    "predictions_model_versions",
+    "predictions_results",
+    "file_upload",
+    "storage_filename",
+    "created_at",
+    "updated_at",
+    "updated_by",
+    "avg_lead_time",
+    "draft_exists",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +86,29 @@ def show_in_tab(
     with expecting("a tab", client.url):
         number = int(view["id"])
         return Tab(number, title, f"{client.url}/projects/{project}/data?tab={number}")
+
+
+def show_table(client: LabelStudioClient, project: int) -> None:
+    """A project without tabs gets two: one that shows what annotators look for, one that shows the progress.
+
+    The page puts its own columns (ids, dates, counts) before those of the tasks' data, so that these come
+    first only where the others are hidden. Who opens the project sees the first tab.
+    """
+    if _views(client, project):
+        return
+    for title, hidden in (("Pictures", _OF_THE_PAGE), ("Progress", ())):
+        columns = [f"tasks:{name}" for name in (*hidden, *_DETAILS)]
+        side = [f"tasks:{name}" for name in (*_OF_THE_PAGE, *_DETAILS, "data.file", SECONDS)]
+        side.remove("tasks:total_annotations")  # beside an open task: the picture, and whether it is done
+        data = {
+            "title": title,
+            "type": "list",
+            "target": "tasks",
+            "hiddenColumns": {"explore": columns, "labeling": side},
+            "columnsDisplayType": {f"tasks:{SECONDS}": "Number"},
+            "columnsWidth": {f"tasks:{SECONDS}": _SECONDS_PX},
+        }
+        _create(client, project, data)
 
 
 def remove_tab(client: LabelStudioClient, project: int, title: str) -> bool:

@@ -9,18 +9,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from detseg.errors import FormatError
-from detseg.geometry.polygons import Point, Polygon, ellipse_to_mask, polygon_to_mask
+from detseg.geometry.masks import empty_mask
+from detseg.geometry.polygons import Point, Polygon, count_crossings, ellipse_to_mask, polygon_to_mask
 from detseg.labelstudio.bitmask import decode_bitmask
 from detseg.labelstudio.brush import decode_brush
+from detseg.labelstudio.fields import as_number, get_list, get_number, get_text
 from detseg.types import Box, Mask, Size
 
 Json = dict[str, Any]
 
 _PERCENT_DIGITS = 10  # 1e-12 of a side: far below 1e-6 px, far above float noise
 _PIXEL_DIGITS = 9
+_MOST_CROSSINGS, _MOST_CROSSINGS_PER_PIXEL = 1_000_000, 8
+"""Of the sides of all polygons of an annotation with rows of the image: far above any outlines, which go
+around pixels once."""
+
+
+@dataclass(slots=True)
+class CrossingBudget:
+    """How many more crossings of sides and rows are read of an annotation: the time of its polygons."""
+
+    left: int
+
+
+def crossing_budget(size: Size) -> CrossingBudget:
+    """That of an annotation of an image of that size."""
+    return CrossingBudget(_MOST_CROSSINGS + _MOST_CROSSINGS_PER_PIXEL * size.area)
 
 
 def encode_box(box: Box, size: Size) -> Json:
@@ -39,18 +57,17 @@ def encode_polygon(polygon: Polygon, size: Size) -> Json:
     return {"points": points, "closed": True}
 
 
-def decode_value(kind: str, value: Mapping[str, Any], size: Size) -> Box | Mask:
-    """What a result of that type covers, within the image. Raises FormatError if it cannot be read."""
-    decode = _DECODERS.get(kind)
-    if decode is None:
-        raise FormatError(
-            f"regions of type {kind!r} are not supported, only {', '.join(_DECODERS)}: take the other tags "
-            "out of the labeling interface, and these regions out of the task"
-        )
-    try:
-        return decode(value, size)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise FormatError(f"its value cannot be read ({error!r})") from error
+def decode_value(
+    shape: str, value: Mapping[str, Any], size: Size, budget: CrossingBudget | None = None
+) -> Box | Mask:
+    """The part of the image that a value of one of ``SHAPES`` covers; a box or mask without area for none.
+
+    ``value`` is whatever somebody wrote. Raises FormatError if it cannot be read, and nothing else; needs
+    memory and time for the image's pixels at most. ``budget`` is that of all shapes that are read together.
+    """
+    if shape == "polygon":
+        return decode_polygon(value, size, budget)
+    return _DECODERS[shape](value, size)
 
 
 def _to_percent(pixel: float, side: int) -> float:
@@ -59,10 +76,10 @@ def _to_percent(pixel: float, side: int) -> float:
 
 def _decode_box(value: Mapping[str, Any], size: Size) -> Box:
     """Of a turned rectangle the upright box around it. They turn clockwise about their top left corner."""
-    x, y = _point(value["x"], value["y"], size)
-    width, height = _point(value["width"], value["height"], size)
+    x, y = _get_point(value, ("x", "y"), size)
+    width, height = _get_point(value, ("width", "height"), size)
     xs, ys = (x, x + width), (y, y + height)
-    if angle := math.radians(float(value.get("rotation") or 0.0)):
+    if angle := math.radians(get_number(value, "rotation", 0.0)):
         across = (width * math.cos(angle), width * math.sin(angle))
         down = (-height * math.sin(angle), height * math.cos(angle))
         corners = [
@@ -77,35 +94,51 @@ def _decode_box(value: Mapping[str, Any], size: Size) -> Box:
     )
 
 
-def decode_polygon(value: Mapping[str, Any], size: Size) -> Mask:
-    """The pixels that its corners surround."""
-    points = [_point(x, y, size) for x, y in value["points"]]
-    if len(points) < 3:
-        raise FormatError(f"a polygon has at least 3 corners, this one has {len(points)}: delete it or go on")
-    return polygon_to_mask([(round(x, _PIXEL_DIGITS), round(y, _PIXEL_DIGITS)) for x, y in points], size)
+def decode_polygon(value: Mapping[str, Any], size: Size, budget: CrossingBudget | None = None) -> Mask:
+    """The pixels that its corners surround: none if it has fewer than three."""
+    points = get_list(value, "points") if value.get("points") is not None else []
+    corners = [_corner(point, size) for point in points]
+    if len(corners) < 3:
+        return empty_mask(size)
+    budget = budget or crossing_budget(size)
+    n_crossings = count_crossings(corners, size)
+    if n_crossings > budget.left:
+        raise FormatError(
+            f"its outline of {len(corners)} corners, or that of others before it, is too tangled for "
+            f"an image of {size}"
+        )
+    budget.left -= n_crossings
+    return polygon_to_mask(corners, size)
 
 
 def _decode_ellipse(value: Mapping[str, Any], size: Size) -> Mask:
-    centre, radii = _point(value["x"], value["y"], size), _point(value["radiusX"], value["radiusY"], size)
-    return ellipse_to_mask(centre, radii, float(value.get("rotation") or 0.0), size)
+    centre = _get_point(value, ("x", "y"), size)
+    radii = _get_point(value, ("radiusX", "radiusY"), size)
+    return ellipse_to_mask(centre, radii, get_number(value, "rotation", 0.0), size)
 
 
 def _decode_brush(value: Mapping[str, Any], size: Size) -> Mask:
-    if value.get("format") != "rle":
-        raise FormatError(f"the mask has the format {value.get('format')!r}, expected 'rle'")
-    return decode_brush(value["rle"], size)
+    if get_text(value, "format") != "rle":
+        raise FormatError("the mask's 'format' is not 'rle'")
+    rle = value.get("rle")
+    return decode_brush(rle if isinstance(rle, bytes) else get_list(value, "rle"), size)
 
 
 def _decode_bitmask(value: Mapping[str, Any], size: Size) -> Mask:
-    return decode_bitmask(str(value["imageDataURL"]), size)
+    return decode_bitmask(get_text(value, "imageDataURL"), size)
 
 
-def _point(x: Any, y: Any, size: Size) -> Point:
-    """Percent as pixels. ValueError for what is not finite."""
-    point = (float(x) / 100 * size.width, float(y) / 100 * size.height)
-    if not all(map(math.isfinite, point)):
-        raise ValueError(f"coordinates are finite, not ({x}, {y})")
-    return point
+def _corner(point: Any, size: Size) -> Point:
+    if not isinstance(point, list | tuple) or len(point) != 2:
+        raise FormatError("its 'points' are lists of two numbers, one of them is not")
+    x, y = (as_number(coordinate, "corner") / 100 for coordinate in point)
+    return (round(x * size.width, _PIXEL_DIGITS), round(y * size.height, _PIXEL_DIGITS))
+
+
+def _get_point(value: Mapping[str, Any], names: tuple[str, str], size: Size) -> Point:
+    """Percent as pixels."""
+    x, y = (get_number(value, name) for name in names)
+    return (x / 100 * size.width, y / 100 * size.height)
 
 
 def _within(pixel: float, side: int) -> float:
@@ -113,9 +146,11 @@ def _within(pixel: float, side: int) -> float:
 
 
 _DECODERS: Mapping[str, Callable[[Mapping[str, Any], Size], Box | Mask]] = {
-    "rectanglelabels": _decode_box,
-    "brushlabels": _decode_brush,
-    "bitmasklabels": _decode_bitmask,
-    "polygonlabels": decode_polygon,
-    "ellipselabels": _decode_ellipse,
+    "rectangle": _decode_box,
+    "brush": _decode_brush,
+    "bitmask": _decode_bitmask,
+    "ellipse": _decode_ellipse,
 }
+
+SHAPES = frozenset(_DECODERS) | {"polygon"}
+"""Types of results that are read; with ``labels`` behind them, they carry their label themselves."""

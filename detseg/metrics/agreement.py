@@ -99,13 +99,14 @@ class AgreementTally:
     def add(self, case: Case) -> None:
         """One image; counts if two people or more judged it, and nothing was planted on it."""
         judged = [review for review in case.reviews if review.state in ("labeled", "empty")]
+        judged.sort(key=lambda review: review.author)  # sums come out the same in any order of the reviews
         if len(judged) < 2 or case.arm == "decoy":
             return
         self._n_images += 1
         self._people.update(review.author for review in judged)
         self._alpha.add([_boxes(review) for review in judged])
         of_image: defaultdict[str, Matched] = defaultdict(Matched)
-        for first, second in combinations(sorted(judged, key=lambda review: review.author), 2):
+        for first, second in combinations(judged, 2):
             pair = Matched()
             for label, matched in match_regions(first, second).items():
                 of_image[label].add(matched)
@@ -158,7 +159,7 @@ def set_distances(a: Boxes, b: Boxes) -> dict[str, float]:
     """
     distances: dict[str, float] = {}
     n_all, shared_all = 0, 0.0
-    for label in a.keys() | b.keys():
+    for label in sorted(a.keys() | b.keys()):  # a set's order changes with every process, and the sum with it
         n = len(a.get(label, ())) + len(b.get(label, ()))
         shared = _shared(a[label], b[label]) if label in a and label in b else 0.0
         distances[label] = max(0.0, 1.0 - 2.0 * shared / n)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.metrics.costs import CostModel
-from detseg.metrics.credibility import credible_means
-from detseg.metrics.tenths import tenths_of
+from detseg.metrics.score_bins import score_bins_of
+from detseg.metrics.shrinkage import credible_means
 from detseg.metrics.work_log import WorkTables
 from detseg.types import EDIT_KINDS, EditKind
 
@@ -66,7 +66,7 @@ def sort_reviews(tables: WorkTables, costs: CostModel) -> Sample:
     added = edits["kind"] == EDIT_KINDS.index("added")
     kept = edits["kind"] == EDIT_KINDS.index("kept")
     shown = edits[~added]
-    keys = np.stack([shown["label"], shown["masked"], tenths_of(shown["score"])], axis=1).astype(np.intp)
+    keys = np.stack([shown["label"], shown["masked"], score_bins_of(shown["score"])], axis=1).astype(np.intp)
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
     classes, class_of = np.unique(cells[:, :2], axis=0, return_inverse=True)
     n_shown = np.bincount(review[~added], minlength=len(helped))

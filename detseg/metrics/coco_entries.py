@@ -16,6 +16,7 @@ Problem = str | None
 Record = Mapping[str, Any]
 
 _LARGEST = sys.float_info.max
+_MOST_PIXELS = 2**31  # along a side; no format of images has more
 
 
 def entry_check(
@@ -42,12 +43,14 @@ def entry_check(
 def image_problem(entry: Any) -> Problem:
     if not isinstance(entry, dict) or not is_id(entry.get("id")):
         return "expected an object with a whole number or text as id"
-    sides = [entry[key] for key in ("width", "height") if key in entry]
-    return None if all(is_id(side) for side in sides) else f"width and height are pixels, not {sides}"
+    sides = [entry[key] for key in ("width", "height") if entry.get(key) is not None]
+    are_sides = all(is_id(side) and side < _MOST_PIXELS for side in sides)
+    return None if are_sides else f"width and height are pixels, not {_short(sides)}"
 
 
 def category_problem(entry: Any) -> Problem:
-    if not isinstance(entry, dict) or not is_id(entry.get("id")) or not isinstance(entry.get("name"), str):
+    name = entry.get("name") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not is_id(entry.get("id")) or not isinstance(name, str) or not name:
         return "expected an object with a whole number or text as id, and a name"
     return None
 
@@ -73,17 +76,22 @@ def score_problem(entry: Mapping[str, Any]) -> Problem:
 
 
 def truth_problem(entry: Mapping[str, Any]) -> Problem:
-    area, crowd = entry.get("area"), entry["iscrowd"]
+    area: Any = entry.get("area")
+    crowd = entry["iscrowd"]
     if not isinstance(crowd, (bool, int)) or crowd not in (0, 1):
         return f"expected 0 or 1 as iscrowd, not {_short(crowd)}"
-    return None if _is_number(area) else f"expected a finite number as area, not {_short(area)}"
+    return (
+        None
+        if _is_number(area) and area >= 0
+        else f"expected a finite number from 0 as area, not {_short(area)}"
+    )
 
 
 def _mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
     if isinstance(mask, list):
         lacks_size = "polygons need width and height of their image" if None in size else None
         return _polygons_problem(mask) or lacks_size
-    if not isinstance(mask, dict) or not isinstance(mask.get("size"), list) or len(mask["size"]) != 2:
+    if not isinstance(mask, dict) or not _is_size(mask.get("size")):
         return f"expected segmentation as polygons or run lengths, not {_short(mask)}"
     if None not in size and tuple(mask["size"]) != size:
         return f"the mask is {mask['size']}, its image {list(size)} (height, width)"
@@ -100,12 +108,33 @@ def _mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
     return None
 
 
+def _is_size(size: Any) -> bool:
+    return isinstance(size, list) and len(size) == 2 and all(is_id(side) for side in size)
+
+
 def _polygons_problem(polygons: list[Any]) -> Problem:
     for polygon in polygons:
         is_flat = isinstance(polygon, list) and all(_is_number(value) for value in polygon)
         if not is_flat or len(polygon) < 6 or len(polygon) % 2:
             return f"expected a polygon [x, y, ...] of three or more points, not {_short(polygon)}"
     return None if polygons else "the segmentation has no polygon"
+
+
+def without_lines(entries: Sequence[Any]) -> tuple[list[Any], int]:
+    """The entries without those pieces of masks that have one or two points, and how many had such.
+
+    They have no area, in pycocotools' rasterisation too. A mask of nothing else stays, and is refused later.
+    """
+    done = [_without_lines(entry) for entry in entries]
+    return done, sum(new is not old for new, old in zip(done, entries, strict=True))
+
+
+def _without_lines(entry: Any) -> Any:
+    pieces = entry.get("segmentation") if isinstance(entry, dict) else None
+    if not isinstance(pieces, list) or not all(isinstance(piece, list) for piece in pieces):
+        return entry
+    kept = [piece for piece in pieces if len(piece) not in (0, 2, 4)]
+    return {**entry, "segmentation": kept} if kept and len(kept) < len(pieces) else entry
 
 
 def is_id(value: Any) -> bool:

@@ -144,7 +144,7 @@ def calibration_bins(scores: Floats, right: Bools, n_bins: int) -> list[dict[str
 
 def _only(entries: Iterable[Mapping[str, Any]], *keys: str) -> list[dict[str, Any]]:
     """hotcoco refuses what it does not need, where it has another type than COCO says."""
-    return [{key: entry[key] for key in keys if key in entry} for entry in entries]
+    return [{key: entry[key] for key in keys if entry.get(key) is not None} for entry in entries]
 
 
 def _iou(data: DetectionData, rows: slice, columns: slice) -> Floats:

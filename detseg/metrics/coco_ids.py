@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 
@@ -47,6 +48,61 @@ def number_ids(ids: Sequence[Any]) -> Numbers:
     first = max(numbers, default=-1) + 1
     names = sorted(text for text in texts if not _spells_number(text))
     return Numbers({name: first + n for n, name in enumerate(names)})
+
+
+def whole_numbers(entries: Iterable[Any], *keys: str) -> list[Any]:
+    """The entries with ``1`` for ``1.0`` under those keys, which pandas and others write.
+
+    >>> whole_numbers([{"id": 1.0, "score": 1.0}, {"id": 1.5}, 7], "id")
+    [{'id': 1, 'score': 1.0}, {'id': 1.5}, 7]
+    """
+    return [_whole(entry, keys) for entry in entries]
+
+
+def _whole(entry: Any, keys: Sequence[str]) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    changed = {key: int(entry[key]) for key in keys if _is_whole_float(entry.get(key))}
+    return {**entry, **changed} if changed else entry
+
+
+def _is_whole_float(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+@dataclass(frozen=True, slots=True)
+class FileNames:
+    """Images by what tools write in place of their ids: file name, path, or name without its ending."""
+
+    ids: Mapping[str, int | None]
+    """None for what two images are called"""
+
+    def find(self, path: str) -> int | None:
+        """The one image that a path ends with, or whose name without ending it is; None if there is none."""
+        pure = PurePosixPath(path)
+        ends = ("/".join(pure.parts[start:]) for start in range(len(pure.parts)))
+        return next(
+            (found for name in (path, *ends, pure.stem) if (found := self.ids.get(name)) is not None), None
+        )
+
+
+def file_names(images: Iterable[Mapping[str, Any]]) -> FileNames:
+    """The names of a file's images, whose ids are numbers.
+
+    >>> names = file_names([{"id": 1, "file_name": "x/a.jpg"}, {"id": 2, "file_name": "y/a.jpg"}, {"id": 3}])
+    >>> [names.find(path) for path in ("/data/x/a.jpg", "y/a.jpg", "a.jpg", "a", "b.jpg")]
+    [1, 2, None, None, None]
+    >>> file_names([{"id": 7, "file_name": "a.jpg"}]).find("a")
+    7
+    """
+    ids: dict[str, int | None] = {}
+    for image in images:
+        name = image.get("file_name")
+        if isinstance(name, str):
+            pure = PurePosixPath(name)
+            for key in {name, str(pure.with_suffix("")) if pure.name else name, pure.name, pure.stem}:
+                ids[key] = image["id"] if ids.get(key, image["id"]) == image["id"] else None
+    return FileNames(ids)
 
 
 def count_texts(entries: Iterable[Any], *keys: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from detseg.types import Edit, EditKind, Instance
@@ -37,6 +38,15 @@ class CostModel:
     def drawing_price(self, instance: Instance) -> float:
         """The price of drawing it by hand. The box around a mask comes with it."""
         return self.box_price if instance.mask is None else self.mask_price
+
+    def reviewing_s(self, instances: Iterable[Instance], *, shown: bool = True) -> float:
+        """Seconds that an image is expected to take: a look at each region, and its drawing as often as its
+        score says that it is wrong; one look where there is none. Not ``shown``, all are drawn."""
+        costs = [
+            self.check_s + (1.0 - (one.score or 0.0) if shown else 1.0) * self.drawing_s(one)
+            for one in instances
+        ]
+        return sum(costs) if costs else self.check_s
 
     def edit_s(self, edit: Edit) -> float:
         """Seconds that the edit took."""

@@ -191,9 +191,11 @@ class DetectionTally:
 
 
 def score_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) -> DetectionScore:
-    """The scores of a COCO results file against a COCO truth file.
+    """Compute COCO's twelve figures of a results file against a truth file, as pycocotools does.
 
-    Raises FormatError for a file that is not what it should be, with the entry and the reason.
+    ``iou_type`` is "bbox" or "segm". Figures are in [0, 1], and None where there is nothing to measure;
+    ``notes`` say what was done about anything unusual. Raises FormatError for a file that is not what it
+    should be, with the entry and the reason.
     """
     files = read_coco_files(truth_path, results_path, iou_type)
     categories = sorted(files.truth["categories"], key=lambda category: int(category["id"]))
@@ -210,7 +212,7 @@ def score_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) ->
 def score_annotations(
     truth: Iterable[Annotation], predictions: Iterable[Annotation], iou_type: IouType
 ) -> DetectionScore:
-    """The scores of predictions against reviews, for things on images that were reviewed and predicted.
+    """Compute COCO's figures of predictions against reviews, for things on images that have both.
 
     A thing without a box counts with the tight box of its mask (bbox), one without a mask not at all
     (segm). As in COCO, the size of an object is the area of its mask where it has one.

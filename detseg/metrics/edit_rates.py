@@ -11,7 +11,7 @@ import numpy.typing as npt
 from detseg.metrics.bootstrap import bootstrap_ratios
 from detseg.metrics.edits import EditCounts
 from detseg.metrics.intervals import UNKNOWN, Estimate, never, wilson_by_image
-from detseg.metrics.tenths import TENTHS, tenths_of
+from detseg.metrics.score_bins import SCORE_BINS, score_bins_of
 from detseg.metrics.work_log import Table, WorkTables
 from detseg.types import EDIT_KINDS, EditKind
 
@@ -134,9 +134,9 @@ def _slicings(tables: WorkTables) -> Iterator[_Slicing]:
     for names, column in ((tables.versions, "version"), (tables.authors, "author"), (tables.weeks, "week")):
         codes = reviews[column].astype(np.int64)
         yield _Slicing(names, codes[edits["review"]], codes)
-    tenths = tenths_of(edits["score"])
+    tenths = score_bins_of(edits["score"])
     tenths[edits["kind"] == _ADDED] = -1
-    yield _Slicing(TENTHS, tenths, counts_added=False)
+    yield _Slicing(SCORE_BINS, tenths, counts_added=False)
 
 
 def _rates(tables: WorkTables, slicing: _Slicing, *, seed: int) -> Iterator[tuple[str, EditRates]]:

@@ -50,14 +50,15 @@ class EditCounts:
 
 
 def find_edits(prediction: Annotation, review: Annotation) -> tuple[Edit, ...]:
-    """What a person did to each region: the prediction's in their order, then the added ones in theirs.
+    """Find what a person did to each region: the prediction's in their order, then the added ones in theirs.
 
     Regions meet by id; what is left meets one to one by IoU from 0.5 on, of one label first and of any
     label then, so that a region that was deleted and drawn anew counts as changed. What met is
 
     - relabeled, if the label differs, whatever else does;
     - reshaped, if the mask differs (or was added or removed);
-    - moved, if the box differs (moved, resized, added or removed);
+    - moved, if the box differs (moved, resized, added or removed), unless it is that of a mask: a mask that
+      is there before and after says where a thing is, whether it has a box beside it or not;
     - kept, if corners agree within 0.05 px and masks above IoU 0.999.
 
     ``iou`` is that of the boxes for moved regions, and that of the masks (else of the boxes) for the
@@ -113,6 +114,9 @@ def _kind(before: Instance, after: Instance, mask_iou: float | None) -> EditKind
         return "relabeled"
     if before.mask != after.mask and (mask_iou is None or mask_iou <= SAME_MASK_IOU):
         return "reshaped"
+    masked = before.mask is not None and after.mask is not None
+    if masked and (before.box is None or after.box is None):
+        return "kept"
     return "kept" if _same_box(before.box, after.box) else "moved"
 
 

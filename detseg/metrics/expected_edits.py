@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from detseg.metrics.change_rates import CHANGES, learn_rates, sort_reviews
 from detseg.metrics.costs import CostModel
-from detseg.metrics.tenths import tenth_of
+from detseg.metrics.score_bins import score_bin_of
 from detseg.metrics.work_log import WorkTables
 
 Floats = npt.NDArray[np.float64]
@@ -78,7 +78,7 @@ class Expectations:
 
     def fate(self, region: ShownRegion) -> Fate:
         """Of a region like this: of its class and score as far as such were reviewed."""
-        own = self.by_score.get((region.label, region.masked, tenth_of(region.score)))
+        own = self.by_score.get((region.label, region.masked, score_bin_of(region.score)))
         return own or self.by_class.get((region.label, region.masked)) or self.by_mask[region.masked]
 
     def _n_added(self, regions: Sequence[ShownRegion]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from detseg.errors import FormatError
+from detseg.errors import FormatError, ImageError
+from detseg.files import read_json
 from detseg.geometry.label_maps import LabelMap, array_to_map, renumber
-from detseg.metrics.coco_files import read_json
+from detseg.images import open_png, read_bytes
 from detseg.metrics.semantic import ClassPixels, PixelCounts, SemanticScore, count_pixels
 
 IGNORE = 255
@@ -23,14 +23,15 @@ IGNORE = 255
 MOST_VALUES = 1000
 """No taxonomy has more classes; a map with more values shows segments, not classes."""
 
+MOST_CHANGES = 8_000_000
+"""From one pixel to the one below it: each takes some 50 bytes in the map, however small the file is."""
+
 _ONE_VALUE = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 """Pillow's modes with one whole number per pixel: bits, bytes, places in a palette, 16 bits."""
 
 _N_VALUES = 1 << 16
 
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for files that are damaged, or are no PNG."""
-
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _NOTHING = ""
 """What stands for pixels of the results that were given no class."""
 _UNSEEN = ClassPixels(None, None, None, None, 0, 0, 0)
@@ -74,14 +75,17 @@ def score_label_maps(
 def read_label_map(path: Path) -> LabelMap:
     """The values of a PNG with one whole number per pixel: a palette's places, 1 to 16 bits of grey."""
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with open_png(read_bytes(str(path))) as image:
             if image.mode not in _ONE_VALUE:
                 raise FormatError(
                     f"{path} is {image.mode}: a label map has one value per pixel, in grey or by a palette"
                 )
-            return array_to_map(np.asarray(image).astype(np.int32))
-    except _DECODE_ERRORS as error:
-        raise FormatError(f"{path} cannot be read as a PNG: {error}") from error
+            values = np.asarray(image)
+    except ImageError as error:
+        raise FormatError(f"{path} {error}") from error
+    if np.count_nonzero(values[1:] != values[:-1]) > MOST_CHANGES:
+        raise FormatError(f"{path} has more than {MOST_CHANGES:,} changes of value: cut it into tiles")
+    return array_to_map(values)
 
 
 def _common_names(truth: Path, results: Path) -> tuple[Path, ...]:
@@ -134,7 +138,7 @@ def _read_names(path: Path) -> dict[int, str]:
     data: Any = read_json(path)
     entries = list(enumerate(data)) if isinstance(data, list) else data
     if isinstance(data, dict):
-        entries = [(int(key) if key.isascii() and key.isdigit() else key, name) for key, name in data.items()]
+        entries = [(int(key) if _NUMBER.fullmatch(key) else key, name) for key, name in data.items()]
     if not isinstance(entries, list) or not all(_is_entry(*entry) for entry in entries):
         raise FormatError(
             f'{path} does not name values: expected an object {{"1": "bolt", ...}} or a list of names'

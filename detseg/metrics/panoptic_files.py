@@ -13,9 +13,11 @@ from typing import Any
 
 from hotcoco.panoptic import PanopticEval
 
-from detseg.errors import FormatError
+from detseg.errors import FormatError, ImageError
+from detseg.files import read_json
+from detseg.images import open_png, read_bytes
 from detseg.metrics.coco_entries import is_id
-from detseg.metrics.coco_files import read_json
+from detseg.metrics.coco_ids import number_ids, whole_numbers
 from detseg.metrics.panoptic import PanopticQuality, PanopticScore, summarize_classes
 
 
@@ -31,8 +33,7 @@ def score_panoptic_files(
     A folder that is not given is the JSON file's path without ``.json``. Every image of the truth needs a
     result. Raises FormatError for files that are not COCO panoptic or do not belong together.
     """
-    truth = _read(truth_path, ("images", "categories"))
-    results = _read(results_path, ())
+    truth, results = _with_numbers(_read(truth_path, ("images", "categories")), _read(results_path, ()))
     _check_categories(truth["categories"], truth_path)
     known = {category["id"] for category in truth["categories"]}
     for data, path in ((truth, truth_path), (results, results_path)):
@@ -42,6 +43,9 @@ def score_panoptic_files(
     for folder in folders:
         if not folder.is_dir():
             raise FormatError(f"the folder of panoptic PNGs {folder} does not exist: name the right one")
+    for data, folder in zip((truth, results), folders, strict=True):
+        for entry in data["annotations"]:
+            _check_png(folder / entry["file_name"])
     counted = _evaluate(truth, results, folders) if truth["annotations"] else {}
     categories = sorted(truth["categories"], key=lambda category: str(category["name"]))
     return summarize_classes(
@@ -74,17 +78,32 @@ def _read(path: Path, other_keys: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise FormatError(f'{path} is not COCO panoptic: expected an object with a list under "{key}"')
     annotations = []
-    for position, entry in enumerate(data["annotations"]):
+    for position, entry in enumerate(whole_numbers(data["annotations"], "image_id")):
         if not _is_entry(entry):
             raise FormatError(
                 f"{path}, annotations {position}: expected image_id, file_name and a list of segments_info"
             )
         segments = [
             {key: segment[key] for key in ("id", "category_id", "iscrowd") if key in segment}
-            for segment in entry["segments_info"]
+            for segment in whole_numbers(entry["segments_info"], "id", "category_id", "iscrowd")
         ]
         annotations.append({**entry, "segments_info": segments})
-    return {**data, "annotations": annotations}
+    return {key: data[key] for key in other_keys} | {"annotations": annotations}
+
+
+def _with_numbers(truth: dict[str, Any], results: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both with numbers for the ids of images, which cityscapesScripts and others write as text."""
+    numbers = number_ids([entry["image_id"] for data in (truth, results) for entry in data["annotations"]])
+    truth, results = (
+        {**data, "annotations": numbers.renumber(data["annotations"], "image_id")}
+        for data in (truth, results)
+    )
+    images = numbers.renumber(whole_numbers(truth["images"], "id"), "id")
+    return {
+        **truth,
+        "images": images,
+        "categories": whole_numbers(truth["categories"], "id", "isthing"),
+    }, results
 
 
 def _is_entry(entry: Any) -> bool:
@@ -92,7 +111,7 @@ def _is_entry(entry: Any) -> bool:
         return False
     segments = entry["segments_info"]
     return (
-        is_id(entry["image_id"])
+        (is_id(entry["image_id"]) or isinstance(entry["image_id"], str))
         and isinstance(entry["file_name"], str)
         and isinstance(segments, list)
         and all(isinstance(segment, dict) for segment in segments)
@@ -130,18 +149,31 @@ def _check_annotations(annotations: list[Any], known: Collection[int], path: Pat
 def _check_images(
     truth: Mapping[str, Any], results: Mapping[str, Any], truth_path: Path, results_path: Path
 ) -> None:
-    asked, answered = ([entry["image_id"] for entry in data["annotations"]] for data in (truth, results))
-    for numbers, path in ((asked, truth_path), (answered, results_path)):
-        for number, n in Counter(numbers).most_common(1):
+    asked, answered = (
+        {e["image_id"]: e["file_name"] for e in data["annotations"]} for data in (truth, results)
+    )
+    for data, path in ((truth, truth_path), (results, results_path)):
+        counts = Counter(entry["image_id"] for entry in data["annotations"])
+        for number, n in counts.most_common(1):
             if n > 1:
-                raise FormatError(f"{path}: image_id {number} is there {n} times")
-    for missing, where in (
-        (set(asked) - set(answered), results_path),
-        (set(answered) - set(asked), truth_path),
-    ):
+                name = next(e["file_name"] for e in data["annotations"] if e["image_id"] == number)
+                raise FormatError(f"{path}: the image_id of {name} is there {n} times")
+    for these, those, where in ((asked, answered, results_path), (answered, asked, truth_path)):
+        missing = sorted(these.keys() - those.keys())
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise FormatError(f"{where} lacks image_id {min(missing)}{more}, which the other file has")
+            raise FormatError(
+                f"{where} lacks the image_id of {these[missing[0]]}{more}, which the other file has"
+            )
+
+
+def _check_png(path: Path) -> None:
+    """What reads them takes a header's word for the memory that it makes ready."""
+    try:
+        with open_png(read_bytes(str(path))):
+            pass
+    except ImageError as error:
+        raise FormatError(f"{path} {error}") from error
 
 
 def _score(counted: Mapping[str, Any]) -> PanopticScore:

@@ -16,7 +16,7 @@ from detseg.models.findings import Findings, boxes_of_masks, drop_faint, read_fi
 from detseg.models.inputs import answering
 from detseg.models.labels import LabelMap
 from detseg.models.network import Network, Role
-from detseg.models.predictor import PredictorOptions, check_answer, ordered
+from detseg.models.predictor import Abilities, PredictorOptions, check_answer, ordered
 from detseg.paging import pages
 from detseg.taxonomy import Taxonomy
 from detseg.types import DecodedImage, Instance, ModelVersion, Size
@@ -52,7 +52,7 @@ class Group:
     outputs: tuple[tuple[tuple[int, Any], ...], ...] = ()
 
 
-class CheckpointPredictor:
+class CheckpointPredictor(Abilities):
     """A ``StagedPredictor``. ``predict`` may be called from several threads; one at a time runs forward."""
 
     def __init__(
@@ -81,6 +81,14 @@ class CheckpointPredictor:
     @property
     def segmenter(self) -> str:
         return self._named("segmenter")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return ()  # beside the checkpoints, whose folders the settings name
+
+    @property
+    def staged(self) -> CheckpointPredictor:
+        return self
 
     @property
     def window(self) -> int:
@@ -216,7 +224,7 @@ def _read(part: Part, group: Group, runs: Sequence[tuple[int, Any]]) -> list[Fin
     size = group.images[0].size
     with answering(part.name, group.images):
         return [
-            read_findings(sightings, part.labels, size)
+            read_findings(detections, part.labels, size)
             for n_images, output in runs
-            for sightings in part.network.read(output, [size] * n_images)
+            for detections in part.network.read(output, [size] * n_images)
         ]

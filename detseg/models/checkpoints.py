@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -13,19 +13,25 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub import constants as hub_constants
+from huggingface_hub.errors import OfflineModeIsEnabled, StrictDataclassError
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
-from detseg.errors import ModelError
+from detseg import files
+from detseg.errors import FormatError, ModelError
+from detseg.models.bounds import bounded_building, check_config, check_preprocessing
+from detseg.plurals import format_count
 
 _LOADING_ERRORS = (
     OSError,
     ValueError,
     RuntimeError,
-    KeyError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
     TypeError,
     AttributeError,
     ImportError,
@@ -87,7 +93,10 @@ def read_architecture(name: str) -> str:
     source = find_checkpoint(name)
     if Path(source).is_dir():  # read as it lies there: not every family is one that AutoConfig knows
         config = read_json(name, Path(source) / "config.json")
-        return str((config.get("architectures") or [""])[0])
+        named = config.get("architectures") or [""]
+        if not isinstance(named, list):
+            raise ModelError(f"{name} cannot be loaded: its config.json names architectures that are no list")
+        return str(named[0])
     with loading(name):
         name_there, revision = split_revision(source)
         config = AutoConfig.from_pretrained(name_there, revision=revision, trust_remote_code=False)
@@ -110,7 +119,9 @@ def load_with_text(name: str, architecture: str) -> Checkpoint:
 def load_with_processor(name: str, architecture: str, load_processor: Callable[..., Any]) -> Checkpoint:
     """The same, with what ``load_processor`` makes of the folder or hub name."""
     source, revision = split_revision(find_checkpoint(name))
-    with loading(name):
+    is_folder = Path(source).is_dir()
+    config = _folder_config(name, Path(source), architecture) if is_folder else None
+    with loading(name), bounded_building(name, Path(source)) if is_folder else nullcontext():
         processor = load_processor(source, revision=revision, trust_remote_code=False)
         model, info = getattr(transformers, architecture).from_pretrained(
             source,
@@ -119,9 +130,52 @@ def load_with_processor(name: str, architecture: str, load_processor: Callable[.
             trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # said below, with both numbers
+            **({} if config is None else {"config": config}),
         )
+    if getattr(model.config, "use_focal_loss", True) is False:
+        raise ModelError(
+            f"{name} has use_focal_loss = false, whose scores are not supported: train it with true"
+        )
+    _require_sizes(name, len(model.config.id2label), info["mismatched_keys"])
     require_whole(name, model, info["missing_keys"])
     return Checkpoint(name, model.eval().requires_grad_(False), processor)
+
+
+def _folder_config(name: str, folder: Path, architecture: str) -> Any:
+    """The configuration of a folder that transformers 4.38 to 4.57 saved; None where today's reads it itself.
+
+    Those wrote a backbone of timm as ``backbone`` with ``backbone_kwargs`` or null; today's would ask the hub
+    whether it is one of its models. The weights of the backbone are in the folder. Raises ModelError for
+    settings that make no sense.
+    """
+    content = read_json(name, folder / "config.json")
+    check_folder(name, folder, content)
+    backbone, kwargs = content.get("backbone"), content.pop("backbone_kwargs", None)
+    if not isinstance(backbone, str) or content.get("backbone_config"):
+        return None
+    content.pop("use_pretrained_backbone", None)
+    if content.get("use_timm_backbone", True) and isinstance(kwargs, dict) and kwargs:
+        timm = {"out_indices": [1, 2, 3, 4], **kwargs}
+        content["backbone_config"] = {
+            "model_type": "timm_backbone",
+            "backbone": content.pop("backbone"),
+            "num_channels": timm.pop("in_chans", content.get("num_channels", 3)),
+            "features_only": True,
+            "use_pretrained_backbone": False,
+            **timm,
+        }
+    with loading(name):  # some families know what their backbones of timm were like
+        return getattr(transformers, architecture).config_class.from_dict(content)
+
+
+def check_folder(name: str, folder: Path, config: dict[str, Any]) -> None:
+    """ModelError for settings that ask for a network or images of no possible size."""
+    with loading(name):
+        check_config(name, folder, config)
+    for file in ("preprocessor_config.json", "processor_config.json"):
+        if (folder / file).is_file():
+            check_preprocessing(name, read_json(name, folder / file))
 
 
 def _require_files(name: str, folder: Path) -> None:
@@ -151,14 +205,28 @@ def _prepares_by_itself(name: str, folder: Path) -> bool:
     return config.is_file() and read_json(name, config).get("model_type") == "torchvision"
 
 
+def _require_sizes(name: str, n_labels: int, mismatched: Iterable[tuple[str, Any, Any]]) -> None:
+    """ModelError for weights of another size than the configuration says, as those of another label list."""
+    for key, there, expected in sorted(mismatched):
+        n_extra = expected[0] - n_labels  # DETR and others have an answer for "nothing" beside the labels
+        if n_extra in (0, 1):
+            raise ModelError(
+                f"{name} names {n_labels} labels (id2label), and its weights are of {there[0] - n_extra}: "
+                "put the right id2label into its config.json"
+            )
+        raise ModelError(
+            f"{name} has weights of another model: {key} is {tuple(there)}, not {tuple(expected)}"
+        )
+
+
 def require_whole(name: str, model: Any, missing: Any) -> None:
     """ModelError for a model that lacks weights, or has some that are not numbers."""
     parameters = dict(model.named_parameters())
     absent = sorted(key for key in missing if key in parameters)
     if absent:
         raise ModelError(
-            f"{name} lacks {len(absent)} weights of a {type(model).__name__} ({absent[0]}, ...): "
-            "it is damaged, or of another kind"
+            f"{name} lacks {format_count(len(absent), 'weight')} of a {type(model).__name__} "
+            f"(first {absent[0]}): it is damaged, or of another kind"
         )
     broken = [key for key, value in parameters.items() if not bool(torch.isfinite(value).all())]
     if broken:
@@ -169,8 +237,15 @@ def require_whole(name: str, model: Any, missing: Any) -> None:
 def loading(name: str) -> Iterator[None]:
     """In here the libraries are quiet, and what they raise becomes a ModelError in one line."""
     try:
-        with _quiet_library():
+        with _quiet_library(), _offline() if Path(name).expanduser().is_dir() else nullcontext():
             yield
+    except OfflineModeIsEnabled as error:
+        if not Path(name).expanduser().is_dir():
+            raise ModelError(f"{name} is on the hub, which is not to be asked (HF_HUB_OFFLINE)") from error
+        raise ModelError(
+            f"{name} leaves settings on the hub (those of its backbone, for instance), which is not asked "
+            "for a folder: load it with transformers 5 and save it again"
+        ) from error
     except _LOADING_ERRORS as error:
         reason = shorten(str(error), 200, placeholder=" ...") or type(error).__name__
         if Path(name).expanduser().is_dir():
@@ -181,12 +256,22 @@ def loading(name: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _offline() -> Iterator[None]:
+    """In here the hub is never asked: everything that a folder needs is in it."""
+    before, hub_constants.HF_HUB_OFFLINE = hub_constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        hub_constants.HF_HUB_OFFLINE = before
+
+
 def read_json(name: str, file: Path) -> dict[str, Any]:
     """The JSON object in a file of a checkpoint's folder; ModelError if there is none."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{name} cannot be loaded: {file.name} cannot be read ({error})") from error
+        content = files.read_json(file)
+    except FormatError as error:
+        raise ModelError(f"{name} cannot be loaded: {error}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{name} cannot be loaded: {file.name} is no JSON object")
     return content
@@ -201,7 +286,10 @@ def _quiet_library() -> Iterator[None]:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     hub_logging.set_verbosity(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            for category in (RuntimeWarning, UserWarning):  # of settings that make no sense
+                warnings.simplefilter("ignore", category)
+            yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         hub_logging.set_verbosity(hub_verbosity)

@@ -130,7 +130,7 @@ def choose_engine(
     if precision == "auto" and keeps_answers_in_half and has_native_bfloat16(place):
         dtype = torch.bfloat16
     if dtype is torch.float16 and place.type == "cpu":
-        raise ModelError("a CPU has no fast float16: set precision to bfloat16, float32 or auto")
+        raise ModelError("a CPU has no fast float16: set engine.precision to bfloat16, float32 or auto")
     if engine == "compile" and not can_compile(place):
         raise ModelError("engine = compile needs a C++ compiler (g++ or clang++) on this machine: use eager")
     asked = engine == "compile"

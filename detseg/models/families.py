@@ -8,7 +8,7 @@ from typing import Literal
 
 from detseg.models.checkpoints import Checkpoint, load_transformers, load_with_text
 from detseg.models.engine import Engine
-from detseg.models.network import Network, PromptedNetwork, Wanted
+from detseg.models.network import Network, NetworkRequest, PromptedNetwork
 from detseg.models.networks.concepts import Concepts, load_concepts
 from detseg.models.networks.detection import Detection
 from detseg.models.networks.detr import Detr
@@ -38,7 +38,7 @@ class Family:
     kind: str
     boxes: bool
     masks: bool
-    network: Callable[[Checkpoint, Wanted, Engine], Network | PromptedNetwork]
+    network: Callable[[Checkpoint, NetworkRequest, Engine], Network | PromptedNetwork]
     weights: str
     licence: str
     prompt: Prompt = "none"

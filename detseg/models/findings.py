@@ -1,4 +1,4 @@
-"""What sightings mean in the project's classes. Knows no torch."""
+"""What detections mean in the project's classes. Knows no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detseg.geometry.boxes import clip_box
 from detseg.geometry.masks import mask_to_box
 from detseg.geometry.runs import unite_masks
 from detseg.models.labels import LabelMap, is_placeholder
-from detseg.models.network import Sighting
+from detseg.models.network import RawDetection
 from detseg.models.predictor import PredictorOptions
 from detseg.taxonomy import LabelClass
 from detseg.types import Box, Instance, Mask, SeenBy, Size
@@ -24,8 +24,8 @@ class Findings:
     unmapped: Counter[str] = field(default_factory=Counter)
 
 
-def read_findings(sightings: Sequence[Sighting], labels: LabelMap, size: Size) -> Findings:
-    """The instances of one image: one per sighting of a thing, one per class of stuff.
+def read_findings(detections: Sequence[RawDetection], labels: LabelMap, size: Size) -> Findings:
+    """The instances of one image: one per detection of a thing, one per class of stuff.
 
     Boxes are clipped to the image, and without area inside it they are none; stuff keeps its mask only. What
     is left without box and mask is dropped; of things that are equal but for their score the best stays.
@@ -33,15 +33,15 @@ def read_findings(sightings: Sequence[Sighting], labels: LabelMap, size: Size) -
     """
     unmapped: Counter[str] = Counter()
     things: dict[tuple[str, Box | None, Mask | None], Instance] = {}
-    stuff: dict[str, list[tuple[LabelClass, Sighting]]] = {}
-    for sighting in sorted(sightings, key=lambda one: -one.score):
-        cls = labels.classes.get(sighting.label_id)
+    stuff: dict[str, list[tuple[LabelClass, RawDetection]]] = {}
+    for detection in sorted(detections, key=lambda one: -one.score):
+        cls = labels.classes.get(detection.label_id)
         if cls is None:
-            name = labels.name(sighting.label_id)
+            name = labels.name(detection.label_id)
             unmapped.update([] if is_placeholder(name) else [name])
         elif cls.kind == "stuff":
-            stuff.setdefault(cls.name, []).append((cls, sighting))
-        elif thing := _thing(cls, sighting, size):
+            stuff.setdefault(cls.name, []).append((cls, detection))
+        elif thing := _thing(cls, detection, size):
             things.setdefault((cls.name, thing.box, thing.mask), thing)
     surfaces = (surface for parts in stuff.values() if (surface := _surface(parts)))
     return Findings((*things.values(), *surfaces), unmapped)
@@ -73,19 +73,19 @@ def boxes_of_masks(instances: Iterable[Instance]) -> tuple[Instance, ...]:
     )
 
 
-def _thing(cls: LabelClass, sighting: Sighting, size: Size) -> Instance | None:
-    box = clip_box(sighting.box, size) if sighting.box else None
-    mask = sighting.mask if sighting.mask and sighting.mask.area else None
+def _thing(cls: LabelClass, detection: RawDetection, size: Size) -> Instance | None:
+    box = clip_box(detection.box, size) if detection.box else None
+    mask = detection.mask if detection.mask and detection.mask.area else None
     if box is None and mask is None:
         return None
-    return Instance(cls.name, "thing", box, mask, min(sighting.score, 1.0), _seen_by(box, mask))
+    return Instance(cls.name, "thing", box, mask, min(detection.score, 1.0), _seen_by(box, mask))
 
 
 def _seen_by(box: Box | None, mask: Mask | None) -> SeenBy:
     return "both" if box and mask else "detector" if box else "segmenter"
 
 
-def _surface(parts: Sequence[tuple[LabelClass, Sighting]]) -> Instance | None:
+def _surface(parts: Sequence[tuple[LabelClass, RawDetection]]) -> Instance | None:
     masks = [one.mask for _, one in parts if one.mask and one.mask.area]
     if not masks:
         return None

@@ -10,6 +10,7 @@ import torch
 
 from detseg.errors import ImageError, ModelError
 from detseg.models.checkpoints import Checkpoint
+from detseg.plurals import format_count
 from detseg.types import DecodedImage, Size
 
 _IMAGE_ERRORS = (ValueError, RuntimeError, ArithmeticError, IndexError)
@@ -60,7 +61,7 @@ def require_numbers(*outputs: torch.Tensor) -> None:
     """
     if any(bool(output.isnan().any()) for output in outputs):
         raise ArithmeticError(
-            "it answers what is no number: set precision to float32, or the model is damaged"
+            "it answers what is no number: set engine.precision to float32, or the model is damaged"
         )
 
 
@@ -88,8 +89,10 @@ def answering(name: str, images: Sequence[DecodedImage]) -> Iterator[None]:
 
 def _too_large(name: str, images: Sequence[DecodedImage]) -> str:
     n, size = len(images), images[0].size
-    mend = "set batch_size lower" if n > 1 else f"set max_pixels below {size.area}, so that it is left out"
-    return f"out of memory: {name} with {n} images of {size} at once: {mend}, or give a smaller model"
+    smaller = f"set source.max_pixels below {size.area}, so that it is left out"
+    mend = "set engine.batch_size lower" if n > 1 else smaller
+    images_of = f"{format_count(n, 'image')} of {size}"
+    return f"out of memory: {name} with {images_of} at once: {mend}, or give a smaller model"
 
 
 def _line(error: Exception) -> str:

@@ -21,9 +21,8 @@ from detseg.models.labels import (
     taxonomy_of_models,
     thing_names,
 )
-from detseg.models.network import BoxesThenMasks, Network, PromptedNetwork, Role, Wanted
-from detseg.models.plugins import is_plugin, load_plugin
-from detseg.models.predictor import Predictor, PredictorOptions
+from detseg.models.network import BoxesThenMasks, Network, NetworkRequest, PromptedNetwork, Role
+from detseg.models.predictor import PredictorOptions
 from detseg.models.version import Fact, model_version
 from detseg.taxonomy import Taxonomy
 
@@ -48,8 +47,8 @@ def load_predictor(
     *,
     options: PredictorOptions,
     taxonomy: Taxonomy | None = None,
-) -> Predictor:
-    """The predictor of a detector, a segmenter or both, by folder, by the hub's model name, or a plug-in's.
+) -> CheckpointPredictor:
+    """The predictor of a detector, a segmenter or both, by folder or by the hub's model name.
 
     One checkpoint in both roles, or a segmenter alone, answers boxes and masks in one forward pass. Without a
     taxonomy, the models' own labels make one. ModelError, in one line, for what cannot be loaded; ConfigError
@@ -57,12 +56,14 @@ def load_predictor(
     """
     if not detector and not segmenter:
         raise ModelError("neither a detector nor a segmenter: name one with --detector or --segmenter")
-    if is_plugin(detector) or is_plugin(segmenter):
-        return load_plugin(detector, segmenter, options=options, taxonomy=taxonomy)
     loaded = _load_all(detector, segmenter, taxonomy)
     things = _things(loaded)
     if taxonomy is None:
         taxonomy = taxonomy_of_models(_names(loaded, "detector"), _names(loaded, "segmenter"), things)
+    if not taxonomy.classes:
+        raise ModelError(
+            f"{detector or segmenter} names no class: put its labels into id2label of its config.json"
+        )
     options = _by_class(options, taxonomy)
     maps = [_map_labels(one, taxonomy, strict=options.strict) for one in loaded]
     engines = [_engine(one.family, options) for one in loaded]
@@ -165,10 +166,12 @@ def _map_labels(one: _Loaded, taxonomy: Taxonomy, *, strict: bool) -> LabelMap:
     return labels
 
 
-def _wanted(one: _Loaded, taxonomy: Taxonomy, things: frozenset[str], options: PredictorOptions) -> Wanted:
+def _wanted(
+    one: _Loaded, taxonomy: Taxonomy, things: frozenset[str], options: PredictorOptions
+) -> NetworkRequest:
     # What the taxonomy does not say, the checkpoint's own knowledge does: this is about how it was trained.
     own = frozenset(one.names) - things
-    return Wanted(
+    return NetworkRequest(
         boxes="detector" in one.roles,
         masks="segmenter" in one.roles,
         box_threshold=min((options.box_threshold, *options.class_box_thresholds.values())),
@@ -183,7 +186,7 @@ def _wanted(one: _Loaded, taxonomy: Taxonomy, things: frozenset[str], options: P
     )
 
 
-def _part(one: _Loaded, labels: LabelMap, engine: Engine, wanted: Wanted) -> Part:
+def _part(one: _Loaded, labels: LabelMap, engine: Engine, wanted: NetworkRequest) -> Part:
     one.checkpoint.model.to(engine.device)
     network = cast(Network, one.family.network(one.checkpoint, wanted, engine))
     return Part(dict.fromkeys(one.roles, one.checkpoint.name), network, labels, engine)

@@ -1,4 +1,4 @@
-"""What every family of models does: images to inputs, inputs to raw output, raw output to sightings.
+"""What every family of models does: images to inputs, inputs to raw output, raw output to detections.
 
 The three steps are apart because they run in different places: ``prepare`` and ``read`` in any thread while
 the accelerator is busy, ``run`` in one thread at a time.
@@ -17,7 +17,7 @@ Role = Literal["detector", "segmenter"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class RawDetection:
     """One object or surface that a network saw, in the network's own label ids.
 
     ``score`` is in [0, 1]. The box is in pixels of the upright image and may stick out of it; the mask has
@@ -31,7 +31,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class NetworkRequest:
     """What is asked of a network. The thresholds are those of ``PredictorOptions``.
 
     ``panoptic`` says that every pixel has one owner, stuff among them; ``names`` are the class names by label
@@ -57,8 +57,8 @@ class Network(Protocol):
     def run(self, inputs: Any) -> Any:
         """The raw output, on the device. One thread at a time."""
 
-    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
-        """The sightings of every image, in any order. Any thread."""
+    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
+        """The detections of every image, in any order. Any thread."""
 
 
 class PromptedNetwork(Protocol):
@@ -90,16 +90,16 @@ class BoxesThenMasks:
     def run(self, inputs: Any) -> Any:
         to_detect, to_segment, sizes = inputs
         seen = self._detector.read(self._detector.run(to_detect), sizes)
-        kept = [[one for one in sightings if one.label_id in self._label_ids] for sightings in seen]
+        kept = [[one for one in detections if one.label_id in self._label_ids] for detections in seen]
         boxes = [boxes_to_array([one.box for one in some if one.box]) for some in kept]
         return seen, kept, self._prompted.segment(to_segment, boxes, sizes)
 
-    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:  # noqa: ARG002
-        """The detector's sightings in its order, those of a known label with their masks."""
+    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:  # noqa: ARG002
+        """The detector's detections in its order, those of a known label with their masks."""
         return tuple(
             (
-                *(one for one in sightings if one.label_id not in self._label_ids),
+                *(one for one in detections if one.label_id not in self._label_ids),
                 *(replace(one, mask=mask) for one, mask in zip(some, masks, strict=True)),
             )
-            for sightings, some, masks in zip(*output, strict=True)
+            for detections, some, masks in zip(*output, strict=True)
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from os import PathLike
+from pathlib import Path
 from threading import Lock
 from typing import cast
 
 from detseg.errors import ModelError
-from detseg.models.predictor import LONGEST_VERSION, Predictor, PredictorOptions, check_answer
+from detseg.models.predictor import LONGEST_VERSION, Abilities, Predictor, PredictorOptions, check_answer
 from detseg.taxonomy import Taxonomy
 from detseg.types import DecodedImage, Instance, ModelVersion
 
@@ -48,13 +50,19 @@ _MEMBERS: Mapping[str, type | None] = {
 """The members of the Protocol ``Predictor`` and their types; None for what is called."""
 
 
-class PluginPredictor:
+class PluginPredictor(Abilities):
     """A ``Predictor`` around a foreign one: one call at a time, and every answer is checked."""
 
     def __init__(self, inner: Predictor, *, detector: str, segmenter: str, taxonomy: Taxonomy) -> None:
         self._inner, self._calling = inner, Lock()
         self.detector, self.segmenter, self.taxonomy = detector, segmenter, taxonomy
         self.version = ModelVersion(inner.version)
+
+    @property
+    def files(self) -> tuple[str, ...] | None:
+        """Files that its version depends on beside what is installed; None if it does not say."""
+        files = getattr(self._inner, "files", None)  # no part of the contract
+        return None if files is None else tuple(str(Path(file).absolute()) for file in files)
 
     @property
     def unmapped(self) -> Mapping[str, int]:
@@ -115,10 +123,29 @@ def load_plugin(
 
 def find_plugin(name: str) -> PredictorFactory | None:
     """What is registered under that name, None if nothing is; ModelError if it cannot be imported."""
-    found = {one.value: one for one in entry_points(group=GROUP, name=name)}
+    found = {one.value: one for one in _registered(name)}
     if len(found) > 1:
         raise ModelError(f"{PREFIX}{name} is registered as {' and as '.join(sorted(found))}: uninstall one")
     return _import(next(iter(found.values()))) if found else None
+
+
+def installed_files(name: str) -> tuple[Path, ...] | None:
+    """The files of the distribution that brings ``plugin:NAME``, without importing it.
+
+    None where its code may be elsewhere: not installed by an installer, or as editable.
+    """
+    found = {one.dist.name: one.dist for one in _registered(name) if one.dist is not None}
+    if len(found) != 1:
+        return None
+    (distribution,) = found.values()
+    files = distribution.files if distribution.read_text("RECORD") else None
+    if not files or any(file.suffix == ".pth" for file in files):  # what every editable install has
+        return None
+    return tuple(Path(str(distribution.locate_file(file))) for file in files)
+
+
+def _registered(name: str) -> EntryPoints:
+    return entry_points(group=GROUP, name=name.removeprefix(PREFIX))
 
 
 def _import(entry_point: EntryPoint) -> PredictorFactory:
@@ -142,6 +169,11 @@ def _check_members(name: str, predictor: Predictor) -> None:
             continue
         expected = "a method" if kind is None else f"a {kind.__name__}"
         raise ModelError(f"{name} is no Predictor: {member!r} is {expected} there, not {value!r:.60}")
+    files = getattr(predictor, "files", None)
+    if files is not None and not (
+        isinstance(files, tuple) and all(isinstance(file, str | PathLike) for file in files)
+    ):
+        raise ModelError(f"{name} is no Predictor: 'files' is a tuple of paths there, not {files!r:.60}")
     if not predictor.version:
         raise ModelError(f"{name} has no version: without one, nobody knows which model said what")
     if len(predictor.version) > LONGEST_VERSION:

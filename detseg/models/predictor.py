@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from detseg.errors import ImageError, ModelError
 from detseg.geometry.boxes import clip_box
+from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
 from detseg.types import Box, DecodedImage, Instance, ModelVersion, Size
 
@@ -112,6 +113,50 @@ class StagedPredictor(Predictor, Protocol):
         """The answer of ``predict`` for the batch that was prepared. Any thread."""
 
 
+class AblePredictor(Predictor, Protocol):
+    """A predictor that says what it can do beyond the contract; ``Abilities`` says that it is nothing."""
+
+    @property
+    def staged(self) -> StagedPredictor | None:
+        """The same predictor in steps that can overlap; None if it answers in one."""
+
+    @property
+    def engines(self) -> Mapping[str, str]:
+        """How the checkpoints run, by name."""
+
+    @property
+    def files(self) -> tuple[str, ...] | None:
+        """Files that the version depends on beside the checkpoints; None if that is not known."""
+
+    def expect(self, n_images: int) -> None:
+        """Hear how many images are to come, for instance to find out whether compiling pays."""
+
+    def in_float32(self) -> AblePredictor | None:
+        """The same predictor in float32; None if it is."""
+
+
+class Abilities:
+    """No ability beyond the contract. Predictors of this package inherit it and replace what they have."""
+
+    @property
+    def files(self) -> tuple[str, ...] | None:
+        return None
+
+    @property
+    def staged(self) -> StagedPredictor | None:
+        return None
+
+    @property
+    def engines(self) -> Mapping[str, str]:
+        return {}
+
+    def expect(self, n_images: int) -> None:
+        """Nothing to prepare for."""
+
+    def in_float32(self) -> AblePredictor | None:
+        return None
+
+
 def named_version(name: str, digest: str) -> ModelVersion:
     """``name@8hex``. A name that is too long, as that of many models together, is cut: the digest tells."""
     return ModelVersion(f"{name[: LONGEST_VERSION - 9]}@{digest[:8]}")
@@ -145,7 +190,10 @@ def check_answer(
     """The answer, clipped by less than ``OVERSHOOT_PX`` and sorted; ModelError if it breaks the contract."""
     who = f"the predictor {predictor.version}"
     if len(answer) != len(batch):
-        raise ModelError(f"{who} gave {len(answer)} answers for {len(batch)} images: one each was expected")
+        raise ModelError(
+            f"{who} gave {format_count(len(answer), 'answer')} for "
+            f"{format_count(len(batch), 'image')}: one each was expected"
+        )
     checked = []
     for image, instances in zip(batch, answer, strict=True):
         where = f"{who}, image {image.ref.uri}"

@@ -9,7 +9,7 @@ changes nothing; ``full`` reads everything again and ends with the same catalog.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,16 +20,31 @@ from detseg.errors import LabelStudioError, Unreachable
 from detseg.labelstudio.changes import TaskReader
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.client import Project as QueueProject
-from detseg.labelstudio.label_config import config_to_taxonomy, missing_labels
+from detseg.labelstudio.interface import read_interface
+from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy, missing_labels
 from detseg.paging import ahead
 from detseg.pipeline import progress
-from detseg.pipeline.asking import shape_policy
+from detseg.pipeline.changed_sources import overwritten_warnings, withdraw_overwritten
 from detseg.pipeline.comparing import compare_counts, read_range
 from detseg.pipeline.failpoints import failpoint
-from detseg.pipeline.overwritten import overwritten_warnings
-from detseg.pipeline.push import settle_intents
+from detseg.pipeline.policies import shape_policy
+from detseg.pipeline.pushing.duplicates import (
+    describe_duplicates,
+    resolve_duplicates,
+    resolve_tasks,
+)
+from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.recording import Recorder
-from detseg.pipeline.workspace import find_connection, find_project, record_project
+from detseg.pipeline.workspace import (
+    check_label_studio,
+    describe_namesakes,
+    find_connection,
+    find_project,
+    opened_catalog,
+    own_projects,
+    record_project,
+)
+from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
 from detseg.types import Failure, State
 
@@ -45,9 +60,10 @@ class CollectReport:
     """``new``, ``updated`` and ``deleted`` count reviews; ``states`` counts the tasks in each state.
 
     ``n_tasks`` were read, ``n_foreign`` of somebody else left alone, and so were ``n_answers`` that are no
-    shapes (choices, texts). ``failures`` are what in the project's
-    reviews cannot be read, by the task's URL: said every time until it is mended. ``missing_labels`` are what
-    the labeling interface lacks of the taxonomy. ``warnings`` are lines about the project as a whole.
+    boxes or masks of our image (choices, texts, key points, other images). ``failures`` are what in the
+    project's reviews cannot be read, by the task's URL: said every time until it is mended.
+    ``missing_labels`` are what the labeling interface lacks of the taxonomy. ``warnings`` are lines about the
+    project as a whole.
     """
 
     project_id: int
@@ -76,24 +92,44 @@ class CollectReport:
         }
 
 
-def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> CollectReport:
+def collect(settings: Settings, *, full: bool = False) -> CollectReport:
+    """Bring what people did in Label Studio since the last time into the catalog.
+
+    Calling it again changes nothing. ``full`` reads every task again. What cannot be read of a review is in
+    the report's ``failures``. Raises DetsegError, Unreachable where Label Studio does not answer.
+    """
+    check_label_studio(settings)
+    with opened_catalog(settings) as catalog:
+        return collect_reviews(settings, catalog, full=full)
+
+
+def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False) -> CollectReport:
     """Brings the catalog's reviews up to the server's. Raises LabelStudioError if there is no project."""
     connection = find_connection(settings)
+    withdraw_overwritten(settings, catalog)
     with (
         LabelStudioClient(connection.url, connection.token) as client,
-        catalog.locks.hold(f"queue {settings.project}"),
+        catalog.locks.hold(f"queue {settings.queue.project}"),
     ):
-        on_server = _find_project(client, catalog, settings.project)
+        namesakes = client.find_projects(settings.queue.project)
+        on_server = _own_project(client, catalog, settings.queue.project, namesakes)
         project = record_project(catalog, client.url, on_server)
-        doubled = settle_intents(client, catalog, project, patience_s=settings.label_studio_patience_s)
+        settle_intents(client, catalog, project, patience_s=settings.label_studio.patience_s)
+        removed = resolve_duplicates(client, catalog, project, remove=settings.queue.remove_duplicates)
         taxonomy = settings.taxonomy or config_to_taxonomy(on_server.label_config)
         reader = TaskReader(client.session, project.server_id)
-        recorder = Recorder(catalog, project, taxonomy)
+        image_name = read_interface(on_server.label_config).image_name
+        recorder = Recorder(catalog, project, taxonomy, reader, image_name)
         if full:
             _collect_all(reader, recorder)
         else:
             _collect_changes(reader, recorder)
             _read_incomplete_again(reader, recorder)
+        removed += resolve_tasks(
+            client, catalog, project, recorder.duplicates, remove=settings.queue.remove_duplicates
+        )
+        for page in reader.of_ids(sorted(removed.to_read)):
+            recorder.record(page)
         compare_counts(reader, recorder)
     url = f"{client.url}/projects/{project.server_id}/data"
     return CollectReport(
@@ -101,17 +137,22 @@ def collect(settings: Settings, catalog: Catalog, *, full: bool = False) -> Coll
         url=url,
         new=recorder.new,
         updated=recorder.updated,
-        deleted=recorder.deleted,
+        deleted=recorder.deleted + removed.n_reviews,
         n_tasks=recorder.n_tasks,
         n_foreign=recorder.n_foreign,
         n_answers=recorder.n_answers,
         states=catalog.reviews.states(project.key),
-        failures=(
-            *(Failure(url, line) for line in doubled),
-            *_failures(catalog, project, recorder.n_unknown, url=url),
+        failures=tuple(_failures(catalog, project, recorder.n_unknown, url=url)),
+        missing_labels=missing_labels(
+            on_server.label_config,
+            taxonomy,
+            fit_policy(shape_policy(settings.labels), on_server.label_config, taxonomy),
         ),
-        missing_labels=missing_labels(on_server.label_config, taxonomy, shape_policy(settings)),
-        warnings=tuple(overwritten_warnings(settings, catalog, project)),
+        warnings=(
+            *describe_namesakes(client.url, namesakes, on_server),
+            *describe_duplicates(catalog, project, removed),
+            *overwritten_warnings(settings, catalog, project),
+        ),
     )
 
 
@@ -172,18 +213,20 @@ def _failures(catalog: Catalog, project: Project, n_unknown: int, *, url: str) -
     if n_unknown:
         yield Failure(
             url,
-            f"{n_unknown} tasks carry image ids, but this catalog never pushed them: copies of tasks, or "
-            "pushed with another catalog. Nothing on them was collected: delete the copies, or set `catalog` "
-            "to the other one",
+            f"{format_count(n_unknown, 'task', 'carries an image id', 'carry image ids')} but did not come "
+            "from this catalog: copies of tasks, or pushed with another catalog. Nothing on them was "
+            "collected: delete the copies, or set `catalog` to the other one",
         )
 
 
-def _find_project(client: LabelStudioClient, catalog: Catalog, title: str) -> QueueProject:
-    """The project of that title. Raises LabelStudioError that says what became of it."""
-    found = client.find_projects(title)
+def _own_project(
+    client: LabelStudioClient, catalog: Catalog, title: str, found: Sequence[QueueProject]
+) -> QueueProject:
+    """Ours of those that were found under that title. Raises LabelStudioError that says what became of it."""
     known = [project for project in catalog.projects.all() if project.title == title]
-    if len(found) == 1:
-        return found[0]
+    own = own_projects(catalog, found)
+    if len(own) == 1:
+        return own[0]
     if found or not known:
         return find_project(client, title)  # which says what is wrong
     lost = known[-1]

@@ -51,7 +51,6 @@ def read_range(
     tasks, key = recorder.catalog.tasks, recorder.project.key
     for page in ahead(reader.by_id(after, last)):
         ids = [int(task["id"]) for task in page]
-        tasks.mark_found(key, ids)
         others = recorder.record(page, replace=True)
         if count_others:
             recorder.count_others(others)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from detseg.config import FILE_NAME, settings_template
+from detseg.config import FILE_NAME, Settings, settings_template
 from detseg.errors import ConfigError
+from detseg.files import write_whole
 from detseg.images import image_id
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.pipeline import progress
 from detseg.pipeline.workspace import find_connection, find_project
-from detseg.samples.reviewer import truth_of_scene
+from detseg.samples.reviewer import ReviewerHabits, truth_of_scene
 from detseg.samples.scenes import generate_scene
 from detseg.samples.simulate import SimulatedReviewer
 from detseg.types import Annotation, ImageId, State
@@ -51,7 +52,9 @@ def write_settings(folder: Path) -> Path:
     No image is blind: of a few dozen, so few would be that they told nothing.
     """
     path = folder / FILE_NAME
-    path.write_text(settings_template(project=PROJECT, blind_share=0.0), encoding="utf-8")
+    write_whole(
+        path, settings_template(Settings().updated(queue__project=PROJECT, experiments__blind_share=0.0))
+    )
     return path
 
 
@@ -78,8 +81,12 @@ def review_as_simulated(
     progress.report("review", total=len(truth))
     states: Counter[State] = Counter()
     with LabelStudioClient(connection.url, connection.token) as client:
-        project = find_project(client, settings.project)
-        reviewer = SimulatedReviewer(client, config_to_taxonomy(project.label_config), truth.get, seed=seed)
+        project = find_project(client, settings.queue.project)
+        taxonomy, habits = (
+            config_to_taxonomy(project.label_config),
+            ReviewerHabits(annotate=settings.labels.annotate),
+        )
+        reviewer = SimulatedReviewer(client, taxonomy, truth.get, habits, seed=seed)
         for _, review in reviewer.review_all(project.id):
             states[review.state] += 1
             progress.report("review", advance=1)

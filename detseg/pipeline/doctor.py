@@ -14,6 +14,7 @@ from detseg.pipeline.checks import Check, attempt
 from detseg.pipeline.doctor_queue import look_at_label_studio
 from detseg.pipeline.reading import open_sources, source_location
 from detseg.pipeline.workspace import opened_catalog
+from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -28,8 +29,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _packages()
     yield _disk(settings)
     for name, look, mend in (
-        ("source", _source, "set source in detseg.toml, or give --source"),
-        ("models", _models, "set detector and segmenter in detseg.toml"),
+        ("source", _source, "set source.location in detseg.toml, or give --source"),
+        ("models", _models, "set model.detector and model.segmenter in detseg.toml"),
         ("catalog", _catalog, "set catalog in detseg.toml, or move the file away"),
         ("Label Studio server", _installed, "detseg up"),
     ):
@@ -62,25 +63,25 @@ def _disk(settings: Settings) -> Check:
 def _source(settings: Settings) -> str:
     location = source_location(settings)
     with open_sources(settings) as sources:
-        return f"{sum(1 for _ in sources.entries(location))} images in {location}"
+        return f"{format_count(sum(1 for _ in sources.entries(location)), 'image')} in {location}"
 
 
 def _models(settings: Settings) -> str:
     from detseg.pipeline import predictors
 
-    return predictors.load(settings).version
+    return predictors.load(predictors.predictor_settings(settings)).version
 
 
 def _catalog(settings: Settings) -> str:
     with opened_catalog(settings) as catalog:
-        return f"{catalog.images.count()} images in {catalog.url}"
+        return f"{format_count(catalog.images.count(), 'image')} in {catalog.url}"
 
 
 def _installed(settings: Settings) -> str:
     from detseg.labelstudio.install import find_executable
 
-    if settings.label_studio_url is not None:
-        return "not needed: label_studio_url names one"
+    if settings.label_studio.url is not None:
+        return "not needed: label_studio.url names one"
     found = find_executable()
     if found is None:
         raise LabelStudioError("the embedded server is not installed")

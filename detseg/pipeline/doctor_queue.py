@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detseg.errors import ConfigError, DetsegError, LabelStudioError, Unreachable
@@ -11,18 +10,26 @@ from detseg.labelstudio.auth import is_private
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.install import VERSION as TESTED
 from detseg.labelstudio.release import is_too_old, read_release
+from detseg.pipeline.changed_sources import MEND, describe_overwritten
 from detseg.pipeline.checks import Check
-from detseg.pipeline.overwritten import MEND, describe_overwritten
-from detseg.pipeline.workspace import INVITE, find_connection, opened_catalog
+from detseg.pipeline.exposed import describe_exposed, exposed_folders
+from detseg.pipeline.serving import served_folder
+from detseg.pipeline.workspace import INVITE, find_connection, opened_catalog, own_projects
+from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from detseg.config import Settings
+    from detseg.labelstudio.served import ServedFolder
     from detseg.labelstudio.server import Connection
 
-_ADDRESS = "set label_studio_url to the address in your browser's bar, up to the first / after the host"
+_CLOSE = (
+    "run `detseg preannotate`, which moves our tasks' images and removes storages that we made; delete "
+    "others in the project's settings (Cloud Storage)"
+)
+_ADDRESS = "set label_studio.url to the address in your browser's bar, up to the first / after the host"
 _TOKEN = (
     "in Label Studio, open Account & Settings, copy the legacy token or make a personal access token, and "
-    "set DETSEG_LABEL_STUDIO_TOKEN"
+    "set DETSEG_LABEL_STUDIO__TOKEN"
 )
 
 
@@ -40,7 +47,7 @@ def look_at_label_studio(settings: Settings) -> Iterator[Check]:
 
 def _server(settings: Settings) -> Check:
     """Whether a Label Studio answers at the address, and whether it is one that is known to work."""
-    url = settings.label_studio_url
+    url = settings.label_studio.url
     mend = "detseg up"
     try:
         if url is None:
@@ -61,9 +68,9 @@ def _server(settings: Settings) -> Check:
 
 def _token_file(settings: Settings) -> Iterator[Check]:
     """A token file that others may read; one that is not there is said by the check of the token."""
-    if settings.label_studio_token_file is None or settings.label_studio_token is not None:
+    if settings.label_studio.token_file is None or settings.label_studio.token is not None:
         return
-    file = settings.path(settings.label_studio_token_file)
+    file = settings.path(settings.label_studio.token_file)
     if file.exists() and not is_private(file):
         yield Check("token file", False, f"others may read {file}", f"chmod 600 '{file}'")
 
@@ -88,7 +95,7 @@ def _mend_of_token(words: str) -> str:
         return _ADDRESS
     if "legacy token" in words and "disabled" in words:
         return (
-            "make a personal access token (Account & Settings) and set DETSEG_LABEL_STUDIO_TOKEN to it, or "
+            "make a personal access token (Account & Settings) and set DETSEG_LABEL_STUDIO__TOKEN to it, or "
             "let an owner allow legacy tokens (Organization, API Tokens Settings)"
         )
     return _TOKEN
@@ -96,58 +103,67 @@ def _mend_of_token(words: str) -> str:
 
 def _project(settings: Settings) -> Check:
     """Whether the token's user sees the project. One that is not made yet is fine."""
+    title = settings.queue.project
     with _client(find_connection(settings)) as client, opened_catalog(settings) as catalog:
-        known = [project for project in catalog.projects.all() if project.title == settings.project]
+        known = [project for project in catalog.projects.all() if project.title == title]
         try:
-            found = client.find_projects(settings.project)
+            found = client.find_projects(title)
         except LabelStudioError as error:
             return Check("project", False, str(error), "ask an owner of the project for access")
+        own = own_projects(catalog, found)
     if len(found) > 1:
         numbers = ", ".join(str(project.id) for project in found)
-        said = f"{len(found)} projects are called {settings.project!r} (ids {numbers})"
-        return Check("project", False, said, "rename all but one of them")
+        said = f"{len(found)} projects are called {title!r} (ids {numbers})"
+        kept = f"id {own[0].id}, which the catalog knows" if len(own) == 1 else "one of them"
+        return Check("project", False, said, f"rename or delete all but {kept}")
     if found:
-        return Check("project", True, f"{settings.project!r}, {found[0].n_tasks} tasks")
+        return Check("project", True, f"{title!r}, {format_count(found[0].n_tasks, 'task')}")
     if known:
-        said = (
-            f"{settings.project!r} (id {known[-1].server_id}) was there, and the token's user does not see it"
-        )
+        said = f"{title!r} (id {known[-1].server_id}) was there, and the token's user does not see it"
         mend = "ask an owner of the project for access; if it was deleted, `detseg preannotate` makes it anew"
         return Check("project", False, said, mend)
-    return Check("project", True, f"{settings.project!r} is not there yet; `detseg preannotate` makes it")
+    return Check("project", True, f"{title!r} is not there yet; `detseg preannotate` makes it")
 
 
 def _images(settings: Settings) -> Iterator[Check]:
-    """Whether the server can read the source's folder. Asked where there is a project and files are local."""
-    folder = settings.path(settings.source)
-    if settings.serve_images != "local-files" or not folder.is_dir():
+    """Whether the server reads our folder of images, and serves no other. Asked where there is a project."""
+    if settings.queue.serve_images != "local-files":
+        return
+    try:
+        folder = served_folder(settings)
+    except ConfigError as error:
+        yield Check("images", False, str(error), "set label_studio.files in detseg.toml")
         return
     with _client(find_connection(settings)) as client:
-        for project in client.find_projects(settings.project)[:1]:
+        for project in client.find_projects(settings.queue.project)[:1]:
             yield _local_folder(client, project.id, folder)
+            for row in exposed_folders(client, project.id, folder):
+                yield Check("storage", False, describe_exposed(row, project.title), _CLOSE)
 
 
 def _overwritten(settings: Settings) -> Iterator[Check]:
     """Whether annotators see the pictures that were predicted, as far as the catalog knows."""
     with opened_catalog(settings) as catalog:
-        for project in [one for one in catalog.projects.all() if one.title == settings.project][-1:]:
+        for project in [one for one in catalog.projects.all() if one.title == settings.queue.project][-1:]:
             found = describe_overwritten(settings, catalog, project)
             if found:
                 yield Check("pictures", False, found, MEND)
 
 
-def _local_folder(client: LabelStudioClient, project: int, folder: Path) -> Check:
-    body = {"project": project, "path": str(folder), "use_blob_urls": True, "title": "detseg doctor"}
+def _local_folder(client: LabelStudioClient, project: int, folder: ServedFolder) -> Check:
+    if not folder.path.is_dir():
+        return Check("images", True, f"{folder.path} is not there yet; `detseg preannotate` makes it")
+    body = {"project": project, "path": str(folder.path), "use_blob_urls": True, "title": "detseg doctor"}
     try:
         client.session.send("POST", "/api/storages/localfiles/validate", body=body)
     except LabelStudioError as error:
         mend = (
-            f"make {folder} readable on the server's machine under the same name, start the server with "
-            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT set to "
-            "a folder above it, and set label_studio_files to that; or choose another way in serve_images"
+            "start the embedded server anew (`detseg down`, `detseg up`); one of your own must run with "
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true, and label_studio.files must name its "
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT; or choose another way in queue.serve_images"
         )
         return Check("images", False, str(error), mend)
-    return Check("images", True, f"the server can serve {folder}")
+    return Check("images", True, f"the server can serve {folder.path}")
 
 
 def _client(connection: Connection) -> LabelStudioClient:

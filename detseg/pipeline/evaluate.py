@@ -5,32 +5,33 @@ Needs the catalog alone, so it works while Label Studio is down.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from detseg.errors import CatalogError
-from detseg.labelstudio.label_config import config_to_taxonomy, offered_kinds
-from detseg.metrics.costs import CostModel
+from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
+from detseg.metrics.answers import answer_questions
 from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline import progress
-from detseg.pipeline.asking import shape_policy
+from detseg.pipeline.policies import cost_model, shape_policy
 from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
 from detseg.pipeline.qa.measure import Measures
 from detseg.pipeline.qa.notes import notes_on
 from detseg.pipeline.qa.waiting import read_waiting
 from detseg.pipeline.reading import read_one
+from detseg.pipeline.send_back import SentBack, send_back
+from detseg.pipeline.workspace import opened_catalog
 from detseg.report.data import Images, QaReport
 from detseg.report.page import write_report
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from detseg.catalog import Catalog, Project
     from detseg.config import Settings
-    from detseg.pipeline.send_back import SentBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,22 @@ class EvaluateReport:
     sent_back: SentBack | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The headline. ``figures`` names the file with everything, see ``docs/report.md``."""
+        """The headline: ``answers`` as the page has them, and figures of what data there is.
+
+        ``figures`` names the file with everything, see ``docs/report.md``.
+        """
         result, edits = self.result, self.result.work.edits
         return {
             "images": edits.n_images,
             "simulated": result.simulated,
             "incomplete_reviews": result.basis.n_incomplete,
             "edits": encode_figures(edits.all.counts),
+            "answers": {
+                answer.question: {
+                    one.key: encode_figures(one.estimate) for one in (answer.main, *answer.others)
+                }
+                for answer in answer_questions(result)
+            },
             "acceptance_rate": edits.all.counts.acceptance_rate,
             "box": {name: getattr(result.boxes.score, name) for name in ("ap", "ap50", "ap75")},
             "mask": {name: getattr(result.masks.score, name) for name in ("ap", "ap50", "ap75")},
@@ -103,24 +113,40 @@ class EvaluateReport:
         }
 
 
+def qa(settings: Settings, *, out: Path | None = None, n_sent_back: int | None = None) -> EvaluateReport:
+    """Measure the model and the labels on what people reviewed, and write the report.
+
+    The HTML goes to ``out``, else to report.html in the state folder, and all figures beside it as JSON. The
+    images of the ``n_sent_back`` worst suspects, if that is given, go into a tab of Label Studio; nothing
+    else needs a server. Raises CatalogError if nothing was pushed to the project.
+    """
+    with opened_catalog(settings) as catalog:
+        report = evaluate(
+            settings, catalog, out=out or settings.state_path / "report.html", now=datetime.now(UTC)
+        )
+    if n_sent_back is None:
+        return report
+    return replace(report, sent_back=send_back(settings, report.result.suspects.ranked, n_sent_back))
+
+
 def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) -> EvaluateReport:
     """Measures predictions against reviews; writes the report to ``out`` and all figures beside it, as JSON.
 
     Raises CatalogError if nothing was pushed to the project of the settings.
     """
-    project = _find_project(catalog, settings.project)
+    project = _find_project(catalog, settings.queue.project)
     taxonomy = config_to_taxonomy(project.label_config)
-    policy = replace(shape_policy(settings), kinds=offered_kinds(project.label_config, taxonomy))
+    policy = fit_policy(shape_policy(settings.labels), project.label_config, taxonomy)
     reader = CaseReader(catalog, project, policy)
     basis = Basis(
-        project=settings.project,
+        project=settings.queue.project,
         created_at=now,
         n_incomplete=len(catalog.reviews.incomplete(project.key)),
         n_deleted_tasks=catalog.tasks.count(project.key, "deleted"),
         states=catalog.reviews.states(project.key),
         arms=catalog.arms.counts(project.key),
     )
-    measures = Measures(taxonomy, _costs(settings))
+    measures = Measures(taxonomy, cost_model(settings.costs))
     progress.report("evaluate", total=sum(basis.states.values()) - basis.states["unlabeled"])
     for case in reader.all():
         measures.add(case)
@@ -141,7 +167,3 @@ def _find_project(catalog: Catalog, title: str) -> Project:
             "`detseg collect` brings the reviews"
         )
     return found[-1]  # the latest, where a server was set up anew
-
-
-def _costs(settings: Settings) -> CostModel:
-    return CostModel(**{field.name: getattr(settings, field.name) for field in fields(CostModel)})

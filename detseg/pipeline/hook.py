@@ -13,20 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from detseg.errors import ConfigError, Unreachable
+from detseg.errors import ConfigError, DetsegError, LockHeld, Unreachable
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.webhook import HookReceiver, register, unregister
-from detseg.pipeline.collect import CollectReport, collect
+from detseg.pipeline.collect import CollectReport, collect_reviews
 from detseg.pipeline.workspace import find_connection, find_project, opened_catalog
 
 if TYPE_CHECKING:
+    from detseg.catalog import Catalog
     from detseg.config import Settings
 
 _CALM_S = 0.5  # a person who submits is often about to submit again
 _LONGEST_S = 5.0
 
 
-class Bell:
+class Debouncer:
     """Is rung by many threads and waited for by one."""
 
     def __init__(self) -> None:
@@ -78,33 +79,34 @@ def follow(
     settings: Settings,
     listening: Listening,
     *,
-    bell: Bell,
+    debouncer: Debouncer,
     tell: Callable[[CollectReport], None],
-    complain: Callable[[Unreachable], None],
+    complain: Callable[[DetsegError], None],
+    collect_once: Callable[[Settings, Catalog], CollectReport] = collect_reviews,
 ) -> None:
-    """Collects until the bell is stopped: at the start, when it was rung, and every ``poll_s`` seconds.
+    """Collects until the debouncer is stopped: at the start, when it was rung, and every ``poll_s`` seconds.
 
-    ``tell`` gets every report, ``complain`` the times that the server did not answer; then it is tried again.
-    Everything else that collecting raises ends it.
+    ``tell`` gets every report, ``complain`` the times that the server did not answer, or that a long push had
+    the queue; then it is tried again. Everything else that collecting raises ends it.
     """
     secret = _secret(settings)
     with (
         opened_catalog(settings) as catalog,
-        HookReceiver(listening.host, listening.port, secret, bell.ring) as receiver,
+        HookReceiver(listening.host, listening.port, secret, debouncer.ring) as receiver,
         _registered(settings, listening, listening.url or receiver.url, secret),
     ):
-        bell.ring()
-        while bell.wait(listening.poll_s):
+        debouncer.ring()
+        while debouncer.wait(listening.poll_s):
             try:
-                tell(collect(settings, catalog))
-            except Unreachable as error:
+                tell(collect_once(settings, catalog))
+            except (Unreachable, LockHeld) as error:
                 complain(error)
 
 
 def _secret(settings: Settings) -> str:
     """The secret of the settings, else one for this time alone: we tell it to the server, or nobody rings."""
-    if settings.hook_secret is not None:
-        given = settings.hook_secret.get_secret_value()
+    if settings.label_studio.hook_secret is not None:
+        given = settings.label_studio.hook_secret.get_secret_value()
         if not (given.strip() and given.isascii() and given.isprintable()):
             raise ConfigError("hook_secret is sent in a header: it has to have letters, ASCII ones alone")
         return given
@@ -119,7 +121,7 @@ def _registered(settings: Settings, listening: Listening, url: str, secret: str)
         return
     connection = find_connection(settings)
     with LabelStudioClient(connection.url, connection.token) as client:
-        project = find_project(client, settings.project)
+        project = find_project(client, settings.queue.project)
         webhook = register(client.session, project.id, url, secret)
         try:
             yield

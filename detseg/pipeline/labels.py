@@ -57,12 +57,12 @@ class LabelRules:
 
 
 def label_rules(settings: Settings) -> LabelRules:
-    """What the settings ask of labels: a consensus where several people are asked about each image."""
-    return LabelRules(consensus=settings.overlap > 1)
+    """Return the rules that fit the settings: a consensus where ``queue.overlap`` asks several people."""
+    return LabelRules(consensus=settings.queue.overlap > 1)
 
 
 def read_labels(catalog: Catalog, project: Project, rules: LabelRules) -> Iterator[Label]:
-    """The labels of a project, sorted by image. Holds one page in memory.
+    """Yield the labels of a project, one for each image that counts, sorted by image id.
 
     Left out are images that nobody judged (unlabeled, skipped, deleted), and what ``rules`` does not want.
     """

@@ -1,28 +1,32 @@
-"""The use case of ``detseg preannotate``, as its steps and what they add up to.
+"""The use case of ``detseg preannotate``: scan, load the model, predict shard by shard, push.
 
-The flow runs the steps: scan, one ``predict_shard`` per shard, push. Every step may be killed and run again.
+Every step opens the catalog for itself, and may be killed and run again: what is done is in the catalog, and
+is not done twice. The flow runs the same steps as tasks.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from detseg.catalog import Catalog
 from detseg.models.agreement import Agreement
 from detseg.paging import pages
-from detseg.pipeline import predictors
+from detseg.pipeline import predictors, progress, push, scan, shards
 from detseg.pipeline.experiments.gold import check_gold
-from detseg.pipeline.known_model import KnownModel, recall, remember
+from detseg.pipeline.model_cache import CachedModel, cache_model, read_cached_model
 from detseg.pipeline.precision import check_precision
+from detseg.pipeline.predictors import predictor_settings
 from detseg.pipeline.push import PushReport
-from detseg.pipeline.pushing.preview import preview
-from detseg.pipeline.scan import Scan, scan
+from detseg.pipeline.pushing.queue import UNLIMITED, Limit
+from detseg.pipeline.scan import Scan
 from detseg.pipeline.serving import check_serving
 from detseg.pipeline.shards import ShardReport
-from detseg.pipeline.workspace import opened_catalog
+from detseg.pipeline.workspace import check_label_studio, opened_catalog
 from detseg.taxonomy import Taxonomy
 from detseg.types import Failure, ImageRef, ModelVersion
 
@@ -52,10 +56,11 @@ class Model:
 class PreannotateReport:
     """What one run did. Counts are images (equal files are one), but ``scanned`` counts files.
 
-    ``already_done`` images needed nothing: predicted and in the queue before. ``gold_waiting`` images have a
-    known truth, and their turn has not come. ``project_id`` is None in a dry run where there is no project
-    yet; then ``predicted``, ``pushed`` and ``queue`` are what a run would do. ``queue`` says what became of
-    each image in Label Studio.
+    ``predicted`` images had no answer of this model when the run began, and have one now, also where the
+    worker died that recorded it. ``already_done`` images needed nothing: predicted and in the queue before.
+    ``gold_waiting`` images have a known truth, and their turn has not come. ``project_id`` is None in a dry
+    run where there is no project yet; then ``predicted``, ``pushed`` and ``queue`` are what a run would do.
+    ``queue`` says what became of each image in Label Studio.
     ``precision_check`` says what a lower precision than float32 changed on the first images; None where there
     was nothing to check. ``unmapped`` counts by label what was seen and left out, because no class of the
     taxonomy takes it.
@@ -98,16 +103,104 @@ class PreannotateReport:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of a run in their order; each takes the settings, and what those before it found."""
+
+    sign_in: Callable[[Settings], None]
+    scan: Callable[[Settings], Scan]
+    load_model: Callable[[Settings, Sequence[ImageRef]], Model]
+    predict: Callable[[Settings, Model], Sequence[ShardReport]]
+    push: Callable[[Settings, Sequence[ImageRef], Model], PushReport]
+
+
+def preannotate(settings: Settings, steps: Steps | None = None) -> PreannotateReport:
+    """Predict the images that nobody has labeled yet, and make one task of each in Label Studio.
+
+    Calling it again goes on where it stopped, and does nothing twice. ``steps`` are other ways to do each
+    step, as the flow has them. Raises DetsegError for what keeps a run from its work; images that cannot be
+    used are in the report.
+    """
+    steps = steps or Steps(check_label_studio, scan_source, load_model, predict_all, push_images)
+    steps.sign_in(settings)  # hours of predicting are not the time to find out
+    seconds: dict[str, float] = {}
+    with _timed("scan", seconds):
+        found = steps.scan(settings)
+    with _timed("load", seconds):
+        model = steps.load_model(settings, found.images)
+    with _timed("predict", seconds):
+        progress.report("predict", total=len(model.missing))
+        predicted = steps.predict(settings, model)
+    with _timed("push", seconds):
+        pushed = steps.push(settings, found.images, model)
+    seconds["total"] = sum(seconds.values())
+    return _sum_up(found, predicted, pushed, model=model, seconds=seconds)
+
+
+@contextmanager
+def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    seconds[step] = time.monotonic() - start
+
+
+def scan_source(settings: Settings) -> Scan:
+    """Which images there are, and what was never seen before."""
+    with opened_catalog(settings) as catalog:
+        return scan.scan(settings, catalog)
+
+
+def load_model(settings: Settings, refs: Sequence[ImageRef]) -> Model:
+    """The predictor of the settings, and what of ``refs`` it has not answered yet; loaded if there is any.
+
+    The weights stay in this process.
+    """
+    with opened_catalog(settings) as catalog:
+        return load(settings, catalog, refs)
+
+
+def predict_shard(
+    settings: Settings, refs: Sequence[ImageRef], *, n_images: int, version: ModelVersion
+) -> ShardReport:
+    """Predicts what this model has not predicted yet, and records it in one transaction.
+
+    ``n_images`` are those that wait in the whole run.
+    """
+    with opened_catalog(settings) as catalog:
+        predictor = predictors.load(predictor_settings(settings), n_images=n_images, version=version)
+        return shards.predict_shard(settings, catalog, predictor, refs)
+
+
+def predict_all(settings: Settings, model: Model) -> list[ShardReport]:
+    """Predicts all images that wait for the model, one shard after the other."""
+    n_images, version = len(model.missing), model.version
+    return [
+        predict_shard(settings, refs, n_images=n_images, version=version)
+        for refs in model.shards(settings.run.shard_size)
+    ]
+
+
+def push_images(
+    settings: Settings, refs: Sequence[ImageRef], model: Model, *, limit: Limit = UNLIMITED
+) -> PushReport:
+    """Makes tasks of what is predicted and not in the queue yet."""
+    with opened_catalog(settings) as catalog:
+        return push.push(
+            settings, catalog, refs=refs, version=model.version, taxonomy=model.taxonomy, limit=limit
+        )
+
+
 def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Model:
-    """The predictor of the settings, and what of ``refs`` it has not answered yet; loaded if there is any."""
+    """The model of a run, as ``load_model`` gives it, by a catalog that is open already."""
     check_serving(settings)  # before hours of predicting what cannot be pushed
-    known = recall(settings, catalog)
+    chosen = predictor_settings(settings)
+    known = read_cached_model(chosen, catalog)
     if known is not None and not _missing(catalog, refs, known.version):
         check_gold(settings, known.taxonomy)
         return Model(known.version, known.taxonomy, (), None)
-    predictor = predictors.load(settings)
+    predictor = predictors.load(chosen)
     check_gold(settings, predictor.taxonomy)
-    remember(settings, catalog, KnownModel(predictor.version, predictor.taxonomy))
+    cache_model(chosen, catalog, CachedModel(predictor.version, predictor.taxonomy, predictor.files))
     missing = _missing(catalog, refs, predictor.version)
     check = check_precision(settings, predictor, [ref.uri for ref in missing])
     return Model(predictor.version, predictor.taxonomy, missing, check)
@@ -118,60 +211,57 @@ def _missing(catalog: Catalog, refs: Sequence[ImageRef], version: ModelVersion) 
     return tuple(ref for ref in refs if ref.id in missing) if missing else ()
 
 
-def sum_up(
+def _sum_up(
     found: Scan,
-    shards: Sequence[ShardReport],
-    push: PushReport,
+    predicted_shards: Sequence[ShardReport],
+    pushed: PushReport,
     *,
     model: Model,
     seconds: Mapping[str, float],
 ) -> PreannotateReport:
     """The report of a run from those of its steps."""
-    predicted = {image for shard in shards for image in shard.predicted}
-    failures = (*found.failures, *(one for shard in shards for one in shard.failures), *push.failures)
-    touched = predicted | push.changed.keys()
+    unusable = tuple(one for shard in predicted_shards for one in shard.failures)
+    unused = {one.uri for one in unusable}
+    predicted = {ref.id for ref in model.missing if ref.uri not in unused}
+    failures = (*found.failures, *unusable, *pushed.failures)
+    touched = predicted | pushed.changed.keys()
     failed = {one.uri for one in failures}
     done = sum(1 for ref in found.images if ref.id not in touched and ref.uri not in failed)
     return PreannotateReport(
         scanned=found.n_files,
         new=found.n_new,
         predicted=len(predicted),
-        pushed=len(push.pushed),
+        pushed=len(pushed.pushed),
         already_done=done,
         gold_waiting=found.n_waiting,
         quarantined=tuple(sorted(failures, key=lambda one: one.uri)),
         model_version=model.version,
-        project_id=push.project_id,
-        queue=push,
-        url=push.url,
+        project_id=pushed.project_id or None,
+        queue=pushed,
+        url=pushed.url or None,
         seconds=seconds,
         precision_check=model.precision_check,
-        unmapped=sum((Counter(shard.unmapped) for shard in shards), Counter()),
+        unmapped=sum((Counter(shard.unmapped) for shard in predicted_shards), Counter()),
     )
 
 
 def plan(settings: Settings) -> PreannotateReport:
-    """What a run would do, as its report; nothing is recorded, predicted or pushed."""
+    """Return the report of the run that ``preannotate`` would make now: nothing is recorded or sent.
+
+    Reads the source, the catalog and the server. Where no server answers, a warning of the report says so.
+    Raises DetsegError, and ConfigError where a run would before it predicts.
+    """
+    check_serving(settings)
     with opened_catalog(settings) as catalog:
-        found = scan(settings, catalog, record=False)
-        known = recall(settings, catalog)
+        found = scan.scan(settings, catalog, record=False)
+        chosen = predictor_settings(settings)
+        known = read_cached_model(chosen, catalog)
         if known is None:
-            predictor = predictors.load(settings)
-            known = KnownModel(predictor.version, predictor.taxonomy)
-        predicted = {ref.id for ref in _missing(catalog, found.images, known.version)}
-        queue = preview(settings, catalog, refs=found.images, version=known.version, taxonomy=known.taxonomy)
-    touched = predicted | queue.changed.keys()
-    refused = {one.uri for one in queue.failures}
-    return PreannotateReport(
-        scanned=found.n_files,
-        new=found.n_new,
-        predicted=len(predicted),
-        pushed=len(queue.pushed),
-        already_done=sum(1 for ref in found.images if ref.id not in touched and ref.uri not in refused),
-        gold_waiting=found.n_waiting,
-        quarantined=(*found.failures, *queue.failures),
-        model_version=known.version,
-        project_id=queue.project_id or None,
-        queue=queue,
-        url=queue.url or None,
-    )
+            predictor = predictors.load(chosen)
+            known = CachedModel(predictor.version, predictor.taxonomy)
+        check_gold(settings, known.taxonomy)
+        model = Model(known.version, known.taxonomy, _missing(catalog, found.images, known.version), None)
+        planned = push.plan_push(
+            settings, catalog, refs=found.images, version=model.version, taxonomy=model.taxonomy
+        )
+    return _sum_up(found, (), planned, model=model, seconds={})

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from detseg.errors import ImageError
 from detseg.models.agreement import Agreement, agreement
-from detseg.models.predictor import Predictor, predict_each
+from detseg.models.predictor import AblePredictor, predict_each
 from detseg.pipeline.reading import open_sources, read_from
+from detseg.plurals import format_count
 from detseg.types import DecodedImage
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ CHECKED_FROM = 16
 _N_CHECKED = 4
 
 
-def check_precision(settings: Settings, predictor: Predictor, uris: Sequence[str]) -> Agreement | None:
+def check_precision(settings: Settings, predictor: AblePredictor, uris: Sequence[str]) -> Agreement | None:
     """How far the run agrees with float32; None if it is float32, or where the images are too few."""
-    if len(uris) < CHECKED_FROM or not hasattr(predictor, "in_float32"):
+    if len(uris) < CHECKED_FROM:
         return None
     exact = predictor.in_float32()
     if exact is None:
@@ -39,7 +40,8 @@ def describe_check(check: Agreement) -> str:
     """The check as a sentence."""
     return (
         f"against float32, this run's precision changed {_percent(check.changed_boxes)} of the boxes and "
-        f"{_percent(check.changed_mask_pixels)} of the mask pixels on its first {check.n_images} images"
+        f"{_percent(check.changed_mask_pixels)} of the mask pixels, on "
+        f"{format_count(check.n_images, 'image')} of it"
     )
 
 
@@ -49,7 +51,7 @@ def _readable(settings: Settings, uris: Sequence[str]) -> list[DecodedImage]:
     with open_sources(settings) as sources:
         for uri in uris:
             try:
-                images.append(read_from(sources, uri, max_pixels=settings.max_pixels))
+                images.append(read_from(sources, uri, max_pixels=settings.source.max_pixels))
             except ImageError:
                 continue
     return images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,21 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.errors import ConfigError, ImageError, SourceError
+from detseg.escaping import escape_controls
+from detseg.files import replacing
 from detseg.geometry.masks import encode_mask
 from detseg.models.agreement import Agreement
 from detseg.pipeline import predictors, progress
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.reading import open_sources, read_from
-from detseg.pipeline.results_file import ResultsFile
+from detseg.pipeline.results_file import ResultsFile, encode_line
 from detseg.pipeline.streaming import predict_stream
 from detseg.report.pictures import prediction_picture
-from detseg.sources.folder import Folders
+from detseg.sources.folder import Folders, stat_entry
 from detseg.sources.protocol import Listed
-from detseg.types import DecodedImage, Entry, Failure, Instance
+from detseg.types import DecodedImage, Failure, Instance
 
 if TYPE_CHECKING:
     from detseg.config import Settings
-    from detseg.models.predictor import Predictor
+    from detseg.config.sections import ModelSettings
+    from detseg.models.predictor import AblePredictor
 
 RESULTS_NAME = "predictions.json"
 
@@ -48,27 +50,30 @@ class PredictReport:
 
 
 def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: bool = True) -> PredictReport:
-    """Predicts every image of ``paths`` (files, or folders with their subfolders) into the folder ``out``.
+    """Predict every image of ``paths``: files, or folders with their subfolders. Needs no server.
 
-    Writes ``predictions.json`` and a picture per image. Raises SourceError if nothing is there to predict.
+    Writes ``predictions.json`` and a picture of every image into the folder ``out``. Images that cannot be
+    used are in the report. Raises SourceError if nothing is there to predict, ModelError for a model that
+    cannot be loaded.
     """
     listed = _listed(paths)
     uris = [one.uri for one in listed]
-    predictor = predictors.load(settings, n_images=len(uris))
+    predictor = predictors.load(predictors.predictor_settings(settings), n_images=len(uris))
     check = check_precision(settings, predictor, uris)
     before = Counter(predictor.unmapped)
     _make_folder(out)
     progress.report("predict", total=len(uris))
     counts: dict[str, Mapping[str, int]] = {}
     failed: list[Failure] = []
-    with ResultsFile(out / RESULTS_NAME, model=_encode_model(settings, predictor, check)) as file:
+    with replacing(out / RESULTS_NAME) as text:
+        file = ResultsFile(text, model=_encode_model(settings.model, predictor, check))
         outcomes = _predicted(settings, predictor, listed, out if pictures else None)
         for uri, outcome in zip(uris, outcomes, strict=True):
             if isinstance(outcome, ImageError):
                 failed.append(Failure(uri, str(outcome)))
             else:
-                counts[uri], text = outcome
-                file.write(text)
+                counts[uri], line = outcome
+                file.write(line)
             progress.report("predict", advance=1)
         file.close([{"path": failure.uri, "reason": failure.reason} for failure in failed])
     unmapped = Counter(predictor.unmapped) - before
@@ -76,24 +81,26 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: b
 
 
 def _predicted(
-    settings: Settings, predictor: Predictor, listed: Sequence[Listed], pictures: Path | None
+    settings: Settings, predictor: AblePredictor, listed: Sequence[Listed], pictures: Path | None
 ) -> Iterator[tuple[Mapping[str, int], str] | ImageError]:
     """Counts and JSON text per image; its picture is made on the way."""
 
     def read(one: Listed) -> DecodedImage:
         if isinstance(one, Failure):
             raise ImageError(one.reason)
-        return read_from(sources, one.uri, max_pixels=settings.max_pixels)
+        return read_from(sources, one.uri, max_pixels=settings.source.max_pixels)
 
     def encode(
         _: Listed, image: DecodedImage, instances: tuple[Instance, ...]
     ) -> tuple[Mapping[str, int], str]:
         picture = _draw(predictor, image, instances, out=pictures) if pictures else None
         answer = _encode(image, instances, picture)
-        return answer["counts"], json.dumps(answer, ensure_ascii=False)
+        return answer["counts"], encode_line(answer)
 
     with open_sources(settings) as sources:
-        yield from predict_stream(predictor, listed, read=read, encode=encode, batch_size=settings.batch_size)
+        yield from predict_stream(
+            predictor, listed, read=read, encode=encode, batch_size=settings.engine.batch_size
+        )
 
 
 def _listed(paths: Sequence[Path]) -> tuple[Listed, ...]:
@@ -105,7 +112,7 @@ def _listed(paths: Sequence[Path]) -> tuple[Listed, ...]:
                 listed.setdefault(one.uri, one)
         elif path.exists() or path.is_symlink():
             uri = str(path.absolute())
-            listed[uri] = Entry(uri)  # a file is tried whatever its name
+            listed[uri] = stat_entry(uri)  # a file is tried whatever its name
         else:
             raise SourceError(f"there is no file or folder {path}")
     if not listed:
@@ -120,9 +127,11 @@ def _make_folder(out: Path) -> None:
         raise ConfigError(f"{out} cannot be made a folder ({error.strerror}): name another one") from error
 
 
-def _draw(predictor: Predictor, image: DecodedImage, instances: tuple[Instance, ...], *, out: Path) -> Path:
+def _draw(
+    predictor: AblePredictor, image: DecodedImage, instances: tuple[Instance, ...], *, out: Path
+) -> Path:
     digest = image.ref.id.removeprefix("sha256:")[:8]  # names of two folders may be equal
-    stem = Path(image.ref.uri).stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
+    stem = escape_controls(Path(image.ref.uri).stem).encode()[:_LONGEST_STEM].decode(errors="ignore")
     picture = out / f"{stem}-{digest}.png"
     sheet = prediction_picture(
         image,
@@ -132,16 +141,17 @@ def _draw(predictor: Predictor, image: DecodedImage, instances: tuple[Instance, 
         detector=bool(predictor.detector),
         segmenter=bool(predictor.segmenter),
     )
-    sheet.save(picture)
+    with replacing(picture, binary=True) as file:
+        sheet.save(file, "PNG")
     return picture
 
 
-def _encode_model(settings: Settings, predictor: Predictor, check: Agreement | None) -> dict[str, Any]:
+def _encode_model(model: ModelSettings, predictor: AblePredictor, check: Agreement | None) -> dict[str, Any]:
     return {
-        "detector": settings.detector or "",
-        "segmenter": settings.segmenter or "",
+        "detector": model.detector or "",
+        "segmenter": model.segmenter or "",
         "version": predictor.version,
-        "engines": getattr(predictor, "engines", {}),
+        "engines": predictor.engines,
         "precision_check": asdict(check) if check else None,
     }
 

@@ -4,59 +4,39 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detseg.config import Settings
+from detseg.config.sections import ClassSettings, EngineSettings, ModelSettings, Section
+from detseg.config.settings import Settings, to_taxonomy
 from detseg.errors import ModelError
+from detseg.models.plugins import is_plugin, load_plugin
 from detseg.samples.checkpoints import Role, checkpoint_path
 from detseg.types import ModelVersion
 
 if TYPE_CHECKING:
-    from detseg.models.around.arrangement import Arrangement
-    from detseg.models.predictor import Predictor, PredictorOptions
+    from detseg.models.predictor import AblePredictor, PredictorOptions
+    from detseg.models.wrappers.ensemble import EnsembleOptions
+    from detseg.taxonomy import Taxonomy
 
 SAMPLE = "sample"
 """The name that stands for a checkpoint that comes with the package."""
-
-_WHERE_ELSE = {
-    "root",
-    "source",
-    "project",
-    "predictions",
-    "restore",
-    "blind_share",
-    "decoy_share",
-    "gold",
-    "gold_share",
-    "overlap",
-    "experiment_seed",
-    "catalog",
-    "state_dir",
-    "shard_size",
-    "max_quarantined_share",
-    "max_image_bytes",
-    "allow_private_addresses",
-    "serve_images",
-    "image_url_prefix",
-    "storage_credentials",
-}
-"""Settings that no predictor depends on (with all of ``label_studio_*``)."""
 
 _loading = threading.Lock()
 
 
 def load(
-    settings: Settings, *, n_images: int | None = None, version: ModelVersion | None = None
-) -> Predictor:
-    """The predictor of these settings; ``n_images`` are to come, if that is known.
+    settings: PredictorSettings, *, n_images: int | None = None, version: ModelVersion | None = None
+) -> AblePredictor:
+    """Return the predictor of these settings, loaded once in a process and shared by its threads.
 
-    Raises ModelError when a checkpoint cannot be used, or does not come to be the ``version`` that is asked
-    for: other hardware computes otherwise where the settings leave the choice to it.
+    Its ``predict(batch)`` takes decoded images and returns one tuple of instances for each, by descending
+    score. ``n_images`` are to come, if that is known: from some hundred on, it is compiled. Raises ModelError
+    when a checkpoint cannot be used, or does not come to be the ``version`` that is asked for: other hardware
+    computes otherwise where the settings leave the choice to it.
     """
     with _loading:  # two threads at once would load the weights twice
-        predictor = _load(chosen(settings))
-    if n_images is not None and hasattr(predictor, "expect"):
+        predictor = _load(settings.model_dump_json())
+    if n_images is not None:
         predictor.expect(n_images)
     if version is not None and predictor.version != version:
         raise ModelError(
@@ -66,14 +46,16 @@ def load(
     return predictor
 
 
-def chosen(settings: Settings) -> str:
-    """The settings that a predictor depends on, as JSON, wherever they are read."""
-    elsewhere = {name for name in Settings.model_fields if name.startswith("label_studio_")} | _WHERE_ELSE
-    return _located(settings).model_dump_json(exclude=elsewhere)
+class PredictorSettings(Section):
+    """All that a predictor depends on. Folders of models are absolute, wherever they were read."""
+
+    model: ModelSettings
+    engine: EngineSettings
+    classes: tuple[ClassSettings, ...] = ()
 
 
-def _located(settings: Settings) -> Settings:
-    """The settings with the folders of models as absolute paths: relative ones start where all others do."""
+def predictor_settings(settings: Settings) -> PredictorSettings:
+    """Return what a predictor depends on, out of all settings. Folders of models become absolute."""
 
     def located(name: str | None) -> str | None:
         if not name or name == SAMPLE:
@@ -81,91 +63,95 @@ def _located(settings: Settings) -> Settings:
         folder = settings.path(name)
         return str(folder) if folder.is_dir() else name
 
-    return settings.model_copy(
-        update={
-            "detector": located(settings.detector),
-            "segmenter": located(settings.segmenter),
-            "committee": tuple(located(name) for name in settings.committee),
-        }
+    model = settings.model
+    names = {
+        "detector": located(model.detector),
+        "segmenter": located(model.segmenter),
+        "committee": tuple(located(name) for name in model.committee),
+    }
+    return PredictorSettings(
+        model=model.model_copy(update=names), engine=settings.engine, classes=settings.classes
     )
 
 
-def checkpoint_folders(settings: Settings) -> tuple[Path, ...] | None:
-    """The folders of all checkpoints of the settings; None where one is no folder of this machine."""
-    settings = _located(settings)
+def named_models(settings: PredictorSettings) -> tuple[str, ...]:
+    """All models of the settings: absolute folders, ``plugin:NAME`` and names of the hub."""
+    model = settings.model
     named: list[tuple[str | None, Role]] = [
-        (settings.detector, "detector"),
-        (settings.segmenter, "segmenter"),
-        *((name, "detector") for name in settings.committee),
+        (model.detector, "detector"),
+        (model.segmenter, "segmenter"),
+        *((name, "detector") for name in model.committee),
     ]
-    folders = tuple(Path(_resolve(name, role) or "") for name, role in named if name)
-    return folders if all(folder.is_dir() for folder in folders) else None
+    return tuple(_resolve(name, role) or "" for name, role in named if name)
 
 
 @lru_cache(maxsize=2)
-def _load(chosen: str) -> Predictor:
-    from detseg.models.around.arrangement import arrange, inner_options
-    from detseg.models.loading import load_predictor
+def _load(chosen_json: str) -> AblePredictor:
+    from detseg.models.wrappers.ensemble import build_ensemble, inner_options
 
-    settings = Settings.model_validate_json(chosen)
-    arrangement, options = _arrangement(settings), _options(settings)
-    inner = inner_options(options, votes=arrangement.votes or bool(settings.committee))
-    members: list[Predictor] = [
-        load_predictor(
-            _resolve(settings.detector, "detector"),
-            _resolve(settings.segmenter, "segmenter"),
-            options=inner,
-            taxonomy=settings.taxonomy,
-        )
-    ]
-    for name in settings.committee:
-        taxonomy = members[0].taxonomy
-        members.append(load_predictor(_resolve(name, "detector"), None, options=inner, taxonomy=taxonomy))
-    return arrange(members, arrangement, options)
+    settings = PredictorSettings.model_validate_json(chosen_json)
+    model = settings.model
+    ensemble, options = _ensemble(model), _options(model, settings.engine)
+    inner = inner_options(options, votes=ensemble.votes or bool(model.committee))
+    detector, segmenter = _resolve(model.detector, "detector"), _resolve(model.segmenter, "segmenter")
+    members = [_load_member(detector, segmenter, inner, to_taxonomy(settings.classes))]
+    for name in model.committee:
+        members.append(_load_member(_resolve(name, "detector"), None, inner, members[0].taxonomy))
+    return build_ensemble(members, ensemble, options)
 
 
-def _options(settings: Settings) -> PredictorOptions:
+def _load_member(
+    detector: str | None, segmenter: str | None, options: PredictorOptions, taxonomy: Taxonomy | None
+) -> AblePredictor:
+    if is_plugin(detector) or is_plugin(segmenter):
+        return load_plugin(detector, segmenter, options=options, taxonomy=taxonomy)
+    from detseg.models.loading import load_predictor  # and with it torch, which a plug-in may do without
+
+    return load_predictor(detector, segmenter, options=options, taxonomy=taxonomy)
+
+
+def _options(model: ModelSettings, engine: EngineSettings) -> PredictorOptions:
     from detseg.models.predictor import PredictorOptions
 
     return PredictorOptions(
-        device=settings.device,
-        engine=settings.engine,
-        precision=settings.precision,
-        batch_size=settings.batch_size,
-        box_threshold=settings.box_threshold,
-        mask_threshold=settings.mask_threshold,
-        match_iou=settings.match_iou,
-        strict=settings.strict,
-        class_box_thresholds=settings.class_box_thresholds,
-        class_mask_thresholds=settings.class_mask_thresholds,
+        device=engine.device,
+        engine=engine.mode,
+        precision=engine.precision,
+        batch_size=engine.batch_size,
+        box_threshold=model.box_threshold,
+        mask_threshold=model.mask_threshold,
+        match_iou=model.match_iou,
+        strict=model.strict,
+        class_box_thresholds=model.class_box_thresholds,
+        class_mask_thresholds=model.class_mask_thresholds,
     )
 
 
-def _arrangement(settings: Settings) -> Arrangement:
+def _ensemble(model: ModelSettings) -> EnsembleOptions:
     from detseg.geometry.cleaning import CleaningOptions
-    from detseg.models.around.arrangement import Arrangement
-    from detseg.models.around.refined import RefineOptions
+    from detseg.models.wrappers.ensemble import EnsembleOptions
+    from detseg.models.wrappers.refined import RefineOptions
 
-    return Arrangement(
-        tile_px=settings.tile_px,
-        tile_overlap_px=settings.tile_overlap_px,
-        flip=settings.augment_flip,
-        scales=settings.augment_scales,
-        weights=settings.committee_weights,
-        fusion_iou=settings.fusion_iou,
+    return EnsembleOptions(
+        tile_px=model.tile_px,
+        tile_overlap_px=model.tile_overlap_px,
+        flip=model.augment_flip,
+        scales=model.augment_scales,
+        weights=model.committee_weights,
+        fusion_iou=model.fusion_iou,
         refine=RefineOptions(
-            box_thresholds=settings.class_box_thresholds,
-            mask_thresholds=settings.class_mask_thresholds,
-            suppression=settings.suppression,
-            suppression_method=settings.suppression_method,
-            suppression_iou=settings.suppression_iou,
+            box_thresholds=model.class_box_thresholds,
+            mask_thresholds=model.class_mask_thresholds,
+            suppression=model.suppression,
+            suppression_method=model.suppression_method,
+            suppression_iou=model.suppression_iou,
             cleaning=CleaningOptions(
-                opening_px=settings.clean_opening_px,
-                closing_px=settings.clean_closing_px,
-                min_hole_px=settings.clean_min_hole_px,
-                min_speck_px=settings.clean_min_speck_px,
-                min_area_px=settings.clean_min_area_px,
-                keep_thin=settings.clean_keep_thin,
+                opening_px=model.clean_opening_px,
+                closing_px=model.clean_closing_px,
+                min_hole_px=model.clean_min_hole_px,
+                min_speck_px=model.clean_min_speck_px,
+                min_area_px=model.clean_min_area_px,
+                keep_thin=model.clean_keep_thin,
             ),
         ),
     )

@@ -1,43 +1,44 @@
 """Sends predictions to Label Studio, each image once, and each model version's prediction once to its task.
 
-The intent is in the catalog before a request leaves, the server's ids after its answer. What was left open
-(a timeout, a cut connection, a kill) is settled by asking the server for the images' keys before anything
-is sent again. One writer at a time per catalog and project, on whichever machine.
+    push(settings, catalog, refs=..., version=..., taxonomy=...)          # does it
+    plan_push(settings, catalog, refs=..., version=..., taxonomy=...)     # says what it would do
+
+Both follow the same plans (``pushing.plan``). The intent is in the catalog before a request leaves, the
+server's ids after its answer. What was left open (a timeout, a cut connection, a kill) is settled by asking
+the server for the images' keys before anything is sent again. One writer at a time per catalog and project,
+on whichever machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
-from detseg.errors import Refused
+from detseg.errors import FormatError, LabelStudioError, Refused
+from detseg.labelstudio.queued import mark_task
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.experiments.gold import record_truth
 from detseg.pipeline.failpoints import failpoint
-from detseg.pipeline.pushing.assigning import recognise
-from detseg.pipeline.pushing.batches import Packer, Send
-from detseg.pipeline.pushing.checking import checked
-from detseg.pipeline.pushing.delivery import Work, deliver, deliver_all
-from detseg.pipeline.pushing.encoding import encode
-from detseg.pipeline.pushing.finding import Missing, adopt, find_gone, find_missing, find_tasks
-from detseg.pipeline.pushing.freight import MOST_PREDICTIONS, MorePredictions, NewTasks
-from detseg.pipeline.pushing.marking import mark_queued
-from detseg.pipeline.pushing.queue import UNLIMITED, Limit, Queue, foreign_seen, opened_queue
-from detseg.pipeline.pushing.replacing import replace_predictions
+from detseg.pipeline.pushing.delivery import Batcher, Send, Work, checked, deliver, deliver_all
+from detseg.pipeline.pushing.duplicates import describe_duplicates, resolve_duplicates
+from detseg.pipeline.pushing.existing import find_existing, find_known, find_tasks, import_existing
+from detseg.pipeline.pushing.payload import encode_planned
+from detseg.pipeline.pushing.plan import PagePlan, foresee, plan_page, plan_tasks
+from detseg.pipeline.pushing.queue import UNLIMITED, Limit, Queue, opened_queue, viewed_queue
 from detseg.pipeline.pushing.report import ImageOutcome, PushReport, report_of
-from detseg.pipeline.pushing.settling import settle_intents
+from detseg.pipeline.pushing.targets import MOST_PREDICTIONS, MorePredictions, NewTasks, replace_predictions
 from detseg.taxonomy import Taxonomy
-from detseg.types import ImageRef, ModelVersion
+from detseg.types import ImageId, ImageRef, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.config import Settings
 
-__all__ = ["PushReport", "push", "settle_intents"]
+__all__ = ["PushReport", "plan_push", "push"]
 
 
 def push(
@@ -49,8 +50,8 @@ def push(
     taxonomy: Taxonomy,
     limit: Limit = UNLIMITED,
 ) -> PushReport:
-    """Makes tasks of the images that this model version answered and the project does not hold, and gives
-    the version's prediction to the tasks that have only those of others.
+    """Make tasks of the images that this model version answered and the project does not hold, and give the
+    version's prediction to the tasks that have only those of others.
 
     ``limit`` is entered around every request that adds something. Raises Unreachable when the server does not
     answer: then calling again goes on where it stopped.
@@ -58,8 +59,6 @@ def push(
     if isinstance(refs, Sized):
         progress.report("push", total=len(refs))
     with opened_queue(settings, catalog, version=version, taxonomy=taxonomy, limit=limit) as queue:
-        if settings.restore:
-            _mark_deleted(queue)
         if queue.gold:
             record_truth(catalog, queue.gold, queue.gold.found.keys(), taxonomy)
         warnings = [*queue.warnings()]
@@ -67,65 +66,102 @@ def push(
             outcomes = _recorded(queue, checked(delivered, partial(_check, queue)))
             report = report_of(outcomes, queue.project.server_id, queue.url, warnings)
         _show_version(queue)
-        return replace(report, arms=catalog.arms.counts(queue.project.key))
+        removed = queue.removed + resolve_duplicates(
+            queue.client, catalog, queue.project, remove=settings.queue.remove_duplicates
+        )
+        duplicates = describe_duplicates(catalog, queue.project, removed)
+        arms = catalog.arms.counts(queue.project.key)
+        return replace(report, warnings=(*duplicates, *report.warnings), arms=arms)
+
+
+def plan_push(
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    refs: Iterable[ImageRef],
+    version: ModelVersion,
+    taxonomy: Taxonomy,
+) -> PushReport:
+    """The report that a push of these images would give; those without a prediction would be predicted first.
+
+    Reads the catalog and the server, and changes neither. Where no server answers, the catalog alone is
+    asked, and a warning says so.
+    """
+    with viewed_queue(settings, catalog, version=version, taxonomy=taxonomy) as view:
+        return report_of(foresee(view, refs), view.server_id, view.url, view.warnings)
 
 
 def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Generator[ImageOutcome]:
     """What became of the images; afterwards, of those whose tasks came to be without a prediction."""
-    writers = queue.settings.label_studio_writers
+    writers = queue.settings.label_studio.writers
     yield from deliver_all(_steps(queue, refs), writers=writers)
-    bare = queue.catalog.images.refs(queue.catalog.tasks.bare(queue.project.key))
-    yield from deliver_all(_steps(queue, bare.values()), writers=writers)
+    left = queue.catalog.images.refs(_without_prediction(queue))
+    yield from deliver_all(_steps(queue, left.values()), writers=writers)
+
+
+def _without_prediction(queue: Queue) -> tuple[ImageId, ...]:
+    """The images whose tasks came to be without a prediction, and that nobody has begun to work on since."""
+    catalog, key = queue.catalog, queue.project.key
+    images = catalog.tasks.without_prediction(key)
+    on_server = find_known(queue.client, catalog, queue.project, images)
+    catalog.server_tasks.mark_unseen(key, [image for image, task in on_server.items() if task.touched])
+    return catalog.tasks.without_prediction(key) if images else ()
 
 
 def _steps(queue: Queue, refs: Iterable[ImageRef]) -> Iterator[Work | ImageOutcome]:
     """What is to be sent, in batches, and what became of the images that are not sent."""
-    tasks, predictions = _packers(queue)
+    tasks, predictions = _batchers(queue)
     for page in pages(refs):
-        missing, aside = _compare(queue, page)
-        yield from aside
-        if missing.tasks:
-            queue.serving.prepare(missing.tasks)
-        for one in encode(queue, missing.tasks, {}):
-            yield from [one] if isinstance(one, ImageOutcome) else tasks.add(one)
-        task_ids = {ref.id: task for ref, task in missing.predictions}
-        for one in encode(queue, [ref for ref, _ in missing.predictions], task_ids):
-            yield from [one] if isinstance(one, ImageOutcome) else predictions.add(one)
+        plan = _record(queue, plan_page(queue, page))
+        yield from plan.outcomes
+        if plan.new:
+            queue.serving.prepare(plan.new)
+        there = [one.ref for one in plan.outcomes if one.status == "present"]
+        queue.serving.renew([*there, *(one.ref for one in plan.predictions)])
+        for one in encode_planned(queue, plan_tasks(queue, plan), plan.new):
+            if isinstance(one, ImageOutcome):
+                yield one
+            else:
+                yield from (tasks if one.task_id is None else predictions).add(one)
         progress.report("push", advance=len(page))
     yield from tasks.flush()
     yield from predictions.flush()
 
 
-def _packers(queue: Queue) -> tuple[Packer, Packer]:
+def _batchers(queue: Queue) -> tuple[Batcher, Batcher]:
     """For new tasks, and for predictions of tasks that are there."""
-    n_most, n_bytes_most = queue.settings.label_studio_batch_tasks, queue.settings.label_studio_batch_bytes
-    tasks = Packer(partial(deliver, NewTasks(queue)), n_most=n_most, n_bytes_most=n_bytes_most)
-    if queue.settings.predictions == "replace":
+    n_most, n_bytes_most = queue.settings.label_studio.batch_tasks, queue.settings.label_studio.batch_bytes
+    tasks = Batcher(partial(deliver, NewTasks(queue)), n_most=n_most, n_bytes_most=n_bytes_most)
+    if queue.settings.queue.predictions == "replace":
         send: Send = partial(replace_predictions, queue)
     else:
         send = partial(deliver, MorePredictions(queue))
-    return tasks, Packer(send, n_most=min(n_most, MOST_PREDICTIONS), n_bytes_most=n_bytes_most)
+    return tasks, Batcher(send, n_most=min(n_most, MOST_PREDICTIONS), n_bytes_most=n_bytes_most)
 
 
-def _compare(queue: Queue, page: Sequence[ImageRef]) -> tuple[Missing, list[ImageOutcome]]:
-    """What the project lacks of a page, and the outcomes of the images that it does not lack."""
-    catalog, key = queue.catalog, queue.project.key
-    missing = find_missing(catalog, key, page, queue.version, restore=queue.settings.restore)
-    aside = [*mark_queued(queue, missing.tasks)]
-    if aside:
-        refused = {one.ref for one in aside}
-        page = [ref for ref in page if ref not in refused]
-        missing = find_missing(catalog, key, page, queue.version, restore=queue.settings.restore)
-    if missing.tasks and (queue.n_foreign or foreign_seen(catalog, queue.project)):  # of the same images?
-        found = find_tasks(queue.client, catalog, queue.project, [ref.id for ref in missing.tasks])
-        adopted = adopt(queue.client, catalog, queue.project, found.own, version=queue.version)
-        recognise(queue, adopted)
-        aside += [ImageOutcome(ref, "held", found.foreign[ref.id]) for ref in page if ref.id in found.foreign]
-        free = [ref for ref in page if ref.id not in found.foreign]
-        missing = find_missing(catalog, key, free, queue.version, restore=queue.settings.restore)
-    aside += [ImageOutcome(ref, "present") for ref in missing.present]
-    aside += [ImageOutcome(ref, "deleted") for ref in missing.deleted]
-    return missing, aside
+def _record(queue: Queue, plan: PagePlan) -> PagePlan:
+    """Record what the plan found: tasks that the catalog did not know, and those that are gone.
+
+    The plan that is left of it, without the tasks that people changed meanwhile so that they cannot be
+    marked. A killed run leaves marks without predictions, which the next one finds.
+    """
+    client, catalog, project = queue.client, queue.catalog, queue.project
+    marked, refused = list[ImageId](), list[ImageOutcome]()
+    for mark in plan.marks:
+        try:
+            mark_task(client, mark)
+            marked.append(mark.ref.id)
+        except FormatError as error:
+            refused.append(ImageOutcome(mark.ref, "refused", reason=str(error)))
+    existing = plan.existing
+    if marked:
+        existing += find_existing(client, project, find_tasks(client, catalog, project, marked).own)
+    import_existing(catalog, project, existing, version=queue.version)
+    catalog.arms.record(project.key, plan.assignments)
+    catalog.server_tasks.mark_deleted(project.key, plan.gone)
+    left_out = {one.ref for one in refused}
+    predictions = tuple(one for one in plan.predictions if one.ref not in left_out)
+    return replace(plan, predictions=predictions, outcomes=(*plan.outcomes, *refused))
 
 
 def _recorded(queue: Queue, outcomes: Iterable[ImageOutcome]) -> Iterator[ImageOutcome]:
@@ -139,13 +175,10 @@ def _recorded(queue: Queue, outcomes: Iterable[ImageOutcome]) -> Iterator[ImageO
 
 def _check(queue: Queue, task: int) -> None:
     """Looks at a task as its page would. Raises LabelStudioError if its image does not load."""
-    queue.serving.check(queue.client.task(task))
-
-
-def _mark_deleted(queue: Queue) -> None:
-    """Finds the tasks that were deleted on the server, so that they are made again."""
-    gone = find_gone(queue.client, queue.catalog, queue.project)
-    queue.catalog.tasks.mark_deleted(queue.project.key, tuple(gone))
+    on_server = queue.client.task(task)
+    if not {"image", "image_id"} <= on_server["data"].keys():
+        raise LabelStudioError(f"task {task} on {queue.client.url} has lost its image: run again")
+    queue.serving.check(on_server)
 
 
 def _show_version(queue: Queue) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from detseg.images import decode_image
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.queued import SCHEME, QueuedImages
+from detseg.labelstudio.served import FOLDER
 from detseg.pipeline.workspace import find_connection
+from detseg.sources.manifest import REMOTE
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources, scheme_of
 from detseg.types import DecodedImage
@@ -22,21 +25,26 @@ def open_sources(settings: Settings) -> Sources:
 
     def queued() -> QueuedImages:
         connection = find_connection(settings)
-        return QueuedImages(LabelStudioClient(connection.url, connection.token), Sources(limits))
+        others = Sources(limits, schemes=REMOTE)
+        return QueuedImages(LabelStudioClient(connection.url, connection.token), others)
 
     return Sources(limits, {SCHEME: queued})
 
 
 def read_limits(settings: Settings) -> Limits:
-    """What reading one image may cost and where it may lead."""
-    return Limits(settings.max_image_bytes, settings.allow_private_addresses)
+    """What reading one image may cost and where it may lead: never to our state, nor to what is served."""
+    ours = [settings.state_path]
+    if settings.label_studio.files is not None:
+        ours.append(settings.path(settings.label_studio.files) / FOLDER)
+    closed = tuple(os.path.realpath(folder) for folder in ours)
+    return Limits(settings.source.max_image_bytes, settings.source.allow_private_addresses, closed)
 
 
 def source_location(settings: Settings) -> str:
     """The source of the settings as an address: a URL as it is, a path made absolute."""
-    if scheme_of(settings.source) != "file":
-        return settings.source
-    return str(settings.path(settings.source.removeprefix("file://")))
+    if scheme_of(settings.source.location) != "file":
+        return settings.source.location
+    return str(settings.path(settings.source.location.removeprefix("file://")))
 
 
 def read_from(
@@ -49,4 +57,4 @@ def read_from(
 def read_one(settings: Settings, uri: str) -> DecodedImage:
     """The image behind an address, with connections of its own. Raises ImageError."""
     with open_sources(settings) as sources:
-        return read_from(sources, uri, max_pixels=settings.max_pixels)
+        return read_from(sources, uri, max_pixels=settings.source.max_pixels)

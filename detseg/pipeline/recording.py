@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from detseg.catalog import Catalog, Project, ReviewRecord
-from detseg.labelstudio.changes import Page
+from detseg.labelstudio.changes import Page, TaskReader
+from detseg.labelstudio.client import KEY, seen_task
 from detseg.labelstudio.codec import is_ours
-from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX
-from detseg.labelstudio.reviews import Target, read_reviews
+from detseg.labelstudio.joining import result_labels
+from detseg.labelstudio.predictions import find_parents
+from detseg.labelstudio.reviews import Reading, Target, read_reviews
 from detseg.labelstudio.session import Json
+from detseg.labelstudio.shown import as_shown, decode_shown, in_parts, settle_parts
 from detseg.taxonomy import Taxonomy
-from detseg.types import RegionId
+from detseg.types import Annotation, ImageId, ModelVersion, Region
 
 
 @dataclass(slots=True)
@@ -20,12 +24,16 @@ class Recorder:
     """Records what is on tasks, and counts: tasks that were read, reviews that are new, updated or deleted.
 
     ``n_foreign`` tasks are somebody else's; ``n_unknown`` have our key, but this catalog never pushed them.
-    ``n_answers`` are results that are no shapes.
+    ``duplicates`` are images of ours that have tasks that the catalog does not know. ``n_answers`` are
+    results that are no shapes on our image, which the tag ``image_name`` of the interface shows. ``reader``
+    reads the tasks' predictions where it matters which of them people worked on.
     """
 
     catalog: Catalog
     project: Project
     taxonomy: Taxonomy
+    reader: TaskReader
+    image_name: str | None = None
     n_tasks: int = 0
     new: int = 0
     updated: int = 0
@@ -33,6 +41,7 @@ class Recorder:
     n_foreign: int = 0
     n_unknown: int = 0
     n_answers: int = 0
+    duplicates: set[ImageId] = field(default_factory=set)
 
     def record(self, tasks: Page, *, replace: bool = False) -> list[Json]:
         """Records the reviews of these tasks; those that are there no more are marked as deleted.
@@ -40,18 +49,23 @@ class Recorder:
         With ``replace`` the server is right even where the catalog holds something later. Answers the tasks
         that are not this catalog's.
         """
-        targets = self._targets(int(task["id"]) for task in tasks)
+        recognised = self.catalog.server_tasks.recognise(self.project.key, map(seen_task, tasks))
+        self.deleted += recognised.n_reviews_gone
+        targets = self._targets(recognised.images)
         readings = [
             (task_id, reading)
             for task in tasks
             if (task_id := int(task["id"])) in targets
             for reading in read_reviews(task, targets[task_id], self.taxonomy)
         ]
+        self._note_versions(readings)
+        shown = self._shown_in_parts([reading for _, reading in readings])
         records = [
             ReviewRecord(
                 reading.annotation_id,
+                reading.created_at,
                 task_id,
-                reading.annotation,
+                _settled(reading, shown),
                 simulated=reading.simulated,
                 unread=reading.unread,
             )
@@ -62,11 +76,19 @@ class Recorder:
         gone = there - {record.annotation_id for record in records}
         if gone:
             self.deleted += self.catalog.reviews.mark_deleted(self.project.key, gone)
+        self.deleted += counts.replaced
         self.n_tasks += len(targets)
         self.n_answers += sum(reading.n_answers for _, reading in readings)
         self.new += counts.new
         self.updated += counts.updated
-        return [task for task in tasks if int(task["id"]) not in targets]
+        return self._without_duplicates([task for task in tasks if int(task["id"]) not in targets])
+
+    def _without_duplicates(self, others: Sequence[Json]) -> list[Json]:
+        """Those of the tasks that are not of an image of ours; remembers the images of the rest."""
+        named = [ImageId(task["data"][KEY]) for task in others if is_ours(task)]
+        ours = self.catalog.tasks.of_images(self.project.key, named)
+        self.duplicates |= ours.keys()
+        return [task for task in others if not is_ours(task) or task["data"][KEY] not in ours]
 
     def count_others(self, others: Sequence[Json]) -> None:
         """Counts tasks that are not this catalog's."""
@@ -78,24 +100,64 @@ class Recorder:
         """Marks tasks that are gone on the server, and their reviews."""
         gone = tuple(task_ids)
         self.deleted += len(self.catalog.reviews.ids_of_tasks(self.project.key, gone))
-        self.catalog.tasks.mark_deleted(self.project.key, gone)
+        self.catalog.server_tasks.mark_deleted(self.project.key, gone)
 
-    def _targets(self, task_ids: Iterable[int]) -> dict[int, Target]:
-        """What those of the tasks that the catalog pushed are about."""
-        images = self.catalog.tasks.images(self.project.key, task_ids)
+    def _targets(self, images: Mapping[int, ImageId]) -> dict[int, Target]:
+        """What the tasks of these images are about."""
         sizes = self.catalog.images.sizes(images.values())
         labels = self.catalog.predictions.labels(images.values())
         for image, decoys in self.catalog.arms.labels(self.project.key, images.values()).items():
             labels.setdefault(image, {}).update(decoys)
         return {
-            task: Target(image, sizes[image], _sent(labels.get(image, {}))) for task, image in images.items()
+            task: Target(image, sizes[image], result_labels(labels.get(image, {})), self.image_name)
+            for task, image in images.items()
         }
 
+    def _note_versions(self, readings: Sequence[tuple[int, Reading]]) -> None:
+        """Keep which of a task's versions its first review began with.
 
-def _sent(labels: dict[RegionId, str]) -> dict[str, str]:
-    """Our labels by the ids of the results that a region becomes."""
-    return {
-        f"{region}{suffix}": label
-        for region, label in labels.items()
-        for suffix in ("", BOX_SUFFIX, MASK_SUFFIX)
-    }
+        A push takes its own version for the one that is shown where it knows of no review. There may be one
+        that nobody has collected yet, or a page that was open: the annotation says which prediction it came
+        of, and where it came of none, the last one that was there before it counts.
+        """
+        key, first = self.project.key, dict[ImageId, tuple[datetime, int]]()
+        for task, one in readings:
+            image = one.annotation.image
+            first[image] = min(first.get(image, (one.created_at, task)), (one.created_at, task))
+        versions = self.catalog.task_predictions.several(key, first)
+        known = {record.annotation.image for record in self.catalog.reviews.of_images(key, versions)}
+        tasks = {image: first[image][1] for image in versions if image not in known}
+        if not tasks:
+            return
+        parents = find_parents(self.reader.session, self.reader.project, sorted(tasks.values()))
+        shown = {}
+        for image, task in tasks.items():
+            came, parent = versions[image], ModelVersion(parents.get(task, ""))
+            before = [version for version, moment in came.items() if moment <= first[image][0]]
+            shown[image] = parent if parent in came else before[-1] if before else next(iter(came))
+        self.catalog.tasks.show(key, shown)
+
+    def _shown_in_parts(self, readings: Sequence[Reading]) -> dict[ImageId, tuple[Region, ...]]:
+        """What was shown of images whose things were boxes and masks, where a review has a part of one."""
+        images = {one.annotation.image for one in readings if any(map(in_parts, one.annotation.regions))}
+        tasks = self.catalog.tasks.of_images(self.project.key, images)
+        found: dict[ImageId, tuple[Region, ...]] = {}
+        for version in sorted({task.model_version for task in tasks.values()}):
+            ids = [image for image, task in tasks.items() if task.model_version == version]
+            texts = self.catalog.shown.of_images(self.project.key, ids, version)
+            shown = {image: decode_shown(text) for image, text in texts.items()}
+            pairs = [image for image, one in shown.items() if one.annotate == "pairs"]
+            arms = self.catalog.arms.of_images(self.project.key, pairs)
+            for prediction in self.catalog.predictions.read(pairs, version):
+                image = prediction.image
+                decoys = arms[image].decoys if image in arms else ()
+                regions = (*prediction.regions, *(decoy.region for decoy in decoys))
+                found[image] = as_shown(regions, shown[image])
+        return found
+
+
+def _settled(reading: Reading, shown: Mapping[ImageId, Sequence[Region]]) -> Annotation:
+    """The review, with what was left of things that were a box and a mask; empty if that was all."""
+    review = settle_parts(reading.annotation, shown.get(reading.annotation.image, ()))
+    emptied = reading.annotation.regions and not review.regions and not reading.unread
+    return replace(review, state="empty") if emptied else review

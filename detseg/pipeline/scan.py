@@ -13,7 +13,8 @@ from detseg.errors import ImageError
 from detseg.images import BROWSER_FORMATS, image_id, upright_size
 from detseg.paging import pages
 from detseg.pipeline import progress
-from detseg.pipeline.experiments.gold import slip_gold
+from detseg.pipeline.changed_sources import withdraw_overwritten
+from detseg.pipeline.experiments.gold import schedule_gold
 from detseg.pipeline.reading import open_sources, source_location
 from detseg.sources.registry import Sources
 from detseg.types import Entry, Failure, ImageId, ImageRef
@@ -50,12 +51,24 @@ class _Found:
     failures: list[Failure] = field(default_factory=list)
 
 
-def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
-    """Lists the source and records in the catalog what is new, unless ``record`` is False.
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What reading one place gave. ``id`` is that of its bytes, image or not; None where there are none."""
 
+    uri: str
+    id: ImageId | None
+    outcome: FoundImage | Failure
+
+
+def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
+    """List the images of the source, read those that are new, and record them in the catalog.
+
+    With ``record=False`` nothing is written. Files that cannot be used are in the ``failures`` of the answer.
     Raises SourceError if there is no source, FormatError for a bad file of gold images.
     """
     found = _Found()
+    if record:
+        withdraw_overwritten(settings, catalog)
     with open_sources(settings) as sources, ThreadPoolExecutor(_READERS) as pool:
         for page in pages(sources.entries(source_location(settings)), _PAGE):
             found.n_files += len(page)
@@ -63,10 +76,12 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
             entries = [one for one in page if isinstance(one, Entry)]
             failed = [one for one in page if isinstance(one, Failure)]
             known = catalog.images.known(entries)
-            read = partial(_read, sources, max_pixels=settings.max_pixels)
+            read = partial(_read, sources, max_pixels=settings.source.max_pixels)
             outcomes = list(pool.map(read, (entry for entry in entries if entry.uri not in known)))
-            new = [one for one in outcomes if isinstance(one, FoundImage)]
-            failed += [one for one in outcomes if isinstance(one, Failure)]
+            new = [one.outcome for one in outcomes if isinstance(one.outcome, FoundImage)]
+            failed += [one.outcome for one in outcomes if isinstance(one.outcome, Failure)]
+            if record:
+                _forget_overwritten(catalog, outcomes)
             _record(catalog, new, failed, found=found, record=record)
             ids = known | {image.entry.uri: image.id for image in new}
             for entry in entries:
@@ -74,8 +89,15 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
                     found.refs.setdefault(ids[entry.uri], ImageRef(ids[entry.uri], entry.uri))
             progress.report("scan", advance=len(page))
     failures = tuple(sorted(found.failures, key=lambda one: one.uri))
-    images = slip_gold(settings, catalog, tuple(found.refs.values()))
+    images = schedule_gold(settings, catalog, tuple(found.refs.values()))
     return Scan(found.n_files, found.n_new, images, failures, len(found.refs) - len(images))
+
+
+def _forget_overwritten(catalog: Catalog, outcomes: Iterable[_Read]) -> None:
+    """Images whose places hold bytes now that are no image are not there any more."""
+    failed = {one.uri: one.id for one in outcomes if one.id is not None and isinstance(one.outcome, Failure)}
+    before = catalog.images.at(failed)
+    catalog.images.forget(uri for uri, image in before.items() if image != failed[uri])
 
 
 def _record(
@@ -90,11 +112,12 @@ def _record(
         found.n_new += len(set(ids) - catalog.images.sizes(ids).keys())
 
 
-def _read(sources: Sources, entry: Entry, *, max_pixels: int) -> FoundImage | Failure:
+def _read(sources: Sources, entry: Entry, *, max_pixels: int) -> _Read:
+    id_ = None
     try:
         data = sources.read(entry.uri)
-        return FoundImage(
-            image_id(data), upright_size(data, max_pixels=max_pixels, formats=BROWSER_FORMATS), entry
-        )
+        id_ = image_id(data)
+        size = upright_size(data, max_pixels=max_pixels, formats=BROWSER_FORMATS)
+        return _Read(entry.uri, id_, FoundImage(id_, size, entry))
     except ImageError as error:
-        return Failure(entry.uri, str(error))
+        return _Read(entry.uri, id_, Failure(entry.uri, str(error)))

@@ -45,7 +45,7 @@ def send_back(settings: Settings, suspects: Sequence[Suspect], n: int) -> SentBa
     try:
         connection = find_connection(settings)
         with LabelStudioClient(connection.url, connection.token) as client:
-            project = find_project(client, settings.project).id
+            project = find_project(client, settings.queue.project).id
             alive, n_gone = _alive(client, project, suspects)
             if alive[:n]:
                 tab = show_in_tab(client, project, TITLE, alive[:n])

@@ -12,7 +12,7 @@ from detseg.catalog import Catalog, Quarantined
 from detseg.errors import ImageError
 from detseg.images import BROWSER_FORMATS
 from detseg.labelstudio.codec import prediction_regions
-from detseg.models.predictor import Predictor
+from detseg.models.predictor import AblePredictor
 from detseg.pipeline import progress
 from detseg.pipeline.reading import open_sources, read_from
 from detseg.pipeline.streaming import predict_stream
@@ -38,7 +38,7 @@ class ShardReport:
 
 
 def predict_shard(
-    settings: Settings, catalog: Catalog, predictor: Predictor, refs: Sequence[ImageRef]
+    settings: Settings, catalog: Catalog, predictor: AblePredictor, refs: Sequence[ImageRef]
 ) -> ShardReport:
     """Predicts the images that this model version has not answered yet and records them in one transaction.
 
@@ -68,12 +68,12 @@ def predict_shard(
 
 
 def _predicted(
-    settings: Settings, predictor: Predictor, refs: Sequence[ImageRef]
+    settings: Settings, predictor: AblePredictor, refs: Sequence[ImageRef]
 ) -> Iterator[Annotation | ImageError]:
     """The prediction of every image, in order, or why there is none."""
 
     def read(ref: ImageRef) -> DecodedImage:
-        image = read_from(sources, ref.uri, max_pixels=settings.max_pixels, formats=BROWSER_FORMATS)
+        image = read_from(sources, ref.uri, max_pixels=settings.source.max_pixels, formats=BROWSER_FORMATS)
         if image.ref.id != ref.id:
             raise ImageError("changed while it was being read: run again")
         return image
@@ -84,4 +84,6 @@ def _predicted(
         return Annotation(ref.id, image.size, predictor.version, state, regions=regions)
 
     with open_sources(settings) as sources:
-        yield from predict_stream(predictor, refs, read=read, encode=encode, batch_size=settings.batch_size)
+        yield from predict_stream(
+            predictor, refs, read=read, encode=encode, batch_size=settings.engine.batch_size
+        )

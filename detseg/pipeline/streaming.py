@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from detseg.errors import ImageError
-from detseg.models.predictor import Predictor, StagedPredictor, predict_each
+from detseg.models.predictor import AblePredictor, StagedPredictor, predict_each
 from detseg.models.threads import stay_on_one_core
 from detseg.paging import pages
 from detseg.types import DecodedImage, Instance
@@ -38,7 +38,7 @@ class _Batch(Generic[Item]):
 
 
 def predict_stream(
-    predictor: Predictor,
+    predictor: AblePredictor,
     items: Iterable[Item],
     *,
     read: Callable[[Item], DecodedImage],
@@ -50,7 +50,7 @@ def predict_stream(
     ``read`` (ImageError for what cannot be read) and ``encode`` run in other threads, several at once.
     However many items there are, only a few batches are in memory.
     """
-    staged = cast(StagedPredictor, predictor) if hasattr(predictor, "prepare") else None
+    staged = predictor.staged
     size = min(batch_size, staged.window) if staged else batch_size
 
     def before(some: Sequence[Item]) -> _Batch[Item]:
@@ -105,7 +105,7 @@ def _forward(staged: StagedPredictor | None, prepared: Any) -> Any:
 
 
 def _finish(
-    predictor: Predictor, staged: StagedPredictor | None, images: tuple[DecodedImage, ...], outputs: Any
+    predictor: AblePredictor, staged: StagedPredictor | None, images: tuple[DecodedImage, ...], outputs: Any
 ) -> Sequence[tuple[Instance, ...] | ImageError]:
     if staged is not None and outputs is not None:
         with suppress(ImageError):  # as above

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from detseg.errors import ConfigError, LabelStudioError
+from detseg.files import private_folder
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
@@ -19,11 +20,15 @@ INVITE = "sign in on its page once as that user, or ask an owner there for an in
 
 @contextmanager
 def opened_catalog(settings: Settings) -> Iterator[Catalog]:
-    """The catalog of the settings, made if it is not there yet."""
+    """Open the catalog of the settings; make it, and the state folder, where they are missing.
+
+    Raises CatalogError for a database that cannot be opened.
+    """
     from detseg.catalog import open_catalog
 
-    settings.state_path.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.state_path)
     with open_catalog(settings.catalog_url) as catalog:
+        private_folder(settings.state_path)  # SQLite makes files that others may read
         yield catalog
 
 
@@ -34,13 +39,13 @@ def find_connection(settings: Settings) -> Connection:
     """
     from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
 
-    if settings.label_studio_url is not None:
-        return Connection(settings.label_studio_url.rstrip("/"), _token(settings))
+    if settings.label_studio.url is not None:
+        return Connection(settings.label_studio.url.rstrip("/"), _token(settings))
     connection = EmbeddedLabelStudio(settings.state_path).connection()
     if connection is None:
         raise LabelStudioError(
             f"no Label Studio runs for {settings.state_path}: start it with `detseg up` (or go to the "
-            "folder of your detseg.toml), or set label_studio_url"
+            "folder of your detseg.toml), or set label_studio.url"
         )
     return connection
 
@@ -48,12 +53,12 @@ def find_connection(settings: Settings) -> Connection:
 def _token(settings: Settings) -> str:
     from detseg.labelstudio.auth import SET_TOKEN, read_token
 
-    if settings.label_studio_token is not None:
-        return settings.label_studio_token.get_secret_value()
-    if settings.label_studio_token_file is not None:
-        return read_token(settings.path(settings.label_studio_token_file))
+    if settings.label_studio.token is not None:
+        return settings.label_studio.token.get_secret_value()
+    if settings.label_studio.token_file is not None:
+        return read_token(settings.path(settings.label_studio.token_file))
     raise ConfigError(
-        f"label_studio_url is {settings.label_studio_url}, but there is no token: {SET_TOKEN} (in Label "
+        f"label_studio.url is {settings.label_studio.url}, but there is no token: {SET_TOKEN} (in Label "
         "Studio: Account & Settings, Access Token)"
     )
 
@@ -64,9 +69,7 @@ def check_label_studio(settings: Settings) -> None:
     Not where the token is in a block of Prefect's, which only a flow reads. Raises ConfigError, Unreachable
     or LabelStudioError.
     """
-    if settings.label_studio_token_block and not (
-        settings.label_studio_token or settings.label_studio_token_file
-    ):
+    if settings.label_studio.token_is_in_block:
         return
     from detseg.labelstudio.client import LabelStudioClient
 
@@ -76,6 +79,26 @@ def check_label_studio(settings: Settings) -> None:
     if user.get("active_organization", 0) is None:  # it could make a project, which nobody else would see
         raise LabelStudioError(
             f"{user['email']} belongs to no organisation of {connection.url}, so it sees no project: {INVITE}"
+        )
+
+
+def own_projects(catalog: Catalog, found: Sequence[label_studio.Project]) -> tuple[label_studio.Project, ...]:
+    """The one of these projects that the catalog knows; all of them where it knows none, or several."""
+    known = {(project.server_id, project.created_at) for project in catalog.projects.all()}
+    own = tuple(project for project in found if (project.id, project.created_at) in known)
+    return own if len(own) == 1 else tuple(found)
+
+
+def describe_namesakes(
+    url: str, found: Sequence[label_studio.Project], own: label_studio.Project
+) -> Iterator[str]:
+    """A line about projects that have the title of ours."""
+    others = ", ".join(str(project.id) for project in found if project.id != own.id)
+    if others:
+        yield (
+            f"{len(found)} projects on {url} are called {own.title!r}: the one that the catalog knows is id "
+            f"{own.id}; rename or delete the others (id {others}), which somebody made, or a request of ours "
+            "that was carried out twice"
         )
 
 

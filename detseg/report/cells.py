@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from detseg.metrics.answers import Unit
 from detseg.metrics.edits import EditCounts
 from detseg.metrics.intervals import Estimate
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.drawing import ink_on, parse_colour
 from detseg.report.views import Cell, Column, Part, Row, Span, Table
-from detseg.report.wording import NOT_DEFINED, Unit, format_estimate, format_interval, format_value
+from detseg.report.wording import NOT_DEFINED, format_estimate, format_interval, format_value
 from detseg.taxonomy import Taxonomy
 from detseg.types import EDIT_KINDS
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from detseg.metrics.answers import Unit
 from detseg.metrics.intervals import Estimate
+from detseg.plurals import format_count
 from detseg.report.plotting import ACCENT, INK, PAPER, SOFT, WASH, WRONG, draw_figure
-from detseg.report.wording import Unit, format_estimate, format_interval, format_value
+from detseg.report.wording import format_estimate, format_interval, format_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,4 +189,4 @@ def _in_words(points: Sequence[Point], unit: Unit) -> str:
         f"{p.label} {format_estimate(p.estimate, unit)} ({format_interval(p.estimate, unit)})"
         for p in (first, last)
     ]
-    return f"{len(told)} values, from {' to '.join(dict.fromkeys(ends))}"
+    return f"{format_count(len(told), 'value')}, from {' to '.join(dict.fromkeys(ends))}"

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from detseg.errors import ImageError
 from detseg.metrics.cases import Case
 from detseg.metrics.edits import find_edits
+from detseg.plurals import format_count
 from detseg.report.corrected import corrected_panel
 from detseg.report.data import Images
 from detseg.report.encoding import data_uri, jpeg_bytes, uri_size
@@ -18,7 +19,7 @@ from detseg.report.examples import Example
 from detseg.report.pictures import PanelSize, instances_panel, scale_to
 from detseg.report.sheet import Panel
 from detseg.report.views import Card, Change, Picture
-from detseg.report.wording import describe_edit, format_count, format_seconds
+from detseg.report.wording import describe_edit, format_seconds
 from detseg.taxonomy import Taxonomy
 from detseg.types import EDIT_KINDS, DecodedImage, Edit
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC
 from importlib.resources import files
@@ -15,6 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from detseg import __version__
 from detseg.errors import DetsegError
+from detseg.files import write_whole
+from detseg.plurals import format_count
 from detseg.report.cells import in_order
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.data import QaReport
@@ -30,7 +30,6 @@ from detseg.report.tabs.suspects import suspects_tab
 from detseg.report.tabs.terms import terms_tab
 from detseg.report.tabs.trust import agreement_section, decoys_section, gold_section
 from detseg.report.views import Block, Card, Key, Section, Tab
-from detseg.report.wording import format_count
 
 MOST_PICTURE_BYTES = 9_000_000
 """Of the gallery; the rest of the page has some hundred kilobytes."""
@@ -75,7 +74,8 @@ def write_report(path: Path, report: QaReport) -> None:
     """
     html = render_report(report)
     try:
-        _replace(path, html)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, html)
     except OSError as error:
         reason = error.strerror or error
         raise DetsegError(
@@ -164,16 +164,3 @@ def _examples_head(report: QaReport, cards: tuple[Card, ...]) -> Section:
         "of what the model had drawn, and a cross where it was deleted."
     )
     return Section("gallery", title, (Block(keys=edit_keys()),), note)
-
-
-def _replace(path: Path, html: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".report-", suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(html)
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -5,33 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from detseg.report.wording import format_count, format_estimate, format_interval, format_value, week_label
+from detseg.plurals import format_count
+from detseg.report.wording import format_estimate, format_interval, format_value, week_label
 
 if TYPE_CHECKING:
     from detseg.metrics.drift import WeekOfEdits
+    from detseg.metrics.qa_result import QaResult
     from detseg.metrics.weeks import WeekShare
-    from detseg.report.data import QaReport
 
 MOST_OF_A_KIND, MOST_STEPS = 2, 6
 
+NO_STEPS = "Nothing stands out of what chance would make."
 
-def next_steps(report: QaReport) -> tuple[str, ...]:
+
+def next_steps(result: QaResult) -> tuple[str, ...]:
     """At most six: thresholds, confused classes, the dearest errors, the queue, drift, suspects, measures."""
     steps = (
-        *_thresholds(report),
-        *_relabels(report),
-        *_errors(report),
-        *_waiting(report),
-        *_drift(report),
-        *_label_drift(report),
-        *_suspects(report),
-        *_measure(report),
+        *_thresholds(result),
+        *_relabels(result),
+        *_errors(result),
+        *_waiting(result),
+        *_drift(result),
+        *_label_drift(result),
+        *_suspects(result),
+        *_measure(result),
     )
     return steps[:MOST_STEPS]
 
 
-def _thresholds(report: QaReport) -> Iterator[str]:
-    chosen = report.result.work.thresholds.per_class.items()
+def _thresholds(result: QaResult) -> Iterator[str]:
+    chosen = result.work.thresholds.per_class.items()
     sure = [(name, of) for name, of in chosen if (of.saved_s_per_1000_images.low or 0.0) > 0]
     sure.sort(key=lambda entry: (-(entry[1].saved_s_per_1000_images.value or 0.0), entry[0]))
     for name, of in sure[:MOST_OF_A_KIND]:
@@ -42,8 +45,8 @@ def _thresholds(report: QaReport) -> Iterator[str]:
         )
 
 
-def _relabels(report: QaReport) -> Iterator[str]:
-    sure = [r for r in report.result.work.drift.relabels if (r.share.low or 0.0) >= 0.02]
+def _relabels(result: QaResult) -> Iterator[str]:
+    sure = [r for r in result.work.drift.relabels if (r.share.low or 0.0) >= 0.02]
     for relabel in sure[:MOST_OF_A_KIND]:
         yield (
             f"Teach {relabel.model_label} and {relabel.person_label} apart: "
@@ -52,8 +55,8 @@ def _relabels(report: QaReport) -> Iterator[str]:
         )
 
 
-def _errors(report: QaReport) -> Iterator[str]:
-    costs = [(c.ap_cost, kind) for kind, c in report.result.boxes.errors.kinds.items() if c.ap_cost]
+def _errors(result: QaResult) -> Iterator[str]:
+    costs = [(c.ap_cost, kind) for kind, c in result.boxes.errors.kinds.items() if c.ap_cost]
     if costs:
         cost, kind = max(costs)
         what = {
@@ -66,8 +69,8 @@ def _errors(report: QaReport) -> Iterator[str]:
         yield f"Train against {named}: {lost} of AP50 to win, more than from any other error."
 
 
-def _waiting(report: QaReport) -> Iterator[str]:
-    waiting = report.result.waiting
+def _waiting(result: QaResult) -> Iterator[str]:
+    waiting = result.waiting
     if waiting.ranked and waiting.check.holds:
         found = waiting.check.found
         yield (
@@ -77,12 +80,11 @@ def _waiting(report: QaReport) -> Iterator[str]:
         )
 
 
-def _drift(report: QaReport) -> Iterator[str]:
-    yield from _last_change("acceptance", report.result.work.drift.weeks)
+def _drift(result: QaResult) -> Iterator[str]:
+    yield from _last_change("acceptance", result.work.drift.weeks)
 
 
-def _label_drift(report: QaReport) -> Iterator[str]:
-    result = report.result
+def _label_drift(result: QaResult) -> Iterator[str]:
     yield from _last_change("the share of labels under suspicion", result.suspects.weeks)
     yield from _last_change("F1 against known truth", result.gold.weeks)
     yield from _last_change("F1 between people", result.agreement.weeks)
@@ -101,14 +103,14 @@ def _last_change(what: str, weeks: Sequence[WeekShare | WeekOfEdits]) -> Iterato
         )
 
 
-def _suspects(report: QaReport) -> Iterator[str]:
-    n = report.result.suspects.n_suspects
+def _suspects(result: QaResult) -> Iterator[str]:
+    n = result.suspects.n_suspects
     if n:
         yield f"Look again at {format_count(n, 'label')} under suspicion: detseg qa --send-back {min(n, 50)}."
 
 
-def _measure(report: QaReport) -> Iterator[str]:
-    if report.result.work.effort.saving.n_images and not report.result.basis.arms.get("blind"):
-        yield "Measure what is saved instead of modeling it: set blind_share = 0.05."
-    if report.result.suspects.n_images and not report.result.agreement.n_images:
-        yield "Learn how far people agree: set overlap = 2 for some images."
+def _measure(result: QaResult) -> Iterator[str]:
+    if result.work.effort.saving.n_images and not result.basis.arms.get("blind"):
+        yield "Measure what is saved instead of modeling it: set experiments.blind_share = 0.05."
+    if result.suspects.n_images and not result.agreement.n_images:
+        yield "Learn how far people agree: set queue.overlap = 2 for some images."

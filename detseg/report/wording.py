@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from datetime import date
-from typing import Literal
 
 from detseg.geometry.masks import mask_to_box
+from detseg.metrics.answers import Unit
 from detseg.metrics.intervals import Estimate, say_missing
 from detseg.types import Box, Edit, EditKind, Instance, Region
 
@@ -21,9 +21,6 @@ EDIT_MEANINGS: dict[EditKind, str] = {
 }
 
 NOT_DEFINED = "n/a"
-
-Unit = Literal["share", "score", "seconds", "pixels", "number"]
-"""What a figure is: a share of something, a score in [0, 1], a duration, a distance, or plain."""
 
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -132,11 +129,6 @@ def week_label(week: str) -> str:
         return week
     monday = date.fromisocalendar(int(found[1]), int(found[2]), 1)
     return f"{monday.day} {_MONTHS[monday.month - 1]}"
-
-
-def format_count(n: int, noun: str) -> str:
-    """``1 image``, ``12,000 images``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _name(region: Region | None) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from detseg.files import write_whole
 from detseg.geometry.masks import counts_to_string, mask_to_box
 from detseg.samples.scenes import DEFAULT_SIZE, SAMPLE_CLASSES, Scene, generate_scene
 from detseg.types import Box, Mask, Size
@@ -126,6 +127,4 @@ def _write_json(
     categories: Sequence[CocoRecord],
 ) -> None:
     content = {"images": images, "annotations": annotations, "categories": categories}
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(content), encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, json.dumps(content))

@@ -13,7 +13,9 @@ import numpy as np
 from scipy import ndimage
 
 from detseg.geometry.boxes import box_iou, clip_box
+from detseg.geometry.extent import extent
 from detseg.geometry.masks import bitmap_to_mask, mask_iou, mask_to_bitmap
+from detseg.labelstudio.shapes import Annotate, asked
 from detseg.samples.scenes import Scene
 from detseg.types import Annotation, Box, ImageId, Instance, Mask, Region, RegionId, Size, State
 
@@ -25,7 +27,7 @@ _SAME_LABEL_BONUS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ReviewerHabits:
-    """What a simulated annotator accepts, how often they err, and how long things take them.
+    """What a simulated annotator is asked for and accepts, how often they err, how long things take them.
 
     ``error_rate`` is the chance that one decision goes wrong: a false object is left, a missing one stays
     missing, a wrong label is overlooked, a correction is sloppy. Seconds are medians: a box by extreme
@@ -37,8 +39,7 @@ class ReviewerHabits:
     keep_mask_iou: float = 0.85
     error_rate: float = 0.03
     skip_rate: float = 0.01
-    draws_boxes: bool = True
-    draws_masks: bool = True
+    annotate: Annotate = "pairs"
     hand_px: float = 0.7  # standard deviation of a box corner that was drawn with care
     sloppy_px: float = 5.0  # and without
     look_s: float = 7.0
@@ -53,8 +54,6 @@ class ReviewerHabits:
         for name in ("keep_box_iou", "keep_mask_iou", "error_rate", "skip_rate"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is in [0, 1], not {getattr(self, name)}")
-        if not (self.draws_boxes or self.draws_masks):
-            raise ValueError("a reviewer draws boxes, masks or both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,9 @@ def review(
     hand = _Hand(rng, habits, truth.size)
     if hand.slips(habits.skip_rate):
         return SimulatedReview("skipped", prediction.regions, hand.seconds(habits.look_s / 2))
-    wanted = [wish for region in truth.regions if (wish := _asked(region.instance, habits)) is not None]
+    wanted = [
+        wish for region in truth.regions if (wish := asked(region.instance, habits.annotate)) is not None
+    ]
     matches = _match([region.instance for region in prediction.regions], wanted)
     kept, spent = [], habits.look_s
     for number, region in enumerate(prediction.regions):
@@ -132,7 +133,8 @@ class _Hand:
             fixed, spent = replace(fixed, box=self._box(target.box)), spent + self.habits.box_s
         if target.mask is not None and not self._good_mask(seen.mask, target.mask):
             cost = self.habits.mask_s if seen.mask is None else self.habits.reshape_s
-            fixed, spent = replace(fixed, mask=self._mask(target.mask)), spent + cost
+            box = fixed.box if target.box else None
+            fixed, spent = replace(fixed, box=box, mask=self._mask(target.mask)), spent + cost
         return fixed, spent
 
     def draw(self, target: Instance) -> tuple[Instance, float]:
@@ -162,13 +164,6 @@ class _Hand:
         return bitmap_to_mask(np.asarray(wide, dtype=bool))
 
 
-def _asked(instance: Instance, habits: ReviewerHabits) -> Instance | None:
-    """The part of a true instance that the project asks for; None if it asks for nothing of it."""
-    box = instance.box if habits.draws_boxes else None
-    mask = instance.mask if habits.draws_masks else None
-    return None if box is None and mask is None else replace(instance, box=box, mask=mask)
-
-
 def _match(seen: Sequence[Instance], wanted: Sequence[Instance]) -> dict[int, int]:
     """Which true instance each predicted one means: {index in seen: index in wanted}, one to one.
 
@@ -190,6 +185,6 @@ def _match(seen: Sequence[Instance], wanted: Sequence[Instance]) -> dict[int, in
 
 
 def _overlap(a: Instance, b: Instance) -> float:
-    if a.box is not None and b.box is not None:
-        return box_iou(a.box, b.box)
-    return mask_iou(a.mask, b.mask) if a.mask is not None and b.mask is not None else 0.0
+    if a.mask is not None and b.mask is not None and not (a.box and b.box):
+        return mask_iou(a.mask, b.mask)
+    return box_iou(extent(a), extent(b))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from detseg.errors import ImageError, SourceError
+from detseg.files import open_regular
 from detseg.sources.protocol import DEFAULT_LIMITS, Limits, Listed, is_image_name, too_large
 from detseg.types import Entry, Failure
 
@@ -16,8 +18,9 @@ from detseg.types import Entry, Failure
 class Folders:
     """Local files by their absolute paths.
 
-    Hidden files and folders are left out. A link to a file inside the location is that file under another
-    name; what links lead to outside of it is not read, and a link to a folder inside is no second folder.
+    Hidden files and folders are left out, and so are closed ones. A link to a file inside the location is
+    that file under another name; what links lead to outside of it is not read, and a link to a folder inside
+    is no second folder.
     """
 
     limits: Limits = DEFAULT_LIMITS
@@ -25,27 +28,57 @@ class Folders:
     def entries(self, location: str) -> Iterator[Listed]:
         """The image files below a folder; a single file is listed whatever its name."""
         path = Path(location).absolute()
+        if self._is_closed(str(path)):
+            raise SourceError(f"{path} is {_CLOSED}: give another folder as --source, or in detseg.toml")
         if path.is_file():
             return iter((stat_entry(str(path)),))
         if not path.is_dir():
             raise SourceError(
                 f"there is no folder {path}: give an existing one as --source, or in detseg.toml"
             )
-        return _walk(_scan(str(path)), os.path.realpath(path))
+        return self._walk(_scan(str(path)), os.path.realpath(path))
 
     def read(self, uri: str) -> bytes:
         """The bytes of a file."""
+        if self._is_closed(uri):
+            raise ImageError(f"is {_CLOSED}, of which nothing is read")
         try:
-            with open(uri, "rb") as file:
+            with open_regular(uri) as file:
                 n_bytes = os.fstat(file.fileno()).st_size
                 if n_bytes > self.limits.max_bytes:
                     raise ImageError(too_large(n_bytes, self.limits))
-                return file.read()
+                data = file.read(n_bytes + 1)
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}") from error
+        if len(data) > n_bytes:  # or it is one of /proc, whose sizes are 0 and which may never end
+            raise ImageError("grew while it was being read: run again")
+        return data
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+    def _is_closed(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return any(_is_inside(real, folder) for folder in self.limits.closed)
+
+    def _walk(self, found: list[tuple[str, os.DirEntry[str]]], root: str) -> Iterator[Listed]:
+        for name, one in found:
+            if name.endswith("/"):
+                if self._is_closed(one.path):
+                    continue
+                try:
+                    below = _scan(one.path)
+                except SourceError as error:
+                    yield Failure(one.path, str(error.__cause__))
+                    continue
+                yield from self._walk(below, root)
+            elif one.is_symlink():
+                yield from _link(one, root)
+            elif is_image_name(name) and one.is_file(follow_symlinks=False):  # not a pipe, socket or device
+                yield stat_entry(one.path)
+
+
+_CLOSED = "in a folder of detseg's own"
 
 
 def stat_entry(path: str) -> Listed:
@@ -54,10 +87,12 @@ def stat_entry(path: str) -> Listed:
         shown = path.encode("utf-8", "backslashreplace").decode("utf-8")
         return Failure(shown, "has a name that is not UTF-8: rename it")
     try:
-        stat = os.stat(path)
+        found = os.stat(path)
     except OSError as error:
         return Failure(path, f"cannot be read: {error.strerror or error}")
-    return Entry(path, stat.st_size, str(stat.st_mtime_ns))
+    if not stat.S_ISREG(found.st_mode):
+        return Failure(path, "is no file, but a folder, pipe, socket or device")
+    return Entry(path, found.st_size, str(found.st_mtime_ns))
 
 
 def _scan(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
@@ -72,24 +107,9 @@ def _scan(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
     )
 
 
-def _walk(found: list[tuple[str, os.DirEntry[str]]], root: str) -> Iterator[Listed]:
-    for name, one in found:
-        if name.endswith("/"):
-            try:
-                below = _scan(one.path)
-            except SourceError as error:
-                yield Failure(one.path, str(error.__cause__))
-                continue
-            yield from _walk(below, root)
-        elif one.is_symlink():
-            yield from _link(one, root)
-        elif is_image_name(name) and one.is_file(follow_symlinks=False):  # not a pipe, socket or device
-            yield stat_entry(one.path)
-
-
 def _link(one: os.DirEntry[str], root: str) -> Iterator[Listed]:
     target = os.path.realpath(one.path)
-    inside = target == root or target.startswith(root.rstrip("/") + "/")
+    inside = _is_inside(target, root)
     if os.path.isdir(target):
         if not inside:
             yield Failure(one.path, _outside(target))
@@ -100,6 +120,10 @@ def _link(one: os.DirEntry[str], root: str) -> Iterator[Listed]:
             yield Failure(one.path, _outside(target))
         elif os.path.isfile(target):
             yield stat_entry(one.path)
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _outside(target: str) -> str:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import httpx
 
+from detseg.bounded_http import MAX_BYTES, AnswerTooLarge, BoundedClient, Bounds, with_deadlines
 from detseg.errors import ImageError, SourceError
 from detseg.sources.addresses import resolve_public
 from detseg.sources.protocol import Limits, too_large
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_TOTAL_S = 300.0
 _MAX_REDIRECTS = 5
-_CHUNK = 65_536
 
 
 class PrivateAddress(httpx.TransportError):
@@ -46,7 +47,9 @@ class GuardedTransport(httpx.BaseTransport):
             stream=request.stream,
             extensions={**request.extensions, "sni_hostname": host},
         )
-        return self._transports.setdefault(host, httpx.HTTPTransport(retries=1)).handle_request(pinned)
+        if host not in self._transports:
+            self._transports[host] = with_deadlines(httpx.HTTPTransport(retries=1))
+        return self._transports[host].handle_request(pinned)
 
     def close(self) -> None:
         for transport in self._transports.values():
@@ -59,8 +62,12 @@ def web_client(limits: Limits) -> httpx.Client:
     A guarded one goes straight to the host; where a proxy has to be used, it is the one that decides.
     """
     transport = None if limits.allow_private else GuardedTransport()
-    return httpx.Client(
-        transport=transport, timeout=_TIMEOUT, follow_redirects=True, max_redirects=_MAX_REDIRECTS
+    return BoundedClient(
+        Bounds(limits.max_bytes, _TOTAL_S),
+        transport=transport,
+        timeout=_TIMEOUT,
+        follow_redirects=True,
+        max_redirects=_MAX_REDIRECTS,
     )
 
 
@@ -70,13 +77,18 @@ def fetch(client: httpx.Client, url: str, limits: Limits, **headers: str) -> tup
     Raises ImageError with what is wrong: no answer, not allowed, not a success, too large.
     """
     try:
-        with client.stream("GET", url, headers=headers) as response:
+        bound = {MAX_BYTES: limits.max_bytes}
+        with client.stream("GET", url, headers=headers, extensions=bound) as response:
             if not response.is_success:
                 raise ImageError(f"cannot be read: HTTP {response.status_code} {response.reason_phrase}")
             announced = response.headers.get("Content-Length", "")
             if announced.isdigit() and int(announced) > limits.max_bytes:
                 raise ImageError(too_large(int(announced), limits))
-            return response, _body(response, limits)
+            return response, response.read()
+    except AnswerTooLarge as error:
+        raise ImageError(
+            f"has more bytes than source.max_image_bytes allows ({limits.max_bytes:,})"
+        ) from error
     except httpx.TooManyRedirects as error:
         raise ImageError(f"cannot be read: more than {_MAX_REDIRECTS} redirects") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -84,14 +96,3 @@ def fetch(client: httpx.Client, url: str, limits: Limits, **headers: str) -> tup
         if isinstance(error, PrivateAddress) and error.request.url != httpx.URL(url):
             words = f"it leads elsewhere, and {words}"
         raise ImageError(f"cannot be read: {words}") from error
-
-
-def _body(response: httpx.Response, limits: Limits) -> bytes:
-    parts: list[bytes] = []
-    n_bytes = 0
-    for part in response.iter_bytes(_CHUNK):
-        n_bytes += len(part)
-        if n_bytes > limits.max_bytes:
-            raise ImageError(f"has more bytes than max_image_bytes allows ({limits.max_bytes:,})")
-        parts.append(part)
-    return b"".join(parts)

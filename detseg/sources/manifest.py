@@ -15,10 +15,12 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from importlib import import_module
+from itertools import count
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from detseg.errors import SourceError
+from detseg.errors import FormatError, SourceError
+from detseg.files import parse_json
 from detseg.sources.folder import stat_entry
 from detseg.sources.objects import CLOUDS
 from detseg.sources.protocol import Listed
@@ -28,7 +30,8 @@ SUFFIXES = (".csv", ".jsonl", ".parquet")
 URI, ETAG = "uri", "etag"
 
 Row = Mapping[str, Any]
-_REMOTE = frozenset({*CLOUDS, "http", "https"})
+_LONGEST_LINE = 1_000_000
+REMOTE = frozenset({*CLOUDS, "http", "https"})
 
 
 def is_manifest(location: str) -> bool:
@@ -39,6 +42,16 @@ def is_manifest(location: str) -> bool:
     """
     path = urlsplit(location).path if "://" in location else location
     return path.lower().endswith(SUFFIXES)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether an address is one of a web server or an object store, which strangers may name.
+
+    >>> is_remote("https://host/a.png"), is_remote("../a.png"), is_remote("file:///a.png")
+    (True, False, False)
+    """
+    scheme, separator, _ = uri.partition("://")
+    return bool(separator) and scheme.lower() in REMOTE
 
 
 def read_manifest(location: str, open_file: Callable[[], IO[bytes]]) -> Iterator[Listed]:
@@ -68,7 +81,10 @@ def read_manifest(location: str, open_file: Callable[[], IO[bytes]]) -> Iterator
 def _listed(uri: str, row: Row, *, location: str, where: str) -> Listed:
     if not uri:
         return Failure(where, f"has nothing in the column {URI!r}")
-    resolved = _resolve(uri, location)
+    try:
+        resolved = _resolve(uri, location)
+    except ValueError as error:  # half an IPv6 address, NUL
+        return Failure(where, f"names {uri}, which is no address ({error})")
     if resolved is None:
         return Failure(where, _refusal(uri))
     entry = Entry(resolved, stamp=str(row.get(ETAG) or "")) if "://" in resolved else stat_entry(resolved)
@@ -81,7 +97,7 @@ def _resolve(uri: str, location: str) -> str | None:
     """The address that a row means; None for one that it may not name."""
     scheme = urlsplit(uri).scheme.lower() if "://" in uri else ""
     is_local = "://" not in location
-    if scheme in _REMOTE:
+    if scheme in REMOTE:
         parts = urlsplit(uri)
         return None if scheme in ("http", "https") and (parts.username or parts.password) else uri
     if scheme == "file":
@@ -114,7 +130,7 @@ def _is_below(path: str, folder: str) -> bool:
 def _refusal(uri: str) -> str:
     if "://" in uri:
         scheme = uri.partition("://")[0]
-        known = ", ".join(sorted(_REMOTE))
+        known = ", ".join(sorted(REMOTE))
         if scheme.lower() in ("http", "https"):
             return "holds a user or password in its URL: leave them out"
         if scheme.lower() != "file":
@@ -154,7 +170,7 @@ def _rows(location: str, file: IO[bytes]) -> Iterator[tuple[int, Row | str]]:
 
 
 def _csv_rows(location: str, text: IO[str]) -> Iterator[tuple[int, Row | str]]:
-    reader = csv.DictReader(text, strict=True)
+    reader = csv.DictReader(_lines(location, text), strict=True)
     try:
         _check_columns(location, reader.fieldnames or ())
         for row in reader:
@@ -173,13 +189,13 @@ def _csv_rows(location: str, text: IO[str]) -> Iterator[tuple[int, Row | str]]:
 
 def _jsonl_rows(location: str, text: IO[str]) -> Iterator[tuple[int, Row | str]]:
     known = False
-    for line, written in enumerate(text, 1):
+    for line, written in enumerate(_lines(location, text), 1):
         if not written.strip():
             continue
         try:
-            row = json.loads(written)
-        except ValueError as error:
-            yield line, f"is not JSON ({error})"
+            row = parse_json(written, "it")
+        except FormatError as error:
+            yield line, str(error).removeprefix("it ")
             continue
         if not isinstance(row, dict):
             yield line, f"is {type(row).__name__}, expected an object"
@@ -188,6 +204,20 @@ def _jsonl_rows(location: str, text: IO[str]) -> Iterator[tuple[int, Row | str]]
             known = True
             _check_columns(location, tuple(row))
         yield line, row
+
+
+def _lines(location: str, text: IO[str]) -> Iterator[str]:
+    """The lines, none of which may fill the memory."""
+    for number in count(1):
+        line = text.readline(_LONGEST_LINE)
+        if not line:
+            return
+        if len(line) == _LONGEST_LINE and not line.endswith("\n"):
+            raise SourceError(
+                f"{location}, line {number}: has {_LONGEST_LINE:,} characters or more, expected a row of a "
+                "manifest: give each image a line of its own"
+            )
+        yield line
 
 
 def _parquet_rows(location: str, file: IO[bytes]) -> Iterator[tuple[int, Row | str]]:

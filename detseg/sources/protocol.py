@@ -34,10 +34,15 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What reading may cost and where it may lead. ``allow_private`` lets URLs lead to private addresses."""
+    """What reading may cost and where it may lead.
+
+    ``allow_private`` lets URLs lead to private addresses. Nothing is listed or read below ``closed`` folders
+    (real paths): they are detseg's own.
+    """
 
     max_bytes: int = 256_000_000
     allow_private: bool = False
+    closed: tuple[str, ...] = ()
 
 
 DEFAULT_LIMITS = Limits()
@@ -55,4 +60,4 @@ def is_image_name(name: str) -> bool:
 
 def too_large(n_bytes: int, limits: Limits) -> str:
     """The reason why so many bytes are not read."""
-    return f"has {n_bytes:,} bytes, max_image_bytes allows {limits.max_bytes:,}"
+    return f"has {n_bytes:,} bytes, source.max_image_bytes allows {limits.max_bytes:,}"

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from detseg.errors import ImageError, SourceError
+from detseg.files import open_regular
 from detseg.sources.folder import Folders
 from detseg.sources.manifest import is_manifest, read_manifest
 from detseg.sources.objects import CLOUDS, Objects
@@ -22,13 +23,19 @@ LOCAL = "file"
 class Sources:
     """The stores by scheme, each made when it is first asked for. Safe to use from several threads.
 
-    ``stores`` are more of them by scheme, for places that this room does not know.
+    ``stores`` are more of them by scheme, for places that this room does not know. ``schemes`` are those that
+    may be opened (None: all), where strangers choose the addresses.
     """
 
     def __init__(
-        self, limits: Limits = DEFAULT_LIMITS, stores: Mapping[str, Callable[[], Store]] | None = None
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        stores: Mapping[str, Callable[[], Store]] | None = None,
+        *,
+        schemes: frozenset[str] | None = None,
     ) -> None:
         self._limits = limits
+        self._schemes = schemes
         self._factories: dict[str, Callable[[], Store]] = {
             LOCAL: partial(Folders, limits),
             "http": partial(Web, limits),
@@ -68,7 +75,7 @@ class Sources:
 
     def _open(self, location: str) -> IO[bytes]:
         try:
-            return open(location, "rb") if scheme_of(location) == LOCAL else io.BytesIO(self.read(location))
+            return open_regular(location) if scheme_of(location) == LOCAL else io.BytesIO(self.read(location))
         except OSError as error:
             raise SourceError(f"the manifest {location} cannot be read: {error.strerror}") from error
         except ImageError as error:
@@ -76,6 +83,8 @@ class Sources:
 
     def _store(self, uri: str) -> Store:
         scheme = scheme_of(uri)
+        if self._schemes is not None and scheme not in self._schemes:
+            raise SourceError(f"cannot be read: {scheme} is none of {', '.join(sorted(self._schemes))}")
         if scheme not in self._stores:
             with self._lock:
                 make = self._factories.get(scheme, partial(Objects, scheme, self._limits))

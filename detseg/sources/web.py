@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -32,6 +33,10 @@ class Web:
 
     def read(self, uri: str) -> bytes:
         """The bytes behind a URL."""
+        try:
+            check_no_password(uri)
+        except (SourceError, ValueError) as error:
+            raise ImageError(f"cannot be read: {error}") from error
         return fetch(self._client, uri, self._limits)[1]
 
     def close(self) -> None:
@@ -42,8 +47,7 @@ class Web:
         seen.add(page)
         response, body = self._page(page)
         page = str(response.url)  # where a redirect led, for instance to the same name with a slash
-        links = sorted({urljoin(page, link).partition("#")[0] for link in _links(body, response)})
-        for link in links:
+        for link in sorted(set(_joined(page, _links(body, response)))):
             if not _is_below(link, page) or link in seen:
                 continue
             if urlsplit(link).path.endswith("/"):
@@ -85,6 +89,13 @@ def _links(body: bytes, response: httpx.Response) -> list[str]:
     parser = _Links()
     parser.feed(body.decode(response.encoding or "utf-8", "replace"))
     return parser.found
+
+
+def _joined(page: str, links: list[str]) -> Iterator[str]:
+    """The links as addresses, without those that are none."""
+    for link in links:
+        with suppress(ValueError):  # half an IPv6 address
+            yield urljoin(page, link).partition("#")[0]
 
 
 def _is_below(link: str, page: str) -> bool:

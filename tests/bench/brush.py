@@ -17,8 +17,8 @@ from label_studio_sdk.converter.brush import decode_rle, mask2rle
 from scipy import ndimage
 
 from detseg.geometry.masks import bitmap_to_mask
-from detseg.labelstudio.body import encode_bytes
 from detseg.labelstudio.brush import decode_brush, encode_brush
+from detseg.labelstudio.json_body import encode_bytes
 
 HEIGHT, WIDTH = 1080, 1920
 SHARE = 0.41

@@ -24,9 +24,9 @@ import httpx
 
 from detseg.catalog import Catalog, FoundImage, open_catalog
 from detseg.config import load_settings
-from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import encode_task, prediction_regions
+from detseg.labelstudio.json_body import encode_json
 from detseg.labelstudio.label_config import taxonomy_to_config
 from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
 from detseg.paging import pages
@@ -47,13 +47,13 @@ _COLLECT = """
 import json, re, sys, time
 from pathlib import Path
 from detseg.config import load_settings
-from detseg.pipeline.collect import collect
+from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.workspace import opened_catalog
 
 settings = load_settings(Path(sys.argv[1]))
 with opened_catalog(settings) as catalog:
     begun = time.perf_counter()
-    report = collect(settings, catalog, full=sys.argv[2] == "full")
+    report = collect_reviews(settings, catalog, full=sys.argv[2] == "full")
     seconds = time.perf_counter() - begun
 status = Path("/proc/self/status").read_text()
 peak = 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", status).group(1))  # getrusage counts the parent's, too
@@ -109,9 +109,9 @@ def _measure(folder: Path, n_tasks: int, rounds: int, *, port: int) -> dict[str,
 def _write_config(folder: Path, connection: Connection) -> Path:
     config = folder / "detseg.toml"
     values = {
-        "label_studio_url": connection.url,
-        "label_studio_token": connection.token,
-        "project": TITLE,
+        "label_studio.url": connection.url,
+        "label_studio.token": connection.token,
+        "queue.project": TITLE,
         "state_dir": "state",
     }
     config.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items()))

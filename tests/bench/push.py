@@ -7,7 +7,7 @@
 
 The bare client is given the batches ready made, in the size that is best for it, and connects for every
 request, which is best for it, too (``detseg.labelstudio.session`` says why). Both go into projects of their
-own on one server, in turns.
+own on one server, in slots.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ from detseg.config import Settings, load_settings
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.labelstudio.codec import prediction_regions
 from detseg.labelstudio.label_config import taxonomy_to_config
-from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
+from detseg.labelstudio.server import SERVED, Connection, EmbeddedLabelStudio
 from detseg.paging import pages
-from detseg.pipeline.asking import shape_policy
+from detseg.pipeline.policies import shape_policy
 from detseg.pipeline.push import push
-from detseg.pipeline.pushing.encoding import Parcel, encode
+from detseg.pipeline.pushing.payload import Payload, encode_planned
+from detseg.pipeline.pushing.plan import plan_page, plan_tasks
 from detseg.pipeline.pushing.queue import opened_queue
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Annotation, Box, ImageRef, Instance, ModelVersion, Size
@@ -102,14 +103,14 @@ def prepare(folder: Path, n_tasks: int, kind: str) -> Path:
 def settings_of(folder: Path, server: Connection, catalog: Path, title: str) -> Settings:
     return load_settings(
         None,
-        environ={"DETSEG_LABEL_STUDIO_TOKEN": server.token},
-        source=str(folder / "images"),
+        environ={"DETSEG_LABEL_STUDIO__TOKEN": server.token},
+        source__location=str(folder / "images"),
         state_dir=str(folder / "state"),
         catalog=f"sqlite:///{catalog}",
-        label_studio_url=server.url,
-        label_studio_files="/",
-        project=title,
-        blind_share=0.0,
+        label_studio__url=server.url,
+        label_studio__files=str(folder / "server" / SERVED),
+        queue__project=title,
+        experiments__blind_share=0.0,
     )
 
 
@@ -123,7 +124,7 @@ def push_all(folder: Path, server: Connection, prepared: Path, title: str, **set
     """Pushes everything into a new project, which is made first, with a copy of the catalog; seconds."""
     copy = prepared.with_name(f"{title}.sqlite3")
     shutil.copy(prepared, copy)
-    settings = settings_of(folder, server, copy, title).model_copy(update=settings_given)
+    settings = settings_of(folder, server, copy, title).updated(**settings_given)
     refs = tuple(all_refs(settings))
     with open_catalog(settings.catalog_url) as catalog:
         push(settings, catalog, refs=(), version=VERSION, taxonomy=TAXONOMY)
@@ -143,7 +144,10 @@ def bodies(folder: Path, server: Connection, prepared: Path) -> list[bytes]:
         open_catalog(settings.catalog_url) as catalog,
         opened_queue(settings, catalog, version=VERSION, taxonomy=TAXONOMY) as queue,
     ):
-        return [one.body for one in encode(queue, refs, {}) if isinstance(one, Parcel)]
+        plan = plan_page(queue, refs)
+        queue.serving.prepare(plan.new)
+        made = encode_planned(queue, plan_tasks(queue, plan), plan.new)
+        return [one.body for one in made if isinstance(one, Payload)]
 
 
 def post_all(server: Connection, tasks: Sequence[bytes], n_batch: int, title: str) -> float:
@@ -232,8 +236,8 @@ def writers(folder: Path, n_tasks: int, kind: str) -> dict[str, object]:
                     server,
                     prepared,
                     f"bench writers {n}",
-                    label_studio_writers=n,
-                    label_studio_batch_tasks=100,
+                    label_studio__writers=n,
+                    label_studio__batch_tasks=100,
                 )
                 for n in (1, 2, 4)
             }

@@ -102,7 +102,7 @@ def make_catalog(folder: Path, n_images: int, *, n_waiting: int = 0) -> Path:
         return config
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "state").mkdir()
-    config.write_text(f'project = "{TITLE}"\nstate_dir = "state"\n', encoding="utf-8")
+    config.write_text(f'queue.project = "{TITLE}"\nstate_dir = "state"\n', encoding="utf-8")
     settings = load_settings(config)
     with open_catalog(settings.catalog_url) as catalog:
         project = catalog.projects.record(
@@ -222,7 +222,7 @@ def _reviews(
             lead_time_s=float(rng.lognormal(5.5 if blind else 4.5, 0.5)),
             updated_at=_START + timedelta(minutes=8 * number + k),
         )
-        yield ReviewRecord(2 * number + k + 1, number + 1, annotation)
+        yield ReviewRecord(2 * number + k + 1, _START, number + 1, annotation)
 
 
 def _reviewed(

@@ -23,13 +23,13 @@ class Detseg:
     """One engine and precision; models by the name of the answer: ``both`` or ``detection``."""
 
     def __init__(self, engine: str, precision: str, out: Path) -> None:
-        self._choice = {"engine": engine, "precision": precision, "device": "cpu"}
+        self._choice = {"engine__mode": engine, "engine__precision": precision, "engine__device": "cpu"}
         self._out = out
         self._names: dict[str, dict[str, str]] = {}
 
     def load(self, answer: str, names: dict[str, str], photos: list[str]) -> dict[str, float]:
         """Seconds to load, and how much longer than later ones the first forward passes take."""
-        self._names[answer] = {"detector": "", "segmenter": ""} | names
+        self._names[answer] = {"model__detector": "", "model__segmenter": ""} | names
         start = time.perf_counter()
         self._predictor(answer)
         loaded = time.perf_counter() - start
@@ -65,7 +65,7 @@ class Detseg:
     def _predictor(self, answer: str) -> Any:
         flags: dict[str, Any] = self._choice | self._names[answer]
         settings = load_settings(**flags)
-        return predictors.load(settings, n_images=1)
+        return predictors.load(predictors.predictor_settings(settings), n_images=1)
 
 
 def main(options: str) -> None:

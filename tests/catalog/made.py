@@ -71,6 +71,7 @@ def review(
 ) -> ReviewRecord:
     return ReviewRecord(
         annotation_id=annotation_id,
+        created_at=NOON,
         task_id=100 + n,
         annotation=Annotation(
             image=image_id(n),

@@ -53,7 +53,7 @@ def test_an_arm_is_given_once_and_stays(catalog: Catalog, empty: ProjectKey) -> 
 def test_what_was_a_task_before_is_not_assigned_again(catalog: Catalog, project: ProjectKey) -> None:
     claim(catalog, project)
     assert catalog.arms.of_images(project, image_ids(6)) == {}
-    catalog.tasks.mark_deleted(project, [101, 102])
+    catalog.server_tasks.mark_deleted(project, [101, 102])
     blind = [Assignment(image_id(1), "blind")]
     assert catalog.tasks.open_push(project, image_ids(3), OTHER, restore=True, arms=blind)
     assert catalog.arms.of_images(project, image_ids(6)) == {}
@@ -62,7 +62,7 @@ def test_what_was_a_task_before_is_not_assigned_again(catalog: Catalog, project:
 def test_a_blind_task_never_has_a_prediction(catalog: Catalog, empty: ProjectKey) -> None:
     claim(catalog, empty)
     confirm(catalog, empty)
-    assert catalog.tasks.bare(empty) == ()
+    assert catalog.tasks.without_prediction(empty) == ()
     assert image_id(1) not in catalog.task_predictions.of_images(empty, image_ids(6))
     assert len(catalog.task_predictions.present(empty, image_ids(6), VERSION)) == 5
     more = catalog.task_predictions.open_push(empty, image_ids(6), OTHER)
@@ -76,7 +76,7 @@ def test_tasks_are_counted_by_arm(catalog: Catalog, empty: ProjectKey) -> None:
     assert catalog.arms.counts(empty) == dict.fromkeys(ARMS, 0)  # no task is there yet
     confirm(catalog, empty)
     assert catalog.arms.counts(empty) == {"helped": 3, "blind": 1, "decoy": 1, "gold": 1}
-    catalog.tasks.mark_deleted(empty, [100, 101])
+    catalog.server_tasks.mark_deleted(empty, [100, 101])
     assert catalog.arms.counts(empty) == {"helped": 2, "blind": 0, "decoy": 1, "gold": 1}
 
 

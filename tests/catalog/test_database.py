@@ -1,11 +1,14 @@
 import json
 import os
+import queue
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from detseg.catalog import Catalog, open_catalog
 from detseg.catalog.database import Database
 from detseg.errors import CatalogError
+from detseg.waits import heard_by
 from tests.catalog.made import VERSION, found, image_id, image_ids, prediction, record_project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +39,7 @@ def test_four_processes_share_one_new_catalog(url: str) -> None:
     processes = [start("claim", url, number) for number in range(4)]
     claimed: Counter[str] = Counter()
     for process in processes:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         claimed.update(json.loads(out))
     assert claimed == Counter(image_ids(200))  # everything once, nothing twice
@@ -74,7 +78,7 @@ def test_a_process_killed_in_a_transaction_leaves_nothing_of_it(file_url: str, t
     with open_catalog(file_url) as catalog:
         catalog.cursors.set("before", "1")
     process = start("die", file_url, 1)
-    _out, err = process.communicate(timeout=60)
+    _out, err = process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL, err
     assert (tmp_path / "catalog.db-wal").stat().st_size > 1_000_000  # it had written
     with open_catalog(file_url) as catalog:
@@ -85,7 +89,7 @@ def test_a_process_killed_in_a_transaction_leaves_nothing_of_it(file_url: str, t
 
 def test_a_full_disk_is_one_line_and_loses_nothing(file_url: str) -> None:
     process = start("fill", file_url, 1_000_000)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     written, words = json.loads(out)
     assert written > 10
@@ -94,6 +98,26 @@ def test_a_full_disk_is_one_line_and_loses_nothing(file_url: str) -> None:
     with open_catalog(file_url) as catalog:
         assert all(catalog.cursors.get(f"cursor {n}") for n in range(written))
         catalog.cursors.set("after", "1")
+
+
+def test_who_waits_for_another_writer_says_so(file_url: str, tmp_path: Path) -> None:
+    heard: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with open_catalog(file_url, busy_s=1200.0) as catalog, heard_by(heard.put):
+        writer = sqlite3.connect(tmp_path / "catalog.db", isolation_level=None, check_same_thread=False)
+        writer.execute("BEGIN IMMEDIATE")
+
+        def commit_once_it_was_said() -> str:
+            line = heard.get(timeout=600)
+            writer.execute("COMMIT")
+            return line
+
+        with ThreadPoolExecutor(1) as pool:
+            line = pool.submit(commit_once_it_was_said)
+            catalog.cursors.set("a", "1")
+        assert re.fullmatch(
+            rf"waiting for the catalog {file_url} \(\d+ s so far, 1200 s at most\)", line.result()
+        )
+        writer.close()
 
 
 def test_readers_do_not_wait_for_a_writer(file_url: str, tmp_path: Path) -> None:

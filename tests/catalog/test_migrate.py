@@ -1,5 +1,7 @@
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,13 +10,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
-from detseg.catalog import open_catalog
+from detseg.catalog import ProjectKey, ReviewCounts, open_catalog
 from detseg.catalog.database import Database
 from detseg.catalog.migrate import MIGRATIONS, VERSION_TABLE, migration_context
 from detseg.catalog.tables import metadata
 from detseg.errors import CatalogError
-from detseg.types import Entry
-from tests.catalog.made import NOON, image_id
+from detseg.types import Entry, SeenTask
+from tests.catalog.made import NOON, VERSION, image_id, image_ids, review
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
@@ -86,17 +88,62 @@ def test_many_threads_may_open_a_new_catalog_at_once(url: str) -> None:
         assert [catalog.cursors.get(f"cursor {n}") for n in range(8)] == ["1"] * 8
 
 
-def test_a_time_of_change_stays_as_the_stamp(url: str) -> None:
+@contextmanager
+def revision(url: str, number: str) -> Iterator[sa.Connection]:
+    """A transaction in a catalog as it was at that revision."""
     database = Database(url)
     scripts = ScriptDirectory(str(MIGRATIONS))
     with database.writing() as connection:
         context = migration_context(connection)
-        for script in reversed(list(scripts.iterate_revisions("0002", "base"))):
+        for script in reversed(list(scripts.iterate_revisions(number, "base"))):
             script.module.upgrade(Operations(context))
             context.stamp(scripts, script.revision)
+        yield connection
+    database.close()
+
+
+def test_a_time_of_change_stays_as_the_stamp(url: str) -> None:
+    with revision(url, "0002") as connection:
         values = {"id": image_id(1), "first_seen": NOON}
         connection.execute(sa.text("INSERT INTO images VALUES (:id, 64, 48, :first_seen)"), values)
         connection.execute(sa.text("INSERT INTO locations VALUES ('/a.png', :id, 10, 77)"), values)
-    database.close()
     with open_catalog(url) as catalog:
         assert catalog.images.known([Entry("/a.png", 10, "77")]) == {"/a.png": image_id(1)}
+
+
+def test_deleted_tasks_give_their_numbers_free_and_reviews_stay(url: str) -> None:
+    """Of four images one has a task, one's is deleted, one's about to be restored, and one's on its way."""
+    states = {0: ("pushed", 100), 1: ("deleted", 101), 2: ("intent", None), 3: ("intent", None)}
+    with revision(url, "0006") as connection:
+        moment = {"now": NOON.replace(tzinfo=None) if connection.dialect.name == "sqlite" else NOON}
+        connection.execute(sa.text("INSERT INTO projects VALUES (1, 9, :now, 'url', 'parts', '')"), moment)
+        for n, (state, task) in states.items():
+            values = {**moment, "image": image_id(n), "state": state, "task": task, "version": VERSION}
+            connection.execute(sa.text("INSERT INTO images VALUES (:image, 64, 48, :now)"), values)
+            statement = "INSERT INTO tasks VALUES (1, :image, :task, :state, :version, :now, NULL)"
+            connection.execute(sa.text(statement), values)
+            if n < 3:
+                values |= {"number": n, "task": 100 + n, "deleted": n > 0}
+                statement = (
+                    "INSERT INTO reviews VALUES (1, :number, :task, :image, 'person 1', 'empty', '[]', 12.5, "
+                    ":now, :deleted, false, '')"
+                )
+                connection.execute(sa.text(statement), values)
+    project = ProjectKey(1)
+    with open_catalog(url) as catalog:
+        assert catalog.tasks.ids(project) == catalog.tasks.undated(project) == (100,)
+        assert catalog.reviews.ids(project) == {0}
+        again = review(0, 0, state="empty", regions=())
+        assert catalog.reviews.record(project, [again]) == ReviewCounts(unchanged=1)
+        assert list(catalog.reviews.latest(project)) == [again]
+        assert catalog.tasks.drop_intents(project, image_ids(4)) == 2
+        assert {task.image: task.state for task in catalog.tasks.of_project(project)} == {
+            image_id(0): "pushed",
+            image_id(1): "deleted",
+            image_id(2): "deleted",
+        }
+        back = SeenTask(101, NOON, image_id(1))
+        assert catalog.server_tasks.recognise(project, [back]).images == {101: image_id(1)}
+        catalog.tasks.open_push(project, [image_id(3)], VERSION)
+        catalog.tasks.confirm_push(project, {image_id(3): 101})  # a number that was given again
+        assert catalog.tasks.count(project, "deleted") == 2

@@ -5,7 +5,8 @@ import pytest
 
 from detseg.catalog import Catalog, Incomplete, ProjectKey, ReviewCounts
 from detseg.errors import CatalogError
-from tests.catalog.made import NOON, REGIONS, found, review
+from detseg.types import SeenTask
+from tests.catalog.made import NOON, REGIONS, found, image_id, review
 
 
 def test_recording_twice_changes_nothing(catalog: Catalog, project: ProjectKey) -> None:
@@ -77,7 +78,7 @@ def test_the_four_states_sum_to_the_tasks(catalog: Catalog, project: ProjectKey)
         ],
     )
     catalog.reviews.mark_deleted(project, [5])
-    catalog.tasks.mark_deleted(project, [104])
+    catalog.server_tasks.mark_deleted(project, [104])
     assert catalog.reviews.states(project) == {"unlabeled": 2, "labeled": 2, "empty": 1, "skipped": 0}
 
 
@@ -128,10 +129,11 @@ def test_counts_are_of_what_is_there(catalog: Catalog, project: ProjectKey) -> N
     assert catalog.reviews.counts(project, after=0, last=200) == (6, 4, 1)
     assert catalog.reviews.counts(project, after=100, last=102) == (2, 2, 1)
     catalog.reviews.mark_deleted(project, [3])
-    catalog.tasks.mark_deleted(project, [103])
+    catalog.server_tasks.mark_deleted(project, [103])
     assert catalog.reviews.counts(project, after=0, last=200) == (5, 2, 1)
     assert catalog.tasks.ids(project) == (100, 101, 102, 104, 105)
     assert catalog.tasks.ids(project, after=100, last=104) == (101, 102, 104)
     assert catalog.tasks.last_id(project) == 105
-    assert catalog.tasks.mark_found(project, [103, 104]) == 1
+    back = SeenTask(103, NOON, image_id(3))
+    assert catalog.server_tasks.recognise(project, [back]).images == {103: image_id(3)}
     assert catalog.tasks.ids(project, after=102) == (103, 104, 105)

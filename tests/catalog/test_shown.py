@@ -36,7 +36,7 @@ def test_every_version_has_its_own(catalog: Catalog, project: ProjectKey) -> Non
 
 
 def test_what_is_restored_shows_what_it_is_sent_with(catalog: Catalog, project: ProjectKey) -> None:
-    catalog.tasks.mark_deleted(project, [100])
+    catalog.server_tasks.mark_deleted(project, [100])
     catalog.tasks.open_push(
         project, image_ids(2), OTHER, restore=True, shown=dict.fromkeys(image_ids(2), "x")
     )

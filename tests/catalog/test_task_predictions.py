@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from detseg.catalog import Catalog, ProjectKey
-from detseg.catalog.records import Doubt
+from detseg.catalog.records import PossibleDuplicate
 from detseg.types import ModelVersion
 from tests.catalog.made import NOON, VERSION, image_id, image_ids
 
@@ -52,7 +52,7 @@ def test_what_the_server_has_already_is_recorded(catalog: Catalog, project: Proj
 
 
 def test_a_deleted_task_is_restored_with_a_new_prediction(catalog: Catalog, project: ProjectKey) -> None:
-    catalog.tasks.mark_deleted(project, [101, 102])
+    catalog.server_tasks.mark_deleted(project, [101, 102])
     assert catalog.tasks.count(project, "deleted") == 2
     assert catalog.tasks.open_push(project, image_ids(6), OTHER, restore=True) == (image_id(1), image_id(2))
     assert catalog.tasks.open_push(project, image_ids(6), OTHER, restore=True) == ()
@@ -65,20 +65,22 @@ def test_a_deleted_task_is_restored_with_a_new_prediction(catalog: Catalog, proj
 
 
 @pytest.mark.parametrize("version", [None, OTHER])
-def test_doubts_are_kept_until_they_are_old(
+def test_possible_duplicates_are_kept_until_they_are_old(
     catalog: Catalog, project: ProjectKey, version: ModelVersion | None
 ) -> None:
     for _ in range(2):
-        catalog.doubts.record(project, [image_id(2), image_id(1)], version)
-    assert catalog.doubts.all(project) == tuple(Doubt(image_id(n), version, NOON) for n in (1, 2))
-    assert catalog.doubts.forget(project, NOON) == 0
-    assert catalog.doubts.forget(project, NOON + timedelta(seconds=1)) == 2
-    assert catalog.doubts.all(project) == ()
+        catalog.possible_duplicates.record(project, [image_id(2), image_id(1)], version)
+    assert catalog.possible_duplicates.all(project) == tuple(
+        PossibleDuplicate(image_id(n), version, NOON) for n in (1, 2)
+    )
+    assert catalog.possible_duplicates.forget(project, NOON) == 0
+    assert catalog.possible_duplicates.forget(project, NOON + timedelta(seconds=1)) == 2
+    assert catalog.possible_duplicates.all(project) == ()
 
 
 def test_present_is_what_needs_nothing(catalog: Catalog, project: ProjectKey) -> None:
     other = ModelVersion("other@1")
-    catalog.tasks.mark_deleted(project, [101])
+    catalog.server_tasks.mark_deleted(project, [101])
     catalog.task_predictions.open_push(project, image_ids(3), other)
     catalog.task_predictions.confirm_push(project, [image_id(0)], other)
     assert catalog.task_predictions.present(project, image_ids(9), VERSION) == {

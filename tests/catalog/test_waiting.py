@@ -22,7 +22,7 @@ def test_a_task_waits_until_somebody_reviews_it(catalog: Catalog, project: Proje
     assert waiting(catalog, project) == [103, 104]
     catalog.reviews.mark_deleted(project, [2])
     assert waiting(catalog, project) == [101, 103, 104]
-    catalog.tasks.mark_deleted(project, [103])
+    catalog.server_tasks.mark_deleted(project, [103])
     assert waiting(catalog, project) == [101, 104]
 
 

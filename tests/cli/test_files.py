@@ -48,10 +48,40 @@ def test_version_and_wrong_usage(run: Run) -> None:
 
 def test_init_writes_a_file_that_can_be_read_once(run: Run, tmp_path: Path) -> None:
     assert run("init").code == 0
-    assert tomllib.loads((tmp_path / "detseg.toml").read_text())["detector"] == "sample"
+    assert tomllib.loads((tmp_path / "detseg.toml").read_text())["model"]["detector"] == "sample"
     again = run("init")
     assert (again.code, again.err) == (2, "detseg: detseg.toml is there already: --force replaces it\n")
     assert run("init", "--force").code == 0
+
+
+def test_a_dry_run_refuses_settings_that_a_run_refuses(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "detseg.toml").write_text('queue.serve_images = "url"\n')
+    done = run("preannotate", "--dry-run")
+    assert (done.code, done.out) == (2, "")
+    assert "cannot reach the browser by queue.serve_images" in done.err
+
+
+def test_a_file_of_the_first_release_works_and_is_moved_into_sections(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "detseg.toml"
+    file.write_text('project = "parts"\nbatch_size = 3\nlabel_studio_token = "hunter2"\n')
+    before = run("preannotate", "--dry-run", "--source", "nowhere")
+    (moved, refusal) = before.err.splitlines()
+    assert moved == (
+        "detseg: detseg.toml: project, batch_size, label_studio_token: settings are in sections now, and "
+        "read as those of detseg 0.1: `detseg init --from detseg.toml new.toml` writes a file with sections"
+    )
+    assert "nowhere" in refusal
+    assert (run("init", "--from", file, "new.toml").code, run("init", "--from", file, "new.toml").code) == (
+        0,
+        2,
+    )
+    new = tomllib.loads((tmp_path / "new.toml").read_text())
+    assert (new["queue"]["project"], new["engine"]["batch_size"]) == ("parts", 3)
+    assert new["label_studio"]["token"] == "hunter2"
+    assert (tmp_path / "new.toml").stat().st_mode & 0o077 == 0
+    (tmp_path / "new.toml").replace(file)
+    assert run("preannotate", "--dry-run", "--source", "nowhere").err == f"{refusal}\n"
 
 
 def test_a_disk_that_does_not_take_a_file_is_one_line(run: Run, tmp_path: Path) -> None:

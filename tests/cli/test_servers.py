@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from detseg.catalog import Quarantined, open_catalog
 from tests.cli.conftest import Run
 
 
@@ -11,7 +12,7 @@ def test_status_of_nothing_says_so_and_makes_nothing(run: Run, tmp_path: Path) -
     assert run("status", "--json").json == {
         "label_studio": {"running": False, "healthy": False, "url": None},
         "prefect": {"running": False, "url": None},
-        "catalog": {"images": 0, "projects": []},
+        "catalog": {"images": 0, "quarantine": [], "projects": []},
         "state_dir": str(tmp_path / ".detseg"),
     }
     assert run("status").out.splitlines()[:2] == [
@@ -19,3 +20,21 @@ def test_status_of_nothing_says_so_and_makes_nothing(run: Run, tmp_path: Path) -
         "Prefect       does not run (`detseg up` starts it)",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_in_quarantine_is_named_and_can_be_forgotten(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".detseg").mkdir()
+    failed = [Quarantined(f"/photos/{n:02}\n.png", "is no image", "read") for n in range(12)]
+    with open_catalog(f"sqlite:///{tmp_path / '.detseg' / 'catalog.sqlite3'}") as catalog:
+        catalog.quarantine.record(failed)
+    assert run("status", "--json").json["catalog"]["quarantine"] == [
+        {"uri": one.uri, "reason": one.reason, "stage": "read"} for one in failed
+    ]
+    assert "quarantine    12 images (`detseg status --quarantine` names them)\n" in run("status").out
+    named = run("status", "--quarantine").out.splitlines()
+    assert "quarantine    12 images" in named
+    assert [line.strip() for line in named if "/photos/" in line] == [
+        f"/photos/{n:02}\\n.png is no image" for n in range(12)
+    ]
+    assert "quarantine  " not in run("status", "--clear-quarantine").out
+    assert run("status", "--json").json["catalog"]["quarantine"] == []

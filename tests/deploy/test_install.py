@@ -1,5 +1,6 @@
-"""The set-up behind make: real environments and real pip, on a project small enough to need no network."""
+"""The set-up behind make: real environments, pip and uv, on a project small enough to need no network."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -52,26 +54,19 @@ def test_full_disk_is_seen_before_the_start() -> None:
         install.check_disk(Path("/data"), 3.21)
 
 
-@pytest.mark.parametrize(
-    ("output", "line"),
-    [
-        (
-            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
-            "disk is full",
-        ),
-        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "pip cache purge"),
-        ("WARNING: Retrying after SSLError(SSLCertVerificationError", "PIP_CERT="),
-        ("Failed to establish a new connection: [Errno -2] Name or service not known", "cannot be reached"),
-        ("ERROR: No matching distribution found for torch==2.15.0", "not to be had for this machine"),
-        ("some words\nERROR: something new\nmore", "ERROR: something new (all it said: log)"),
-        ("some words", "some words (all it said: log)"),
-        ("", "(all it said: log)"),
-    ],
-)
-def test_pip_is_explained_in_one_line(output: str, line: str) -> None:
-    explained = install.explain(output, Path("log"))
-    assert line in explained
-    assert "\n" not in explained
+def test_a_cache_that_is_there_is_shared(tmp_path: Path) -> None:
+    root, cache = tmp_path / "clone", tmp_path / "cache" / "uv"
+    root.mkdir()
+    assert install.disks_to_fill(root, cache) == [tmp_path]
+    cache.mkdir(parents=True)
+    assert install.disks_to_fill(root, cache) == []
+
+
+def test_two_disks_are_filled_where_the_cache_is_on_another(tmp_path: Path) -> None:
+    disk = tmp_path.stat().st_dev  # in memory, where there is room
+    other = next(place for place in (Path("/dev/shm"), Path("/var/tmp")) if place.stat().st_dev != disk)
+    assert install.disks_to_fill(tmp_path, other / "no-such-cache") == [other, tmp_path]
+    assert install.disks_to_fill(tmp_path, other) == [tmp_path]
 
 
 def run_make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -93,16 +88,18 @@ def test_make_lists_its_targets() -> None:
         "demo",
         "test",
         "lint",
+        "docs",
         "check",
         "faults",
         "bench",
         "format",
         "lock",
+        "release",
         "clean",
     ]
 
 
-# A small project with the real script, real environments and real pip.
+# A small project with the real script, real environments, real pip and real uv.
 
 BACKEND = """
 import zipfile
@@ -138,23 +135,63 @@ def write_wheel(folder: Path, version: str) -> str:
     return f"part=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
+def write_uv_wheel(folder: Path) -> str:
+    """Writes the wheel that the uv of this environment came from, and answers its line for a lock file."""
+    uv = metadata.distribution("uv")
+    assert uv.files is not None
+    about = f"uv-{uv.version}.dist-info"
+    tag = re.search(r"(?m)^Tag: (.+)", uv.read_text("WHEEL") or "")
+    assert tag is not None
+    path = folder / f"uv-{uv.version}-{tag[1]}.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file in uv.files:
+            if file.name == "uv" and file.parent.name == "bin":
+                wheel.write(file.locate(), f"uv-{uv.version}.data/scripts/uv")
+            elif file.parts[0] == about and file.name in ("METADATA", "WHEEL"):
+                wheel.write(file.locate(), f"{about}/{file.name}")
+        wheel.writestr(f"{about}/RECORD", "")
+    return f"uv=={uv.version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder of wheels with uv, and the line of a lock file for it."""
+    folder = tmp_path_factory.mktemp("wheels")
+    return folder, write_uv_wheel(folder)
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "deploy").mkdir()
-    shutil.copy(ROOT / "deploy" / "install.py", tmp_path / "deploy")
+def project(tmp_path: Path, wheels: tuple[Path, str]) -> Path:
+    for name in (
+        "deploy/install.py",
+        "detseg/__init__.py",
+        "detseg/uv.py",
+        "detseg/errors.py",
+        "detseg/escaping.py",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "backend.py").write_text(BACKEND)
-    (tmp_path / "requirements.lock").write_text(write_wheel(tmp_path, "1.0"))
+    (tmp_path / "wheels").symlink_to(wheels[0])
+    (tmp_path / "uv.txt").write_text(wheels[1])
+    lock(tmp_path, write_wheel(tmp_path, "1.0"))
     return tmp_path
+
+
+def lock(project: Path, part: str) -> None:
+    """Writes the lock file: uv, and the line for `part`."""
+    (project / "requirements.lock").write_text((project / "uv.txt").read_text() + part)
 
 
 def start_install(project: Path) -> subprocess.Popen[str]:
     environment = os.environ | {
-        "PIP_FIND_LINKS": str(project),
+        "PIP_FIND_LINKS": f"{project} {project / 'wheels'}",
         "PIP_NO_INDEX": "1",
         "PIP_CONFIG_FILE": os.devnull,
+        "XDG_CACHE_HOME": str(project / "cache"),
     }
-    command = [sys.executable, "deploy/install.py"]
+    command = [sys.executable, "-m", "deploy.install"]
     return subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -165,6 +202,20 @@ def run_install(project: Path) -> tuple[int, str]:
     return process.returncode, said
 
 
+def wait_for_turn(project: Path) -> tuple[str, int]:
+    """What an installation says while another one is at work, and how it ends."""
+    marker = project / ".venv" / install.MARKER
+    with (project / "requirements.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        marker.write_text("4711\n")
+        process = start_install(project)
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        marker.unlink()
+    process.communicate()
+    return line, process.returncode
+
+
 def part_version(project: Path) -> str:
     code = "import part; print(part.version)"
     return subprocess.check_output([project / ".venv/bin/python", "-c", code], text=True).strip()
@@ -173,15 +224,18 @@ def part_version(project: Path) -> str:
 def test_installs_once_and_follows_the_lock(project: Path) -> None:
     code, said = run_install(project)
     assert code == 0, said
-    assert "installing its 1 packages into .venv" in said
+    assert "installing its 2 packages into .venv" in said
     assert part_version(project) == "1.0"
     assert json.loads((project / ".venv" / install.STAMP).read_text())["root"] == str(project)
     assert not (project / ".venv" / install.MARKER).exists()
-    assert not (project / ".venv" / "tmp").exists()
 
     assert run_install(project) == (0, "")
+    assert wait_for_turn(project) == (
+        "detseg: waiting for process 4711, which installs into .venv; 3600 s at most\n",
+        0,
+    )
 
-    (project / "requirements.lock").write_text(write_wheel(project, "2.0"))
+    lock(project, write_wheel(project, "2.0"))
     code, said = run_install(project)
     assert code == 0, said
     assert "has changed: .venv follows" in said
@@ -203,6 +257,40 @@ def test_a_killed_installation_is_made_anew(project: Path) -> None:
     assert part_version(project) == "1.0"
 
 
+def test_one_that_does_not_end_is_given_up(project: Path) -> None:
+    lock_file = project / "requirements.lock"
+    with lock_file.open("rb") as held, lock_file.open("rb") as lock:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        words = "^another process has installed into .venv for more than 0 s: let it end, or stop it"
+        with pytest.raises(install.InstallError, match=words):
+            install.take_turn(lock, project / ".venv", longest_s=0.0)
+
+
+def test_what_a_killed_installation_started_is_waited_for(project: Path) -> None:
+    """uv goes on writing into .venv where only the process that started it is killed."""
+    program = """
+import sys
+from pathlib import Path
+from deploy.install import take_turn
+from detseg.uv import run_and_read
+with open(sys.argv[1], "rb") as lock:
+    take_turn(lock, Path(".venv"))
+    run_and_read(["sh", "-c", "echo $$; exec sleep 60"], tell=lambda line: print(line, flush=True))
+"""
+    command = [sys.executable, "-c", program, str(project / "requirements.lock")]
+    with subprocess.Popen(command, cwd=install.ROOT, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        left = int(killed.stdout.readline())
+        killed.kill()
+    with (project / "requirements.lock").open("rb") as lock:
+        try:
+            with pytest.raises(install.InstallError, match="for more than 0 s"):
+                install.take_turn(lock, project / ".venv", longest_s=0.0)
+        finally:
+            os.kill(left, signal.SIGKILL)
+        install.take_turn(lock, project / ".venv", longest_s=20.0)
+
+
 def test_a_moved_project_is_installed_anew(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert run_install(project)[0] == 0
     moved = tmp_path_factory.mktemp("elsewhere") / "project"
@@ -214,26 +302,12 @@ def test_a_moved_project_is_installed_anew(project: Path, tmp_path_factory: pyte
 
 
 def test_a_wrong_hash_and_a_missing_package_are_one_line(project: Path) -> None:
-    (project / "requirements.lock").write_text(f"part==1.0 --hash=sha256:{'0' * 64}\n")
+    lock(project, f"part==1.0 --hash=sha256:{'0' * 64}\n")
     code, said = run_install(project)
     assert code == 1
-    assert "not the one that requirements.lock names" in said.splitlines()[-1]
-    (project / "requirements.lock").write_text(f"part==3.0 --hash=sha256:{'0' * 64}\n")
+    assert "not the one that the lock file names" in said.splitlines()[-1]
+    lock(project, f"part==3.0 --hash=sha256:{'0' * 64}\n")
     code, said = run_install(project)
     assert code == 1
     assert "not to be had for this machine" in said.splitlines()[-1]
     assert not (project / ".venv" / install.STAMP).exists()
-
-
-def test_progress_counts_what_pip_says() -> None:
-    progress = install.Progress(terminal=False, start=100.0)
-    for line in (
-        "Collecting torch==2.15.0 (from -r requirements.lock (line 1))",
-        "  Downloading torch-2.15.0-cp311-cp311-manylinux_2_28_x86_64.whl (907.4 MB)",
-        "Collecting six==1.17.0 (from -r requirements.lock (line 9))",
-        "  Using cached six-1.17.0-py2.py3-none-any.whl (11 kB)",
-    ):
-        progress.read(line)
-    assert progress.text(130.0) == "  fetched 2 packages, 0.91 GB, 30 s"
-    progress.read("Installing collected packages: six, torch")
-    assert progress.text(131.4) == "  unpacking 2 packages, 0.91 GB, 31 s"

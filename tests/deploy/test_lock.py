@@ -35,7 +35,8 @@ def test_locks_pin_every_package_with_hashes_and_name_no_host(path: Path) -> Non
 
 def test_lock_fits_the_project() -> None:
     project, pinned = tomllib.loads((ROOT / "pyproject.toml").read_text()), pins(LOCKS[0])
-    wanted = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["dev"]
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *extras["dev"], *extras["docs"]]
     for requirement in map(Requirement, wanted + project["build-system"]["requires"]):
         version = pinned[requirement.name.lower().replace("_", "-")]
         assert requirement.specifier.contains(version), (
@@ -44,7 +45,6 @@ def test_lock_fits_the_project() -> None:
 
 
 def test_lock_has_the_server_that_is_installed() -> None:
-    assert f"label-studio=={VERSION}" == lock.SERVER
     assert pins(LOCK_FILE)["label-studio"] == VERSION
 
 

@@ -48,7 +48,7 @@ def test_without_a_browser_the_banner_names_what_did_not_run(
 ) -> None:
     result = run_suite(suite, **environment)
     assert result.returncode == code
-    assert "1 passed, 1 deselected" in result.stdout
+    assert "1 passed" in result.stdout
     assert "!! 1 TESTS DID NOT RUN" in result.stderr
     assert "there is no apt-get here: install Chromium so that chromium and chromedriver" in result.stderr
     assert "tests/test_it.py::test_page" in result.stderr

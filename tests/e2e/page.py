@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from detseg.labelstudio.server import Connection
 from detseg.types import Size
@@ -25,22 +25,26 @@ _FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+_PATIENCE = 120_000  # milliseconds, on a busy machine
 _REGIONS = """() => (window.Htx?.annotationStore?.selected?.regions ?? []).map(
     region => ({id: region.cleanId, type: region.type, labels: region.labels ?? []}))"""
-_STAGE = """() => {
-    const image = window.Htx.annotationStore.selected.names.get("image")
+_ON_SCREEN = """([px, py]) => {
+    const image = [...window.Htx.annotationStore.selected.names.values()].find(tag => tag.type === "image")
     const frame = document.querySelector(".konvajs-content").getBoundingClientRect()
-    const stage = image.stageRef  // which may be zoomed a little, and moved
-    return {
-        x: frame.x + stage.x(), width: image.stageWidth * stage.scaleX(),
-        y: frame.y + stage.y(), height: image.stageHeight * stage.scaleY(),
-    }
+    const [xx, yx, xy, yy, x0, y0] = image.stageRef.getAbsoluteTransform().m  // zoomed, moved, turned
+    const x = px * image.stageWidth, y = py * image.stageHeight
+    return [frame.x + x0 + xx * x + xy * y, frame.y + y0 + yx * x + yy * y]
 }"""
 
 _PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 _HOTKEY = """([control, label]) => window.Htx.annotationStore.selected.names.get(control).children
     .find(child => child._value === label).hotkey"""
+_TOOL = """() => [...window.Htx.annotationStore.selected.names.values()].find(tag => tag.type === "image")
+    .getToolsManager().findSelectedTool().toolName"""
+_CHOSEN = "() => window.Htx.annotationStore.selected.selectedRegions.map(region => region.cleanId)"
+_CORNERS = """id => window.Htx.annotationStore.selected.regions.find(region => region.cleanId === id)
+    .points.map(point => [point.x / 100, point.y / 100])"""
 _ERASERS = """() => [...window.Htx.annotationStore.selected.names.values()]
     .map(control => ({brushlabels: "brush", bitmasklabels: "bitmask"})[control.type]).filter(Boolean)"""
 
@@ -68,7 +72,7 @@ class LabelingPage:
         self.page.wait_for_function(
             """n => {
                 const selected = window.Htx?.annotationStore?.selected
-                const image = selected?.names?.get("image")
+                const image = [...(selected?.names?.values() ?? [])].find(tag => tag.type === "image")
                 return selected?.regions?.length === n && image?.stageWidth > 0 && image.stageRef
                     && image.currentImageEntity?.imageLoaded
                     && selected.regions.every(region => region.type !== "brushregion" || region.imageData)
@@ -83,16 +87,43 @@ class LabelingPage:
         return tuple(DrawnRegion(r["id"], r["type"], (r["labels"] or [""])[0]) for r in drawn)
 
     def listed_labels(self) -> list[str]:
-        """The labels that the side panel shows, one per region."""
-        return self.page.locator(".lsf-tree__node .lsf-outliner-item__title").all_inner_texts()
+        """The labels that the side panel shows, once it has a row for each region."""
+        titles = self.page.locator(".lsf-tree__node .lsf-outliner-item__title")
+        expect(titles).to_have_count(len(self.regions()), timeout=_PATIENCE)
+        return titles.all_inner_texts()
 
     def on_screen(self, x: float, y: float, *, size: Size) -> tuple[int, int]:
         """Where a pixel of the image lies in the tab."""
-        stage = self.page.evaluate(_STAGE)
-        return (
-            round(stage["x"] + x * stage["width"] / size.width),
-            round(stage["y"] + y * stage["height"] / size.height),
-        )
+        screen_x, screen_y = self.page.evaluate(_ON_SCREEN, [x / size.width, y / size.height])
+        return round(screen_x), round(screen_y)
+
+    def click(self, place: tuple[float, float], *, size: Size, held: str = "") -> None:
+        """Click an image pixel, with a key held down or not."""
+        self._painted()
+        if held:
+            self.page.keyboard.down(held)
+        self.page.mouse.click(*self.on_screen(*place, size=size))
+        if held:
+            self.page.keyboard.up(held)
+
+    def draw_along(self, path: Sequence[tuple[float, float]], *, size: Size) -> None:
+        """Drag with the mouse along straight pieces."""
+        self._painted()
+        first, *others = (self.on_screen(*point, size=size) for point in path)
+        self.page.mouse.move(*first)
+        self.page.mouse.down()
+        for point in others:
+            self.page.mouse.move(*point, steps=8)
+        self.page.mouse.up()
+
+    def corners(self, region_id: str, *, size: Size) -> list[tuple[float, float]]:
+        """The corners of a polygon, in image pixels."""
+        shares = self.page.evaluate(_CORNERS, region_id)
+        return [(x * size.width, y * size.height) for x, y in shares]
+
+    def tool(self) -> str:
+        """The name of the tool that the mouse has."""
+        return str(self.page.evaluate(_TOOL))
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, size: Size) -> None:
         """Drag with the mouse from one image pixel to another."""
@@ -102,6 +133,10 @@ class LabelingPage:
         self.page.mouse.down()
         self.page.mouse.move(x1, y1, steps=20)
         self.page.mouse.up()
+
+    def wait_chosen(self, region_id: str) -> None:
+        """Wait until that region, and no other, is chosen."""
+        self.page.wait_for_function(f"id => ({_CHOSEN})().join() === id", arg=region_id)
 
     def select(self, region_id: str) -> None:
         """Choose a region in the side panel, which has each one's number."""
@@ -138,6 +173,10 @@ class LabelingPage:
         before = {region.id for region in self.regions()}
         self.drag(start, end, size=size)
         return self._new_region(before)
+
+    def turn(self) -> None:
+        """Turn the image to the right by 90 degrees, where the interface has a button for it."""
+        self.page.locator(".lsf-toolbar [aria-label=rotate-right]").click()
 
     def draw_polygon(self, points: Sequence[tuple[float, float]], *, size: Size) -> str:
         """Click the corners and the first again; the id of the region that this made."""
@@ -197,6 +236,7 @@ class LabelingPage:
 
     def picture(self, path: Path) -> None:
         """A screenshot of what the tab shows."""
+        self._painted()
         self.page.screenshot(path=path)
 
 
@@ -217,7 +257,7 @@ def labeling_page(connection: Connection, *, width: int = 1400, height: int = 90
     with browser() as tabs:
         page = tabs.new_page(viewport={"width": width, "height": height})
         requested: set[str] = set()
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(_PATIENCE)
         page.on("request", lambda request: requested.add(request.url.split("/")[2]))
         page.goto(f"{connection.url}/user/login/")
         page.fill("input[name=email]", connection.username or "")

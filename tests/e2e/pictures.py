@@ -15,20 +15,21 @@ from pathlib import Path
 
 from PIL import Image
 
+from detseg.config import load_settings
 from detseg.errors import DetsegError
 from detseg.images import read_image
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import encode_task, prediction_regions
-from detseg.labelstudio.project import ensure_project, ensure_storages, image_url
+from detseg.labelstudio.project import ensure_project
 from detseg.labelstudio.server import EmbeddedLabelStudio
-from detseg.models.loading import load_predictor
-from detseg.models.predictor import PredictorOptions
+from detseg.pipeline.policies import shape_policy
+from detseg.pipeline.predictors import load, predictor_settings
 from detseg.report.pictures import prediction_picture
-from detseg.samples.checkpoints import checkpoint_path
 from detseg.samples.scenes import SAMPLE_CLASSES, generate_scene
 from detseg.taxonomy import Taxonomy
 from detseg.types import Size
 from tests.e2e.page import labeling_page
+from tests.labelstudio.scenes import serve
 
 TAXONOMY = Taxonomy(SAMPLE_CLASSES)
 
@@ -39,31 +40,27 @@ def take_pictures_of_scene(folder: Path, state_dir: Path, *, seed: int) -> None:
     path.parent.mkdir(parents=True)
     Image.fromarray(generate_scene(seed, Size(960, 720)).image).save(path)
     image = read_image(str(path))
-    predictor = load_predictor(
-        str(checkpoint_path("detector")),
-        str(checkpoint_path("segmenter")),
-        options=PredictorOptions(),
-        taxonomy=TAXONOMY,
-    )
+    settings = load_settings(None, environ={})  # as everybody has them
+    predictor, policy = load(predictor_settings(settings)), shape_policy(settings.labels)
     (instances,) = predictor.predict([image])
     sheet = prediction_picture(image, instances, TAXONOMY, subtitle=predictor.version)
     sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), Image.Resampling.LANCZOS).save(
         folder / "predict.png", optimize=True
     )
     regions = prediction_regions(image.ref.id, predictor.version, instances)
-    task = encode_task(
-        image.ref,
-        image.size,
-        regions,
-        version=predictor.version,
-        taxonomy=TAXONOMY,
-        image_url=image_url(path),
-    ).task
-    n_results = len(task["predictions"][0]["result"])
     connection = EmbeddedLabelStudio(state_dir).up()
     with LabelStudioClient(connection.url, connection.token) as client:
-        project = ensure_project(client, "Parts on the belt", TAXONOMY)
-        ensure_storages(client, project, [path.parent])
+        project = ensure_project(client, "Parts on the belt", TAXONOMY, policy=policy)
+        task = encode_task(
+            image.ref,
+            image.size,
+            regions,
+            version=predictor.version,
+            taxonomy=TAXONOMY,
+            image_url=serve(client, project, image.ref),
+            policy=policy,
+        ).task
+        n_results = len(task["predictions"][0]["result"])
         (task_id,) = client.import_tasks(project, [task])
     with labeling_page(connection) as page:
         page.open_task(project, task_id, n_regions=n_results)

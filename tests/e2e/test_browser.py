@@ -10,11 +10,22 @@ import pytest
 from PIL import Image
 
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.codec import TaskReview, decode_task
+from detseg.labelstudio.codec import TaskReview, decode_task, encode_task, prediction_regions
+from detseg.labelstudio.interface import address, read_interface
 from detseg.labelstudio.server import Connection
+from detseg.labelstudio.shapes import MaskAs, ShapePolicy
 from detseg.types import Box, Region
 from tests.e2e.page import labeling_page
-from tests.labelstudio.scenes import SIZE, TAXONOMY, PushedTask, push_scene
+from tests.labelstudio.scenes import (
+    SIZE,
+    TAXONOMY,
+    VERSION,
+    PushedTask,
+    instances,
+    push_scene,
+    serve,
+    write_image,
+)
 
 
 def as_submitted(region: Region) -> Region:
@@ -29,8 +40,11 @@ def read_back(client: LabelStudioClient, pushed: PushedTask) -> TaskReview:
 
 
 @pytest.fixture
-def pushed(client: LabelStudioClient, new_title: Callable[[], str], tmp_path: Path) -> PushedTask:
-    return push_scene(client, new_title(), tmp_path / "my images 🙂" / "a b#1.png")
+def pushed(
+    client: LabelStudioClient, document_root: Path, new_title: Callable[[], str], tmp_path: Path
+) -> PushedTask:
+    path = tmp_path / "my images 🙂" / "a b#1.png"
+    return push_scene(client, new_title(), path, document_root=document_root)
 
 
 def test_a_box_is_moved_and_one_is_deleted(
@@ -69,7 +83,10 @@ def test_a_box_is_moved_and_one_is_deleted(
 def test_what_is_shown_is_where_it_belongs(
     label_studio: Connection, pushed: PushedTask, tmp_path: Path
 ) -> None:
-    """The bolt's mask is drawn over the bolt in its class's colour, the plain background stays grey."""
+    """The bolt's mask is drawn over the bolt in its class's colour, the plain background stays grey.
+
+    The picture shines through, and a paler ring sets off where the mask ends.
+    """
     with labeling_page(label_studio) as page:
         page.open_task(pushed.project, pushed.id, n_regions=7)
         page.picture(tmp_path / "page.png")
@@ -77,12 +94,96 @@ def test_what_is_shown_is_where_it_belongs(
             name: page.on_screen(*xy, size=SIZE)
             for name, xy in {"bolt": (150, 150), "none": (40, 300)}.items()
         }
+        left, top = page.on_screen(91, 150, size=SIZE)
+        right, _ = page.on_screen(100, 150, size=SIZE)
     with Image.open(tmp_path / "page.png") as picture:
         red, green, blue = picture.convert("RGB").getpixel(points["bolt"])  # type: ignore[misc]
         assert red > 150
         assert green < 120
         assert blue < 120
         assert picture.convert("RGB").getpixel(points["none"]) == (90, 90, 100)
+        # two fifths of the colour (230, 25, 75), three of the bolt (192, 160, 96), a tenth of its box
+        assert (red, green, blue) == pytest.approx((209, 98, 86), abs=8)
+        across = [picture.convert("RGB").getpixel((x, top)) for x in range(left, right)]
+        assert min(pixel[0] - pixel[1] for pixel in across) < red - green - 20  # type: ignore[index,operator]
+
+
+@pytest.mark.parametrize("mask_as", ["brush", "bitmask"])
+def test_a_mask_is_chosen_by_a_click_on_it(
+    label_studio: Connection,
+    client: LabelStudioClient,
+    document_root: Path,
+    new_title: Callable[[], str],
+    tmp_path: Path,
+    mask_as: MaskAs,
+) -> None:
+    """The page knows a click on a mask by the mask's own pixels, and by opaque ones alone."""
+    policy = ShapePolicy(annotate="both", mask_as=mask_as)
+    pushed = push_scene(client, new_title(), tmp_path / "a.png", document_root=document_root, policy=policy)
+    belt, bolt, nut, *_ = pushed.regions
+    places = {belt.id: (320, 460), bolt.id: (150, 150), nut.id: (385, 160)}
+    with labeling_page(label_studio) as page:
+        page.open_task(pushed.project, pushed.id, n_regions=5)
+        for region, place in places.items():
+            page.click(place, size=SIZE)
+            page.wait_chosen(f"{region}-mask")
+            page.unselect()
+
+
+def test_a_project_of_split_tags_is_shown_edited_and_read_back(
+    label_studio: Connection, client: LabelStudioClient, new_title: Callable[[], str], tmp_path: Path
+) -> None:
+    """Shapes and labels are tags apart there, and each region two results with one id."""
+    labels = "".join(f'<Label value="{name}"/>' for name in TAXONOMY.names)
+    config = (
+        f'<View><Labels name="what" toName="photo">{labels}</Labels><Rectangle name="frame" toName="photo"/>'
+        '<Brush name="paint" toName="photo"/><Image name="photo" value="$image" zoom="true"/></View>'
+    )
+    project = client.create_project(new_title(), config)
+    ref = write_image(tmp_path / "a.png")
+    regions = prediction_regions(ref.id, VERSION, instances())
+    policy = ShapePolicy(annotate="both")
+    sent = encode_task(
+        ref,
+        SIZE,
+        regions,
+        version=VERSION,
+        taxonomy=TAXONOMY,
+        image_url=serve(client, project.id, ref),
+        policy=policy,
+    ).task
+    sent["predictions"][0]["result"] = address(
+        sent["predictions"][0]["result"], read_interface(project.label_config)
+    )
+    (task_id,) = client.import_tasks(project.id, [sent])
+    belt, bolt, nut, moved, deleted = regions
+    with labeling_page(label_studio) as page:
+        page.open_task(project.id, task_id, n_regions=5)
+        assert sorted(region.label for region in page.regions()) == ["belt", "bolt", "bolt", "nut", "nut"]
+        page.picture(tmp_path / "page.png")
+        page.click((150, 150), size=SIZE)
+        page.choose("what", "nut")
+        page.unselect()
+        page.page.keyboard.press("v")  # a rectangle needs no label here to be drawn
+        page.drag((320, 350), (360, 330), size=SIZE)
+        page.delete(f"{deleted.id}-box")
+        page.submit(task_id)
+    (task,) = client.tasks(project.id)
+    (review,) = decode_task(task, TAXONOMY).reviews
+    back = {region.id: region.instance for region in review.annotation.regions}
+    assert set(back) == {belt.id, bolt.id, nut.id, moved.id}
+    assert {name: one.label for name, one in back.items()} == {
+        belt.id: "belt",
+        bolt.id: "nut",
+        nut.id: "nut",
+        moved.id: "nut",
+    }
+    for kept in (belt, bolt, nut):
+        assert back[kept.id].mask == kept.instance.mask
+    before, after = moved.instance.box, back[moved.id].box
+    assert before is not None
+    assert after is not None
+    assert (after.x0 - before.x0, after.y0 - before.y0) == pytest.approx((40.0, -20.0), abs=4.0)
 
 
 def test_submitting_as_it_is_keeps_every_value(

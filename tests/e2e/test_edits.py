@@ -14,12 +14,15 @@ from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap, mask_to_box
 from detseg.images import read_image
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import decode_task, encode_task, prediction_regions
-from detseg.labelstudio.project import ensure_project, ensure_storages, image_url
+from detseg.labelstudio.project import ensure_project
+from detseg.labelstudio.shapes import ShapePolicy
+from detseg.labelstudio.shown import Shown, as_shown, settle_parts
 from detseg.metrics.edits import find_edits
-from detseg.types import Annotation, Box, Instance, Mask, Region
+from detseg.types import Annotation, Box, Instance, Mask, Region, RegionId
 from tests.e2e.page import LabelingPage, labeling_page
 from tests.exif import save_turned
-from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, PushedTask, push_scene
+from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, PushedTask, push_scene, serve
+from tests.workers import first_port
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,9 @@ def tab(label_studio_state: Path) -> Iterator[LabelingPage]:
     """One tab for all tests: only what is opened in it differs."""
     from detseg.labelstudio.server import EmbeddedLabelStudio
 
-    with labeling_page(EmbeddedLabelStudio(label_studio_state, port=18080).up(), height=1000) as page:
+    with labeling_page(
+        EmbeddedLabelStudio(label_studio_state, port=first_port(18080)).up(), height=1000
+    ) as page:
         yield page
 
 
@@ -137,6 +142,8 @@ def test_halves_are_deleted_moved_apart_and_relabeled(
     assert back[bolt.id].instance == replace(bolt.instance, box=None, seen_by=None)
     assert mask_of(back[nut.id]) == nut.instance.mask
     assert back[nut.id].instance.label == "bolt"
+    settled = settle_parts(read_back(client, pushed), pushed.regions).regions
+    assert {region.id for region in settled} == {belt.id, nut.id, second.id}  # its box was what the bolt was
     assert back[nut.id].instance.box is not None
     assert back[nut.id].instance.box.xyxy == pytest.approx((431, 111, 530, 210), abs=2)
 
@@ -146,6 +153,38 @@ def test_halves_are_deleted_moved_apart_and_relabeled(
     again = {region.id: region for region in read_back(client, pushed).regions}
     assert again[nut.id].instance == replace(back[nut.id].instance, mask=None)
     assert again[bolt.id] == back[bolt.id]
+
+
+def test_a_thing_that_is_one_shape_is_deleted_relabeled_and_resized_as_one(
+    tab: LabelingPage, client: LabelStudioClient, new_title: Callable[[], str], tmp_path: Path
+) -> None:
+    """Five things are five shapes; a click and a key delete one, whatever it is drawn as."""
+    policy = ShapePolicy(annotate="both")
+    pushed = push_scene(client, new_title(), tmp_path / "images" / "a.png", policy=policy)
+    belt, bolt, nut, first, second = pushed.regions
+    tab.open_task(pushed.project, pushed.id, n_regions=5)
+    for place in ((150, 150), (320, 350)):  # the bolt's mask, a nut's box
+        tab.click(place, size=SIZE)
+        tab.page.keyboard.press("Backspace")
+    tab.click((400, 140), size=SIZE)
+    tab.choose("mask", "bolt")
+    tab.unselect()
+    tab.select(f"{second.id}-box")
+    tab.drag((600, 400), (620, 420), size=SIZE)
+    tab.unselect()
+    tab.submit(pushed.id)
+    review = read_back(client, pushed)
+    shown = as_shown(pushed.regions, Shown("both"))
+    prediction = replace(prediction_of(pushed), regions=shown)
+    kinds = {edit.before.id: edit.kind for edit in find_edits(prediction, review) if edit.before}
+    assert kinds == {
+        belt.id: "kept",
+        bolt.id: "deleted",
+        nut.id: "relabeled",
+        first.id: "deleted",
+        second.id: "moved",
+    }
+    assert len(review.regions) == 3
 
 
 def test_what_people_add_is_read_and_joined_where_it_is_certain(
@@ -182,6 +221,35 @@ def test_what_people_add_is_read_and_joined_where_it_is_certain(
     assert all(region.origin == "person" for region in added.values())
 
 
+def test_what_is_drawn_on_a_picture_that_was_turned_in_the_page_is_read_upright(
+    tab: LabelingPage, client: LabelStudioClient, pushed: PushedTask
+) -> None:
+    config = client.project(pushed.project).label_config
+    turnable = config.replace('rotateControl="false"', 'rotateControl="true"')
+    client.update_project(pushed.project, label_config=turnable)
+    tab.open_task(pushed.project, pushed.id, n_regions=7)
+    tab.turn()
+    tab.choose("box", "nut")
+    drawn = tab.draw((560, 60), (620, 160), size=SIZE)
+    tab.choose("mask", "belt")
+    painted = tab.draw((300, 20), (400, 40), size=SIZE)
+    tab.submit(pushed.id)
+
+    (task,) = client.tasks(pushed.project)
+    assert {one["image_rotation"] for one in task["annotations"][0]["result"]} == {90}
+    back = {region.id: region.instance for region in read_back(client, pushed).regions}
+    assert {id_: back[id_].mask for id_ in (region.id for region in pushed.regions)} == {
+        region.id: region.instance.mask for region in pushed.regions
+    }
+    box, mask = back[RegionId(drawn)].box, back[RegionId(painted)].mask
+    assert box is not None
+    assert mask is not None
+    own = mask_to_box(mask)
+    assert own is not None
+    assert box.xyxy == pytest.approx((560, 60, 620, 160), abs=1.5)
+    assert own.xyxy == pytest.approx((300, 20, 400, 40), abs=12)  # and the brush's radius
+
+
 def test_pictures_that_are_stored_turned_are_shown_and_read_upright(
     tab: LabelingPage, client: LabelStudioClient, new_title: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -190,7 +258,6 @@ def test_pictures_that_are_stored_turned_are_shown_and_read_upright(
     The other five differ by half turns; they are read in test_round_trips.
     """
     project = ensure_project(client, new_title(), TAXONOMY)
-    ensure_storages(client, project, [tmp_path])
     upright = np.zeros((200, 300, 3), dtype=np.uint8)
     upright[20:80, 150:270] = 255
     for orientation in (2, 5, 8):
@@ -206,7 +273,7 @@ def test_pictures_that_are_stored_turned_are_shown_and_read_upright(
             regions,
             version=VERSION,
             taxonomy=TAXONOMY,
-            image_url=image_url(path),
+            image_url=serve(client, project, image.ref),
         ).task
         (task,) = client.import_tasks(project, [sent])
         tab.open_task(project, task, n_regions=2)

@@ -27,6 +27,7 @@ from detseg.types import Box, Instance, Size
 from tests.e2e.page import LabelingPage, labeling_page
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor
 from tests.sources.servers import Answer, WebServer, s3_server, s3_variables, web_server
+from tests.workers import first_port
 
 NAME = "ü #1+%.png"
 SIZE = Size(64, 48)
@@ -52,7 +53,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         variables = s3_variables(url)
         for name, value in variables.items():
             patched.setenv(name, value)
-        server = EmbeddedLabelStudio(folder / "state", port=18_380, variables=variables | LOCAL_HOOKS)
+        server = EmbeddedLabelStudio(
+            folder / "state", port=first_port(18380), variables=variables | LOCAL_HOOKS
+        )
         connection = server.up()
         s3 = boto3.client("s3", endpoint_url=url)
         s3.create_bucket(Bucket="parts")
@@ -106,12 +109,12 @@ def settings(place: Place, new_title: Callable[[], str], tmp_path: Path) -> Call
     def make(**values: object) -> Settings:
         return load_settings(
             None,
-            environ={"DETSEG_LABEL_STUDIO_TOKEN": place.connection.token},
-            state_dir=str(tmp_path),
-            label_studio_url=place.connection.url,
-            project=new_title(),
-            blind_share=0.0,
-            allow_private_addresses=True,
+            environ={"DETSEG_LABEL_STUDIO__TOKEN": place.connection.token},
+            state_dir=str(tmp_path / "state"),
+            label_studio__url=place.connection.url,
+            queue__project=new_title(),
+            experiments__blind_share=0.0,
+            source__allow_private_addresses=True,
             **values,
         )
 
@@ -148,7 +151,7 @@ def test_a_copy_on_the_server_is_shown(
 ) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / NAME).write_bytes(picture)
-    values = settings(source=str(tmp_path / "photos"), serve_images="upload")
+    values = settings(source__location=str(tmp_path / "photos"), queue__serve_images="upload")
     project, task = pushed(place, values, catalog)
     assert task["data"]["image"].startswith("/data/upload/")
     assert is_shown(place.tab, project, task["id"], tmp_path / "page.png")
@@ -166,9 +169,11 @@ def test_an_image_of_a_web_server_is_shown(
 ) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / NAME).write_bytes(picture)
-    own, by_prefix = f"{web.url}/open/", {"image_url_prefix": f"{web.url}/open"}
-    source = {"source": str(tmp_path / "photos"), **by_prefix} if prefixed else {"source": own}
-    project, task = pushed(place, settings(serve_images="url", **source), catalog)
+    own, by_prefix = f"{web.url}/open/", {"queue__image_url_prefix": f"{web.url}/open"}
+    source = (
+        {"source__location": str(tmp_path / "photos"), **by_prefix} if prefixed else {"source__location": own}
+    )
+    project, task = pushed(place, settings(queue__serve_images="url", **source), catalog)
     assert task["data"]["image"].startswith(f"{web.url}/open/")
     assert is_shown(place.tab, project, task["id"], tmp_path / "page.png")
 
@@ -176,10 +181,10 @@ def test_an_image_of_a_web_server_is_shown(
 def test_a_web_server_that_allows_no_other_page_is_refused_and_would_show_nothing(
     place: Place, settings: Callable[..., Settings], catalog: Catalog, web: WebServer
 ) -> None:
-    values = settings(source=f"{web.url}/shut/", serve_images="url")
+    values = settings(source__location=f"{web.url}/shut/", queue__serve_images="url")
     with pytest.raises(LabelStudioError, match=r"no Access-Control-Allow-Origin: .*no task was sent"):
         pushed(place, values, catalog)
-    (project,) = place.client.find_projects(values.project)
+    (project,) = place.client.find_projects(values.queue.project)
     assert place.client.task_ids(project.id) == ()
     url = f"{web.url}/shut/%C3%BC%20%231+%25.png"
     (task,) = place.client.import_tasks(project.id, [{"data": {"image": url}}])
@@ -191,6 +196,8 @@ def test_an_object_of_an_s3_is_shown(
     place: Place, settings: Callable[..., Settings], catalog: Catalog, picture: bytes, tmp_path: Path
 ) -> None:
     place.s3.put_object(Bucket="parts", Key=f"sub/{NAME}", Body=picture)
-    project, task = pushed(place, settings(source="s3://parts/sub", serve_images="storage"), catalog)
-    assert place.client.task_data(task["id"])["image"] == f"s3://parts/sub/{NAME}"
+    project, task = pushed(
+        place, settings(source__location="s3://parts/sub", queue__serve_images="storage"), catalog
+    )
+    assert place.client.task_data(task["id"], project=project)["image"] == f"s3://parts/sub/{NAME}"
     assert is_shown(place.tab, project, task["id"], tmp_path / "page.png")

@@ -61,9 +61,10 @@ def test_no_place_of_this_machine_is_in_it() -> None:
     assert not re.search(r"(^|[\s\"'=])/\w", re.sub(r"\w+://\S+", "", FILE.read_text()))
 
 
-def test_prefect_deploys_all_of_them(prefect_url: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("prefect_url")
+def test_prefect_deploys_all_of_them(prefect_environment: dict[str, str]) -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    env = own | {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(tmp_path)}
+    env = own | prefect_environment
     command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name="detseg", type="process"))

@@ -30,7 +30,9 @@ def config(
     """A detseg.toml without the token, and an empty project that the catalog knows."""
     title = new_title()
     file = tmp_path / "detseg.toml"
-    file.write_text(f"label_studio_url = {json.dumps(label_studio.url)}\nproject = {json.dumps(title)}\n")
+    file.write_text(
+        f"label_studio.url = {json.dumps(label_studio.url)}\nqueue.project = {json.dumps(title)}\n"
+    )
     project = client.create_project(title, taxonomy_to_config(TAXONOMY))
     with opened_catalog(run_settings(file)) as catalog:
         record_project(catalog, client.url, project)
@@ -59,12 +61,11 @@ def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
     )
 
 
-@pytest.mark.timeout(300)
 def test_the_token_is_in_nothing_that_a_run_leaves(
-    config: Path, label_studio: Connection, prefect_state: Path, prefect_url: str
+    config: Path, label_studio: Connection, prefect_state: Path, prefect_environment: dict[str, str]
 ) -> None:
     token, folder = label_studio.token, config.parent
-    environment = {"PREFECT_API_URL": prefect_url, "DETSEG_LABEL_STUDIO_TOKEN": token}
+    environment = prefect_environment | {"DETSEG_LABEL_STUDIO__TOKEN": token}
     done = command("collect", "--json", cwd=folder, **environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["reviews"] == {"new": 0, "updated": 0, "deleted": 0}
@@ -82,7 +83,7 @@ def test_the_token_in_a_file_is_in_no_other_file(
     del prefect_url
     file = config.parent / "token"
     file.write_text(label_studio.token)
-    config.write_text(config.read_text() + 'label_studio_token_file = "token"\n')
+    config.write_text(config.read_text() + 'label_studio.token_file = "token"\n')
     assert collect(config).new == 0
     assert holding(label_studio.token, config.parent, prefect_state) == [file]
 
@@ -92,21 +93,21 @@ def test_the_token_in_a_block_is_read_inside_the_flow_alone(
     config: Path, label_studio: Connection, prefect_state: Path
 ) -> None:
     Secret(value=label_studio.token).save("label-studio-of-the-test", overwrite=True)
-    config.write_text(config.read_text() + 'label_studio_token_block = "label-studio-of-the-test"\n')
-    assert run_settings(config).label_studio_token is None
+    config.write_text(config.read_text() + 'label_studio.token_block = "label-studio-of-the-test"\n')
+    assert run_settings(config).label_studio.token is None
     assert collect(config).new == 0
     assert holding(label_studio.token, config.parent, prefect_state) == []  # the block is encrypted
 
 
 @pytest.mark.usefixtures("prefect_url")
 def test_a_block_that_is_not_there_is_one_line(config: Path) -> None:
-    settings = run_settings(config, {"label_studio_token_block": "nothing-here"})
+    settings = run_settings(config, {"label_studio__token_block": "nothing-here"})
     with pytest.raises(ConfigError, match="Prefect has no Secret block 'nothing-here'"):
         with_secrets(settings)
 
 
 def test_settings_never_show_the_token(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DETSEG_LABEL_STUDIO_TOKEN", "very-secret")
+    monkeypatch.setenv("DETSEG_LABEL_STUDIO__TOKEN", "very-secret")
     settings = run_settings(config)
-    assert settings.label_studio_token is not None
+    assert settings.label_studio.token is not None
     assert "very-secret" not in f"{settings!r} {settings} {settings.model_dump_json()}"

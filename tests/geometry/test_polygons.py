@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
@@ -93,6 +94,26 @@ def test_a_polygon_covers_the_pixels_that_it_winds_around(points: list[Point], s
             assert near_a_side or bitmap[y, x] == (winding(polygon, x + 0.5, y + 0.5) > 0.5)
 
 
+@settings(max_examples=25)
+@given(st.lists(st.tuples(COORDINATES, COORDINATES), min_size=3, max_size=7), st.sampled_from((1, -1)))
+def test_going_round_again_and_again_changes_nothing(points: list[Point], way: int) -> None:
+    """By the nonzero rule. So many corners are drawn by other means than few."""
+    size = Size(40, 5000)
+    tall = [(x, 170 * y) for x, y in points]
+    assert polygon_to_mask(tall[::way] * 60, size) == polygon_to_mask(tall, size)
+
+
+def test_memory_is_bounded_by_the_image() -> None:
+    size = Size(320, 240)
+    zigzag = [(x % 320, 240 * (x % 2)) for x in range(20_000)]
+    tracemalloc.start()
+    try:
+        assert polygon_to_mask(zigzag, size).area > 0
+        assert tracemalloc.get_traced_memory()[1] < 45_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def _to_side(polygon: Polygon, i: int, x: float, y: float) -> float:
     (x0, y0), (x1, y1) = polygon[i - 1], polygon[i]
     length = math.hypot(x1 - x0, y1 - y0)
@@ -119,8 +140,9 @@ def test_an_ellipse_covers_the_pixels_inside(
     assert np.array_equal(bitmap[clear], (value < 1)[clear])
 
 
-def test_an_ellipse_without_radius_is_nothing() -> None:
-    assert ellipse_to_mask((5, 5), (0, 3), 0, Size(10, 10)) == empty_mask(Size(10, 10))
+@pytest.mark.parametrize("radii", [(0, 3), (3, 0), (1e-200, 3), (3, 5e-324), (-1, 3)])
+def test_an_ellipse_without_radius_is_nothing(radii: Point) -> None:
+    assert ellipse_to_mask((5, 5), radii, 30, Size(10, 10)) == empty_mask(Size(10, 10))
 
 
 def test_a_polygon_off_the_image_is_nothing() -> None:

@@ -16,10 +16,15 @@ from detseg.geometry.masks import bitmap_to_mask, mask_to_box
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import encode_task, prediction_regions
 from detseg.labelstudio.label_config import taxonomy_to_config
-from detseg.labelstudio.project import ensure_project, ensure_storages, image_url
+from detseg.labelstudio.project import ensure_project
+from detseg.labelstudio.regions import read_regions
 from detseg.labelstudio.results import encode_asked
+from detseg.labelstudio.served import ServedFolder
+from detseg.labelstudio.serving import LocalFiles
+from detseg.labelstudio.serving_upload import Uploads
 from detseg.labelstudio.session import Json
-from detseg.labelstudio.shapes import MaskKind, ShapePolicy
+from detseg.labelstudio.shapes import DEFAULT_POLICY, MaskKind, ShapePolicy
+from detseg.sources.registry import Sources
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, ImageId, ImageRef, Instance, Mask, ModelVersion, Region, Size
 
@@ -82,18 +87,39 @@ class PushedTask:
     sent: dict[str, Any]
 
 
+def serve(
+    client: LabelStudioClient, project: int, ref: ImageRef, *, document_root: Path | None = None
+) -> str:
+    """The URL of a picture that the server has a copy of, or reads from its document root."""
+    serving = (
+        LocalFiles(client, project, ServedFolder(document_root))
+        if document_root
+        else Uploads(client, project, Sources)
+    )
+    serving.prepare([ref])
+    return serving.url(ref)
+
+
 def push_scene(
-    client: LabelStudioClient, title: str, path: Path, *, mask_kinds: Sequence[MaskKind] = ()
+    client: LabelStudioClient,
+    title: str,
+    path: Path,
+    *,
+    mask_kinds: Sequence[MaskKind] = (),
+    document_root: Path | None = None,
+    policy: ShapePolicy = DEFAULT_POLICY,
 ) -> PushedTask:
-    """A project with the picture and its regions as one pre-annotated task.
+    """A project with the picture and its regions as one pre-annotated task; served as ``serve`` says.
 
     With ``mask_kinds`` the interface offers all shapes, and the masks are drawn as these, in their order.
     """
     ref = write_image(path)
-    project = ensure_project(client, title, TAXONOMY)
-    ensure_storages(client, project, [path.parent])
+    project = ensure_project(client, title, TAXONOMY, policy=policy)
     regions = prediction_regions(ref.id, VERSION, instances())
-    sent = encode_task(ref, SIZE, regions, version=VERSION, taxonomy=TAXONOMY, image_url=image_url(path)).task
+    url = serve(client, project, ref, document_root=document_root)
+    sent = encode_task(
+        ref, SIZE, regions, version=VERSION, taxonomy=TAXONOMY, image_url=url, policy=policy
+    ).task
     if mask_kinds:
         client.update_project(project, label_config=config_of_all_shapes())
         sent["predictions"][0]["result"] = draw_masks_as(regions, mask_kinds)
@@ -126,3 +152,10 @@ def draw_masks_as(regions: Sequence[Region], kinds: Sequence[MaskKind]) -> list[
         ).results
     ]
     return sorted(results, key=lambda result: result["type"] == "rectanglelabels")  # boxes on top
+
+
+def decode_results(results: Sequence[Json]) -> tuple[Region, ...]:
+    """The regions of results on an image of ``SIZE``, all of which can be read."""
+    read = read_regions(list(results), SIZE, TAXONOMY, sent={}, where="here")
+    assert read.unread == ()
+    return read.regions

@@ -29,7 +29,7 @@ def test_a_token_file_holds_the_token_alone(tmp_path: Path) -> None:
 def test_another_file_is_refused_without_quoting_it(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match=f"label_studio_token_file: .*{words}") as refused:
+    with pytest.raises(ConfigError, match=f"label_studio.token_file: .*{words}") as refused:
         read_token(file)
     assert "secret" not in str(refused.value)
 
@@ -56,6 +56,18 @@ def test_who_may_read_a_token_file(tmp_path: Path, mode: int, private: bool) -> 
         (httpx.Response(404, text="<html>"), "knows no personal access tokens"),
         (httpx.Response(500, text="<html>"), "did not take the personal access token"),
         (httpx.Response(200, text="<html>"), "did not take the personal access token"),
+        *(
+            (httpx.Response(200, json={"access": access}), "did not take the personal access token")
+            for access in (
+                "",
+                "secret\nX-Other: header",
+                "secret\x00",
+                "s\u00e9cret",
+                "secret" * 2_000,
+                None,
+                ["secret"],
+            )
+        ),
     ],
 )
 def test_what_is_wrong_with_a_personal_access_token_is_said(answer: httpx.Response, words: str) -> None:

@@ -12,20 +12,25 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
+from label_studio_sdk.converter.brush import decode_rle
 from PIL import Image
 
 from detseg.errors import FormatError
 from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap
 from detseg.labelstudio.bitmask import decode_bitmask, encode_bitmask
+from detseg.labelstudio.brush import encode_brush
 from detseg.types import Mask, Size
+from tests.images.made import encoded, flat_png
 
 BITMAPS = arrays(bool, st.tuples(st.integers(1, 20), st.integers(1, 20)))
 
 
 def data_url(image: Image.Image, kind: str = "PNG") -> str:
-    file = io.BytesIO()
-    image.save(file, kind)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return png_url(encoded(image, kind))
+
+
+def png_url(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 @given(BITMAPS)
@@ -42,6 +47,17 @@ def test_it_is_what_the_page_draws(bitmap: npt.NDArray[np.bool_]) -> None:
         rgba = np.asarray(image.convert("RGBA"))
     assert not rgba[:, :, :3].any()
     assert np.array_equal(rgba[:, :, 3], np.where(bitmap, 255, 0))
+
+
+@given(BITMAPS, st.integers(1, 3))
+def test_an_outline_is_as_opaque_as_that_of_a_brush_mask(bitmap: npt.NDArray[np.bool_], width: int) -> None:
+    mask = bitmap_to_mask(bitmap)
+    url = encode_bitmask(mask, outline_px=width)
+    with Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,")))) as image:
+        alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
+    brush = decode_rle(list(encode_brush(mask, outline_px=width)))
+    assert np.array_equal(alpha.ravel(), brush[3::4])
+    assert decode_bitmask(url, mask.size) == mask
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
@@ -70,6 +86,9 @@ def test_one_without_alpha_covers_all() -> None:
         ("", "is a data URL with a PNG"),
         ("https://example.com/mask.png", "is a data URL with a PNG"),
         ("data:image/png;base64,!!", "cannot be read"),
+        ("data:image/png;base64,é", "cannot be read"),
+        (png_url(flat_png(9_000, 9_000, n_rows=1)), "is 9000x9000, far larger than the image of 4x4"),
+        (png_url(flat_png(65_000, 65_000, n_rows=1)), "cut off, too large"),
         ("data:image/png;base64," + base64.b64encode(b"no image").decode(), "cannot be read"),
         (data_url(Image.new("L", (4, 4)), "JPEG"), "cannot be read"),
         (encode_bitmask(Mask(Size(4, 4), (16,)))[:-40], "cannot be read"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import hypothesis.strategies as st
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,7 @@ from label_studio_sdk.converter.brush import decode_rle, encode_rle, mask2rle
 
 from detseg.errors import FormatError
 from detseg.geometry.masks import Bitmap, bitmap_to_mask, mask_to_bitmap
-from detseg.labelstudio.brush import decode_brush, encode_brush, most_bytes
+from detseg.labelstudio.brush import RING, decode_brush, encode_brush, most_bytes
 from detseg.types import Mask, Size
 
 BITMAPS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -63,6 +65,37 @@ def test_antialiased_alpha_is_foreground_above_127(alpha: npt.NDArray[np.uint8])
     decoded = mask_to_bitmap(decode_brush(rle, size))
     expected = decode_rle(rle).reshape(size.height, size.width, 4)[:, :, 3] > 127
     assert np.array_equal(decoded, expected)
+
+
+def outlined(bitmap: Bitmap, width: int) -> npt.NDArray[np.uint8]:
+    """Alpha of shape (H, W), pixel by pixel: a ring, by how far background is along row or column."""
+    alpha = np.where(bitmap, 255, 0).astype(np.uint8)
+    for y, x in np.argwhere(bitmap):
+        near, far = (
+            bitmap[max(y - reach, 0) : y + reach + 1, x].all()
+            and bitmap[y, max(x - reach, 0) : x + reach + 1].all()
+            for reach in (width, 3 * width)
+        )
+        if near and not far:
+            alpha[y, x] = RING
+    return alpha
+
+
+@given(BITMAPS, st.integers(1, 4))
+def test_a_ring_sets_off_the_outline(bitmap: Bitmap, width: int) -> None:
+    """What lies at the image's edge has no outline there. The masks are the same as without one."""
+    mask = bitmap_to_mask(bitmap)
+    rle = encode_brush(mask, outline_px=width)
+    alpha = decode_rle(list(rle)).reshape(*bitmap.shape, 4)[:, :, 3]
+    assert np.array_equal(alpha > 0, bitmap)
+    assert decode_brush(rle, mask.size) == mask
+    assert len(rle) <= most_bytes(mask, outlined=True)
+    padded = np.pad(bitmap, ((1, 1), (1, 1)))
+    framed = bitmap_to_mask(padded)  # runs that go on in the next line do not, with background around
+    rle = encode_brush(framed, outline_px=width)
+    alpha = decode_rle(list(rle)).reshape(*padded.shape, 4)[:, :, 3]
+    assert np.array_equal(alpha, outlined(padded, width))
+    assert list(rle) == page_encode(alpha)
 
 
 def test_only_alpha_counts() -> None:
@@ -145,3 +178,24 @@ def test_a_mask_of_another_size_is_refused() -> None:
     rle = encode_brush(Mask(Size(4, 3), (12,)))
     with pytest.raises(FormatError, match="of a 3x3 image has 36 values, not 48"):
         decode_brush(rle, Size(3, 3))
+
+
+def test_long_streams_are_read_in_parts() -> None:
+    alpha = np.random.default_rng(7).integers(0, 256, (350, 400), dtype=np.uint8)
+    alpha[100:200] = 200  # runs among the literals
+    rle = page_encode(alpha)
+    assert len(rle) > 2 * 2**16
+    decoded = mask_to_bitmap(decode_brush(rle, Size(400, 350)))
+    assert np.array_equal(decoded, alpha > 127)
+
+
+def test_what_comes_after_the_last_value_is_not_read() -> None:
+    """Memory is that of the bytes themselves, twice: the copy that is read, and what the test gives."""
+    size = Size(16, 16)
+    rle = encode_brush(Mask(size, (100, 156))) + bytes(range(256)) * 40_000
+    tracemalloc.start()
+    try:
+        assert decode_brush(rle, size).area == 156
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(rle)
+    finally:
+        tracemalloc.stop()

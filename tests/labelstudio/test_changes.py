@@ -29,6 +29,7 @@ def task_json(number: int, second: int) -> Json:
     moment = NOON + timedelta(seconds=second)
     return {
         "id": number,
+        "created_at": "2026-02-28T12:00:00Z",
         "updated_at": moment.isoformat().replace("+00:00", "Z"),
         "data": {"image_id": f"sha256:{number:064x}"},
         "annotations": [],
@@ -42,6 +43,7 @@ def serving(tasks: list[Json]) -> Callable[[httpx.Request], httpx.Response]:
         "greater_or_equal": lambda a, b: a >= b,
         "less_or_equal": lambda a, b: a <= b,
         "equal": lambda a, b: a == b,
+        "in_list": lambda a, b: a in b,
         "empty": lambda a, b: (a is None) == b,
     }
 
@@ -60,7 +62,8 @@ def serving(tasks: list[Json]) -> Callable[[httpx.Request], httpx.Response]:
         found = [t for t in tasks if all(compare[i["operator"]](*value_of(t, i)) for i in items)]
         found.sort(key=lambda task: task[query["ordering"][0].removeprefix("tasks:")])
         page = found[: int(request.url.params["page_size"])]
-        return httpx.Response(200, json={"tasks": page, "total": len(found), "total_annotations": 0})
+        totals = {"total": len(found), "total_annotations": 0, "total_predictions": 0}
+        return httpx.Response(200, json={"tasks": page, **totals})
 
     return handler
 
@@ -108,6 +111,23 @@ def test_pages_shrink_where_tasks_are_large() -> None:
 
     assert sum(map(len, reader_of(handler).by_id())) == 120
     assert sizes == [100, 9, 9, 9]
+
+
+def test_a_page_that_is_too_large_is_asked_for_again_in_halves() -> None:
+    tasks = [task_json(number, number // 3) for number in range(1, 41)]
+    rightly, n_too_large = serving(tasks), 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal n_too_large
+        answer = rightly(request)
+        if len(answer.json()["tasks"]) <= 12 or request.url.params["include"] == "id":
+            return answer
+        n_too_large += 1
+        return httpx.Response(200, content=(b" " * 4_000_000 for _ in range(65)))
+
+    assert [task["id"] for page in reader_of(handler).by_id() for task in page] == list(range(1, 41))
+    assert [task["id"] for page in reader_of(handler).changed() for task in page] == list(range(1, 41))
+    assert 0 < n_too_large < 10
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_float_noise_of_the_page_is_removed() -> None:
     assert region.instance.box == Box(64.0, 96.0, 256.0, 288.0)
 
 
-@given(st.floats(-720, 720), st.floats(0, 100), st.floats(0, 100), st.floats(0.1, 50), st.floats(0.1, 50))
+@given(st.floats(-720, 720), st.floats(1, 99), st.floats(1, 99), st.floats(0.1, 50), st.floats(0.1, 50))
 def test_rotated_rectangles_become_the_box_around_them(
     rotation: float, x: float, y: float, width: float, height: float
 ) -> None:
@@ -269,36 +269,35 @@ def test_a_mask_rubbed_out_is_gone() -> None:
 @pytest.mark.parametrize(
     ("result", "reason"),
     [
-        ({**page_result(), "type": "keypointlabels"}, "regions of type 'keypointlabels' are not supported"),
-        (page_result("polygonlabels"), r"its value cannot be read \(KeyError\('points'\)"),
-        (page_result("polygonlabels", points=[[1, 2], [3, 4]]), "at least 3 corners, this one has 2"),
-        (page_result("polygonlabels", points=[[1, 2, 3]] * 3), "its value cannot be read"),
-        (page_result("ellipselabels", radiusX=3, radiusY="inf"), "its value cannot be read"),
+        (page_result("polygonlabels", points="here"), "its 'points' is text, expected a list"),
+        (page_result("polygonlabels", points=[[1, 2, 3]] * 3), "its 'points' are lists of two numbers"),
+        (page_result("ellipselabels", radiusX=3, radiusY="inf"), "its 'radiusY' is text, expected a number"),
         (page_result("bitmasklabels", imageDataURL="http://x/y.png"), "is a data URL with a PNG"),
         (page_result("bitmasklabels", imageDataURL="data:image/png;base64,AAAA"), "PNG cannot be read"),
-        ({**page_result(), "type": "videorectangle"}, "regions of type 'videorectangle' are not supported"),
-        ({"type": None}, "regions of type 'None' are not supported"),
-        ({**page_result(), "score": "high"}, "its score cannot be read"),
+        ({**page_result(), "id": {}}, "its 'id' is an object, expected a short text"),
+        ({**page_result(), "value": None}, "its 'value' is missing, expected an object"),
+        ({"type": None}, "its 'type' is missing, expected text"),
         (page_result(rectanglelabels=[]), "a region has one label"),
         (page_result(rectanglelabels=["nut", "bolt"]), "a region has one label"),
         (page_result(rectanglelabels=["gear"]), "the label 'gear' is none of the classes .*interface"),
-        (page_result(x="nan"), "its value cannot be read"),
-        (page_result(x=None), "its value cannot be read"),
+        (page_result(x="nan"), "its 'x' is text, expected a number"),
+        (page_result(x=None), "its 'x' is missing, expected a number"),
+        (page_result(x=10**5000), "its 'x' is no number up to a million"),
         (
             {**page_result(), "original_width": 480, "original_height": 640},
             "an image of 480x640, but the task",
         ),
-        (page_result("brushlabels", format="png"), "has the format 'png'"),
+        (page_result("brushlabels", format="png"), "the mask's 'format' is not 'rle'"),
         (page_result("brushlabels", format="rle", rle=[1, 2]), "brush run lengths"),
     ],
 )
 def test_what_cannot_be_understood_is_named(result: dict[str, Any], reason: str) -> None:
-    with pytest.raises(FormatError, match=rf"^task 7, annotation 3, region .*{reason}"):
+    with pytest.raises(FormatError, match=rf"^task 7, annotation 3, (region|result) .*{reason}"):
         decode_task(task_json((), result=[result]), TAXONOMY)
 
 
 def test_two_results_with_one_id_are_refused() -> None:
-    with pytest.raises(FormatError, match="two results have the id A_b-3kd92x"):
+    with pytest.raises(FormatError, match="2 results have the id A_b-3kd92x"):
         decode_task(task_json((), result=[page_result(), page_result()]), TAXONOMY)
 
 

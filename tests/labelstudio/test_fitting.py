@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap
 from detseg.labelstudio.codec import prediction_regions
 from detseg.labelstudio.fitting import Fitting, fit_regions
-from detseg.labelstudio.label_config import missing_labels, taxonomy_to_config
+from detseg.labelstudio.label_config import fit_policy, missing_labels, taxonomy_to_config
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.types import ImageId, Region
-from tests.labelstudio.scenes import TAXONOMY, VERSION, instances
+from tests.labelstudio.scenes import TAXONOMY, VERSION, disc, instances
 
 REGIONS = prediction_regions(ImageId("sha256:" + "5" * 64), VERSION, instances())
 BELT, BOLT, NUT, NUT_BOX, BOLT_BOX = REGIONS
 
 
 def fit(config: str, policy: ShapePolicy) -> Fitting:
+    policy = replace(policy, kinds=fit_policy(policy, config, TAXONOMY).kinds)
     return fit_regions(REGIONS, missing_labels(config, TAXONOMY, policy), policy)
 
 
@@ -31,9 +35,8 @@ def test_a_label_that_was_renamed() -> None:
     fitting = fit(taxonomy_to_config(TAXONOMY, policy).replace('value="bolt"', 'value="screw"'), policy)
     assert fitting.regions == (BELT, NUT, NUT_BOX)
     assert fitting.left_out == (
-        f"region {BOLT.id}: the labeling interface has no label 'bolt' in RectangleLabels 'box' and "
-        "BrushLabels 'mask'",
-        f"region {BOLT_BOX.id}: the labeling interface has no label 'bolt' in RectangleLabels 'box'",
+        f"region {BOLT.id}: the labeling interface has no box and no mask with label 'bolt'",
+        f"region {BOLT_BOX.id}: the labeling interface has no box with label 'bolt'",
     )
 
 
@@ -44,9 +47,7 @@ def test_a_tag_that_was_removed() -> None:
         one.id: (True, False) for one in REGIONS if one.instance.box is not None
     }
     assert len(fitting.left_out) == 3
-    assert fitting.left_out[0] == (
-        f"region {BELT.id}: the labeling interface has no label 'belt' in BrushLabels 'mask'"
-    )
+    assert fitting.left_out[0] == (f"region {BELT.id}: the labeling interface has no mask with label 'belt'")
 
 
 def test_what_nobody_is_asked_for_is_not_missed() -> None:
@@ -57,8 +58,28 @@ def test_what_nobody_is_asked_for_is_not_missed() -> None:
     assert len(fitting.left_out) == 2
 
 
-def test_bitmasks_need_their_own_tag() -> None:
+def test_where_there_are_no_bitmasks_brush_masks_do() -> None:
     policy = ShapePolicy(mask_as="bitmask")
-    fitting = fit(taxonomy_to_config(TAXONOMY, ShapePolicy(mask_as="brush")), policy)
-    assert all(mask is False for _, mask in halves(fitting.regions).values())
-    assert "in BitmaskLabels 'bitmask'" in fitting.left_out[0]
+    assert fit(taxonomy_to_config(TAXONOMY, ShapePolicy(mask_as="brush")), policy) == Fitting(REGIONS)
+
+
+def test_polygons_alone_take_what_a_polygon_can_be() -> None:
+    config = taxonomy_to_config(TAXONOMY, ShapePolicy(mask_as="brush")).replace("Brush", "Polygon")
+    assert fit(config, ShapePolicy()) == Fitting(REGIONS)
+    hollow = bitmap_to_mask(mask_to_bitmap(disc(150, 150, 60)) & ~mask_to_bitmap(disc(150, 150, 20)))
+    region = replace(BOLT, instance=replace(BOLT.instance, mask=hollow))
+    policy = ShapePolicy(kinds=frozenset({"polygon"}))
+    fitting = fit_regions([region], (), policy)
+    assert halves(fitting.regions) == {BOLT.id: (True, False)}
+    assert "has polygons alone, and its mask cannot be one" in fitting.left_out[0]
+
+
+def test_where_a_mask_does_not_fit_its_box_stands_for_it() -> None:
+    policy = ShapePolicy(annotate="both")
+    fitting = fit(taxonomy_to_config(TAXONOMY, ShapePolicy(annotate="boxes")), policy)
+    assert halves(fitting.regions) == {
+        one.id: (True, False) for one in REGIONS if one.instance.box is not None
+    }
+    assert len(fitting.left_out) == 3
+    masks = taxonomy_to_config(TAXONOMY, ShapePolicy(annotate="masks"))
+    assert halves(fit(masks, policy).regions) == {one.id: (False, True) for one in (BELT, BOLT, NUT)}

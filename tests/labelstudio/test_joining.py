@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from detseg.labelstudio.codec import prediction_regions
-from detseg.labelstudio.results import decode_results, encode_regions
+from detseg.labelstudio.results import encode_regions
 from detseg.types import Box, ImageId, Instance, Region, RegionId
-from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, disc
+from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, decode_results, disc
 
 IMAGE = ImageId("sha256:" + "5" * 64)
 DISC = disc(200, 200, 50)
@@ -40,7 +40,7 @@ def relation(a: str, b: str) -> dict[str, Any]:
 
 def read(*results: dict[str, Any]) -> dict[str, str]:
     """The shapes of every region: b for a box, m for a mask."""
-    regions = decode_results(results, SIZE, TAXONOMY, sent={}, where="here")
+    regions = decode_results(results)
     return {
         region.id: "b" * (region.instance.box is not None) + "m" * (region.instance.mask is not None)
         for region in regions
@@ -96,7 +96,7 @@ def test_a_half_that_was_drawn_anew_takes_the_place_of_the_models() -> None:
     (region,) = prediction_regions(IMAGE, VERSION, [Instance("nut", "thing", TIGHT, DISC, 0.8)])
     mask_half, box_half = encode_regions([region], SIZE, TAXONOMY, where="here")
     for results in ([mask_half, box("box-person")], [box_half, mask("mask-perso")]):
-        (read_back,) = decode_results(results, SIZE, TAXONOMY, sent={}, where="here")
+        (read_back,) = decode_results(results)
         assert read_back == region
 
 
@@ -105,7 +105,7 @@ def test_what_the_model_said_apart_stays_apart() -> None:
     instance = Instance("nut", "thing", TIGHT, DISC, 0.8)
     regions = prediction_regions(IMAGE, VERSION, [replace(instance, mask=None), replace(instance, box=None)])
     results = encode_regions(regions, SIZE, TAXONOMY, where="here")
-    back = decode_results(results, SIZE, TAXONOMY, sent={}, where="here")
+    back = decode_results(results)
     assert sorted(back, key=lambda one: one.id) == sorted(regions, key=lambda one: one.id)
 
 

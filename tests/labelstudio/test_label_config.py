@@ -73,7 +73,7 @@ def test_the_interface_offers_what_annotators_are_asked_for(policy: ShapePolicy,
 
 
 def test_boxes_of_stuff_alone_are_nothing_to_ask_for() -> None:
-    with pytest.raises(ConfigError, match=r'annotate = "boxes" asks for nothing'):
+    with pytest.raises(ConfigError, match=r'labels.annotate = "boxes" asks for nothing'):
         taxonomy_to_config(Taxonomy((LabelClass("sky", "stuff"),)), ShapePolicy(annotate="boxes"))
 
 
@@ -114,7 +114,7 @@ def test_more_than_asked_for_is_fine() -> None:
     check_config(config, Taxonomy((LabelClass("bolt"),)), where="a project")
 
 
-def test_another_tag_under_our_name_offers_nothing() -> None:
+def test_a_tag_of_another_kind_offers_no_boxes() -> None:
     config = taxonomy_to_config(TAXONOMY).replace("RectangleLabels", "PolygonLabels")
     assert missing_labels(config, TAXONOMY) == ("box: bolt", f"box: {NASTY}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,8 @@ import pytest
 from detseg.errors import FormatError, LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import missing_labels, taxonomy_to_config
-from detseg.labelstudio.project import ensure_project, ensure_storages, image_url
+from detseg.labelstudio.project import ensure_project
+from detseg.labelstudio.shapes import Annotate, ShapePolicy
 from detseg.taxonomy import LabelClass, Taxonomy
 from tests.labelstudio.scenes import TAXONOMY, push_scene
 
@@ -24,6 +24,24 @@ def test_a_project_is_made_once(client: LabelStudioClient, new_title: NewTitle) 
     project = ensure_project(client, title, TAXONOMY)
     assert ensure_project(client, title, TAXONOMY) == project
     assert missing_labels(client.project(project).label_config, TAXONOMY) == ()
+
+
+@pytest.mark.parametrize("annotate", ["boxes", "masks", "both", "pairs"])
+def test_a_new_project_says_what_is_seen(
+    client: LabelStudioClient, new_title: NewTitle, annotate: Annotate
+) -> None:
+    """In words, and once: what people write there stays."""
+    title, policy = new_title(), ShapePolicy(annotate=annotate)
+    project = ensure_project(client, title, TAXONOMY, policy=policy)
+    settings = client.session.json("GET", f"/api/projects/{project}")
+    assert settings["show_instruction"]
+    said = settings["expert_instruction"]
+    for words in ("Colours", "Shapes", "Duplicates", "Scores", "Keys"):
+        assert words in said
+    assert ("mask" in said) == ("eraser" in said) == (annotate != "boxes")
+    client.update_project(project, expert_instruction="ours")
+    assert ensure_project(client, title, TAXONOMY, policy=policy) == project
+    assert client.session.json("GET", f"/api/projects/{project}")["expert_instruction"] == "ours"
 
 
 def test_the_interface_grows_while_there_are_no_tasks(client: LabelStudioClient, new_title: NewTitle) -> None:
@@ -73,35 +91,3 @@ def test_titles_that_the_server_would_refuse_are_named(client: LabelStudioClient
 @pytest.mark.parametrize("title", ["abc", "x" * 50])
 def test_titles_at_the_limits_are_taken(client: LabelStudioClient, title: str) -> None:
     assert ensure_project(client, title, TAXONOMY) == ensure_project(client, title, TAXONOMY)
-
-
-def test_folders_are_served_once_and_below_each_other_once(
-    client: LabelStudioClient, new_title: NewTitle, tmp_path: Path
-) -> None:
-    project = ensure_project(client, new_title(), TAXONOMY)
-    outer, inner, beside = tmp_path / "a b", tmp_path / "a b" / "🙂", tmp_path / "a b c"
-    for folder in (inner, beside):
-        folder.mkdir(parents=True)
-    assert ensure_storages(client, project, [inner, outer]) == (outer,)
-    assert ensure_storages(client, project, [inner, outer, beside]) == (beside,)
-    assert ensure_storages(client, project, [beside / ".." / "a b"]) == ()
-    assert client.local_storages(project) == tuple(sorted((str(outer), str(beside))))
-
-
-def test_the_root_and_missing_folders_are_named(
-    client: LabelStudioClient, new_title: NewTitle, tmp_path: Path
-) -> None:
-    project = ensure_project(client, new_title(), TAXONOMY)
-    with pytest.raises(FormatError, match="images directly in / cannot be served"):
-        ensure_storages(client, project, [Path("/")])
-    with pytest.raises(LabelStudioError, match="does not exist"):
-        ensure_storages(client, project, [tmp_path / "gone"])
-
-
-def test_urls_of_images() -> None:
-    assert image_url(Path("/data/a b/ü#1%.png")) == "/data/local-files/?d=data/a%20b/%C3%BC%231%25.png"
-    assert image_url(Path("/srv/x/../a.png"), document_root=Path("/srv")) == "/data/local-files/?d=a.png"
-    with pytest.raises(FormatError, match="is not below /srv"):
-        image_url(Path("/data/a.png"), document_root=Path("/srv"))
-    with pytest.raises(FormatError, match="not UTF-8"):
-        image_url(Path(os.fsdecode(b"/data/\xff.png")))

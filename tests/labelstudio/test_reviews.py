@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detseg.labelstudio.brush import encode_brush
 from detseg.labelstudio.reviews import Target, read_reviews
 from detseg.labelstudio.session import Json
 from detseg.taxonomy import LabelClass, Taxonomy
-from detseg.types import ImageId, Size
+from detseg.types import ImageId, Mask, Size
 
 IMAGE = ImageId("sha256:" + "a" * 64)
 TAXONOMY = Taxonomy((LabelClass("bolt"),))
 TARGET = Target(IMAGE, Size(40, 30), {})
 GOOD: Json = {"x": 10, "y": 10, "width": 30, "height": 30, "rectanglelabels": ["bolt"]}
 WRONG: tuple[Json, ...] = (
-    {"type": "keypointlabels", "value": {"x": 1, "y": 1, "width": 1, "keypointlabels": ["bolt"]}},
+    {"type": {}, "value": GOOD},
     {"type": "rectanglelabels", "value": {**GOOD, "rectanglelabels": ["screw"]}},
     {"type": "rectanglelabels", "value": {**GOOD, "rectanglelabels": []}},
     {"type": "rectanglelabels", "value": {**GOOD, "x": "left"}},
@@ -58,9 +62,9 @@ def test_every_result_is_read_or_said(kinds: list[int]) -> None:
     n_good = kinds.count(-1)
     assert (len(reading.annotation.regions), len(reading.unread)) == (n_good, len(kinds) - n_good)
     wrong = [number for number, kind in enumerate(kinds) if kind >= 0]
-    for number, line in zip(wrong, reading.unread, strict=True):
-        assert line.startswith("task 5, annotation 1")
-        assert f"region{number:05}" in line
+    assert all(line.startswith("task 5, annotation 1") for line in reading.unread)
+    for number in wrong:
+        assert sum(f"region{number:05}" in line for line in reading.unread) == 1
     assert reading.annotation.state == ("labeled" if kinds else "empty")
     assert reading.annotation.author == "user-7"
 
@@ -71,23 +75,123 @@ def test_of_a_skipped_annotation_nothing_is_looked_at(kinds: list[int]) -> None:
     assert (reading.annotation.state, reading.annotation.regions, reading.unread) == ("skipped", (), ())
 
 
-def test_answers_that_are_no_shapes_are_counted() -> None:
-    answers: list[Json] = [
-        {"id": "a", "type": "choices", "from_name": "light", "value": {"choices": ["dark"]}},
-        {"id": "region00000", "type": "textarea", "from_name": "note", "value": {"text": ["rusty"]}},
-    ]
-    (reading,) = read_reviews(task_of({"result": [*results_of([-1]), *answers]}), TARGET, TAXONOMY)
-    assert (len(reading.annotation.regions), reading.unread, reading.n_answers) == (1, (), 2)
-    (alone,) = read_reviews(task_of({"result": answers}), TARGET, TAXONOMY)
-    assert alone.annotation.state == "empty"
+ANSWERS: tuple[Json, ...] = (
+    {"id": "a", "type": "choices", "from_name": "light", "value": {"choices": ["dark"]}},
+    {"id": "region00000", "type": "textarea", "from_name": "note", "value": {"text": ["rusty"]}},
+    {"id": "ghostkp001", "type": "keypointlabels", "from_name": "kp", "value": {"keypointlabels": ["p"]}},
+    {"id": "b", "type": "magicwand", "value": {"format": "rle", "rle": [1]}},
+    {"id": "c", "type": "vectorlabels", "value": {"vertices": []}},
+    {"id": "d", "type": "videorectangle", "value": {"sequence": []}},
+    {"id": "e", "type": "labels", "value": {"labels": ["bolt"]}},
+    {"from_id": "a", "to_id": "b", "type": "relation", "direction": "right"},
+    {"type": "a tag that there is not yet", "id": {}, "value": 7},
+)
 
 
-def test_two_results_of_one_id_are_said_and_the_others_wait() -> None:
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_answers_that_are_no_shapes_are_counted_and_leave_the_review_whole(answer: Json) -> None:
+    (reading,) = read_reviews(task_of({"result": [*results_of([-1]), answer]}), TARGET, TAXONOMY)
+    assert (len(reading.annotation.regions), reading.unread, reading.n_answers) == (1, (), 1)
+    (alone,) = read_reviews(task_of({"result": [answer]}), TARGET, TAXONOMY)
+    assert (alone.annotation.state, alone.unread, alone.n_answers) == ("empty", (), 1)
+
+
+@pytest.mark.parametrize(
+    ("about", "is_ours"),
+    [
+        ({"to_name": "image"}, True),
+        ({"to_name": "image", "item_index": 0}, True),
+        ({"to_name": None}, True),
+        ({"to_name": "other"}, False),
+        ({"to_name": ""}, False),
+        ({"to_name": {"a": ["image"]}}, False),
+        ({"to_name": "image", "item_index": 1}, False),
+        ({"to_name": "image", "item_index": "0"}, False),
+    ],
+)
+def test_regions_on_another_image_of_the_task_are_counted_and_not_read(about: Json, is_ours: bool) -> None:
+    (mine,), target = results_of([-1]), replace(TARGET, image_name="image")
+    value = {**GOOD, "labels": ["bolt"]}
+    for kinds in (["rectanglelabels"], ["rectangle", "labels"]):
+        same_id = [{**mine, "id": "same", "type": kind, "value": value} | about for kind in kinds]
+        (reading,) = read_reviews(task_of({"result": [mine, *same_id]}), target, TAXONOMY)
+        assert (len(reading.annotation.regions), reading.unread) == (2 if is_ours else 1, ())
+        assert reading.n_answers == (0 if is_ours else len(kinds))
+
+
+def test_labels_on_another_image_are_nobodys_here() -> None:
+    mine = {"id": "same", "type": "rectangle", "to_name": "image", "value": GOOD}
+    mine["value"] = {name: GOOD[name] for name in ("x", "y", "width", "height")}
+    label = {"id": "same", "type": "labels", "to_name": "other", "value": {"labels": ["bolt"]}}
+    target = replace(TARGET, image_name="image")
+    (reading,) = read_reviews(task_of({"result": [mine, label]}), target, TAXONOMY)
+    assert (reading.annotation.regions, reading.n_answers) == ((), 1)
+    assert "a region has one label" in reading.unread[0]
+
+
+EMPTY_BRUSH = list(encode_brush(Mask(Size(40, 30), (1200,))))
+NOTHING: tuple[Json, ...] = (
+    {"type": "polygonlabels", "value": {"polygonlabels": ["bolt"]}},
+    {"type": "polygonlabels", "value": {"points": None}},
+    {"type": "polygonlabels", "value": {"points": [], "polygonlabels": ["bolt"]}},
+    {"type": "polygonlabels", "value": {"points": [[1, 2], [30, 40]], "polygonlabels": ["bolt"]}},
+    {"type": "polygonlabels", "value": {"points": [[1, 1], [50, 50], [99, 99]], "polygonlabels": ["bolt"]}},
+    {"type": "ellipselabels", "value": {"x": 5, "y": 5, "radiusX": 1e-200, "radiusY": 9}},
+    {"type": "rectanglelabels", "value": {**GOOD, "width": 0}},
+    {"type": "rectanglelabels", "value": {**GOOD, "x": 150}},
+    {
+        "type": "brushlabels",
+        "value": {"format": "rle", "rle": list(encode_brush(Mask(Size(40, 30), (1200,))))},
+    },
+)
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_a_shape_that_covers_nothing_is_as_if_it_were_deleted(nothing: Json) -> None:
+    (reading,) = read_reviews(
+        task_of({"result": [*results_of([-1]), {**nothing, "id": "a"}]}), TARGET, TAXONOMY
+    )
+    assert (len(reading.annotation.regions), reading.unread, reading.n_answers) == (1, (), 0)
+
+
+def test_results_of_one_id_are_said_and_the_others_are_read() -> None:
     twice = [{**result, "id": "regionsame"} for result in results_of([-1, -1])]
     (reading,) = read_reviews(task_of({"result": [*twice, *results_of([-1])]}), TARGET, TAXONOMY)
-    assert reading.annotation.regions == ()
+    assert [region.id for region in reading.annotation.regions] == ["region00000"]
     assert len(reading.unread) == 1
     assert "regionsame" in reading.unread[0]
+
+
+@pytest.mark.parametrize("shape", ["rectangle", "ellipse"])
+def test_a_shape_and_its_label_may_be_two_results(shape: str) -> None:
+    """As with ``<Labels>`` and ``<Rectangle>`` beside each other."""
+    value = {"x": 10, "y": 10, "width": 30, "height": 30, "radiusX": 20, "radiusY": 20}
+    both = [
+        {"id": "pair", "type": shape, "from_name": "bbox", "value": value},
+        {"id": "pair", "type": "labels", "from_name": "label", "value": {**value, "labels": ["bolt"]}},
+    ]
+    for results in (both, both[::-1]):
+        (reading,) = read_reviews(task_of({"result": results}), TARGET, TAXONOMY)
+        ((region,), unread) = reading.annotation.regions, reading.unread
+        assert (region.instance.label, unread, reading.n_answers) == ("bolt", (), 0)
+    (alone,) = read_reviews(task_of({"result": both[:1]}), TARGET, TAXONOMY)
+    assert "a region has one label" in alone.unread[0]
+
+
+def test_regions_without_an_id_are_told_apart() -> None:
+    """Programs may leave it out."""
+    results = [{name: one for name, one in result.items() if name != "id"} for result in results_of([-1, -1])]
+    (reading,) = read_reviews(task_of({"result": results}), TARGET, TAXONOMY)
+    assert [region.id for region in reading.annotation.regions] == ["result-1", "result-2"]
+
+
+@pytest.mark.parametrize(
+    ("lead_time", "seconds"),
+    [(0, 0.0), (2.5, 2.5), (None, None), (-5, None), (1e308, None), ("5", None), (float("nan"), None)],
+)
+def test_times_that_nobody_works_are_not_known(lead_time: object, seconds: float | None) -> None:
+    (reading,) = read_reviews(task_of({"result": [], "lead_time": lead_time}), TARGET, TAXONOMY)
+    assert reading.annotation.lead_time_s == seconds
 
 
 def test_an_empty_review_of_a_changed_task_is_still_one() -> None:

@@ -15,14 +15,13 @@ from PIL import Image
 from detseg.geometry.masks import bitmap_to_mask, mask_iou, mask_to_bitmap, mask_to_box
 from detseg.geometry.polygons import ellipse_to_mask
 from detseg.images import read_image
-from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.codec import decode_task, encode_task, prediction_regions
-from detseg.labelstudio.results import decode_results
+from detseg.labelstudio.json_body import encode_json
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.labelstudio.shown import as_shown, plan_shown
 from detseg.types import Box, ImageId, Instance, Mask, Size
 from tests.exif import ORIENTATIONS, save_turned
-from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, disc
+from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, decode_results, disc
 
 NOW = "2026-11-20T20:23:44.713603Z"
 
@@ -59,7 +58,7 @@ def test_regions_lie_on_the_upright_image(tmp_path: Path, orientation: int, mask
 
 def read_mask(kind: str, **value: Any) -> Mask:
     result = {"id": "A_b-3kd92x", "type": kind, "value": {**value, kind: ["nut"]}}
-    (region,) = decode_results([result], SIZE, TAXONOMY, sent={}, where="here")
+    (region,) = decode_results([result])
     assert region.origin == "person"
     assert region.instance.box is None
     assert region.instance.mask is not None

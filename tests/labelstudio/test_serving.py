@@ -14,9 +14,10 @@ from detseg.errors import FormatError, ImageError, LabelStudioError
 from detseg.images import image_id
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.project import ensure_project
+from detseg.labelstudio.served import ServedFolder
 from detseg.labelstudio.serving import ImageServing, LocalFiles
 from detseg.labelstudio.serving_upload import Uploads
-from detseg.labelstudio.serving_url import PlainUrls
+from detseg.labelstudio.serving_url import UrlServing
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources
 from detseg.types import ImageId, ImageRef
@@ -58,33 +59,49 @@ def served(client: LabelStudioClient, project: int, serving: ImageServing, ref: 
     return made_task(client, project, ref, serving.url(ref))
 
 
-def test_local_files_are_served_where_they_are(
-    client: LabelStudioClient, project: int, tmp_path: Path
+def test_local_files_are_served_from_a_folder_of_images_alone(
+    client: LabelStudioClient, project: int, document_root: Path, tmp_path: Path
 ) -> None:
-    inside, outside = written(tmp_path / "source" / "sub" / "ü #1.png"), written(tmp_path / "more" / "b.png")
-    serving = LocalFiles(client, project, tmp_path / "source", Path("/"))
-    for ref in (inside, outside):
-        serving.check(served(client, project, serving, ref))
-    assert client.local_storages(project) == (str(tmp_path / "more"), str(tmp_path / "source"))
+    refs = [written(tmp_path / "source" / "sub" / "ü #1.png"), written(tmp_path / "b", grey=2, format_="BMP")]
+    folder = ServedFolder(document_root)
+    for _ in range(2):
+        serving = LocalFiles(client, project, folder)
+        for ref in refs:
+            serving.check(served(client, project, serving, ref))
+    assert client.local_storages(project) == (str(folder.path),)
+    digests = [ref.id.removeprefix("sha256:") for ref in refs]
+    assert [serving.url(ref).rpartition("/")[2] for ref in refs] == [
+        f"{digests[0]}.png",
+        f"{digests[1]}.bmp",
+    ]
 
 
 def test_a_local_file_that_does_not_load_is_said_with_its_mend(
-    client: LabelStudioClient, project: int, tmp_path: Path
+    client: LabelStudioClient, project: int, document_root: Path, tmp_path: Path
 ) -> None:
-    ref = written(tmp_path / "source" / "a.png")
-    serving = LocalFiles(client, project, tmp_path / "source", Path("/"))
+    ref = written(tmp_path / "source" / "a.png", grey=3)
+    folder = ServedFolder(document_root)
+    serving = LocalFiles(client, project, folder)
     task = served(client, project, serving, ref)
     written(tmp_path / "source" / "a.png", grey=9)
     with pytest.raises(
         LabelStudioError, match=r"bytes that are not those of the image that was predicted: the"
     ):
         serving.check(task)
-    Path(ref.uri).unlink()
+    assert not folder.holds(ref.id)
+    folder.withdraw(ref.id)
     with pytest.raises(
         LabelStudioError, match=r"does not load in the annotator's browser .*LOCAL_FILES_SERVING"
     ):
         serving.check(task)
-    with pytest.raises(FormatError, match=r"s3://a/b.png is no local file.*set serve_images to"):
+    serving.renew([ref])
+    with pytest.raises(ImageError, match="changed since it was predicted"):
+        serving.url(ref)
+    written(tmp_path / "source" / "a.png", grey=3)
+    serving = LocalFiles(client, project, folder)
+    serving.renew([ref])
+    serving.check(task)
+    with pytest.raises(FormatError, match=r"s3://a/b.png is no local file.*set queue.serve_images to"):
         serving.url(ImageRef(ref.id, "s3://a/b.png"))
 
 
@@ -143,8 +160,8 @@ def test_urls_are_looked_at_before_tasks_are_sent(
     web.answers["/files/sub/%C3%BC.png"] = Answer(body, headers=ANY)
     own = ImageRef(local.id, f"{web.url}/files/sub/%C3%BC.png")
     for serving, ref in (
-        (PlainUrls(client.url, web.url, None, PRIVATE), own),
-        (PlainUrls(client.url, str(tmp_path), f"{web.url}/files/", PRIVATE), local),
+        (UrlServing(client.url, web.url, None, PRIVATE), own),
+        (UrlServing(client.url, str(tmp_path), f"{web.url}/files/", PRIVATE), local),
     ):
         task = served(client, project, serving, ref)
         assert task["data"]["image"] == own.uri
@@ -168,7 +185,7 @@ def test_urls_are_looked_at_before_tasks_are_sent(
             Answer(b"1", headers={**ANY, "Content-Type": "text/plain"}),
             "answers Content-Type: text/plain: let",
         ),
-        (Answer(b"1", headers=ANY), "answers 1 bytes that are not those of .*: check image_url_prefix"),
+        (Answer(b"1", headers=ANY), "answers 1 bytes that are not those of .*: check queue.image_url_prefix"),
         (Answer(status=403), "cannot be read: HTTP 403"),
         (
             Answer(status=302, headers={"Location": "http://169.254.169.254/a.png"}),
@@ -182,16 +199,20 @@ def test_urls_that_would_not_load_stop_the_push(web: WebServer, answer: Answer, 
     ref = ImageRef(ImageId("sha256:" + hashlib.sha256(b"2").hexdigest()), f"{web.url}/a.png")
     limits = Limits() if answer.status == 302 else PRIVATE
     with pytest.raises(LabelStudioError, match=reason.format(page=page) + ".*no task was sent"):
-        PlainUrls(page, web.url, None, limits).prepare([ref])
+        UrlServing(page, web.url, None, limits).prepare([ref])
 
 
 def test_urls_that_no_browser_opens_are_named(tmp_path: Path) -> None:
     ref = written(tmp_path / "a.png")
-    with pytest.raises(FormatError, match=r"a.png is no URL that a browser can open: set image_url_prefix"):
-        PlainUrls("http://a", str(tmp_path), None, PRIVATE).url(ref)
-    with pytest.raises(FormatError, match=r"is not below the source /elsewhere: image_url_prefix has no URL"):
-        PlainUrls("http://a", "/elsewhere", "https://b", PRIVATE).url(ref)
+    with pytest.raises(
+        FormatError, match=r"a.png is no URL that a browser can open: set queue.image_url_prefix"
+    ):
+        UrlServing("http://a", str(tmp_path), None, PRIVATE).url(ref)
+    with pytest.raises(
+        FormatError, match=r"is not below the source /elsewhere: queue.image_url_prefix has no URL"
+    ):
+        UrlServing("http://a", "/elsewhere", "https://b", PRIVATE).url(ref)
     with pytest.raises(
         LabelStudioError, match="browsers load nothing by http into a page that came by https"
     ):
-        PlainUrls("https://a", "x", None, PRIVATE).prepare([ImageRef(ref.id, "http://b/a.png")])
+        UrlServing("https://a", "x", None, PRIVATE).prepare([ImageRef(ref.id, "http://b/a.png")])

@@ -23,6 +23,7 @@ from detseg.sources.protocol import Limits
 from detseg.types import ImageId, ImageRef
 from tests.labelstudio.scenes import TAXONOMY
 from tests.sources.servers import s3_server, s3_variables
+from tests.workers import first_port
 
 NewTitle = Callable[[], str]
 
@@ -41,7 +42,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp("cloud")
     with s3_server(folder / "s3.log") as url:
         variables = s3_variables(url)
-        server = EmbeddedLabelStudio(folder / "state", port=18_180, variables=variables)
+        server = EmbeddedLabelStudio(folder / "state", port=first_port(18180), variables=variables)
         connection = server.up()
         s3 = boto3.client(
             "s3",

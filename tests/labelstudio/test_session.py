@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
+from detseg.errors import BrokenAnswer, Busy, LabelStudioError, Refused, Silent, Unreachable
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.labelstudio.wire import retry_after_s
+from detseg.labelstudio.responses import retry_after_s
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -48,7 +48,6 @@ OK = httpx.Response(200, json={"id": 1, "email": "a@example.com"})
     "failure",
     [
         httpx.ConnectError("refused"),
-        httpx.ReadTimeout("slow"),
         httpx.RemoteProtocolError("cut"),
         httpx.Response(500, json={"detail": "oops"}),
         httpx.Response(503),
@@ -66,6 +65,14 @@ def test_reading_is_given_up_after_four_attempts() -> None:
     with pytest.raises(Unreachable, match=r"ls\.example did not answer GET .*refused.*`detseg up`"):
         client.whoami()
     assert len(waits) == 3
+
+
+@pytest.mark.parametrize("silence", [httpx.ReadTimeout("timed out"), httpx.WriteTimeout("timed out")])
+def test_a_server_that_hangs_is_asked_once(silence: httpx.TimeoutException) -> None:
+    client, waits = client_of(answers(silence))
+    with pytest.raises(Silent, match=r"ls\.example did not answer GET .*timed out"):
+        client.whoami()
+    assert waits == []
 
 
 def test_the_server_says_how_long_to_wait() -> None:
@@ -101,7 +108,7 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
         (httpx.Response(403), Refused),
         (httpx.Response(413), Refused),
         (httpx.Response(429), Busy),
-        (httpx.Response(500), LabelStudioError),
+        (httpx.Response(500), BrokenAnswer),
         (httpx.Response(502), Unreachable),
         (httpx.Response(503, headers={"Retry-After": "5"}), Busy),
         (httpx.Response(504), Unreachable),
@@ -125,11 +132,11 @@ def test_an_error_says_what_is_known_of_a_request_that_adds_something(
 @pytest.mark.parametrize(
     ("failure", "error"),
     [
-        (httpx.ReadTimeout("slow"), Unreachable),
+        (httpx.ReadTimeout("slow"), Silent),
         (httpx.ConnectError("refused"), Unreachable),
         (httpx.RemoteProtocolError("cut"), Unreachable),
         (httpx.Response(502), Unreachable),
-        (httpx.Response(500), LabelStudioError),
+        (httpx.Response(500), BrokenAnswer),
         (httpx.Response(429), LabelStudioError),
     ],
 )
@@ -175,7 +182,7 @@ def test_what_will_not_change_is_not_repeated() -> None:
         (httpx.Response(301, headers={"Location": "https://b/"}), "sends .* on to https://b/: use that"),
         (
             httpx.Response(401, json={"detail": "Invalid token."}),
-            "Invalid token.*set DETSEG_LABEL_STUDIO_TOKEN",
+            "Invalid token.*set DETSEG_LABEL_STUDIO__TOKEN",
         ),
         (
             httpx.Response(401, json={"detail": "legacy token authentication has been disabled"}),
@@ -210,8 +217,15 @@ def test_refusals_are_one_line_with_the_mend(answer: httpx.Response, words: str)
 )
 def test_counts_of_an_import_must_be_ours(answer: dict[str, Any]) -> None:
     client, _ = client_of(answers(httpx.Response(201, json=answer)))
-    with pytest.raises(LabelStudioError, match="sent 2 tasks with 1 predictions"):
+    with pytest.raises(LabelStudioError, match="sent 2 tasks and 1 prediction,"):
         client.import_tasks(1, [{"data": {}}, {"data": {}, "predictions": [{}]}])
+
+
+@pytest.mark.parametrize("answer", [{"id": 1}, {}])
+def test_a_user_has_an_address(answer: dict[str, Any]) -> None:
+    client, _ = client_of(answers(httpx.Response(200, json=answer)))
+    with pytest.raises(LabelStudioError, match="something else than a user"):
+        client.whoami()
 
 
 def test_an_import_of_nothing_asks_nothing() -> None:
@@ -320,6 +334,15 @@ def test_without_tls_every_request_has_a_connection_of_its_own() -> None:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         with LabelStudioClient(f"http://127.0.0.1:{server.server_port}", "secret") as client:
             for _ in range(3):
-                client.whoami()
+                client.version()
         server.shutdown()
     assert len(set(callers)) == 3
+
+
+def test_what_was_refused_is_said_shortly_too() -> None:
+    words = "Task 0, prediction 0: " + "Region 0: the label is not in the labeling config; " * 20
+    client, _ = client_of(answers(httpx.Response(400, json={"validation_errors": {"predictions": [words]}})))
+    with pytest.raises(Refused, match="refused POST /api/x") as refused:
+        client.session.send("POST", "/api/x")
+    assert refused.value.reason.startswith("predictions: Task 0, prediction 0: Region 0: the label")
+    assert len(refused.value.reason) <= 160

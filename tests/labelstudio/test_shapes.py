@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
 from detseg.geometry.masks import bitmap_to_mask, mask_iou, mask_to_box
-from detseg.labelstudio.body import encode_json
 from detseg.labelstudio.codec import prediction_regions
-from detseg.labelstudio.results import decode_results, encode_asked
+from detseg.labelstudio.json_body import encode_json
+from detseg.labelstudio.results import encode_asked
 from detseg.labelstudio.shapes import (
     DrawnMask,
     ShapePolicy,
@@ -27,12 +27,12 @@ from detseg.labelstudio.shapes import (
 from detseg.labelstudio.shown import as_shown, plan_shown
 from detseg.labelstudio.values import decode_value
 from detseg.types import Box, ImageId, Instance, Mask, Region, Size
-from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, disc, instances
+from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, decode_results, disc, instances
 
 IMAGE = ImageId("sha256:" + "5" * 64)
 POLICIES = [
     ShapePolicy(annotate=annotate, mask_as=mask_as)  # type: ignore[arg-type]
-    for annotate in ("boxes", "masks", "both")
+    for annotate in ("boxes", "masks", "both", "pairs")
     for mask_as in ("auto", "brush", "bitmask", "polygon")
 ]
 
@@ -54,7 +54,7 @@ def kinds(drawn: tuple[DrawnMask, ...]) -> list[str]:
 
 
 def back(drawn: DrawnMask, size: Size) -> Mask:
-    mask = decode_value(f"{drawn.kind}labels", drawn.value, size)
+    mask = decode_value(drawn.kind, drawn.value, size)
     assert isinstance(mask, Mask)
     return mask
 
@@ -148,7 +148,9 @@ def test_what_is_asked_about_an_instance() -> None:
     mask = disc(100, 100, 40)
     own = mask_to_box(mask)
     both = Instance("bolt", "thing", Box(0, 0, 9, 9), mask, 0.5)
-    assert asked(both, "both") == both
+    assert asked(both, "pairs") == both
+    assert asked(both, "both") == replace(both, box=None)
+    assert asked(replace(both, mask=None), "both") == replace(both, mask=None)
     assert asked(both, "boxes") == replace(both, mask=None)
     assert asked(both, "masks") == replace(both, box=None)
     assert asked(replace(both, box=None), "boxes") == replace(both, box=own, mask=None)
@@ -164,7 +166,7 @@ def regions() -> tuple[Region, ...]:
 def test_people_are_compared_with_what_they_were_shown(policy: ShapePolicy) -> None:
     """What was sent and not touched is what was shown."""
     encoded = encode_asked(regions(), SIZE, TAXONOMY, policy=policy, where="here")
-    read = decode_results(encoded.results, SIZE, TAXONOMY, sent={}, where="here")
+    read = decode_results(encoded.results)
     shown = {
         region.id: replace(region, instance=replace(region.instance, seen_by=None))
         for region in as_shown(regions(), plan_shown(regions(), policy))
@@ -173,7 +175,7 @@ def test_people_are_compared_with_what_they_were_shown(policy: ShapePolicy) -> N
     report = encoded.report
     n_masks = report.n_brush + report.n_bitmask + report.n_polygon
     assert report.n_boxes + n_masks == len(encoded.results)
-    assert report.n_boxes + n_masks + report.n_unasked == 7
+    assert report.n_boxes + n_masks + report.n_unasked == (5 if policy.annotate == "both" else 7)
     types = {result["type"] for result in encoded.results}
     assert (policy.annotate == "boxes") == (types == {"rectanglelabels"})
     assert (policy.annotate == "masks") == ("rectanglelabels" not in types)
@@ -186,9 +188,9 @@ def test_reports_are_summed_and_said() -> None:
     assert total == ShapeReport(3, 1, 0, 3, 0, 1, (("a", 1), ("b", 3)))
     assert sum_reports([]) == ShapeReport()
     lines = list(shape_warnings(total))
-    assert lines[:2] == ["1 masks are not drawn as preferred: a", "3 masks are not drawn as preferred: b"]
-    assert lines[2].startswith("1 tasks stay above task_max_masks or task_max_bytes")
-    assert list(shape_warnings(two)) == ["1 masks are not drawn as preferred: b"]
+    assert lines[:2] == ["1 mask is not drawn as preferred: a", "3 masks are not drawn as preferred: b"]
+    assert lines[2].startswith("1 task stays above labels.max_masks or labels.max_bytes")
+    assert list(shape_warnings(two)) == ["1 mask is not drawn as preferred: b"]
 
 
 def test_a_polygon_that_would_cover_nothing_is_a_brush_mask() -> None:

@@ -9,9 +9,10 @@ import pytest
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import taxonomy_to_config
+from detseg.labelstudio.project import ensure_project
 from detseg.labelstudio.server import Connection
 from detseg.labelstudio.session import Json
-from detseg.labelstudio.tabs import Tab, remove_tab, show_in_tab
+from detseg.labelstudio.tabs import Tab, remove_tab, show_in_tab, show_table
 from tests.e2e.page import labeling_page
 from tests.labelstudio.scenes import TAXONOMY
 
@@ -62,6 +63,33 @@ def test_other_tabs_and_what_people_set_in_ours_stay(client: LabelStudioClient, 
     for name in ("hiddenColumns", "ordering", "title"):
         assert after[1]["data"][name] == before[1]["data"][name]
     assert shown(client, project, made) == list(KEYS[2:4])
+
+
+def test_the_table_begins_with_picture_file_and_seconds(
+    label_studio: Connection, client: LabelStudioClient, new_title: Callable[[], str]
+) -> None:
+    """As the page shows it, and so that the longest work comes first where people ask for that."""
+    project = ensure_project(client, new_title(), TAXONOMY)
+    data = {"image_id": KEYS[0], "width": 1, "height": 1, "source": {"names": ["a.png"]}}
+    files = {"a.png": 9, "b.png": 100, "c.png": 21}
+    tasks = [
+        {"data": {"image": "/nowhere.png", "file": file, "expected_seconds": seconds, **data}}
+        for file, seconds in files.items()
+    ]
+    client.import_tasks(project, tasks)
+    show_table(client, project)
+    first, second = tabs(client, project)
+    assert [first["data"]["title"], second["data"]["title"]] == ["Pictures", "Progress"]
+    with labeling_page(label_studio) as page:
+        page.page.goto(f"{label_studio.url}/projects/{project}/data")
+        page.page.get_by_text("c.png").wait_for()
+        heads = page.page.locator(".lsf-table-head__draggable .lsf-th-content").all_inner_texts()
+    assert [head.split()[0] for head in heads if head.strip()] == ["image", "file", "expected_seconds"]
+    first["data"]["ordering"] = ["-tasks:data.expected_seconds"]
+    body = {"project": project, "data": first["data"]}
+    client.session.json("PATCH", f"/api/dm/views/{first['id']}/", body=body)
+    answer = client.session.json("GET", "/api/tasks/", params={"view": first["id"], "project": project})
+    assert [task["data"]["file"] for task in answer["tasks"]] == ["b.png", "c.png", "a.png"]
 
 
 def test_a_thousand_keys_fit(client: LabelStudioClient, project: int) -> None:

@@ -77,7 +77,7 @@ def test_moving_only_the_box_of_a_masked_thing_is_moved() -> None:
 def test_removing_one_half_of_a_thing_is_a_change() -> None:
     both = masked("r1", "bolt", block(2, 2, 12, 12), score=0.9, box=Box(2, 2, 12, 12))
     assert kinds([both], [boxed("r1", "bolt", (2, 2, 12, 12))]) == ["reshaped"]
-    assert kinds([both], [masked("r1", "bolt", block(2, 2, 12, 12))]) == ["moved"]
+    assert kinds([both], [masked("r1", "bolt", block(2, 2, 12, 12))]) == ["kept"]
 
 
 def test_deleted_and_added_stand_alone() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from PIL import Image
 from detseg.errors import FormatError
 from detseg.geometry.label_maps import map_to_array
 from detseg.metrics.label_map_files import read_label_map, score_label_maps
+from tests.images.made import flat_png
 
 Array = npt.NDArray[np.int64]
 Folders = tuple[Path, Path]
@@ -126,6 +128,10 @@ def jpeg(path: Path) -> None:
     Image.open(path).save(path, format="JPEG")
 
 
+def striped(side: int) -> npt.NDArray[np.uint8]:
+    return np.repeat((np.arange(side) % 2).astype(np.uint8)[:, None], side, axis=1)
+
+
 def many_values(path: Path) -> None:
     Image.fromarray(np.arange(30 * 40, dtype=np.uint16).reshape(30, 40)).save(path)
 
@@ -148,9 +154,11 @@ def many_values(path: Path) -> None:
         (lambda f: colour(f / "results/b.png", "RGB"), r"results/b\.png is RGB: a label map has one value"),
         (lambda f: colour(f / "truth/b.png", "RGBA"), r"truth/b\.png is RGBA: a label map has one value"),
         (lambda f: colour(f / "truth/b.png", "LA"), r"truth/b\.png is LA: a label map has one value"),
-        (lambda f: (f / "results/b.png").write_bytes(b"x"), r"results/b\.png cannot be read as a PNG"),
-        (lambda f: cut(f / "results/b.png"), r"results/b\.png cannot be read as a PNG"),
-        (lambda f: jpeg(f / "results/b.png"), r"results/b\.png cannot be read as a PNG"),
+        (lambda f: (f / "results/b.png").write_bytes(b"x"), r"results/b\.png is not an image of .*: PNG"),
+        (lambda f: cut(f / "results/b.png"), r"results/b\.png is damaged"),
+        (lambda f: jpeg(f / "results/b.png"), r"results/b\.png is not an image of .*: PNG"),
+        (lambda f: (f / "truth/b.png").write_bytes(flat_png(65_000, 65_000, n_rows=1)), "b.png is too large"),
+        (lambda f: write(f / "truth/b.png", striped(2_900)), r"b\.png has more than 8,000,000 changes"),
         (
             lambda f: many_values(f / "results/b.png"),
             r"b\.png has 1199 values: a label map has a value for each class",
@@ -164,6 +172,22 @@ def test_folders_that_do_not_fit_are_named(
     with pytest.raises(FormatError, match=message) as raised:
         score_label_maps(*folders)
     assert "\n" not in str(raised.value)
+
+
+def test_a_map_with_broken_bytes_is_scored_or_one_line(folders: Folders) -> None:
+    path, random, lines = folders[1] / "b.png", Random(0), list[str]()
+    whole = path.read_bytes()
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(random.randint(1, 4)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        path.write_bytes(data[: random.choice((len(data), random.randrange(len(data))))])
+        try:
+            score_label_maps(*folders)
+        except FormatError as error:
+            lines.append(str(error))
+    assert lines
+    assert not any("\n" in line for line in lines)
 
 
 def cut(path: Path) -> None:

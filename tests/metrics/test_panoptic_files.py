@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from detseg.errors import FormatError
 from detseg.metrics.panoptic import PanopticScore, panoptic_quality
 from detseg.metrics.panoptic_files import score_panoptic_files
+from tests.images.made import flat_png
 from tests.metrics.scene_maps import (
     NUMBERS,
     SceneMap,
@@ -211,14 +213,14 @@ def first_segment(data: Any) -> Any:
         (0, lambda d: d["categories"][0].update(name=["a"]), "categories 0: .* and a name"),
         (0, lambda d: d["categories"][0].update(name="bolt"), "two categories have one name"),
         (0, lambda d: d["categories"][0].update(id=2), "two categories have one id"),
-        (1, lambda d: d["annotations"].pop(0), r"results\.json lacks image_id 0, which the other"),
-        (0, lambda d: d["annotations"].pop(1), r"truth\.json lacks image_id 1, which the other"),
-        (0, lambda d: d["annotations"].append(first(d)), r"truth\.json: image_id 0 is there 2 times"),
+        (1, lambda d: d["annotations"].pop(0), r"results\.json lacks the image_id of 0.png, which"),
+        (0, lambda d: d["annotations"].pop(1), r"truth\.json lacks the image_id of 1.png, which"),
+        (0, lambda d: d["annotations"].append(first(d)), r"truth\.json: the image_id of 0.png is there 2"),
         (1, lambda d: d["annotations"].__setitem__(0, None), "annotations 0: expected image_id, file_name"),
-        (1, lambda d: first(d).update(image_id="0"), "annotations 0: expected image_id, file_name"),
+        (1, lambda d: first(d).update(image_id=[0]), "annotations 0: expected image_id, file_name"),
         (1, lambda d: first(d).update(segments_info=["a"]), "annotations 0: expected image_id, file_name"),
         (1, lambda d: first(d).update(segments_info=[]), "image 0: predicted segment .* in the PNG but not"),
-        (1, lambda d: first(d).update(file_name="no.png"), r"results/no\.png: No such file"),
+        (1, lambda d: first(d).update(file_name="no.png"), r"results/no\.png cannot be read: No such file"),
         (1, lambda d: first(d).update(file_name="../a.png"), "the file_name .* leads out of the folder"),
         (
             0,
@@ -272,6 +274,27 @@ def test_pngs_that_are_wrong_are_named(
     change(Image.open(path)).save(path)
     with pytest.raises(FormatError, match=message):
         score_panoptic_files(*files)
-    path.write_bytes(b"nothing")
-    with pytest.raises(FormatError, match=r"cannot decode panoptic PNG .*3\.png"):
-        score_panoptic_files(*files)
+    for data, reason in (
+        (b"nothing", "is not an image"),
+        (flat_png(65_000, 65_000, 2, n_rows=1), "is too large"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(FormatError, match=rf"3\.png {reason}"):
+            score_panoptic_files(*files)
+
+
+def test_a_png_with_broken_bytes_is_scored_or_one_line(files: Files) -> None:
+    path = files[1].with_suffix("") / "3.png"
+    whole, random = path.read_bytes(), Random(0)
+    lines: list[str] = []
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(random.randint(1, 4)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        path.write_bytes(data[: random.choice((len(data), random.randrange(len(data))))])
+        try:
+            score_panoptic_files(*files)
+        except FormatError as error:
+            lines.append(str(error))
+    assert lines
+    assert not any("\n" in line for line in lines)

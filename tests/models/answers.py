@@ -1,4 +1,4 @@
-"""A family of the registry, from a folder to sightings; photos beside made-up images."""
+"""A family of the registry, from a folder to detections; photos beside made-up images."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from detseg.images import read_image
 from detseg.models.checkpoints import read_architecture
 from detseg.models.engine import Engine
 from detseg.models.families import FAMILIES
-from detseg.models.network import Network, Sighting, Wanted
+from detseg.models.network import Network, NetworkRequest, RawDetection
 from detseg.types import DecodedImage
 
 ENGINE = Engine(torch.device("cpu"))
 
 
-def wanted(**changed: Any) -> Wanted:
+def wanted(**changed: Any) -> NetworkRequest:
     """Low thresholds, so that there is much to compare."""
     given = {
         "boxes": True,
@@ -28,10 +28,10 @@ def wanted(**changed: Any) -> Wanted:
         "pixel_threshold": 0.5,
         "overlap_threshold": 0.1,
     }
-    return Wanted(**{**given, **changed})
+    return NetworkRequest(**{**given, **changed})
 
 
-def network_of(folder: Path, asked: Wanted) -> Any:
+def network_of(folder: Path, asked: NetworkRequest) -> Any:
     """The network that the registry gives for the checkpoint in a folder."""
     architecture = read_architecture(str(folder))
     family = FAMILIES[architecture]
@@ -40,7 +40,7 @@ def network_of(folder: Path, asked: Wanted) -> Any:
     return family.network(checkpoint, asked, ENGINE)
 
 
-def sightings(network: Network, images: Sequence[DecodedImage]) -> tuple[tuple[Sighting, ...], ...]:
+def detections(network: Network, images: Sequence[DecodedImage]) -> tuple[tuple[RawDetection, ...], ...]:
     """What the three steps give for images of one size."""
     return network.read(network.run(network.prepare(images)), [image.size for image in images])
 

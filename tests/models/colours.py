@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from detseg.geometry.masks import bitmap_to_mask, mask_to_box
 from detseg.images import image_id
-from detseg.models.predictor import ordered
+from detseg.models.predictor import Abilities, ordered
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import DecodedImage, ImageRef, Instance, ModelVersion, SeenBy, Size
 
@@ -21,7 +21,7 @@ SEEN_BY: Mapping[str, SeenBy] = {"box": "detector", "mask": "segmenter", "both":
 
 
 @dataclass
-class ColourPredictor:
+class ColourPredictor(Abilities):
     """Every patch of a label's colour is a thing with that label's score; all of the belt's is one surface.
 
     ``form`` says whether things get a box, a mask or both. ``blind`` are labels that it does not see.

@@ -20,7 +20,7 @@ from detseg.models.checkpoint_predictor import CheckpointPredictor, Part
 from detseg.models.engine import Engine
 from detseg.models.labels import map_labels
 from detseg.models.loading import load_predictor
-from detseg.models.network import Sighting
+from detseg.models.network import RawDetection
 from detseg.models.predictor import Predictor, PredictorOptions, check_answer, predict_each
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, DecodedImage, ModelVersion, Size
@@ -106,7 +106,7 @@ def test_what_is_no_number_is_no_empty_image(checkpoint: Folder, tmp_path: Path,
     predictor = load_predictor(*names, options=options(precision="float32"))
     (failed,) = predict_each(predictor, [made_image(97, 61)])
     assert isinstance(failed, ImageError)
-    assert "no number: set precision to float32, or the model is damaged" in str(failed)
+    assert "no number: set engine.precision to float32, or the model is damaged" in str(failed)
 
 
 def test_a_detector_alone_answers_boxes_a_segmenter_alone_masks(checkpoint: Folder) -> None:
@@ -212,10 +212,10 @@ class Crowded:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return inputs
 
-    def read(self, output: list[int], sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: list[int], sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         assert len(output) == len(sizes)
         return tuple(
-            (Sighting(0, 0.9, Box(0, 0, width, size.height)),)
+            (RawDetection(0, 0.9, Box(0, 0, width, size.height)),)
             for width, size in zip(output, sizes, strict=True)
         )
 
@@ -249,5 +249,5 @@ def test_inputs_of_a_window_are_in_memory_however_many_images_there_are() -> Non
 
 def test_one_image_that_does_not_fit_says_so() -> None:
     _, predictor = crowded(room=0)
-    with pytest.raises(ModelError, match="m with 1 images of 9x7 at once: set max_pixels below 63,"):
+    with pytest.raises(ModelError, match=r"m with 1 image of 9x7 at once: set source\.max_pixels below 63,"):
         predictor.predict([made_image(9, 7), made_image(9, 7)])

@@ -109,7 +109,7 @@ def test_what_a_compiled_function_cannot_take_is_not_the_compilers_fault() -> No
 
 
 def test_a_cpu_has_no_float16() -> None:
-    with pytest.raises(ModelError, match="a CPU has no fast float16: set precision to"):
+    with pytest.raises(ModelError, match=r"a CPU has no fast float16: set engine\.precision to"):
         chosen(precision="float16")
 
 

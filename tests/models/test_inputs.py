@@ -19,7 +19,11 @@ from tests.models.made import made_image
             r"made-9x8-0.png: m cannot predict .*\(mean must have 3\)",
         ),
         (ZeroDivisionError(), ImageError, r"an image of 9x8 \(ZeroDivisionError\)"),
-        (MemoryError(), ModelError, "out of memory: m with 1 images of 9x8 at once: set max_pixels below 72"),
+        (
+            MemoryError(),
+            ModelError,
+            "out of memory: m with 1 image of 9x8 at once: set source.max_pixels below 72",
+        ),
         (torch.OutOfMemoryError("CUDA"), ModelError, "out of memory"),
         (
             RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),

@@ -12,7 +12,6 @@ import pytest
 
 from detseg.errors import ImageError, ModelError
 from detseg.geometry.masks import mask_to_bitmap
-from detseg.models.loading import load_predictor
 from detseg.models.plugins import _MEMBERS, find_plugin, load_plugin
 from detseg.models.predictor import Predictor, PredictorOptions
 from detseg.taxonomy import taxonomy_of_labels
@@ -60,7 +59,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def load(name: str = "plugin:mine", **more: Any) -> Predictor:
-    return load_predictor(name, None, options=PredictorOptions(**more))
+    return load_plugin(name, None, options=PredictorOptions(**more))
 
 
 def test_the_example_of_the_docs_runs(install: Install) -> None:
@@ -87,7 +86,7 @@ def test_the_example_of_the_docs_takes_the_projects_taxonomy(install: Install) -
     install("bright_spots", code, "bright-spots = bright_spots:BrightSpots")
     options = PredictorOptions(box_threshold=0.9)
     classes = taxonomy_of_labels(["bolt", "Spot"])
-    predictor = load_predictor(None, "plugin:bright-spots", options=options, taxonomy=classes)
+    predictor = load_plugin(None, "plugin:bright-spots", options=options, taxonomy=classes)
     assert predictor.taxonomy == classes
     assert {one.label for one in predictor.predict([_image_with_two_spots()])[0]} == {"Spot"}
     assert (predictor.detector, predictor.segmenter) == ("", "plugin:bright-spots")
@@ -148,6 +147,7 @@ def test_a_plugin_answers_alone(install: Install) -> None:
         (GOOD.replace('"good@00000001"', '""'), "no version"),
         (GOOD.replace("= CLASSES", "= ['bolt']"), "'taxonomy' is a Taxonomy there"),
         (GOOD.replace("{}", "None"), "'unmapped' is a Mapping there"),
+        (f"{GOOD}\n    files = 'weights.onnx'", "'files' is a tuple of paths there, not 'weights.onnx'"),
     ],
 )
 def test_a_plugin_that_is_no_predictor_is_one_line(install: Install, code: str, said: str) -> None:
@@ -161,7 +161,7 @@ def test_a_plugin_that_is_no_predictor_is_one_line(install: Install, code: str, 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("()", "0 answers for 1 images"),
+        ("()", "0 answers for 1 image"),
         ("None", "one tuple of Instance per image"),
         ("(('bolt', 0.5),)", "one tuple of Instance per image"),
         ("((Instance('nut', 'thing', Box(1, 1, 5, 5), None, 0.5, 'detector'),),)", "'nut'"),
@@ -189,7 +189,7 @@ def test_classes_that_the_project_does_not_have_are_one_line(install: Install) -
     install("mine", HEAD + GOOD, "mine = mine:Good")
     for project in (taxonomy_of_labels(["nut"]), taxonomy_of_labels(["belt"], ["bolt"])):
         with pytest.raises(ModelError, match="thing 'bolt'"):
-            load_predictor("plugin:mine", None, options=PredictorOptions(), taxonomy=project)
+            load_plugin("plugin:mine", None, options=PredictorOptions(), taxonomy=project)
 
 
 def test_answers_are_sorted_and_clipped(install: Install) -> None:

@@ -104,7 +104,7 @@ def test_a_broken_contract_says_whose_it_was(instance: Instance, message: str) -
 
 
 def test_an_answer_per_image_is_expected() -> None:
-    with pytest.raises(ModelError, match="fake@00000000 gave 1 answers for 2 images"):
+    with pytest.raises(ModelError, match="fake@00000000 gave 1 answer for 2 images"):
         check_answer(FakePredictor(), [made_image(20, 10)] * 2, [()])
 
 

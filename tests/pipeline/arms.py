@@ -11,19 +11,20 @@ from detseg.catalog import Catalog, Project
 from detseg.config import Settings
 from detseg.labelstudio.session import Json
 from detseg.pipeline.experiments.assignment import Lottery
-from detseg.pipeline.push import PushReport, push
+from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
 from detseg.types import Arm, ModelVersion
-from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, write_image
+from tests.pipeline.conftest import VERSION, FixedPredictor, write_image
 from tests.pipeline.experiments.test_gold import BOX, write_gold
+from tests.pipeline.foreseen import push_as_foreseen
 
 
 def push_all(queue: Settings, catalog: Catalog, version: ModelVersion = VERSION) -> PushReport:
     """Scans, predicts and pushes."""
     refs = scan(queue, catalog).images
     predict_shard(queue, catalog, FixedPredictor(version), refs)
-    return push(queue, catalog, refs=refs, version=version, taxonomy=TAXONOMY)
+    return push_as_foreseen(queue, catalog, refs, version)
 
 
 def statuses(report: PushReport) -> dict[str, int]:
@@ -60,12 +61,17 @@ def make_mixed(queue: Settings, catalog: Catalog, folder: Path, gold: Path) -> S
     for n in range(10, 30):
         write_image(folder / f"{n}.png", seed=n)
     write_gold(gold, {f"{n}.png": [BOX] for n in range(10, 16)})
-    shares = {"blind_share": 0.3, "decoy_share": 0.3, "gold_share": 0.2, "gold": gold}
+    shares = {
+        "experiments__blind_share": 0.3,
+        "experiments__decoy_share": 0.3,
+        "experiments__gold_share": 0.2,
+        "experiments__gold": gold,
+    }
     ids = [ref.id for ref in scan(queue, catalog).images]
     for seed in count():
-        lottery = Lottery(queue.project, seed, blind_share=0.3, decoy_share=0.3)
+        lottery = Lottery(queue.queue.project, seed, blind_share=0.3, decoy_share=0.3)
         drawn = Counter(lottery.arm(image) for image in ids)
-        settings = queue.model_copy(update={**shares, "experiment_seed": seed})
+        settings = queue.updated(**shares, experiments__seed=seed)
         n_gold = len(scan(settings, catalog).images) - (len(ids) - 6)
         if min(drawn["blind"], drawn["decoy"], drawn["helped"]) >= 8 and n_gold >= 3:
             return settings

@@ -16,6 +16,7 @@ from detseg.config import Settings, load_settings
 from detseg.errors import ImageError
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.labelstudio.server import Connection
+from detseg.models.predictor import Abilities
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, DecodedImage, Instance, Mask, ModelVersion, Size
 
@@ -32,7 +33,7 @@ def half_mask(size: Size) -> Mask:
 
 
 @dataclass
-class FixedPredictor:
+class FixedPredictor(Abilities):
     """Says the same of every image: a bolt with box and mask, one with a box alone, and a belt.
 
     Refuses images of ``refused_width``. Counts the images that it was asked about.
@@ -87,10 +88,10 @@ def settings(folder: Path, tmp_path: Path) -> Settings:
     return load_settings(
         None,
         environ={},
-        source=str(folder),
+        source__location=str(folder),
         state_dir=str(tmp_path / "state"),
-        batch_size=2,
-        blind_share=0.0,
+        engine__batch_size=2,
+        experiments__blind_share=0.0,
     )
 
 
@@ -107,21 +108,28 @@ def predictor() -> FixedPredictor:
 
 
 @pytest.fixture
-def queue(settings: Settings, label_studio: Connection, new_title: Callable[[], str]) -> Settings:
+def queue(
+    settings: Settings, label_studio: Connection, document_root: Path, new_title: Callable[[], str]
+) -> Settings:
     """The settings with the shared server and a project of the test's own."""
-    return settings_for(settings, label_studio.url, label_studio.token, title=new_title())
+    return settings_for(
+        settings, label_studio.url, label_studio.token, title=new_title(), files=document_root
+    )
 
 
-def settings_for(settings: Settings, url: str, token: str, *, title: str) -> Settings:
-    """The settings with that server."""
+def settings_for(
+    settings: Settings, url: str, token: str, *, title: str, files: Path | None = None
+) -> Settings:
+    """The settings with that server, which has that document root: some folder, where nothing is served."""
     return load_settings(
         None,
-        environ={"DETSEG_LABEL_STUDIO_TOKEN": token},
-        source=settings.source,
+        environ={"DETSEG_LABEL_STUDIO__TOKEN": token},
+        source__location=settings.source.location,
         state_dir=str(settings.state_dir),
-        batch_size=settings.batch_size,
-        label_studio_url=url,
-        label_studio_files="/",
-        project=title,
-        blind_share=settings.blind_share,
+        engine__batch_size=settings.engine.batch_size,
+        label_studio__url=url,
+        label_studio__files=str(files or settings.state_path.parent / "files"),
+        queue__project=title,
+        labels__annotate=settings.labels.annotate,
+        experiments__blind_share=settings.experiments.blind_share,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from detseg.geometry.masks import bitmap_to_mask, mask_to_box
 from detseg.labelstudio.codec import encode_regions
 from detseg.labelstudio.session import Json
+from detseg.models.predictor import Abilities
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, DecodedImage, EditKind, Instance, Mask, ModelVersion, Region, RegionId, Size
 
@@ -30,7 +31,7 @@ Fate = tuple[EditKind, str | None]
 
 
 @dataclass
-class GridPredictor:
+class GridPredictor(Abilities):
     """Ten things in a grid of twelve cells: four with a box, three with both, three with a mask alone."""
 
     version: ModelVersion = VERSION

@@ -21,7 +21,16 @@ KEYPOINT: Json = {
     "to_name": "image",
     "value": {"x": 1, "y": 1, "width": 1, "keypointlabels": ["bolt"]},
 }
-"""A region of a type that is no box and no mask."""
+"""A region of a type that is no box and no mask, as a prompt for SAM leaves it behind."""
+
+UNREADABLE: Json = {
+    "id": "odd",
+    "type": "rectanglelabels",
+    "from_name": "box",
+    "to_name": "image",
+    "value": {"x": "left", "y": 1, "width": 1, "height": 1, "rectanglelabels": ["bolt"]},
+}
+"""A box that is somewhere, but nobody can say where."""
 
 
 def fill_queue(queue: Settings, catalog: Catalog) -> int:

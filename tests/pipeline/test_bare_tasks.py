@@ -27,4 +27,4 @@ def test_tasks_that_came_without_predictions_get_them(
     found = look_up(client.session, first.project_id, client.task_ids(first.project_id))
     assert len(found) == len(refs)
     assert all([one.model_version for one in task.predictions] == [VERSION] for task in found.values())
-    assert catalog.tasks.bare(project.key) == ()
+    assert catalog.tasks.without_prediction(project.key) == ()

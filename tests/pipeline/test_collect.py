@@ -15,12 +15,12 @@ from detseg.config import Settings
 from detseg.errors import CatalogError, LabelStudioError
 from detseg.labelstudio.changes import TaskReader
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.pipeline.collect import CollectReport, collect
+from detseg.pipeline.collect import CollectReport, collect_reviews
 from detseg.pipeline.comparing import compare_counts
 from detseg.pipeline.evaluate import evaluate
 from detseg.pipeline.recording import Recorder
 from tests.pipeline.conftest import TAXONOMY
-from tests.pipeline.reviewing import KEYPOINT, fill_queue, predicted, submit, tasks_of
+from tests.pipeline.reviewing import KEYPOINT, UNREADABLE, fill_queue, predicted, submit, tasks_of
 
 
 def counts(report: CollectReport) -> tuple[int, int, int]:
@@ -55,11 +55,11 @@ def test_every_state_is_found_and_doing_it_again_changes_nothing(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
     work(client, fill_queue(queue, catalog))
-    report = collect(queue, catalog)
+    report = collect_reviews(queue, catalog)
     assert counts(report) == (4, 0, 0)
     assert report.states == {"unlabeled": 1, "labeled": 2, "empty": 1, "skipped": 1}
     before = reviews_of(catalog)
-    again = collect(queue, catalog)
+    again = collect_reviews(queue, catalog)
     assert (counts(again), again.states) == ((0, 0, 0), report.states)
     assert reviews_of(catalog) == before
 
@@ -71,10 +71,47 @@ def test_a_skipped_annotation_has_no_regions_and_a_draft_is_no_review(
     submit(client, one, was_cancelled=True)
     draft = {"result": predicted(two), "lead_time": 3.0}
     client.session.json("POST", f"/api/tasks/{two['id']}/drafts", body=draft)
-    report = collect(queue, catalog)
+    report = collect_reviews(queue, catalog)
     assert report.states == {"unlabeled": 4, "labeled": 0, "empty": 0, "skipped": 1}
     (skipped,) = latest(catalog)
     assert (skipped.annotation.state, skipped.annotation.regions) == ("skipped", ())
+
+
+def test_deleting_a_thing_is_one_deletion(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    """Each thing is one shape on the page, and one region of what is collected."""
+    one, two, *_ = tasks_of(client, fill_queue(queue, catalog))
+    shapes = predicted(one)
+    assert sorted(shape["type"] for shape in shapes) == ["brushlabels", "brushlabels", "rectanglelabels"]
+    submit(client, one)
+    for number, shape in enumerate(shapes):
+        left = [other for other in predicted(two) if other["id"] != predicted(two)[number]["id"]]
+        annotation = submit(client, two, left)
+        collect_reviews(queue, catalog)
+        records = {record.task_id: record.annotation.regions for record in latest(catalog)}
+        assert len(records[int(one["id"])]) == 3
+        assert len(records[int(two["id"])]) == 2
+        client.session.send("DELETE", f"/api/annotations/{annotation}/")
+        assert shape["id"] not in {other["id"] for other in left}
+
+
+def test_a_box_that_was_deleted_takes_its_mask_along(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    """Where a thing is a box and a mask, and where it was in the tasks of earlier versions."""
+    pairs = queue.updated(labels__annotate="pairs")
+    one, two, three, four, _ = tasks_of(client, fill_queue(pairs, catalog))
+    (whole,) = [shape["parentID"] for shape in predicted(one) if "parentID" in shape]
+    submit(client, one, [shape for shape in predicted(one) if shape["id"] != whole])
+    submit(client, two, [shape for shape in predicted(two) if "parentID" not in shape])
+    submit(client, three, [shape for shape in predicted(three) if "parentID" in shape])
+    submit(client, four)
+    collect_reviews(queue, catalog)
+    records = {record.task_id: record.annotation for record in latest(catalog)}
+    regions = [len(records[int(task["id"])].regions) for task in (one, two, three, four)]
+    assert regions == [2, 3, 0, 3]
+    assert records[int(three["id"])].state == "empty"
 
 
 def test_annotators_are_kept_apart(queue: Settings, catalog: Catalog, client: LabelStudioClient) -> None:
@@ -82,7 +119,7 @@ def test_annotators_are_kept_apart(queue: Settings, catalog: Catalog, client: La
     second = client.ensure_user("second@example.com", first_name="S", last_name="Econd")
     submit(client, task)
     submit(client, task, predicted(task)[:1], completed_by=second)
-    assert counts(collect(queue, catalog)) == (2, 0, 0)
+    assert counts(collect_reviews(queue, catalog)) == (2, 0, 0)
     by_author = {record.annotation.author: len(record.annotation.regions) for record in latest(catalog)}
     assert by_author == {f"user-{client.whoami()['id']}": 3, f"user-{second}": 1}
 
@@ -93,11 +130,11 @@ def test_updates_and_deletions_are_followed(
     project = fill_queue(queue, catalog)
     one, two, three, *_ = tasks_of(client, project)
     annotation, _, third = (submit(client, task) for task in (one, two, three))
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     client.update_annotation(annotation, result=predicted(one)[:1])
     client.delete_task(int(two["id"]))
     client.session.send("DELETE", f"/api/annotations/{third}/")
-    report = collect(queue, catalog)
+    report = collect_reviews(queue, catalog)
     assert counts(report) == (0, 1, 2)
     assert report.states == {"unlabeled": 3, "labeled": 1, "empty": 0, "skipped": 0}
 
@@ -107,14 +144,15 @@ def test_what_the_change_of_a_task_does_not_show_is_found_by_counting(
 ) -> None:
     server_id = fill_queue(queue, catalog)
     tasks = work(client, server_id)
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     before = reviews_of(catalog)
     (project,) = catalog.projects.all()
     gone = catalog.reviews.ids_of_tasks(project.key, [int(tasks[0]["id"])])
     catalog.reviews.mark_deleted(project.key, gone)
-    catalog.tasks.mark_deleted(project.key, [int(tasks[1]["id"])])
-    recorder = Recorder(catalog, project, TAXONOMY)
-    compare_counts(TaskReader(client.session, server_id), recorder)
+    catalog.server_tasks.mark_deleted(project.key, [int(tasks[1]["id"])])
+    reader = TaskReader(client.session, server_id)
+    recorder = Recorder(catalog, project, TAXONOMY, reader)
+    compare_counts(reader, recorder)
     assert (recorder.new, recorder.updated, recorder.deleted) == (0, 2, 0)
     assert reviews_of(catalog) == before
     assert catalog.tasks.ids(project.key) == tuple(int(task["id"]) for task in tasks)
@@ -125,21 +163,23 @@ def test_a_skip_that_is_gone_is_found_by_counting(
 ) -> None:
     server_id = fill_queue(queue, catalog)
     tasks = work(client, server_id)
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     before = reviews_of(catalog)
     (project,) = catalog.projects.all()
 
     def compare() -> tuple[int, int, int]:
-        recorder = Recorder(catalog, project, TAXONOMY)
-        compare_counts(TaskReader(client.session, server_id), recorder)
+        reader = TaskReader(client.session, server_id)
+        recorder = Recorder(catalog, project, TAXONOMY, reader)
+        compare_counts(reader, recorder)
         return recorder.new, recorder.updated, recorder.deleted
 
     assert compare() == (0, 0, 0)
     skipped = next(record for record in latest(catalog) if record.annotation.state == "skipped")
     catalog.reviews.mark_deleted(project.key, [skipped.annotation_id])
     assert compare() == (0, 1, 0)
-    image = catalog.tasks.images(project.key, [int(tasks[4]["id"])])[int(tasks[4]["id"])]
-    gone = replace(_with(skipped, image=image), annotation_id=10**9, task_id=int(tasks[4]["id"]))
+    gone = replace(
+        _with(skipped, image=tasks[4]["data"]["image_id"]), annotation_id=10**9, task_id=int(tasks[4]["id"])
+    )
     catalog.reviews.record(project.key, [gone])
     assert compare() == (0, 0, 1)
     assert reviews_of(catalog)[:-1] == before
@@ -149,16 +189,16 @@ def test_full_ends_with_the_same_catalog_and_mends_another_one(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
     work(client, fill_queue(queue, catalog))
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     before = reviews_of(catalog)
-    report = collect(queue, catalog, full=True)
+    report = collect_reviews(queue, catalog, full=True)
     assert (counts(report), report.n_tasks) == ((0, 0, 0), 5)
     assert reviews_of(catalog) == before
     (project,) = catalog.projects.all()
     wrong = next(record for record in latest(catalog) if record.annotation.state == "labeled")
     late = datetime(2100, 1, 1, tzinfo=UTC)
     catalog.reviews.record(project.key, [_with(wrong, updated_at=late, regions=())])
-    assert counts(collect(queue, catalog, full=True)) == (0, 1, 0)
+    assert counts(collect_reviews(queue, catalog, full=True)) == (0, 1, 0)
     assert reviews_of(catalog) == before
 
 
@@ -175,8 +215,8 @@ def test_reading_by_change_and_reading_by_id_decode_to_the_same(
     with sa.create_engine(f"sqlite:///{catalog_file}").connect() as connection:
         connection.exec_driver_sql(f"VACUUM INTO '{other_file}'")
     with open_catalog(f"sqlite:///{other_file}") as other:
-        collect(queue, catalog)
-        collect(queue, other, full=True)
+        collect_reviews(queue, catalog)
+        collect_reviews(queue, other, full=True)
         assert reviews_of(other) == reviews_of(catalog)
         assert len(reviews_of(other)) == 4
 
@@ -184,7 +224,8 @@ def test_reading_by_change_and_reading_by_id_decode_to_the_same(
 def test_a_relabeled_half_is_seen_by_our_own_prediction(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
-    task, *_ = tasks_of(client, fill_queue(queue, catalog))
+    pairs = queue.updated(labels__annotate="pairs")
+    task, *_ = tasks_of(client, fill_queue(pairs, catalog))
     result = predicted(task)
     mask = next(
         one for one in result if one["type"] == "brushlabels" and one["value"]["brushlabels"] == ["bolt"]
@@ -192,7 +233,7 @@ def test_a_relabeled_half_is_seen_by_our_own_prediction(
     mask["value"]["brushlabels"] = ["belt"]
     submit(client, task, result)
     client.session.send("DELETE", f"/api/predictions/{task['predictions'][0]['id']}/")
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     (record,) = latest(catalog)
     changed = next(r for r in record.annotation.regions if r.id == mask["id"].removesuffix("-mask"))
     assert changed.instance.label == "belt"
@@ -203,13 +244,13 @@ def test_a_region_that_cannot_be_read_is_said_each_time_and_the_rest_is_kept(
     queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
 ) -> None:
     one, two, *_ = tasks_of(client, fill_queue(queue, catalog))
-    annotation = submit(client, one, [*predicted(one), KEYPOINT])
+    annotation = submit(client, one, [*predicted(one), UNREADABLE])
     submit(client, two)
     for number, found in enumerate([(2, 0, 0), (0, 0, 0)]):
-        report = collect(queue, catalog)
+        report = collect_reviews(queue, catalog)
         assert counts(report) == found, number
         (failure,) = report.failures
-        assert "keypointlabels" in failure.reason
+        assert "its 'x' is text, expected a number" in failure.reason
         assert failure.uri.endswith(f"/data?task={one['id']}")
     assert report.states["labeled"] == 2
     incomplete = next(record for record in latest(catalog) if record.unread)
@@ -217,8 +258,20 @@ def test_a_region_that_cannot_be_read_is_said_each_time_and_the_rest_is_kept(
     measured = evaluate(queue, catalog, out=tmp_path / "report.html", now=datetime.now(UTC)).to_json()
     assert (measured["images"], measured["incomplete_reviews"]) == (1, 1)
     client.update_annotation(annotation, result=predicted(one))
-    mended = collect(queue, catalog)
+    mended = collect_reviews(queue, catalog)
     assert (counts(mended), mended.failures) == ((0, 1, 0), ())
+
+
+def test_answers_that_are_no_shapes_leave_a_review_complete(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
+) -> None:
+    one, two, *_ = tasks_of(client, fill_queue(queue, catalog))
+    submit(client, one, [*predicted(one), KEYPOINT])
+    submit(client, two)
+    report = collect_reviews(queue, catalog)
+    assert (counts(report), report.failures, report.n_answers) == ((2, 0, 0), (), 1)
+    measured = evaluate(queue, catalog, out=tmp_path / "report.html", now=datetime.now(UTC)).to_json()
+    assert (measured["images"], measured["incomplete_reviews"]) == (2, 0)
 
 
 def test_labels_that_were_renamed_are_said_and_read_once_the_classes_have_them(
@@ -229,7 +282,7 @@ def test_labels_that_were_renamed_are_said_and_read_once_the_classes_have_them(
     config = client.project(project).label_config
     client.update_project(project, label_config=config.replace('"bolt"', '"screw"'))
     submit(client, task)
-    report = collect(queue, catalog)
+    report = collect_reviews(queue, catalog)
     assert counts(report) == (1, 0, 0)
     assert all("the label 'bolt' is none of the classes" in failure.reason for failure in report.failures)
     (record,) = latest(catalog)
@@ -238,8 +291,8 @@ def test_labels_that_were_renamed_are_said_and_read_once_the_classes_have_them(
         {"name": "bolt", "colour": "#e4572e"},
         {"name": "belt", "kind": "stuff", "colour": "#5c6b73"},
     ]
-    with_classes = Settings.model_validate({**queue.model_dump(), "root": queue.root, "classes": classes})
-    mended = collect(with_classes, catalog)
+    with_classes = queue.updated(classes=classes)
+    mended = collect_reviews(with_classes, catalog)
     assert (counts(mended), mended.failures) == ((0, 1, 0), ())
     assert mended.missing_labels == ("box: bolt", "mask: bolt")
     measured = evaluate(with_classes, catalog, out=tmp_path / "report.html", now=datetime.now(UTC)).to_json()
@@ -250,8 +303,8 @@ def test_labels_that_were_renamed_are_said_and_read_once_the_classes_have_them(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"width": 80}, "the image is 40x30, the task's data now says 80x30"),
-        ({"image_id": "sha256:" + 64 * "0"}, "its data now says sha256:000000000000"),
+        ({"width": 80}, "the image is 40x30, the task's data says another width or height now"),
+        ({"image_id": "sha256:" + 64 * "0"}, "its data's image_id is 'sha256:000000000000' now"),
     ],
 )
 def test_a_task_that_is_about_another_image_now_is_said(
@@ -260,7 +313,7 @@ def test_a_task_that_is_about_another_image_now_is_said(
     task, *_ = tasks_of(client, fill_queue(queue, catalog))
     submit(client, task)
     client.session.json("PATCH", f"/api/tasks/{task['id']}/", body={"data": task["data"] | change})
-    report = collect(queue, catalog)
+    report = collect_reviews(queue, catalog)
     (failure,) = report.failures
     assert words in failure.reason
     (record,) = latest(catalog)
@@ -272,24 +325,26 @@ def test_regions_that_were_drawn_on_another_size_are_said(
 ) -> None:
     task, *_ = tasks_of(client, fill_queue(queue, catalog))
     submit(client, task, [{**one, "original_width": 80, "original_height": 60} for one in predicted(task)])
-    report = collect(queue, catalog)
-    assert len(report.failures) == 4
+    report = collect_reviews(queue, catalog)
+    assert len(report.failures) == 3
     assert all("the image was replaced" in failure.reason for failure in report.failures)
 
 
-def test_tasks_of_others_are_left_alone_and_copies_of_ours_are_said(
+def test_tasks_of_others_are_left_alone_and_copies_of_ours_count(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
     project = fill_queue(queue, catalog)
     task, *_ = work(client, project)
     foreign = {"data": {"image": "https://example.com/a.png"}, "annotations": [{"result": []}]}
     copy = {"data": task["data"], "annotations": [{"result": predicted(task)}]}
-    client.session.json("POST", f"/api/projects/{project}/import", body=[foreign, copy])
-    report = collect(queue, catalog)
-    assert (counts(report), report.n_foreign) == ((4, 0, 0), 1)
+    unknown = {"data": task["data"] | {"image_id": "sha256:" + 64 * "f"}}
+    client.session.json("POST", f"/api/projects/{project}/import", body=[foreign, copy, unknown])
+    report = collect_reviews(queue, catalog)
+    assert (counts(report), report.n_foreign) == ((5, 0, 0), 1)
     assert sum(report.states.values()) == 5
+    assert "1 image is several tasks of project" in report.warnings[0]
     (failure,) = report.failures
-    assert failure.reason.startswith("1 tasks carry image ids, but this catalog never pushed them")
+    assert failure.reason.startswith("1 task carries an image id but did not come from this catalog")
 
 
 def test_a_project_that_is_gone_or_renamed_is_said_and_its_reviews_stay(
@@ -297,19 +352,19 @@ def test_a_project_that_is_gone_or_renamed_is_said_and_its_reviews_stay(
 ) -> None:
     project = fill_queue(queue, catalog)
     work(client, project)
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     before = reviews_of(catalog)
     client.update_project(project, title="another name")
     with pytest.raises(LabelStudioError, match="is called 'another name' now: set `project` to that"):
-        collect(queue, catalog)
+        collect_reviews(queue, catalog)
     client.delete_project(project)
     with pytest.raises(LabelStudioError, match=r"is gone from http.*Its reviews stay in the catalog"):
-        collect(queue, catalog)
+        collect_reviews(queue, catalog)
     assert reviews_of(catalog) == before
 
 
 def test_collect_before_any_push_says_what_to_do(queue: Settings, catalog: Catalog) -> None:
     with pytest.raises(LabelStudioError, match="`detseg preannotate` makes it"):
-        collect(queue, catalog)
+        collect_reviews(queue, catalog)
     with pytest.raises(CatalogError, match="`detseg preannotate` makes it"):
         evaluate(queue, catalog, out=Path("unused.html"), now=datetime.now(UTC))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.pipeline.collect import collect
+from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.push import push
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
@@ -18,10 +18,10 @@ def test_a_deleted_task_is_seen_beside_a_foreign_one(
     refs = tuple(scan(queue, catalog).images)
     predict_shard(queue, catalog, FixedPredictor(), refs)
     project_id = push(queue, catalog, refs=refs[:2], version=VERSION, taxonomy=TAXONOMY).project_id
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     client.import_tasks(project_id, [{"data": {"image": "/static/images/logo.png"}}])
     push(queue, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
     client.delete_task(client.task_ids(project_id)[0])
-    report = collect(queue, catalog)
+    report = collect_reviews(queue, catalog)
     assert sum(report.states.values()) == len(refs) - 1
-    assert collect(queue, catalog).states == report.states
+    assert collect_reviews(queue, catalog).states == report.states

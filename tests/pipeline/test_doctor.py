@@ -20,18 +20,20 @@ import pytest
 from detseg.config import Settings, load_settings
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import taxonomy_to_config
+from detseg.labelstudio.served import ServedFolder
 from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
 from detseg.pipeline.checks import Check
 from detseg.pipeline.doctor_queue import look_at_label_studio
 from detseg.pipeline.workspace import opened_catalog, record_project
 from tests.pipeline.conftest import TAXONOMY
+from tests.workers import first_port
 
 
 @pytest.fixture(scope="module")
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state folder of a server whose settings these tests may change."""
     state = tmp_path_factory.mktemp("doctor-state")
-    server = EmbeddedLabelStudio(state, port=18280)
+    server = EmbeddedLabelStudio(state, port=first_port(18280))
     server.up()
     try:
         yield state
@@ -41,7 +43,7 @@ def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def own(own_state: Path) -> Connection:
-    connection = EmbeddedLabelStudio(own_state, port=18280).connection()
+    connection = EmbeddedLabelStudio(own_state, port=first_port(18280)).connection()
     assert connection is not None
     return connection
 
@@ -58,18 +60,19 @@ def personal(owner: LabelStudioClient) -> str:
 
 
 @pytest.fixture
-def look(own: Connection, tmp_path: Path) -> Callable[..., list[Check]]:
+def look(own: Connection, own_state: Path, tmp_path: Path) -> Callable[..., list[Check]]:
     """Looks at a Label Studio with these settings over good ones."""
 
     def look_with(**changes: Any) -> list[Check]:
         good = {
-            "label_studio_url": own.url,
-            "label_studio_token": own.token,
-            "project": "doctor",
-            "source": str(tmp_path),
+            "label_studio__url": own.url,
+            "label_studio__files": own_state / "served",
+            "label_studio__token": own.token,
+            "queue__project": "doctor",
+            "source__location": str(tmp_path),
             "state_dir": str(tmp_path / "state"),
         }
-        settings = Settings.model_validate({"root": tmp_path, **good, **changes})
+        settings = Settings(root=tmp_path).updated(**{**good, **changes})
         checks = list(look_at_label_studio(settings))
         assert all(check.ok or check.mend for check in checks)
         return checks
@@ -112,38 +115,38 @@ def test_all_is_well(look: Callable[..., list[Check]]) -> None:
 
 
 def test_nobody_at_the_address(look: Callable[..., list[Check]]) -> None:
-    check = failed(look(label_studio_url="http://127.0.0.1:9"))
+    check = failed(look(label_studio__url="http://127.0.0.1:9"))
     assert check.name == "Label Studio"
     assert "nobody answers at http://127.0.0.1:9" in check.found
-    assert "label_studio_url" in check.mend
+    assert "label_studio.url" in check.mend
 
 
 @pytest.mark.parametrize(("body", "status"), [("<html>hello</html>", 200), ("{}", 404)])
 def test_somebody_else_at_the_address(look: Callable[..., list[Check]], body: str, status: int) -> None:
     with answering(body, status=status) as url:
-        check = failed(look(label_studio_url=url))
+        check = failed(look(label_studio__url=url))
     assert check.name == "Label Studio"
-    assert "label_studio_url" in check.mend
+    assert "label_studio.url" in check.mend
 
 
 def test_a_path_behind_the_address(look: Callable[..., list[Check]], own: Connection) -> None:
-    assert "label_studio_url" in failed(look(label_studio_url=f"{own.url}/wrong")).mend
+    assert "label_studio.url" in failed(look(label_studio__url=f"{own.url}/wrong")).mend
 
 
 def test_an_old_server(look: Callable[..., list[Check]]) -> None:
     with answering('{"release": "1.13.1"}') as url:
-        check = failed(look(label_studio_url=url))
+        check = failed(look(label_studio__url=url))
     assert "version 1.13.1: an old one" in check.found
     assert check.mend.startswith("upgrade it to 1.")
 
 
 def test_no_token(look: Callable[..., list[Check]]) -> None:
-    check = failed(look(label_studio_token=None))
+    check = failed(look(label_studio__token=None))
     assert (check.name, "there is no token" in check.found) == ("token", True)
 
 
 def test_a_wrong_token(look: Callable[..., list[Check]]) -> None:
-    check = failed(look(label_studio_token="0" * 40))
+    check = failed(look(label_studio__token="0" * 40))
     assert "Invalid token" in check.found
     assert "Account & Settings" in check.mend
     assert "0" * 40 not in f"{check}"
@@ -153,11 +156,11 @@ def test_a_token_in_a_file(look: Callable[..., list[Check]], own: Connection, tm
     file = tmp_path / "token"
     file.write_text(own.token)
     file.chmod(0o644)
-    first, *others = look(label_studio_token=None, label_studio_token_file="token")
+    first, *others = look(label_studio__token=None, label_studio__token_file="token")
     assert (first.name, first.ok, first.mend) == ("token file", False, f"chmod 600 '{file}'")
     assert all(check.ok for check in others)
     file.chmod(0o600)
-    assert all(check.ok for check in look(label_studio_token=None, label_studio_token_file="token"))
+    assert all(check.ok for check in look(label_studio__token=None, label_studio__token_file="token"))
 
 
 def test_a_disabled_legacy_token(
@@ -165,7 +168,7 @@ def test_a_disabled_legacy_token(
 ) -> None:
     with legacy_tokens_off(own, owner, personal):
         check = failed(look())
-        assert all(one.ok for one in look(label_studio_token=personal))
+        assert all(one.ok for one in look(label_studio__token=personal))
     assert "legacy token authentication has been disabled" in check.found
     assert check.mend.startswith("make a personal access token")
 
@@ -187,7 +190,7 @@ def test_personal_access_tokens_that_the_organisation_does_not_allow(
     allow = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
     owner.session.json("POST", "/api/jwt/settings", body={**allow, "api_tokens_enabled": False})
     try:
-        check = failed(look(label_studio_token=personal))
+        check = failed(look(label_studio__token=personal))
     finally:
         owner.session.json("POST", "/api/jwt/settings", body=allow)
     assert "its organisation does not allow personal access tokens" in check.found
@@ -202,9 +205,9 @@ def test_an_expired_and_a_foreign_personal_access_token(
     assert key is not None
     claims = json.loads(base64.urlsafe_b64decode(personal.split(".")[1] + "=="))
     expired = _signed({**claims, "exp": 1}, key.group(1).strip().strip("'\""))
-    assert "has expired" in failed(look(label_studio_token=expired)).found
+    assert "has expired" in failed(look(label_studio__token=expired)).found
     foreign = _signed(claims, "another server's key")
-    assert "is not one of this server" in failed(look(label_studio_token=foreign)).found
+    assert "is not one of this server" in failed(look(label_studio__token=foreign)).found
 
 
 def _signed(claims: dict[str, Any], key: str) -> str:
@@ -223,7 +226,7 @@ def test_a_user_without_rights(
     with sqlite3.connect(database) as connection:
         (token,) = connection.execute("SELECT key FROM authtoken_token WHERE user_id = ?", [user]).fetchone()
     connection.close()
-    check = failed(look(label_studio_token=token))
+    check = failed(look(label_studio__token=token))
     assert check.found == "nobody@example.com belongs to no organisation, so it sees no project"
 
 
@@ -234,19 +237,27 @@ def test_a_project_that_is_not_seen_any_more(
     settings = load_settings(None, environ={}, state_dir=str(tmp_path / "state"))
     with opened_catalog(settings) as catalog:
         record_project(catalog, owner.url, project)
-    assert all(check.ok for check in look(project="seen once"))
+    assert all(check.ok for check in look(queue__project="seen once"))
     owner.delete_project(project.id)
-    check = failed(look(project="seen once"))
+    check = failed(look(queue__project="seen once"))
     assert f"'seen once' (id {project.id}) was there" in check.found
 
 
 def test_images_that_the_server_cannot_read(
-    look: Callable[..., list[Check]], owner: LabelStudioClient
+    look: Callable[..., list[Check]], owner: LabelStudioClient, own_state: Path, tmp_path: Path
 ) -> None:
-    owner.create_project("images", taxonomy_to_config(TAXONOMY))
-    checks = look(project="images")
-    assert [(check.name, check.ok) for check in checks][-1] == ("images", True)
-    assert owner.local_storages(owner.find_projects("images")[0].id) == ()
-    check = failed(look(project="images", source="/"))
+    project = owner.create_project("images", taxonomy_to_config(TAXONOMY)).id
+    *_, check = look(queue__project="images")
+    assert (check.name, check.ok) == ("images", True)
+    assert "is not there yet; `detseg preannotate` makes it" in check.found
+    for root in (own_state / "served", tmp_path / "elsewhere"):
+        ServedFolder(root).make()
+    *_, check = look(queue__project="images")
+    assert check.found == f"the server can serve {own_state / 'served' / 'detseg-images'}"
+    assert owner.local_storages(project) == ()
+    check = failed(look(queue__project="images", label_studio__files=tmp_path / "elsewhere"))
     assert check.name == "images"
     assert "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT" in check.mend
+    check = failed(look(queue__project="images", label_studio__files=None))
+    assert "there is no label_studio.files" in check.found
+    assert look(queue__project="images", label_studio__files=None, queue__serve_images="upload")[-1].ok

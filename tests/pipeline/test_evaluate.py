@@ -11,7 +11,7 @@ import pytest
 from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.pipeline.collect import collect
+from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.evaluate import evaluate
 from tests.pipeline.reviewing import fill_queue, submit, tasks_of
 
@@ -27,7 +27,7 @@ def test_evaluate_counts_what_people_changed(
     alone["value"]["y"] += 25
     client.create_annotation(int(two["id"]), moved, lead_time_s=15.0)
     client.create_annotation(int(three["id"]), [], lead_time_s=1.0, was_cancelled=True)
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     report = evaluate(queue, catalog, out=tmp_path / "out" / "report.html", now=datetime.now(UTC))
     figures = report.to_json()
     assert figures["images"] == 2

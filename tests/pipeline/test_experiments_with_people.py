@@ -15,9 +15,9 @@ from detseg.labelstudio.server import Connection
 from detseg.metrics.cases import Case
 from detseg.metrics.edits import find_edits
 from detseg.metrics.experiments import DecoyTally, GoldTally, passed_decoys
-from detseg.pipeline.asking import shape_policy
-from detseg.pipeline.collect import collect
+from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.labels import LabelRules, read_labels
+from detseg.pipeline.policies import shape_policy
 from detseg.pipeline.qa.cases import CaseReader
 from detseg.types import Annotation, ImageId
 from tests.e2e.page import labeling_page
@@ -47,8 +47,8 @@ def test_the_page_shows_what_the_arm_says(
     planted_on, blind_one = (ImageId(tasks[arm]["data"]["image_id"]) for arm in ("decoy", "blind"))
     (decoy,) = catalog.arms.of_images(known(catalog).key, [planted_on])[planted_on].decoys
     assert drawn == {result["id"] for result in predicted(tasks["decoy"])}
-    assert f"{decoy.region.id}-box" in drawn
-    collect(mixed, catalog)
+    assert {f"{decoy.region.id}-box", f"{decoy.region.id}-mask"} & drawn
+    collect_reviews(mixed, catalog)
     records = {one.annotation.image: one.annotation for one in catalog.reviews.latest(known(catalog).key)}
     assert passed_decoys([decoy], records[planted_on])
     assert records[blind_one].state == "empty"
@@ -60,7 +60,9 @@ def test_the_page_shows_what_the_arm_says(
 def test_decoys_that_people_accept_never_come_out_as_labels(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
-    queue = queue.model_copy(update={"blind_share": 0.0, "decoy_share": 1.0})
+    queue = queue.updated(
+        labels__annotate="pairs", experiments__blind_share=0.0, experiments__decoy_share=1.0
+    )
     project = push_all(queue, catalog).project_id
     accepted, mended, *others = tasks_of(client, project)
     assigned = catalog.arms.of_images(
@@ -76,7 +78,7 @@ def test_decoys_that_people_accept_never_come_out_as_labels(
     submit(client, mended, results)
     for task in others:
         submit(client, task, [])
-    collect(queue, catalog)
+    collect_reviews(queue, catalog)
     labels = {label.image: label for label in read_labels(catalog, known(catalog), LabelRules())}
     assert len(labels) == 5
     first = labels[ImageId(accepted["data"]["image_id"])]
@@ -95,13 +97,13 @@ def test_decoys_that_people_accept_never_come_out_as_labels(
 def test_what_people_did_in_each_arm_is_measured(
     mixed: Settings, catalog: Catalog, client: LabelStudioClient, mask_as: str
 ) -> None:
-    queue = mixed.model_copy(update={"mask_as": mask_as})
+    queue = mixed.updated(labels__mask_as=mask_as)
     project = push_all(queue, catalog).project_id
     arms = arms_of(catalog)
     for task in tasks_of(client, project):
         submit(client, task, predicted(task) if task["predictions"] else [])
-    collect(queue, catalog)
-    cases = list(CaseReader(catalog, known(catalog), shape_policy(queue)).all())
+    collect_reviews(queue, catalog)
+    cases = list(CaseReader(catalog, known(catalog), shape_policy(queue.labels)).all())
     assert {case.image: case.arm for case in cases} == arms
     n = Counter(arms.values())
     decoys, gold = DecoyTally(), GoldTally()
@@ -128,7 +130,7 @@ def planted(case: Case) -> Annotation:
 def test_as_many_people_are_asked_as_the_settings_say(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
-    two = queue.model_copy(update={"overlap": 2})
+    two = queue.updated(queue__overlap=2)
     project = push_all(two, catalog).project_id
     assert client.project(project).overlap == 2
     first, *_ = client.task_ids(project)
@@ -141,7 +143,7 @@ def test_as_many_people_are_asked_as_the_settings_say(
     # one is not fewer than the project was told, more is more
     push_all(queue, catalog)
     assert client.project(project).overlap == 2
-    push_all(queue.model_copy(update={"overlap": 3}), catalog)
+    push_all(queue.updated(queue__overlap=3), catalog)
     assert client.project(project).overlap == 3
     assert not client.task(first)["is_labeled"]
 

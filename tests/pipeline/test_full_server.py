@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,13 @@ from detseg.config import Settings
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
-from detseg.pipeline.collect import collect
+from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.push import PushReport, push
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, settings_for
+from tests.ram_disk import ram_disk
+from tests.workers import first_port
 
 _DISK_BYTES = 16 * 2**20
 FULL = r"HTTP 500: .*(disk|space).*: make room on the server's disk and run again"
@@ -30,17 +31,17 @@ FULL = r"HTTP 500: .*(disk|space).*: make room on the server's disk and run agai
 class SmallServer:
     """A server whose data lie on a small file system of their own, where we may mount one."""
 
-    def __init__(self, folder: Path) -> None:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(folder)]
-        self.mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+    def __init__(self, folder: Path, *, mounted: bool) -> None:
+        self.mounted = mounted
         self._folder = folder
-        self._server = EmbeddedLabelStudio(folder / "state", port=18_580)
+        self.document_root = folder.with_name("served")  # elsewhere: the images have room
+        self._server = EmbeddedLabelStudio(
+            folder / "state", port=first_port(18580), document_root=self.document_root
+        )
         self.connection: Connection = self._server.up()
 
     def close(self) -> None:
         self._server.down()
-        if self.mounted:
-            subprocess.run(["umount", str(self._folder)], check=True)
 
     @contextmanager
     def full(self) -> Iterator[None]:
@@ -65,18 +66,16 @@ class SmallServer:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallServer]:
-    server = SmallServer(tmp_path_factory.mktemp("small"))
-    try:
+    folder = tmp_path_factory.mktemp("small")
+    with ram_disk(folder, _DISK_BYTES) as mounted, closing(SmallServer(folder, mounted=mounted)) as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
 def queue(settings: Settings, small: SmallServer, new_title: Callable[[], str]) -> Settings:
     to, title = small.connection, new_title()
-    made = settings_for(settings, to.url, to.token, title=title)
-    return made.model_copy(update={"label_studio_patience_s": 0.5, "label_studio_batch_tasks": 1})
+    made = settings_for(settings, to.url, to.token, title=title, files=small.document_root)
+    return made.updated(label_studio__patience_s=0.5, label_studio__batch_tasks=1)
 
 
 @pytest.fixture
@@ -93,7 +92,7 @@ def push_all(queue: Settings, catalog: Catalog) -> PushReport:
 
 def check_complete(client: LabelStudioClient, queue: Settings, n_images: int) -> list[int]:
     """Each image is one task with one prediction; the tasks' ids."""
-    (project,) = client.find_projects(queue.project)
+    (project,) = client.find_projects(queue.queue.project)
     tasks = list(client.tasks(project.id))
     assert Counter(len(task["predictions"]) for task in tasks) == {1: n_images}
     assert len({task["data"]["image_id"] for task in tasks}) == n_images
@@ -123,21 +122,21 @@ def test_a_second_push_and_a_collect_in_between_lose_nothing(
     with small.full():
         with pytest.raises(LabelStudioError, match=FULL):
             push_all(queue, catalog)
-        assert collect(queue, catalog).new == 1  # reading needs no room
+        assert collect_reviews(queue, catalog).new == 1  # reading needs no room
     assert push_all(queue, catalog).counts["pushed"] == 5 - n_first
-    assert collect(queue, catalog).new == 0
+    assert collect_reviews(queue, catalog).new == 0
     check_complete(client, queue, 5)
 
 
 def test_copies_of_images_that_have_no_room_are_made_once_later(
     queue: Settings, catalog: Catalog, client: LabelStudioClient, small: SmallServer
 ) -> None:
-    queue = queue.model_copy(update={"serve_images": "upload"})
-    scanned = push_all(queue.model_copy(update={"project": f"{queue.project} first"}), catalog)
+    queue = queue.updated(queue__serve_images="upload")
+    scanned = push_all(queue.updated(queue__project=f"{queue.queue.project} first"), catalog)
     assert scanned.counts["pushed"] == 5
     with small.full(), pytest.raises(LabelStudioError, match=FULL):
         push_all(queue, catalog)
     assert push_all(queue, catalog).counts["pushed"] == 5
     check_complete(client, queue, 5)
-    (project,) = client.find_projects(queue.project)
+    (project,) = client.find_projects(queue.queue.project)
     assert len(client.uploads(project.id)) == 5

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
-import httpx
 import pytest
 
 from detseg.catalog import Catalog
@@ -14,41 +13,21 @@ from detseg.config import Settings
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.server import Connection
-from detseg.pipeline.collect import collect
+from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.doctor_queue import look_at_label_studio
 from detseg.pipeline.push import PushReport, push
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
 from detseg.pipeline.workspace import check_label_studio
+from tests.labelstudio.colleague import Colleague, signed_up
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, settings_for
 
 
-@dataclass(frozen=True)
-class Colleague:
-    """Somebody who signed up by the link that owners hand out."""
-
-    id: int
-    email: str
-    token: str
-
-
 @pytest.fixture
-def colleague(client: LabelStudioClient, new_title: Callable[[], str]) -> Colleague:
-    link = client.session.json("GET", "/api/invite")["invite_url"]
-    email = f"{new_title().replace(' ', '-')}@example.com"
-    with httpx.Client(base_url=client.url, trust_env=False, follow_redirects=True) as page:
-        page.get(link).raise_for_status()
-        form = {
-            "email": email,
-            "password": "a long password",
-            "csrfmiddlewaretoken": page.cookies["csrftoken"],
-        }
-        page.post(link, data=form).raise_for_status()
-        user = page.get("/api/current-user/whoami").raise_for_status().json()
-        token = page.get("/api/current-user/token").raise_for_status().json()["token"]
-    assert user["email"] == email
-    return Colleague(user["id"], email, token)
+def colleague(client: LabelStudioClient, new_title: Callable[[], str]) -> Iterator[Colleague]:
+    with signed_up(client, new_title()) as somebody:
+        yield somebody
 
 
 def remove(client: LabelStudioClient, colleague: Colleague) -> None:
@@ -59,11 +38,15 @@ def remove(client: LabelStudioClient, colleague: Colleague) -> None:
 
 @pytest.fixture
 def theirs(
-    settings: Settings, label_studio: Connection, colleague: Colleague, new_title: Callable[[], str]
+    settings: Settings,
+    label_studio: Connection,
+    document_root: Path,
+    colleague: Colleague,
+    new_title: Callable[[], str],
 ) -> Settings:
     """The settings with a project of the test's own and the colleague's token."""
-    made = settings_for(settings, label_studio.url, colleague.token, title=new_title())
-    return made.model_copy(update={"label_studio_batch_tasks": 2, "label_studio_patience_s": 0.0})
+    made = settings_for(settings, label_studio.url, colleague.token, title=new_title(), files=document_root)
+    return made.updated(label_studio__batch_tasks=2, label_studio__patience_s=0.0)
 
 
 def push_all(settings: Settings, catalog: Catalog, limit: Limit = UNLIMITED) -> PushReport:
@@ -84,7 +67,7 @@ def test_a_colleague_pushes_collects_and_is_told_when_that_is_over(
     ) as said:
         check_label_studio(theirs)
     with pytest.raises(LabelStudioError, match=rf"\(id {project}\) is gone .* may not see it") as gone:
-        collect(theirs, catalog)
+        collect_reviews(theirs, catalog)
     assert "\n" not in f"{said.value}{gone.value}"
     *_, check = look_at_label_studio(theirs)
     assert (check.ok, check.found) == (
@@ -114,9 +97,15 @@ def test_one_who_is_removed_during_a_push_loses_and_doubles_nothing(
     with pytest.raises(LabelStudioError, match="or the token's user may no longer see it") as caught:
         push_all(theirs, catalog, until_the_second)
     assert "\n" not in str(caught.value)
-    (project,) = client.find_projects(theirs.project)
+    (project,) = client.find_projects(theirs.queue.project)
     assert len(client.task_ids(project.id)) == 2
-    owners = settings_for(theirs, label_studio.url, label_studio.token, title=theirs.project)
+    owners = settings_for(
+        theirs,
+        label_studio.url,
+        label_studio.token,
+        title=theirs.queue.project,
+        files=theirs.label_studio.files,
+    )
     report = push_all(owners, catalog)
     assert (report.counts["pushed"], report.counts["present"], report.project_id) == (3, 2, project.id)
     assert len(client.task_ids(project.id)) == 5

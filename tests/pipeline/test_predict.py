@@ -13,6 +13,7 @@ from detseg.errors import ConfigError
 from detseg.pipeline import predictors
 from detseg.pipeline.precision import CHECKED_FROM
 from detseg.pipeline.predict import PredictReport, predict
+from detseg.pipeline.predictors import predictor_settings
 from tests.models import tiny
 from tests.pipeline.conftest import write_image
 
@@ -22,14 +23,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with detseg.toml, a model that it names by a relative path, and images."""
     root = tmp_path_factory.mktemp("project")
     tiny.detr(root / "models" / "mine")
-    (root / "detseg.toml").write_text('detector = "models/mine"\nsegmenter = ""\nbox_threshold = 0.05\n')
+    (root / "detseg.toml").write_text(
+        'model.detector = "models/mine"\nmodel.segmenter = ""\nmodel.box_threshold = 0.05\n'
+    )
     for number in range(CHECKED_FROM):
         write_image(root / "images" / f"{number:02}.png", seed=number, width=80, height=60)
     return root
 
 
 def settings_of(project: Path, **chosen: Any) -> Settings:
-    return load_settings(project / "detseg.toml", environ={}, device="cpu", **chosen)
+    return load_settings(project / "detseg.toml", environ={}, engine__device="cpu", **chosen)
 
 
 def run(project: Path, out: Path, **chosen: Any) -> PredictReport:
@@ -42,19 +45,23 @@ def test_a_models_folder_is_found_from_where_the_settings_are(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = settings_of(project)
-    assert predictors.load(settings).detector == str(project / "models" / "mine")
-    assert predictors.checkpoint_folders(settings) == (project / "models" / "mine",)
+    assert predictors.load(predictor_settings(settings)).detector == str(project / "models" / "mine")
+    assert predictors.named_models(predictor_settings(settings)) == (str(project / "models" / "mine"),)
     monkeypatch.chdir(project)
-    assert predictors.load(settings_of(Path())) is predictors.load(settings)
+    assert predictors.load(predictor_settings(settings_of(Path()))) is predictors.load(
+        predictor_settings(settings)
+    )
 
 
-@pytest.mark.parametrize("around", [{}, {"suppression": "class"}, {"tile_px": 64, "tile_overlap_px": 16}])
+@pytest.mark.parametrize(
+    "around", [{}, {"model__suppression": "class"}, {"model__tile_px": 64, "model__tile_overlap_px": 16}]
+)
 def test_a_lower_precision_is_checked_and_counts_nothing_twice(
     project: Path, tmp_path: Path, around: dict[str, Any]
 ) -> None:
     one_class = {"classes": [{"name": "bolt"}], **around}
-    exact = run(project, tmp_path / "exact", precision="float32", **one_class)
-    half = run(project, tmp_path / "half", precision="bfloat16", **one_class)
+    exact = run(project, tmp_path / "exact", engine__precision="float32", **one_class)
+    half = run(project, tmp_path / "half", engine__precision="bfloat16", **one_class)
     assert exact.precision_check is None
     assert half.precision_check is not None
     assert half.precision_check.n_images == 4
@@ -74,8 +81,10 @@ def test_files_that_are_too_large_or_lead_elsewhere_are_not_read(project: Path, 
     assert [one.reason.partition(": ")[0] for one in report.failed] == [
         f"is a link to {outside}, outside of the source"
     ]
-    report = predict(settings_of(project, max_image_bytes=100), [outside], tmp_path / "out", pictures=False)
-    assert [one.reason.partition(", ")[2] for one in report.failed] == ["max_image_bytes allows 100"]
+    report = predict(
+        settings_of(project, source__max_image_bytes=100), [outside], tmp_path / "out", pictures=False
+    )
+    assert [one.reason.partition(", ")[2] for one in report.failed] == ["source.max_image_bytes allows 100"]
 
 
 def test_a_picture_has_a_name_that_fits(project: Path, tmp_path: Path) -> None:

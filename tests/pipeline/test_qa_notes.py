@@ -93,7 +93,7 @@ def test_a_mask_of_another_size_is_said(tmp_path: Path) -> None:
 
 def test_tasks_that_were_deleted_are_said(tmp_path: Path) -> None:
     def delete_one(catalog: Catalog, project: Project) -> None:
-        catalog.tasks.mark_deleted(project.key, catalog.tasks.ids(project.key)[:1])
+        catalog.server_tasks.mark_deleted(project.key, catalog.tasks.ids(project.key)[:1])
 
     report = measure(tmp_path, 3, delete_one)
     assert report.result.n_cases == 2

@@ -20,7 +20,7 @@ REGIONS = (
 )
 SHOWN = [
     Shown(annotate, left_out=left_out)  # type: ignore[arg-type]
-    for annotate in ("boxes", "masks", "both")
+    for annotate in ("boxes", "masks", "both", "pairs")
     for left_out in ((), ("both-box", "box-box"), ("both-mask", "mask-mask"), ("both-box", "both-mask"))
 ]
 

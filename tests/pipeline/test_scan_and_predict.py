@@ -82,20 +82,20 @@ def test_a_file_that_grows_too_large_is_quarantined_by_its_bytes(
     settings: Settings, catalog: Catalog, folder: Path
 ) -> None:
     largest = max(path.stat().st_size for path in folder.iterdir())
-    bounded = settings.model_copy(update={"max_image_bytes": largest})
+    bounded = settings.updated(source__max_image_bytes=largest)
     assert scan(bounded, catalog).failures == ()
     write_image(folder / "0.png", seed=3, width=200)
     (failure,) = scan(bounded, catalog).failures
     assert failure.uri == str(folder / "0.png")
-    assert f"max_image_bytes allows {largest:,}" in failure.reason
+    assert f"source.max_image_bytes allows {largest:,}" in failure.reason
 
 
 def test_no_folder_and_an_empty_folder(settings: Settings, catalog: Catalog, tmp_path: Path) -> None:
-    gone = settings.model_copy(update={"source": str(tmp_path / "gone")})
+    gone = settings.updated(source__location=str(tmp_path / "gone"))
     with pytest.raises(SourceError, match="there is no folder"):
         scan(gone, catalog)
     (tmp_path / "empty").mkdir()
-    empty = settings.model_copy(update={"source": str(tmp_path / "empty")})
+    empty = settings.updated(source__location=str(tmp_path / "empty"))
     assert scan(empty, catalog).n_files == 0
 
 

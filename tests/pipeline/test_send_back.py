@@ -103,7 +103,7 @@ def test_deleted_tasks_make_room_for_the_next(
 def test_what_is_in_the_way_is_said_in_one_line(
     queue: Settings, settings: Settings, client: LabelStudioClient, project: int, suspects: Sequence[Suspect]
 ) -> None:
-    down = settings_for(settings, "http://127.0.0.1:9", "token", title=queue.project)
+    down = settings_for(settings, "http://127.0.0.1:9", "token", title=queue.queue.project)
     client.delete_project(project)
     for there, words in ((down, "did not answer"), (queue, "0 projects")):
         sent = send_back(there, suspects, 2)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from detseg.errors import ImageError, ModelError
+from detseg.models.predictor import Abilities
 from detseg.pipeline.streaming import predict_stream
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, DecodedImage, Instance, ModelVersion
@@ -21,7 +22,7 @@ VERSION = ModelVersion("fake@00000000")
 
 
 @dataclass
-class Whole:
+class Whole(Abilities):
     """A predictor in one step: a box as wide as the image; images of some widths fail."""
 
     failing: frozenset[int] = frozenset()
@@ -52,6 +53,10 @@ class Staged(Whole):
     where: str = "prepare"
     window: int = 3
     threads: dict[str, set[int]] = field(default_factory=dict)
+
+    @property
+    def staged(self) -> Staged:
+        return self
 
     def prepare(self, batch: Sequence[DecodedImage]) -> Sequence[DecodedImage]:
         return self.step("prepare", batch)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from detseg.plurals import format_count
 from detseg.report.wording import (
     Unit,
     describe_edit,
-    format_count,
     format_range,
     format_score,
     format_seconds,

@@ -124,7 +124,7 @@ def test_what_one_model_did_not_see_is_added_to_the_same_region(seen: str) -> No
 
 
 def test_a_project_of_boxes_asks_for_no_masks() -> None:
-    answer = reviewed(replace(TRUTH, regions=()), TRUTH, replace(FLAWLESS, draws_masks=False))
+    answer = reviewed(replace(TRUTH, regions=()), TRUTH, replace(FLAWLESS, annotate="boxes"))
     things = [region.instance for region in TRUTH.regions if region.instance.kind == "thing"]
     assert [region.instance.label for region in answer.regions] == [one.label for one in things]
     assert all(region.instance.mask is None for region in answer.regions)
@@ -188,11 +188,21 @@ def test_images_of_two_sizes_are_refused() -> None:
         reviewed(annotation(), TRUTH)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"error_rate": 1.5}, {"keep_box_iou": -0.1}, {"draws_boxes": False, "draws_masks": False}]
-)
+def test_where_one_shape_is_asked_for_each_thing_has_one() -> None:
+    """A box that the detector alone saw becomes the mask; a mask is not given a box."""
+    once = replace(FLAWLESS, annotate="both", spread=0.0)
+    target = rectangle("nut", (10, 10, 50, 50))
+    for seen in (replace(target, box=None, score=0.7), replace(target, mask=None, score=0.7)):
+        (region,) = reviewed(annotation(seen), truth(target), once).regions
+        assert region == Region(RegionId("r0"), "model", replace(target, box=None, score=0.7))
+    drawn = reviewed(annotation(), truth(target), once)
+    assert drawn.regions[0].instance == replace(target, box=None)
+    assert drawn.lead_time_s == pytest.approx(once.look_s + once.mask_s)
+
+
+@pytest.mark.parametrize("wrong", [{"error_rate": 1.5}, {"keep_box_iou": -0.1}])
 def test_impossible_habits_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"is in|draws"):
+    with pytest.raises(ValueError, match="is in"):
         replace(FLAWLESS, **wrong)
 
 

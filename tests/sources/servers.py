@@ -17,8 +17,11 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from detseg.processes import free_port
+from tests.workers import first_port
 
-START_S = 60.0
+START_S = 600.0
+ENOUGH = 400_000_000
+"""Bytes after which an endless answer ends all the same: whoever took so many has no bound."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,12 @@ class Answer:
 
 @dataclass
 class WebServer:
-    """Answers by path, with the content type of its name; ``asked`` are paths and their headers, in order."""
+    """Answers by path, with the content type of its name, or by how a path begins; ``asked`` are paths and
+    their headers, in order."""
 
     url: str
     answers: dict[str, Answer]
+    prefixes: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
     @property
@@ -51,7 +56,8 @@ def web_server(answers: Mapping[str, Answer] | None = None) -> Iterator[WebServe
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             served.asked.append((self.path, dict(self.headers)))
-            answer = served.answers.get(self.path, Answer(b"no such thing", 404))
+            begun = [answer for prefix, answer in served.prefixes.items() if self.path.startswith(prefix)]
+            answer = served.answers.get(self.path, *(begun or [Answer(b"no such thing", 404)]))
             self.send_response(answer.status)
             kind = mimetypes.guess_type(self.path)[0] or ""
             headers = {"Content-Length": str(len(answer.body)), "Content-Type": kind, **answer.headers}
@@ -64,12 +70,54 @@ def web_server(answers: Mapping[str, Answer] | None = None) -> Iterator[WebServe
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _running(Handler) as url:
+        served.url = url
+        yield served
+
+
+@dataclass
+class EndlessServer:
+    """Answers everything with bytes that do not end, whatever part was asked for; ``n_sent`` are those that
+    somebody took."""
+
+    url: str
+    n_sent: int = 0
+
+
+@contextmanager
+def endless_server(*, says: int | None = None) -> Iterator[EndlessServer]:
+    """Such a server on loopback, which says in ``Content-Length`` how many bytes it has, or nothing."""
+    served = EndlessServer("")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            if says is not None:
+                self.send_header("Content-Length", str(says))
+            self.end_headers()
+            while served.n_sent < ENOUGH:
+                try:
+                    served.n_sent += self.wfile.write(bytes(65_536))
+                except OSError:  # nobody takes more
+                    return
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Nothing."""
+
+    with _running(Handler) as url:
+        served.url = url
+        yield served
+
+
+@contextmanager
+def _running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The URL of a server on loopback with that handler."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    served.url = f"http://127.0.0.1:{server.server_port}"
     try:
-        yield served
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
@@ -79,7 +127,7 @@ def web_server(answers: Mapping[str, Answer] | None = None) -> Iterator[WebServe
 @contextmanager
 def s3_server(log: Path) -> Iterator[str]:
     """The URL of an S3 of our own, in memory; its keys are anything."""
-    port = free_port(15_055)
+    port = free_port(first_port(15_055))
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as file:
         process = subprocess.Popen(

@@ -51,7 +51,9 @@ def test_wrapping_an_address_in_another_form_changes_nothing(address: ipaddress.
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "2130706433", "0x7f000001", "127.1", "::1"])
 def test_every_name_of_this_machine_is_refused(host: str) -> None:
-    with pytest.raises(SourceError, match=r"is on this machine or a private network: set allow_private_addr"):
+    with pytest.raises(
+        SourceError, match=r"is on this machine or a private network: set source.allow_private_addr"
+    ):
         resolve_public(host, 80)
 
 

@@ -118,8 +118,37 @@ def test_reading_is_bounded_and_says_why_not(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"12345")
     assert Folders(Limits(max_bytes=5)).read(str(path)) == b"12345"
-    with pytest.raises(ImageError, match=r"^has 5 bytes, max_image_bytes allows 4$"):
+    with pytest.raises(ImageError, match=r"^has 5 bytes, source.max_image_bytes allows 4$"):
         Folders(Limits(max_bytes=4)).read(str(path))
     for missing in (tmp_path / "gone.png", tmp_path):
         with pytest.raises(ImageError, match="cannot be read"):
             Folders().read(str(missing))
+
+
+def test_what_is_ours_is_neither_listed_nor_read(tmp_path: Path) -> None:
+    for name in ("a.png", "state/b.png", "state/served/c.png", "stated/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    (tmp_path / "link.png").symlink_to("state/b.png")
+    (tmp_path / "way").symlink_to(tmp_path)
+    store = Folders(Limits(closed=(os.path.realpath(tmp_path / "state"),)))
+    assert names(store.entries(str(tmp_path)), tmp_path) == ["a.png", "link.png", "stated/d.png"]
+    for path in ("state/b.png", "way/state/b.png", "stated/../state/served/c.png", "link.png"):
+        with pytest.raises(ImageError, match=r"^is in a folder of detseg's own, of which nothing is read$"):
+            store.read(str(tmp_path / path))
+    for path in ("state", "state/served", "way/state"):
+        with pytest.raises(SourceError, match=r"is in a folder of detseg's own: give another folder"):
+            store.entries(str(tmp_path / path))
+    assert store.read(str(tmp_path / "a.png")) == b"1"
+
+
+def test_what_never_ends_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", Path("/dev/zero"), Path("/dev/tty")):
+        with pytest.raises(ImageError, match=r"cannot be read: (it is no file|No such device)"):
+            Folders().read(str(path))
+
+
+def test_a_file_that_does_not_end_where_it_says_is_refused() -> None:
+    with pytest.raises(ImageError, match="grew while it was being read"):
+        Folders().read("/proc/self/status")  # a regular file of 0 bytes, from which bytes come

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from detseg.errors import SourceError
+from detseg.errors import ImageError, SourceError
 from detseg.sources.manifest import read_manifest
 from detseg.sources.protocol import Listed
 from detseg.sources.registry import Sources
@@ -138,6 +139,31 @@ def test_a_row_that_cannot_be_used_is_one_line_and_the_rest_is_listed(folder: Pa
     assert [Path(one.uri).name for one in listed(path) if isinstance(one, Entry)] == ["a.png", "b, 🔩.png"]
 
 
+def test_devices_pipes_and_folders_are_one_line_each(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.png")
+    (folder / "link.png").symlink_to("pipe.png")
+    (folder / "folder.png").mkdir()
+    path = folder / "list.jsonl"
+    uris = ["/dev/zero", "file:///dev/zero", "pipe.png", "link.png", "folder.png"]
+    write_jsonl(path, [{"uri": uri} for uri in uris])
+    reasons = failures(path)
+    assert len(reasons) == 5
+    assert all(
+        reason.endswith("which is no file, but a folder, pipe, socket or device")
+        for reason in reasons.values()
+    )
+    with Sources() as sources:
+        for name in ("/dev/zero", str(folder / "pipe.png"), str(folder / "link.png")):
+            with pytest.raises(ImageError, match="no file, but a folder, pipe, socket or device"):
+                sources.read(name)
+
+
+def test_a_manifest_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(SourceError, match="no file, but a folder, pipe, socket or device"):
+        list(Sources().entries(str(tmp_path / "list.csv")))
+
+
 def test_a_link_that_climbs_out_is_refused(folder: Path) -> None:
     below = folder / "below"
     below.mkdir()
@@ -164,7 +190,7 @@ def test_broken_rows_and_files_are_named(folder: Path) -> None:
     lines = folder / "list.jsonl"
     lines.write_text('{"uri": "photos/a.png"}\n\nno json\n[1]\n{"camera": 1}\n', encoding="utf-8")
     assert failures(lines) == {
-        "row 3": "is not JSON (Expecting value: line 1 column 1 (char 0))",
+        "row 3": "is not JSON: Expecting value: line 1 column 1 (char 0)",
         "row 4": "is list, expected an object",
         "row 5": "has nothing in the column 'uri'",
     }

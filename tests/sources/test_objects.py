@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from detseg.sources.objects import Objects
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources
 from detseg.types import Entry, Failure
-from tests.sources.servers import s3_server, s3_variables
+from tests.sources.servers import endless_server, s3_server, s3_variables
 
 LIMITS = Limits(max_bytes=100)
+MOST_SENT = 30_000_000  # what the system's buffers for a connection may have taken before it was closed
 KEYS = {
     "photos/b.png": b"1234",
     "photos/sub/": b"",  # what consoles leave for a folder
@@ -61,7 +63,7 @@ def test_a_bucket_is_listed_as_a_folder_is(objects: Objects) -> None:
         "photos/sub/c ü#%.jpg",
     ]
     assert [one.reason for one in listed if isinstance(one, Failure)] == [
-        "has 101 bytes, max_image_bytes allows 100",
+        "has 101 bytes, source.max_image_bytes allows 100",
         "is empty (0 bytes)",
     ]
     first = listed[0]
@@ -86,11 +88,27 @@ def test_reading_is_bounded_and_says_why_not(objects: Objects) -> None:
     assert objects.read("s3://parts/photos/sub/c ü#%.jpg") == b"123"
     for key, reason in (
         ("photos/gone.png", "is not there any more"),
-        ("photos/big.png", r"has more bytes than max_image_bytes allows \(100\)"),
+        ("photos/big.png", r"has more bytes than source.max_image_bytes allows \(100\)"),
         ("photos/empty.png", "cannot be read"),
     ):
         with pytest.raises(ImageError, match=reason):
             objects.read(f"s3://parts/{key}")
+
+
+@pytest.mark.parametrize("says", [None, 10**12])
+def test_a_store_that_knows_no_ranges_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, says: int | None
+) -> None:
+    import s3fs
+
+    with endless_server(says=says) as server:
+        for name, value in s3_variables(server.url).items():
+            monkeypatch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        with pytest.raises(ImageError, match=r"^has more bytes than source.max_image_bytes allows \(100\)"):
+            Objects("s3", LIMITS).read("s3://parts/a.png")
+        assert server.n_sent < MOST_SENT
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_changed_bytes_have_another_stamp(objects: Objects, endpoint: str) -> None:  # noqa: ARG001
@@ -159,3 +177,19 @@ def test_any_protocol_of_fsspec_is_a_source() -> None:
     (found,) = Sources().entries("memory://parts")
     assert Sources().read(found.uri) == b"1"
     files.rm("/parts", recursive=True)
+
+
+def test_a_store_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore would wait for a minute, and begin again four times."""
+    import s3fs
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for name, value in s3_variables(f"http://127.0.0.1:{silent.getsockname()[1]}").items():
+            monkeypatch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        objects = Objects("s3", LIMITS, total_s=0.5)
+        with pytest.raises(ImageError, match=r"cannot be read: .*Timeout"):
+            objects.read("s3://parts/a.png")
+        with pytest.raises(SourceError, match=r"cannot be listed: .*Timeout"):
+            list(objects.entries("s3://parts"))
+    s3fs.S3FileSystem.clear_instance_cache()

@@ -12,8 +12,9 @@ from detseg.sources.guarded import GuardedTransport, fetch
 from detseg.sources.protocol import Limits
 from detseg.sources.web import Web
 from detseg.types import Entry
-from tests.sources.servers import Answer, WebServer, web_server
+from tests.sources.servers import Answer, WebServer, endless_server, web_server
 
+MOST_SENT = 30_000_000  # what the system's buffers for a connection may have taken before it was closed
 PRIVATE = Limits(max_bytes=1_000, allow_private=True)
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
@@ -59,8 +60,11 @@ def test_what_is_no_listing_is_one_line(server: WebServer) -> None:
     [
         (Answer(status=404), "HTTP 404"),
         (Answer(status=500), "HTTP 500"),
-        (Answer(b"x" * 1_001), "has 1,001 bytes, max_image_bytes allows 1,000"),
-        (Answer(b"x" * 1_001, headers={"Content-Length": ""}), "more bytes than max_image_bytes allows"),
+        (Answer(b"x" * 1_001), "has 1,001 bytes, source.max_image_bytes allows 1,000"),
+        (
+            Answer(b"x" * 1_001, headers={"Content-Length": ""}),
+            "more bytes than source.max_image_bytes allows",
+        ),
         (Answer(b"x", headers={"Content-Length": "2"}), "cannot be read: peer closed connection"),
         (Answer(status=302, headers={"Location": "/odd.png"}), "more than 5 redirects"),
         (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "cannot be read: "),
@@ -73,11 +77,22 @@ def test_what_cannot_be_read_says_why(server: WebServer, answer: Answer, reason:
         Web(PRIVATE).read(f"{server.url}/odd.png")
 
 
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [(None, "has more bytes than source.max_image_bytes allows"), (10**12, "1,000,000,000,000")],
+)
+def test_an_answer_without_end_is_not_read_to_it(says: int | None, reason: str) -> None:
+    with endless_server(says=says) as endless:
+        with pytest.raises(ImageError, match=reason):
+            Web(PRIVATE).read(f"{endless.url}/a.png")
+        assert endless.n_sent < MOST_SENT
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433"])
 def test_private_addresses_are_not_asked(server: WebServer, host: str) -> None:
     url = server.url.replace("127.0.0.1", host)
     web = Web(Limits())
-    with pytest.raises(ImageError, match="on this machine or a private network: set allow_private_addresses"):
+    with pytest.raises(ImageError, match=r"a private network: set source\.allow_private_addresses"):
         web.read(f"{url}/a.png")
     with pytest.raises(SourceError, match="on this machine or a private network"):
         list(web.entries(f"{url}/photos/"))

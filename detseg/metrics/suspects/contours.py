@@ -11,7 +11,7 @@ from scipy import ndimage
 from detseg.geometry.masks import Bitmap
 from detseg.geometry.outlines import Outline, crop_to_box, roughness
 from detseg.metrics.suspects.options import SuspectOptions, sureness
-from detseg.metrics.suspects.scene import Finding, Scene, Shape, Witness
+from detseg.metrics.suspects.scene import Finding, Reference, Scene, Shape
 from detseg.types import Box, Region
 
 _EIGHT = np.ones((3, 3), dtype=bool)
@@ -43,24 +43,24 @@ def find_over_smoothed(scene: Scene) -> Iterator[Finding]:
 
     A smooth outline alone proves nothing: objects are smooth. So another mask has to show what was cut off.
     """
-    for witness in scene.witnesses:
-        met = witness.same & (witness.iou >= scene.options.same_iou)
+    for reference in scene.references:
+        met = reference.same & (reference.iou >= scene.options.same_iou)
         for i, j in np.argwhere(met).tolist():
-            finding = _smoother(scene.layer.shapes[i], witness, j, scene.options)
+            finding = _smoother(scene.layer.shapes[i], reference, j, scene.options)
             if finding:
                 yield finding
 
 
-def _smoother(shape: Shape, witness: Witness, j: int, options: SuspectOptions) -> Finding | None:
-    """Whether a mask is much smoother than the witness's mask j, which is not just jagged itself."""
-    other, shown = witness.layer.shapes[j].region.instance.mask, witness.layer.shapes[j].outline
+def _smoother(shape: Shape, reference: Reference, j: int, options: SuspectOptions) -> Finding | None:
+    """Whether a mask is much smoother than the reference's mask j, which is not just jagged itself."""
+    other, shown = reference.layer.shapes[j].region.instance.mask, reference.layer.shapes[j].outline
     if other is None or shown is None or shape.outline is None or other == shape.region.instance.mask:
         return None
     share = shape.outline.length_px / shown.length_px
     if share >= options.smoothed or roughness(crop_to_box(other, shown.box)) > options.rough:
         return None
-    sure = sureness(share, even=options.smoothed, certain=0.4) * float(witness.trust[j])
-    reason = f"its outline is {share:.0%} as long as that of {witness.name}"
+    sure = sureness(share, even=options.smoothed, certain=0.4) * float(reference.trust[j])
+    reason = f"its outline is {share:.0%} as long as that of {reference.name}"
     return Finding("over_smoothed", sure, reason, shape.region, shape.outline.box)
 
 

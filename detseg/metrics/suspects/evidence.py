@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from detseg.metrics.suspects.options import sureness
-from detseg.metrics.suspects.scene import Choice, Finding, Matrix, Scene, Witness, overlaps
+from detseg.metrics.suspects.scene import Choice, Finding, Matrix, Reference, Scene, overlaps
 from detseg.types import Region
 
 _OVERRULED = 0.5
@@ -24,19 +24,19 @@ def find_other_sizes(scene: Scene) -> Iterator[Finding]:
 
     One of the two regions lies in the other, they have one label, and neither has a better match.
     """
-    for witness in scene.witnesses:
-        options, shared = scene.options, witness.shared
-        alone = witness.same & ~_beside(witness.same & (witness.iou >= options.same_iou))
+    for reference in scene.references:
+        options, shared = scene.options, reference.shared
+        alone = reference.same & ~_beside(reference.same & (reference.iou >= options.same_iou))
         for i, j in np.argwhere(alone & (shared > 0)).tolist():
-            own, other = float(witness.own_areas[i, j]), float(witness.areas[i, j])
+            own, other = float(reference.own_areas[i, j]), float(reference.areas[i, j])
             share = min(own, other) / max(own, other)
             if share >= options.far_smaller or shared[i, j] < options.inside * min(own, other):
                 continue
             sure = sureness(share, even=options.far_smaller, certain=_FAR_SMALLER_SURELY)
             yield Finding(
                 "oversized" if own > other else "partial",
-                sure * float(witness.trust[j]),
-                f"{witness.name} draws the same {_times(other / own)} as large",
+                sure * float(reference.trust[j]),
+                f"{reference.name} draws the same {_times(other / own)} as large",
                 scene.layer.shapes[i].region,
                 scene.layer.shapes[i].extent,
             )
@@ -126,7 +126,7 @@ def _n_agreeing(scene: Scene, j: int) -> int:
     return sum(_has(person, scene, j) for person in scene.people)
 
 
-def _has(person: Witness, scene: Scene, j: int) -> bool:
+def _has(person: Reference, scene: Scene, j: int) -> bool:
     """Whether a person drew the model's region j, with its label and kind."""
     wanted = scene.model.layer.shapes[j].region.instance
     overlap = overlaps(person.layer, scene.model.layer)[:, j]

@@ -4,32 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from detseg.metrics.weeks import WeekShare
 from detseg.types import Box, ImageId, RegionId
-
-Rule = Literal[
-    "degenerate",
-    "out_of_frame",
-    "tiny",
-    "duplicate",
-    "oversized",
-    "partial",
-    "box_mask_apart",
-    "outside_taxonomy",
-    "specks",
-    "holes",
-    "jagged",
-    "over_smoothed",
-    "too_fast",
-    "empty_though_sure",
-    "missed",
-    "wrong_label",
-    "low_quality",
-]
-"""What is wrong with a label, in the order of ``docs/suspects.md``, which says what triggers each."""
-RULES: tuple[Rule, ...] = get_args(Rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +23,8 @@ class Suspect:
     region: RegionId | None
     label: str | None
     author: str
-    rule: Rule
+    rule: str
+    """The name of one of ``RULES``."""
     score: float
     """How sure the rule is, times what such a label costs if it stays; in [0, 1], 1 to be looked at first."""
     reason: str

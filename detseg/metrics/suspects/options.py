@@ -1,11 +1,8 @@
-"""Where the rules draw their lines, and what a label of each kind costs if it stays."""
+"""Where the rules draw their lines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from detseg.metrics.suspects.findings import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +51,6 @@ class SuspectOptions:
     """The model is sure from here on: of a calibrated one, four of five such regions are right."""
     max_quality: float = 0.5
     """cleanlab's label quality of an image, in [0, 1]."""
-
-
-COSTS: Mapping[Rule, float] = {
-    "degenerate": 1.0,
-    "outside_taxonomy": 1.0,
-    "empty_though_sure": 1.0,
-    "missed": 1.0,
-    "wrong_label": 1.0,
-    "duplicate": 0.7,
-    "oversized": 0.7,
-    "partial": 0.7,
-    "box_mask_apart": 0.7,
-    "out_of_frame": 0.7,
-    "low_quality": 0.7,
-    "too_fast": 0.5,
-    "tiny": 0.4,
-    "specks": 0.4,
-    "holes": 0.4,
-    "jagged": 0.4,
-    "over_smoothed": 0.4,
-}
-"""What a label costs if it stays, as a share of the worst.
-
-1.0: it teaches the model that an object is none or another, or no training code takes it. 0.7: the object is
-there, and misplaced or counted twice. 0.5: nothing is known to be wrong, but nobody looked. 0.4: some pixels
-of an outline.
-"""
 
 
 def sureness(value: float, *, even: float, certain: float) -> float:

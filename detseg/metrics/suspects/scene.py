@@ -13,7 +13,6 @@ from detseg.geometry.extent import NOWHERE
 from detseg.geometry.outlines import Outline, measure_outline
 from detseg.metrics.cases import Case
 from detseg.metrics.overlaps import mask_iou_matrix
-from detseg.metrics.suspects.findings import Rule
 from detseg.metrics.suspects.options import SuspectOptions
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, Box, Mask, Region
@@ -29,7 +28,7 @@ _FAR_PX = 1e7
 class Finding:
     """What a rule says of a region (None for the whole image), and how sure it is, in [0, 1]."""
 
-    rule: Rule
+    rule: str
     sure: float
     reason: str
     region: Region | None = None
@@ -62,10 +61,10 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Reference:
     """What somebody else says about the image, against the review.
 
-    ``iou`` and the areas are (N, M), the review's regions by the witness's: of masks where both have one,
+    ``iou`` and the areas are (N, M), the review's regions by the reference's: of masks where both have one,
     else of extents. ``same`` says where both have one label and one kind. ``trust`` (M,) is the model's
     score, and 1 for people.
     """
@@ -97,18 +96,18 @@ class Scene:
     taxonomy: Taxonomy
     options: SuspectOptions
     layer: Layer
-    model: Witness
-    people: tuple[Witness, ...]
+    model: Reference
+    people: tuple[Reference, ...]
 
     @property
-    def witnesses(self) -> tuple[Witness, ...]:
+    def references(self) -> tuple[Reference, ...]:
         return (self.model, *self.people)
 
 
-RuleFamily = Callable[[Scene], Iterator[Finding]]
+FindingsOf = Callable[[Scene], Iterator[Finding]]
 
 
-def set_scene(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Scene | None:
+def build_context(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Scene | None:
     """The scene of a case; None where there is nothing to judge: no review that counts, or a known truth."""
     truth = case.truth
     if truth is None or case.gold is not None:
@@ -117,7 +116,7 @@ def set_scene(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Scene 
     layer = _layer(truth.regions, known)
     scored = [r for r in case.prediction.regions if (r.instance.score or 0.0) >= options.witness_score]
     others = [r for r in case.reviews if r is not truth and r.state in ("labeled", "empty")]
-    model = _witness("the model", _layer(scored, known), layer)
+    model = _reference("the model", _layer(scored, known), layer)
     return Scene(
         case=case,
         truth=truth,
@@ -125,7 +124,7 @@ def set_scene(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Scene 
         options=options,
         layer=layer,
         model=model,
-        people=tuple(_witness("another person", _layer(other.regions, known), layer) for other in others),
+        people=tuple(_reference("another person", _layer(other.regions, known), layer) for other in others),
     )
 
 
@@ -144,10 +143,10 @@ def _masks(layer: Layer) -> tuple[list[int], list[Mask]]:
     return [i for i, _ in found], [mask for _, mask in found]
 
 
-def _witness(name: str, layer: Layer, own: Layer) -> Witness:
+def _reference(name: str, layer: Layer, own: Layer) -> Reference:
     scores = [shape.region.instance.score for shape in layer.shapes]
     both = _has_mask(own)[:, None] & _has_mask(layer)[None, :]
-    return Witness(
+    return Reference(
         name=name,
         layer=layer,
         trust=np.array([1.0 if score is None else score for score in scores]),

@@ -7,39 +7,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from detseg.metrics.cases import Case
-from detseg.metrics.suspects.attention import find_too_fast
-from detseg.metrics.suspects.contours import find_contours, find_over_smoothed
-from detseg.metrics.suspects.evidence import find_missed, find_other_sizes, find_wrong_label
-from detseg.metrics.suspects.findings import RULES, ImageQuality, RuleCount, Suspect, Suspects
-from detseg.metrics.suspects.labels import find_duplicate, find_outside_taxonomy
-from detseg.metrics.suspects.options import COSTS, SuspectOptions
+from detseg.metrics.suspects.findings import ImageQuality, RuleCount, Suspect, Suspects
+from detseg.metrics.suspects.options import SuspectOptions
 from detseg.metrics.suspects.quality import QualityTally, summarize_quality
-from detseg.metrics.suspects.scene import Finding, RuleFamily, Scene, set_scene
-from detseg.metrics.suspects.shapes import find_box_mask_apart, find_degenerate, find_out_of_frame, find_tiny
+from detseg.metrics.suspects.rules import RULE_OF, RULES
+from detseg.metrics.suspects.scene import Finding, Scene, build_context
 from detseg.metrics.weeks import WeekTally
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageId
 
-FAMILIES: tuple[RuleFamily, ...] = (
-    find_degenerate,
-    find_out_of_frame,
-    find_tiny,
-    find_duplicate,
-    find_box_mask_apart,
-    find_other_sizes,
-    find_outside_taxonomy,
-    find_contours,
-    find_over_smoothed,
-    find_too_fast,
-    find_missed,
-    find_wrong_label,
-)
-"""Every rule; a rule finds a region at most once, and the surer of two findings of one rule stands."""
+_FINDERS = tuple(dict.fromkeys(rule.find for rule in RULES if rule.find is not None))
+"""A rule finds a region at most once, and the surer of two findings of one rule stands."""
 
 
 def find_suspects(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> tuple[Suspect, ...]:
     """What all rules find in one image, worst first; nothing in an image without a review that counts."""
-    scene = set_scene(case, taxonomy, options)
+    scene = build_context(case, taxonomy, options)
     return () if scene is None else _suspects_of(scene)
 
 
@@ -60,7 +43,7 @@ class SuspectTally:
 
     def add(self, case: Case) -> None:
         """Applies every rule. Leaves out an image without a review that counts, and one of known truth."""
-        scene = set_scene(case, self.taxonomy, self.options)
+        scene = build_context(case, self.taxonomy, self.options)
         if scene is None:
             return
         self._n_judged += 1
@@ -87,7 +70,7 @@ class SuspectTally:
             n_suspects=n_suspects.total(),
             n_suspect_images=len(self._suspect_images | {suspect.image for suspect in low}),
             ranked=tuple(heapq.nsmallest(self.keep, [*self._kept, *low], key=_rank)),
-            per_rule={rule: RuleCount(n_suspects[rule], n_images[rule]) for rule in RULES},
+            per_rule={rule.name: RuleCount(n_suspects[rule.name], n_images[rule.name]) for rule in RULES},
             quality=summarize_quality(scores, keep=self.keep),
             weeks=self._weeks.result(),
         )
@@ -96,7 +79,7 @@ class SuspectTally:
 def _suspects_of(scene: Scene) -> tuple[Suspect, ...]:
     """What the rules find, each rule at most once for a region: the surer finding stands."""
     surest: dict[tuple[str, str | None], Finding] = {}
-    for finding in (finding for family in FAMILIES for finding in family(scene)):
+    for finding in (finding for find in _FINDERS for finding in find(scene)):
         key = (finding.rule, finding.region.id if finding.region else None)
         known = surest.get(key)
         if known is None or finding.sure > known.sure:
@@ -114,7 +97,7 @@ def _suspect(scene: Scene, finding: Finding) -> Suspect:
         label=region.instance.label if region else None,
         author=scene.truth.author,
         rule=finding.rule,
-        score=finding.sure * COSTS[finding.rule],
+        score=finding.sure * RULE_OF[finding.rule].cost,
         reason=finding.reason,
         box=finding.box,
     )
@@ -129,7 +112,7 @@ def _low(quality: ImageQuality) -> Suspect:
         label=None,
         author=quality.author,
         rule="low_quality",
-        score=(1.0 - quality.quality) * COSTS["low_quality"],
+        score=(1.0 - quality.quality) * RULE_OF["low_quality"].cost,
         reason=(
             f"cleanlab's label quality is {quality.quality:.2f} (overlooked {quality.overlooked:.2f}, badly "
             f"located {quality.badloc:.2f}, swapped {quality.swap:.2f})"

@@ -1,1 +1,1 @@
-"""The networks of the model families: one module per way from images to sightings."""
+"""The networks of the model families: one module per way from images to detections."""

@@ -15,7 +15,7 @@ from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint, load_with_text
 from detseg.models.engine import Engine
 from detseg.models.inputs import processor_inputs, require_numbers, to_device
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.sharing import with_forward
 from detseg.types import DecodedImage, Mask, Size
@@ -38,7 +38,7 @@ class Concepts:
     is high enough get a mask of the image's size.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         asked = [wanted.box_threshold] if wanted.boxes else []
         self._threshold = min(asked + ([wanted.mask_threshold] if wanted.masks else []))
@@ -66,9 +66,11 @@ class Concepts:
                     answer.append(self._surviving(label_id, outputs, i))
         return answers
 
-    def read(self, output: Sequence[list[Found]], sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(
+        self, output: Sequence[list[Found]], sizes: Sequence[Size]
+    ) -> tuple[tuple[RawDetection, ...], ...]:
         return tuple(
-            tuple(sighting for found in answer for sighting in self._read(found, size))
+            tuple(detection for found in answer for detection in self._read(found, size))
             for answer, size in zip(output, sizes, strict=True)
         )
 
@@ -99,14 +101,14 @@ class Concepts:
             outputs.pred_masks[i][keep].float().cpu(),
         )
 
-    def _read(self, found: Found, size: Size) -> Iterator[Sighting]:
+    def _read(self, found: Found, size: Size) -> Iterator[RawDetection]:
         corners = found.boxes * torch.tensor([size.width, size.height] * 2)
         for score, xyxy_px, logits in zip(found.scores.tolist(), corners.tolist(), found.masks, strict=True):
             box, mask = read_box(xyxy_px, model=self._checkpoint.name), None
             if self._wanted.masks and score > self._wanted.mask_threshold:
                 mask = self._enlarge(logits, size)
             seen = self._wanted.boxes and score > self._wanted.box_threshold
-            yield Sighting(found.label_id, score, box if seen else None, mask)
+            yield RawDetection(found.label_id, score, box if seen else None, mask)
 
     def _enlarge(self, logits: torch.Tensor, size: Size) -> Mask:
         """As the library does it: probabilities (h, w) are upsampled, then compared."""

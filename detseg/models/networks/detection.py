@@ -10,14 +10,14 @@ from detseg.errors import ModelError
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.types import Box, DecodedImage, Size
 
 
 class Detection:
     """A ``Network`` over a model with ``logits`` and ``pred_boxes``, read by its processor's own rules."""
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         self._forward = engine.compile(checkpoint.model.forward)
 
@@ -29,7 +29,7 @@ class Detection:
             outputs = self._forward(**to_device(inputs, self._engine.device))
         return in_float32(outputs, "logits", "pred_boxes")
 
-    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         results = self._checkpoint.processor.post_process_object_detection(
             output, threshold=self._wanted.box_threshold, target_sizes=height_width(sizes)
         )
@@ -43,11 +43,11 @@ def in_float32(outputs: Any, *names: str) -> Any:
     return type(outputs)(**values)
 
 
-def read_boxes(result: Any, *, model: str) -> tuple[Sighting, ...]:
-    """The sightings of one image, from ``scores``, ``labels`` and ``boxes`` (N, 4) in ``xyxy`` pixels."""
+def read_boxes(result: Any, *, model: str) -> tuple[RawDetection, ...]:
+    """The detections of one image, from ``scores``, ``labels`` and ``boxes`` (N, 4) in ``xyxy`` pixels."""
     rows = zip(result["scores"].tolist(), result["labels"].tolist(), result["boxes"].tolist(), strict=True)
     return tuple(
-        Sighting(label_id, score, box=read_box(xyxy_px, model=model)) for score, label_id, xyxy_px in rows
+        RawDetection(label_id, score, box=read_box(xyxy_px, model=model)) for score, label_id, xyxy_px in rows
     )
 
 

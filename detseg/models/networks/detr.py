@@ -23,7 +23,7 @@ from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.folding import fold_batch_norms
 from detseg.models.inputs import processor_inputs, require_numbers, to_device
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.segments import panoptic_segments
 from detseg.types import DecodedImage, Mask, Size
@@ -52,7 +52,7 @@ class Answer:
 class Detr:
     """A ``Network`` over ``DetrForObjectDetection`` and ``DetrForSegmentation``."""
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         model = checkpoint.model
         # Images of one size are not padded for each other: all that padding would make is a mask of ones.
@@ -75,7 +75,7 @@ class Detr:
                 for i in range(len(pixels))
             ]
 
-    def read(self, output: Sequence[Answer], sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: Sequence[Answer], sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         return tuple(self._read(answer, size) for answer, size in zip(output, sizes, strict=True))
 
     def _answer(
@@ -153,18 +153,18 @@ class Detr:
         masks: torch.Tensor = head.output_conv(x)[:, 0]
         return masks
 
-    def _read(self, answer: Answer, size: Size) -> tuple[Sighting, ...]:
+    def _read(self, answer: Answer, size: Size) -> tuple[RawDetection, ...]:
         masks = self._read_masks(answer, size)
         boxes = _to_xyxy_px(answer.boxes, size) if self._wanted.boxes else None
-        sightings = []
+        detections = []
         for query, (score, label_id) in enumerate(
             zip(answer.scores.tolist(), answer.label_ids.tolist(), strict=True)
         ):
             seen = score > self._wanted.box_threshold
             box = read_box(boxes[query], model=self._checkpoint.name) if boxes and seen else None
             if box or query in masks:
-                sightings.append(Sighting(label_id, score, box, masks.get(query)))
-        return tuple(sightings)
+                detections.append(RawDetection(label_id, score, box, masks.get(query)))
+        return tuple(detections)
 
     def _read_masks(self, answer: Answer, size: Size) -> dict[int, Mask]:
         if answer.masks is None:

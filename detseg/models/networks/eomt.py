@@ -13,7 +13,7 @@ from detseg.errors import ImageError
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import processor_inputs, require_numbers, to_device
-from detseg.models.network import Network, Sighting, Wanted
+from detseg.models.network import Network, NetworkRequest, RawDetection
 from detseg.models.networks.semantic import class_map, read_regions
 from detseg.models.networks.universal import Universal
 from detseg.types import DecodedImage, Size
@@ -21,7 +21,7 @@ from detseg.types import DecodedImage, Size
 _MOST_PIECES = 16
 
 
-def make_eomt(checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> Network:
+def make_eomt(checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> Network:
     """The network for an EoMT: what it was trained for stands in its processor."""
     made: Network = (EomtInPieces if checkpoint.processor.do_split_image else Universal)(
         checkpoint, wanted, engine
@@ -36,7 +36,7 @@ class EomtInPieces:
     library has it; here it is divided by that of all classes, to be a probability.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         self._forward = engine.compile(checkpoint.model.forward)
 
@@ -62,7 +62,7 @@ class EomtInPieces:
             patch_offsets=offsets,
         )
 
-    def read(self, output: SimpleNamespace, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: SimpleNamespace, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         results = self._checkpoint.processor.post_process_semantic_segmentation(
             output, target_sizes=[self._resized(size) for size in sizes], return_segmentation_scores=True
         )
@@ -71,7 +71,7 @@ class EomtInPieces:
             for result, size in zip(results, sizes, strict=True)
         )
 
-    def _read(self, scores: torch.Tensor, size: Size) -> tuple[Sighting, ...]:
+    def _read(self, scores: torch.Tensor, size: Size) -> tuple[RawDetection, ...]:
         found = class_map(scores, size, logits=False)
         return read_regions(*found, threshold=self._wanted.mask_threshold)
 

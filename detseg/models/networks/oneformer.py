@@ -11,7 +11,7 @@ from transformers import AutoProcessor, Mask2FormerImageProcessor
 
 from detseg.models.checkpoints import Checkpoint, load_with_processor
 from detseg.models.inputs import processor_inputs
-from detseg.models.network import Sighting
+from detseg.models.network import RawDetection
 from detseg.models.networks.universal import Universal, post_process, read_segments
 from detseg.types import DecodedImage, Size
 
@@ -30,7 +30,7 @@ class OneFormer(Universal):
 
     def read(
         self, output: Sequence[SimpleNamespace], sizes: Sequence[Size]
-    ) -> tuple[tuple[Sighting, ...], ...]:
+    ) -> tuple[tuple[RawDetection, ...], ...]:
         images = self._checkpoint.processor.image_processor
         processor = images if self._wanted.panoptic else Mask2FormerImageProcessor()
         return tuple(

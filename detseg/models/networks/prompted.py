@@ -13,7 +13,7 @@ from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint, load_transformers
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
-from detseg.models.network import Wanted
+from detseg.models.network import NetworkRequest
 from detseg.models.networks.sharing import with_forward
 from detseg.types import DecodedImage, Mask, Size
 
@@ -28,7 +28,7 @@ class BoxPrompted:
     part, part of a part) it is asked for the one that it takes for the best.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._engine = checkpoint, engine
         self._threshold = _logit(wanted.pixel_threshold)
         encode = engine.compile(checkpoint.model.vision_encoder.forward)

@@ -19,7 +19,7 @@ from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.models.networks.detection import read_box
 from detseg.types import DecodedImage, Mask, Size
 
@@ -41,7 +41,7 @@ class Survivors:
 class RfDetr:
     """A ``Network`` over ``RfDetrForInstanceSegmentation``."""
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         self._trunk = engine.compile(self._run_trunk)
         # The library compares logits, the project probabilities.
@@ -59,7 +59,9 @@ class RfDetr:
                 self._surviving(*one) for one in zip(logits.float(), boxes, states, features, strict=True)
             ]
 
-    def read(self, output: Sequence[Survivors], sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(
+        self, output: Sequence[Survivors], sizes: Sequence[Size]
+    ) -> tuple[tuple[RawDetection, ...], ...]:
         return tuple(self._read(one, size) for one, size in zip(output, sizes, strict=True))
 
     def _run_trunk(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -98,17 +100,17 @@ class RfDetr:
             masks.float().cpu(),
         )
 
-    def _read(self, survivors: Survivors, size: Size) -> tuple[Sighting, ...]:
-        """A sighting per pair: with its box, its mask (which may be empty), or both."""
+    def _read(self, survivors: Survivors, size: Size) -> tuple[RawDetection, ...]:
+        """A detection per pair: with its box, its mask (which may be empty), or both."""
         rows = zip(survivors.scores.tolist(), survivors.label_ids.tolist(), strict=True)
         corners = _to_xyxy_px(survivors.boxes, size)
-        sightings = []
+        detections = []
         for k, (score, label_id) in enumerate(rows):
             seen = self._wanted.boxes and score > self._wanted.box_threshold
             box = read_box(corners[k], model=self._checkpoint.name) if seen else None
             mask = self._upsample(survivors.masks[k], size) if k < len(survivors.masks) else None
-            sightings.append(Sighting(label_id, score, box, mask))
-        return tuple(sightings)
+            detections.append(RawDetection(label_id, score, box, mask))
+        return tuple(detections)
 
     def _upsample(self, logits: torch.Tensor, size: Size) -> Mask:
         """The mask at the image's size, from logits (h, w). One at a time, so that memory stays small."""

@@ -1,7 +1,7 @@
 """Semantic segmentation: every pixel has the class that is likeliest. It cannot tell things of a class apart.
 
-So every connected region of a class is one sighting (pixels that touch at a corner are connected). Of things,
-each region is taken for one instance; the regions of stuff are united again by ``read_findings``.
+So every connected region of a class is one detection (pixels that touch at a corner are connected). Of
+things, each region is taken for one instance; the regions of stuff are united again by ``read_findings``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from detseg.geometry.masks import segments_to_masks
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.types import DecodedImage, Size
 
 SPECK_SHARE = 0.0005
@@ -34,7 +34,7 @@ _TOUCHING = np.ones((3, 3), dtype=bool)
 class Semantic:
     """A ``Network`` over a model with ``logits`` (B, labels, h, w)."""
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         if getattr(checkpoint.model, "auxiliary_head", None) is not None:
             checkpoint.model.auxiliary_head = None  # it helps training only
@@ -51,7 +51,7 @@ class Semantic:
         require_numbers(logits)
         return logits
 
-    def read(self, output: torch.Tensor, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: torch.Tensor, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         return tuple(
             read_regions(*class_map(logits, size), threshold=self._wanted.mask_threshold)
             for logits, size in zip(output, sizes, strict=True)
@@ -86,16 +86,16 @@ def class_map(
 
 def read_regions(
     labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float32], *, threshold: float
-) -> tuple[Sighting, ...]:
-    """A sighting per connected region of a label, from (H, W) of labels and of their probabilities.
+) -> tuple[RawDetection, ...]:
+    """A detection per connected region of a label, from (H, W) of labels and of their probabilities.
 
     Its score is the mean probability of its pixels. Regions with a score of at most ``threshold`` are left
     out; so are those below ``SPECK_SHARE`` of the image, but for the largest of each label.
     """
     return tuple(
-        sighting
+        detection
         for label_id in np.unique(labels).tolist()
-        for sighting in _regions(label_id, labels == label_id, probabilities, threshold)
+        for detection in _regions(label_id, labels == label_id, probabilities, threshold)
     )
 
 
@@ -104,7 +104,7 @@ def _regions(
     pixels: npt.NDArray[np.bool_],
     probabilities: npt.NDArray[np.float32],
     threshold: float,
-) -> list[Sighting]:
+) -> list[RawDetection]:
     numbered, n_regions = ndimage.label(pixels, structure=_TOUCHING)  # 0 is everything else
     areas = np.bincount(numbered.reshape(-1), minlength=n_regions + 1)[1:]
     sums = np.bincount(numbered.reshape(-1), weights=probabilities.reshape(-1), minlength=n_regions + 1)[1:]
@@ -113,7 +113,8 @@ def _regions(
     kept = np.flatnonzero(large & (scores > threshold))
     masks = segments_to_masks(numbered, (kept + 1).tolist())
     return [
-        Sighting(label_id, float(scores[k]), mask=mask) for k, mask in zip(kept.tolist(), masks, strict=True)
+        RawDetection(label_id, float(scores[k]), mask=mask)
+        for k, mask in zip(kept.tolist(), masks, strict=True)
     ]
 
 

@@ -17,11 +17,14 @@ from typing import Any, cast
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
 from detseg.errors import ModelError
-from detseg.models.checkpoints import Checkpoint, find_checkpoint, loading, read_json
+from detseg.files import write_whole
+from detseg.models.bounds import check_n_labels, check_preprocessing
+from detseg.models.checkpoints import Checkpoint, check_folder, find_checkpoint, loading, read_json
 
 BACKGROUND = "__background__"
 """torchvision's name of the label id that is no class; ids without a name are none either."""
@@ -66,6 +69,7 @@ _SEMANTIC: Mapping[str, Any] = {
 }
 """What is done to an image before a semantic model, which keeps none of it; the values are torchvision's."""
 
+_IN_PIXELS = ("min_size", "max_size", "resize_size")
 _OF_ALL = frozenset({"model_type", "architectures", "id2label", "thing_labels", "frozen_norm_eps"})
 _AUXILIARY = "aux_classifier."
 """The head of semantic models that only training needs."""
@@ -149,15 +153,19 @@ def save_torchvision(
         **({} if config.frozen_norm_eps is None else {"frozen_norm_eps": config.frozen_norm_eps}),
     }
     save_file(weights, Path(folder) / "model.safetensors")
-    (Path(folder) / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_whole(Path(folder) / "config.json", json.dumps(content, indent=2) + "\n")
     return Path(folder)
 
 
 def load_torchvision(name: str, architecture: str) -> Checkpoint:
     """The model of a folder that ``save_torchvision`` wrote. ModelError, in one line, for any other."""
     folder = Path(find_checkpoint(name))
-    config = _read_config(name, architecture, read_json(name, folder / "config.json"))
+    content = read_json(name, folder / "config.json")
+    config = _read_config(name, architecture, content)
+    check_folder(name, folder, content)
+    check_preprocessing(name, {key: content[key] for key in _IN_PIXELS if key in content})
     with loading(name):
+        check_n_labels(name, folder, max(config.id2label) + 1)
         weights = load_file(folder / "model.safetensors")
         model = build(config, n_classes=max(config.id2label) + 1)
         _load_weights(name, model, weights)
@@ -175,12 +183,32 @@ def load_torchvision(name: str, architecture: str) -> Checkpoint:
     return Checkpoint(name, model.eval().requires_grad_(False), preprocessing)
 
 
+_DRAWING = (torch.Tensor.uniform_, torch.Tensor.normal_)
+
+
+class _ZeroWeights(TorchFunctionMode):
+    """Make new weights zero: random ones take a second to draw, and those of the file replace them."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        if function in _DRAWING or getattr(function, "__module__", "") == nn.init.__name__:
+            return (args[0] if args else named["tensor"]).detach().zero_()
+        return function(*args, **named)
+
+
 def build(config: TorchvisionConfig, *, n_classes: int) -> nn.Module:
-    """The model with random weights."""
+    """The model with zeros for weights, which are to be loaded."""
     keywords = {} if config.semantic else dict(config.settings)
-    model: Any = models.get_model(
-        config.builder, weights=None, weights_backbone=None, num_classes=n_classes, **keywords
-    )
+    with _ZeroWeights():
+        model: Any = models.get_model(
+            config.builder, weights=None, weights_backbone=None, num_classes=n_classes, **keywords
+        )
     if config.frozen_norm_eps is not None:
         for layer in model.backbone.modules():
             if isinstance(layer, nn.BatchNorm2d):
@@ -202,7 +230,7 @@ def _load_weights(name: str, model: nn.Module, weights: Mapping[str, torch.Tenso
     ]
     if wrong:
         raise ModelError(
-            f"{name} has weights of another model: {len(wrong)} are missing or too many ({wrong[0]}, ...)"
+            f"{name} has weights of another model: missing or too many are {len(wrong)}, first {wrong[0]}"
         )
     return model
 
@@ -267,4 +295,4 @@ def _fits(key: str, value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+    return type(value) in (int, float) and 0 <= value < math.inf

@@ -15,7 +15,7 @@ from detseg.geometry.runs import paste_bitmap
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import require_numbers
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.semantic import class_map, read_regions
 from detseg.models.networks.sharing import with_forward
@@ -37,7 +37,7 @@ class TorchvisionDetector:
     pastes them, one at a time. Only the backbone runs in half precision: boxes in pixels have no room in it.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         model = checkpoint.model
         heads = getattr(model, "roi_heads", model)
@@ -60,7 +60,7 @@ class TorchvisionDetector:
 
     def read(
         self, output: Sequence[dict[str, torch.Tensor]], sizes: Sequence[Size]
-    ) -> tuple[tuple[Sighting, ...], ...]:
+    ) -> tuple[tuple[RawDetection, ...], ...]:
         return tuple(self._read(result, size) for result, size in zip(output, sizes, strict=True))
 
     def _run_backbone(self, pixels: torch.Tensor) -> Any:
@@ -72,9 +72,9 @@ class TorchvisionDetector:
         require_numbers(list(features.values())[-1])  # the deepest, made of all others
         return type(features)((name, value.float()) for name, value in features.items())
 
-    def _read(self, result: dict[str, torch.Tensor], size: Size) -> tuple[Sighting, ...]:
+    def _read(self, result: dict[str, torch.Tensor], size: Size) -> tuple[RawDetection, ...]:
         rows = zip(*(result[name].tolist() for name in ("scores", "labels", "boxes")), strict=True)
-        sightings = []
+        detections = []
         for i, (score, label_id, xyxy_px) in enumerate(rows):
             box = read_box(xyxy_px, model=self._checkpoint.name)
             mask = None
@@ -82,8 +82,8 @@ class TorchvisionDetector:
                 mask = self._paste(result["masks"][i], result["boxes"][i], size)
             seen = self._wanted.boxes and score > self._wanted.box_threshold
             if label_id in self._checkpoint.config.id2label and (seen or mask):
-                sightings.append(Sighting(label_id, score, box if seen else None, mask))
-        return tuple(sightings)
+                detections.append(RawDetection(label_id, score, box if seen else None, mask))
+        return tuple(detections)
 
     def _paste(self, probabilities: torch.Tensor, box: torch.Tensor, size: Size) -> Mask:
         """``paste_mask_in_image`` of torchvision for (1, M, M) probabilities, in the box alone."""
@@ -100,7 +100,7 @@ class TorchvisionDetector:
 class TorchvisionSemantic:
     """A ``Network`` over DeepLabV3, FCN and LR-ASPP. Pixels of a label without a name are of no class."""
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         if getattr(checkpoint.model, "aux_classifier", None) is not None:
             checkpoint.model.aux_classifier = None  # it helps training only
@@ -123,10 +123,10 @@ class TorchvisionSemantic:
         require_numbers(logits)
         return logits.float().cpu()
 
-    def read(self, output: torch.Tensor, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: torch.Tensor, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         return tuple(self._read(logits, size) for logits, size in zip(output, sizes, strict=True))
 
-    def _read(self, logits: torch.Tensor, size: Size) -> tuple[Sighting, ...]:
+    def _read(self, logits: torch.Tensor, size: Size) -> tuple[RawDetection, ...]:
         found = read_regions(*class_map(logits, size), threshold=self._wanted.mask_threshold)
         return tuple(one for one in found if one.label_id in self._checkpoint.config.id2label)
 

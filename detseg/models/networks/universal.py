@@ -13,7 +13,7 @@ from detseg.geometry.masks import bitmap_to_mask, segments_to_masks
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.types import DecodedImage, Size
 
 
@@ -24,7 +24,7 @@ class Universal:
     that cannot survive are left out first, which changes nothing but the cost.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         self._forward = engine.compile(checkpoint.model.forward)
 
@@ -39,7 +39,7 @@ class Universal:
 
     def read(
         self, output: Sequence[SimpleNamespace], sizes: Sequence[Size]
-    ) -> tuple[tuple[Sighting, ...], ...]:
+    ) -> tuple[tuple[RawDetection, ...], ...]:
         return tuple(
             read_segments(post_process(self._checkpoint.processor, one, [size], wanted=self._wanted)[0])
             for one, size in zip(output, sizes, strict=True)
@@ -75,7 +75,7 @@ def surviving_queries(logits: torch.Tensor, *, threshold: float, panoptic: bool)
     return best_first[:n_queries].sort().values
 
 
-def post_process(processor: Any, outputs: Any, sizes: Sequence[Size], *, wanted: Wanted) -> Any:
+def post_process(processor: Any, outputs: Any, sizes: Sequence[Size], *, wanted: NetworkRequest) -> Any:
     """The library's own segments of a raw output, one answer per image.
 
     Panoptic, or by instance where a checkpoint knows things only: without stuff there is no background that
@@ -100,14 +100,14 @@ def post_process(processor: Any, outputs: Any, sizes: Sequence[Size], *, wanted:
     return method(outputs, **{name: value for name, value in arguments.items() if name in taken})
 
 
-def read_segments(result: Any) -> tuple[Sighting, ...]:
-    """The sightings of one image, from (H, W) of segment ids or (N, H, W) of 0 and 1, and their labels."""
+def read_segments(result: Any) -> tuple[RawDetection, ...]:
+    """The detections of one image, from (H, W) of segment ids or (N, H, W) of 0 and 1, and their labels."""
     maps, infos = result["segmentation"].cpu().numpy(), result["segments_info"]
     if maps.ndim == 3:
         masks = tuple(bitmap_to_mask(one > 0) for one in maps)
     else:
         masks = segments_to_masks(maps, [info["id"] for info in infos])
     return tuple(
-        Sighting(int(info["label_id"]), float(info["score"]), mask=mask)
+        RawDetection(int(info["label_id"]), float(info["score"]), mask=mask)
         for info, mask in zip(infos, masks, strict=True)
     )

@@ -19,7 +19,7 @@ from detseg.errors import ModelError
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.models.networks.detection import in_float32, read_boxes
 from detseg.models.networks.sharing import with_attributes
 from detseg.types import DecodedImage, Size
@@ -40,7 +40,7 @@ class GroundingDino:
     Where the library's words are exactly one name, label and score are the same.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         self._images = replace(checkpoint, processor=checkpoint.processor.image_processor)
         self._prompt = make_prompt(checkpoint, wanted.names)
@@ -55,7 +55,7 @@ class GroundingDino:
             outputs = self._forward(**to_device(inputs, self._engine.device))
         return in_float32(outputs, "logits", "pred_boxes")
 
-    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         results = [
             self._read(logits, boxes, size)
             for logits, boxes, size in zip(output.logits, output.pred_boxes, sizes, strict=True)
@@ -76,7 +76,7 @@ class OmDetTurbo:
     The model itself remembers what the names mean from image to image, in the precision of the engine.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         size = checkpoint.config.cache_size
         model = with_attributes(
@@ -105,7 +105,7 @@ class OmDetTurbo:
             outputs = self._forward(**to_device(named, self._engine.device))
         return in_float32(outputs, "decoder_coord_logits", "decoder_class_logits")
 
-    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         output.classes_structure = torch.full((len(sizes),), len(self._wanted.names))
         results = self._checkpoint.processor.post_process_grounded_object_detection(
             output, threshold=self._wanted.box_threshold, target_sizes=height_width(sizes)
@@ -119,7 +119,7 @@ class Owl:
     The names go through the text encoder once, as "a photo of a ...", not again with every image.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Wanted, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         self._images = replace(checkpoint, processor=checkpoint.processor.image_processor)
         names = _require_names(checkpoint, wanted.names)
@@ -141,7 +141,7 @@ class Owl:
         require_numbers(logits)
         return SimpleNamespace(logits=logits.float().cpu(), pred_boxes=boxes.float().cpu())
 
-    def read(self, output: SimpleNamespace, sizes: Sequence[Size]) -> tuple[tuple[Sighting, ...], ...]:
+    def read(self, output: SimpleNamespace, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
         results = self._images.processor.post_process_object_detection(
             output, threshold=self._wanted.box_threshold, target_sizes=height_width(sizes)
         )

@@ -42,4 +42,5 @@ class Lottery:
 
 def lottery_of(settings: Settings) -> Lottery:
     """The lottery of the settings."""
-    return Lottery(settings.project, settings.experiment_seed, settings.blind_share, settings.decoy_share)
+    shares = settings.experiments
+    return Lottery(settings.queue.project, shares.seed, shares.blind_share, shares.decoy_share)

@@ -1,4 +1,4 @@
-"""Gold images slipped into the queue: as many as their share asks for, and looking like any other."""
+"""Gold images scheduled into the queue: as many as their share asks for, and looking like any other."""
 
 from __future__ import annotations
 
@@ -65,22 +65,28 @@ def record_truth(catalog: Catalog, known: KnownTruth, ids: Collection[ImageId], 
     )
 
 
-def slip_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
+def schedule_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
     """The images that may go into the queue now, in order: of the gold ones, only those whose turn it is."""
     file = read_gold(settings)
     if file is None:
         return tuple(refs)
     gold = find_gold(settings, catalog, file, {ref.uri: ref.id for ref in refs}).keys()
     project = next(
-        (one.key for one in reversed(catalog.projects.all()) if one.title == settings.project), None
+        (one.key for one in reversed(catalog.projects.all()) if one.title == settings.queue.project), None
     )
     queued = catalog.tasks.of_images(project, (ref.id for ref in refs)) if project is not None else {}
     return tuple(
-        slipped(refs, gold=gold, queued=queued, share=settings.gold_share, lottery=lottery_of(settings))
+        scheduled(
+            refs,
+            gold=gold,
+            queued=queued,
+            share=settings.experiments.gold_share,
+            lottery=lottery_of(settings),
+        )
     )
 
 
-def slipped(
+def scheduled(
     refs: Sequence[ImageRef],
     *,
     gold: Collection[ImageId],

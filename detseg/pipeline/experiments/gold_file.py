@@ -46,9 +46,9 @@ def read_gold(settings: Settings) -> GoldFile | None:
 
     Raises FormatError for a file that is no COCO data set, or has a name twice.
     """
-    if settings.gold is None or not settings.gold_share:
+    if settings.experiments.gold is None or not settings.experiments.gold_share:
         return None
-    path = settings.path(settings.gold)
+    path = settings.path(settings.experiments.gold)
     data = read_coco_truth(path, "bbox")
     check = entry_check(data["images"], data["categories"], "segm")
     annotations: defaultdict[int, list[Record]] = defaultdict(list)

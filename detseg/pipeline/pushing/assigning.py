@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from detseg.catalog import Assignment
 from detseg.errors import FormatError
@@ -11,53 +11,53 @@ from detseg.labelstudio.fitting import fit_regions
 from detseg.labelstudio.shapes import asked
 from detseg.pipeline.experiments.assignment import lottery_of
 from detseg.pipeline.experiments.decoys import make_decoy
-from detseg.pipeline.pushing.queue import Queue
+from detseg.pipeline.pushing.queue import PushSpec
 from detseg.types import Annotation, Decoy, ImageId
 
 
-def assign(queue: Queue, prediction: Annotation) -> Assignment:
+def assign(spec: PushSpec, prediction: Annotation) -> Assignment:
     """The arm of an image that never was a task.
 
     An image that no decoy can be planted on stays in that arm, without one: if it were helped, the helped
     images would be others than the blind ones.
     """
-    image, lottery = prediction.image, lottery_of(queue.settings)
-    if queue.gold is not None and image in queue.gold.found:
+    image, lottery = prediction.image, lottery_of(spec.settings)
+    if spec.gold is not None and image in spec.gold.found:
         return Assignment(image, "gold")
     arm = lottery.arm(image)
     if arm != "decoy":
         return Assignment(image, arm)
-    decoy = make_decoy(prediction, queue.taxonomy, lottery.draw(image, "decoy"))
-    if decoy is None or not _fits(queue, prediction, decoy):
+    decoy = make_decoy(prediction, spec.taxonomy, lottery.draw(image, "decoy"))
+    if decoy is None or not _fits(spec, prediction, decoy):
         return Assignment(image, arm)
     return Assignment(image, arm, (decoy,))
 
 
-def _fits(queue: Queue, prediction: Annotation, decoy: Decoy) -> bool:
+def _fits(spec: PushSpec, prediction: Annotation, decoy: Decoy) -> bool:
     """Whether the labeling interface takes the decoy as a whole, and annotators are asked about it."""
-    if asked(decoy.region.instance, queue.policy.annotate) is None:
+    if asked(decoy.region.instance, spec.policy.annotate) is None:
         return False
-    if fit_regions([decoy.region], queue.missing, queue.policy).left_out:
+    if fit_regions([decoy.region], spec.missing, spec.policy).left_out:
         return False
     try:
-        encode_regions([decoy.region], prediction.size, queue.taxonomy, where="decoy")
+        encode_regions([decoy.region], prediction.size, spec.taxonomy, where="decoy")
     except FormatError:
         return False
     return True
 
 
-def recognise(queue: Queue, versions: Mapping[ImageId, frozenset[str]]) -> None:
-    """Records the arms of tasks that an earlier catalog made, which is lost: lots can be drawn again.
+def recover_assignments(
+    spec: PushSpec, versions: Mapping[ImageId, Collection[str]]
+) -> tuple[Assignment, ...]:
+    """The arms of tasks that an earlier catalog made, which is lost: lots can be drawn again.
 
     ``versions`` are the model versions on the tasks. A task with any is not blind; one without is, if its lot
     says so. Decoys are those that this model version's prediction gets: where they are not on the task, none
     of them is in any review either.
     """
     if not versions:
-        return
-    found: list[Assignment] = []
-    for prediction in queue.catalog.predictions.read(versions, queue.version):
-        assignment = assign(queue, prediction)
-        if (assignment.arm == "blind") == (not versions[prediction.image]):
-            found.append(assignment)
-    queue.catalog.arms.record(queue.project.key, found)
+        return ()
+    assignments = (
+        assign(spec, prediction) for prediction in spec.catalog.predictions.read(versions, spec.version)
+    )
+    return tuple(one for one in assignments if (one.arm == "blind") == (not versions[one.image]))

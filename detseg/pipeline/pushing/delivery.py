@@ -1,4 +1,4 @@
-"""Sends batches, each image once: intent, request, confirmation. A doubt is settled before a repetition.
+"""Sends batches, each image once: intent, request, confirmation.
 
 While the server works on one batch, the next gets its intents and the last its confirmation, so that the
 server need not wait for the catalog. What has intents when sending ends is given free, since it never left.
@@ -10,28 +10,130 @@ was sent is there, or until it is believed lost.
 
 from __future__ import annotations
 
-import time
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
+from typing import Protocol
 
 from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
-from detseg.labelstudio.wire import back_off_s
+from detseg.labelstudio.responses import back_off_s
 from detseg.pipeline.failpoints import failpoint
-from detseg.pipeline.pushing.encoding import Parcel
-from detseg.pipeline.pushing.freight import Freight
-from detseg.pipeline.pushing.report import ImageOutcome
-from detseg.pipeline.pushing.turns import Ended, Turns
+from detseg.pipeline.pushing.payload import Payload
+from detseg.pipeline.pushing.queue import Queue
+from detseg.pipeline.pushing.report import ImageOutcome, Status
 from detseg.pipeline.pushing.waiting import ask_until
 from detseg.types import ImageId
+from detseg.waits import waiting
 
 _N_ATTEMPTS = 4
 _ABOUT_THE_TASKS = (400, 413, 422)  # other refusals concern us or the project, whatever is sent
 
-Work = Callable[[Turns], Iterable[ImageOutcome]]
+
+class PushTarget(Protocol):
+    """One kind of what is sent. Task ids are the server's."""
+
+    @property
+    def queue(self) -> Queue: ...
+
+    @property
+    def status(self) -> Status:
+        """Of an image whose payload arrived."""
+
+    def claim(self, payloads: Sequence[Payload]) -> Sequence[ImageId]:
+        """Records the intent; answers the images that we alone may send now."""
+
+    def send(self, payloads: Sequence[Payload]) -> Mapping[ImageId, int]:
+        """Sends them in one request; the task of each. Raises as ``Session`` does."""
+
+    def find(self, ids: Sequence[ImageId]) -> Mapping[ImageId, int]:
+        """Those that the server has, and their tasks."""
+
+    def gone(self, payloads: Sequence[Payload]) -> frozenset[ImageId]:
+        """Those that can never arrive, because their tasks were deleted on the server."""
+
+    def confirm(self, found: Mapping[ImageId, int]) -> None:
+        """Records what arrived."""
+
+    def release(self, ids: Iterable[ImageId]) -> None:
+        """Takes the intents back: the server does not have them."""
+
+    def suspect_duplicates(self, ids: Iterable[ImageId]) -> None:
+        """Remembers that what is sent again now may yet come twice."""
+
+
+class SendingEnded(Exception):
+    """Nothing more is to be sent."""
+
+
+class SendSlots:
+    """Each batch waits for its turn to send, and may be made ready before and recorded after it.
+
+    A turn that fails is the last one, whoever waits; a refusal is no failure, since the server did nothing.
+    """
+
+    def __init__(self, n_at_once: int) -> None:
+        self._free = threading.Semaphore(n_at_once)
+        self._ended = False
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Waits for a turn, which is the block. Raises SendingEnded if there is none any more."""
+        with self._free:
+            if self._ended:
+                raise SendingEnded
+            try:
+                yield
+            except Refused:
+                raise
+            except BaseException:
+                self._ended = True  # before anybody else has a turn
+                raise
+
+    def end(self) -> None:
+        """Nobody gets a turn from now on."""
+        self._ended = True
+
+
+Work = Callable[[SendSlots], Iterable[ImageOutcome]]
 """Sends a batch in its turn, and answers what became of its images."""
+
+
+Send = Callable[[Sequence[Payload], SendSlots], Iterable[ImageOutcome]]
+
+_FIRST, _GROWTH = 25, 2
+
+
+class Batcher:
+    """Collects payloads, and answers the work of sending them whenever a batch is full.
+
+    The first batch is small, so that the server soon has work. Each may be twice as large as the one before:
+    it is made while the server works on that, which takes about twice as long as making it. A payload that is
+    larger than a batch may be travels alone.
+    """
+
+    def __init__(self, send: Send, *, n_most: int, n_bytes_most: int) -> None:
+        self._send = send
+        self._n_now, self._n_most, self._n_bytes_most = min(_FIRST, n_most), n_most, n_bytes_most
+        self._parcels: list[Payload] = []
+        self._n_bytes = 0
+
+    def add(self, payload: Payload) -> Iterator[Work]:
+        """The batch that is full without this payload, if there is one."""
+        if len(self._parcels) == self._n_now or self._n_bytes + len(payload.body) > self._n_bytes_most:
+            yield from self.flush()
+        self._parcels.append(payload)
+        self._n_bytes += len(payload.body) + 1
+
+    def flush(self) -> Iterator[Work]:
+        """What is left."""
+        if self._parcels:
+            yield partial(self._send, tuple(self._parcels))
+            self._n_now = min(_GROWTH * self._n_now, self._n_most)
+        self._parcels, self._n_bytes = [], 0
 
 
 def deliver_all(steps: Iterable[Work | ImageOutcome], *, writers: int) -> Iterator[ImageOutcome]:
@@ -40,7 +142,7 @@ def deliver_all(steps: Iterable[Work | ImageOutcome], *, writers: int) -> Iterat
     The steps are made in this thread, so that the catalog is read and regions are encoded while the server
     works on what was sent before.
     """
-    turns, n_threads = Turns(writers), writers + 1  # one more than may send: it writes into the catalog
+    slots, n_threads = SendSlots(writers), writers + 1  # one more than may send: it writes into the catalog
     with ThreadPoolExecutor(n_threads) as pool:
         under_way: deque[Future[list[ImageOutcome]]] = deque()
         try:
@@ -48,91 +150,113 @@ def deliver_all(steps: Iterable[Work | ImageOutcome], *, writers: int) -> Iterat
                 if isinstance(step, ImageOutcome):
                     yield step
                     continue
-                under_way.append(pool.submit(copy_context().run, _outcomes, step, turns))
+                under_way.append(pool.submit(copy_context().run, _outcomes, step, slots))
                 while len(under_way) > n_threads or (under_way and under_way[0].done()):
                     yield from under_way.popleft().result()
             while under_way:
                 yield from under_way.popleft().result()
         finally:  # something failed: what has not left does not leave any more
-            turns.end()
+            slots.end()
             for future in under_way:
                 future.cancel()
 
 
-def _outcomes(work: Work, turns: Turns) -> list[ImageOutcome]:
-    return list(work(turns))
+def _outcomes(work: Work, slots: SendSlots) -> list[ImageOutcome]:
+    return list(work(slots))
 
 
-def deliver(freight: Freight, parcels: Sequence[Parcel], turns: Turns) -> list[ImageOutcome]:
+def deliver(target: PushTarget, payloads: Sequence[Payload], slots: SendSlots) -> list[ImageOutcome]:
     """Sends one batch. Raises Unreachable and other LabelStudioErrors with the intents left open."""
     failpoint("push.before_intent")
-    claimed = frozenset(freight.claim(parcels))
+    claimed = frozenset(target.claim(payloads))
     failpoint("push.after_intent")
-    ours = [parcel for parcel in parcels if parcel.ref.id in claimed]
-    held = [ImageOutcome(parcel.ref, "held") for parcel in parcels if parcel.ref.id not in claimed]
-    return held + _send(freight, ours, turns)
+    ours = [payload for payload in payloads if payload.ref.id in claimed]
+    held = [ImageOutcome(payload.ref, "held") for payload in payloads if payload.ref.id not in claimed]
+    return held + _send(target, ours, slots)
 
 
-def _send(freight: Freight, parcels: Sequence[Parcel], turns: Turns) -> list[ImageOutcome]:
-    """Sends what is claimed; in halves where the server refuses it. Nothing once the turns have ended."""
-    if not parcels:
+def _send(target: PushTarget, payloads: Sequence[Payload], slots: SendSlots) -> list[ImageOutcome]:
+    """Sends what is claimed; in halves where the server refuses it. Nothing once the slots have ended."""
+    if not payloads:
         return []
     try:
-        with turns.next():
+        with slots.take():
             failpoint("push.before_request")
-            arrived = _request(freight, parcels)
-    except Ended:
-        freight.release([parcel.ref.id for parcel in parcels])
+            arrived = _request(target, payloads)
+    except SendingEnded:
+        target.release([payload.ref.id for payload in payloads])
         return []
     except Refused as error:
-        return _refused(freight, parcels, turns, error)
+        return _refused(target, payloads, slots, error)
     failpoint("push.after_request")
-    freight.confirm(arrived)
+    target.confirm(arrived)
     failpoint("push.after_confirm")
     return [
-        ImageOutcome(parcel.ref, freight.status, arrived[parcel.ref.id], parcel.left_out, parcel.shapes)
-        for parcel in parcels
+        ImageOutcome(payload.ref, target.status, arrived[payload.ref.id], payload.left_out, payload.shapes)
+        for payload in payloads
     ]
 
 
-def _request(freight: Freight, parcels: Sequence[Parcel]) -> Mapping[ImageId, int]:
-    """The tasks of all parcels. Raises Refused if nothing was done."""
-    ids = [parcel.ref.id for parcel in parcels]
-    left = list(parcels)
+def _request(target: PushTarget, payloads: Sequence[Payload]) -> Mapping[ImageId, int]:
+    """The tasks of all payloads. Raises Refused if nothing was done."""
+    ids = [payload.ref.id for payload in payloads]
+    left = list(payloads)
     arrived: dict[ImageId, int] = {}
     for attempt in range(1, _N_ATTEMPTS + 1):
         try:
-            with freight.queue.limit():
-                return arrived | dict(freight.send(left))
+            with target.queue.limit():
+                return arrived | dict(target.send(left))
         except Refused:
             raise
         except LabelStudioError as error:
-            patience_s = 0.0 if isinstance(error, Busy) else freight.queue.settings.label_studio_patience_s
-            sought = [parcel.ref.id for parcel in left]
-            arrived |= ask_until(len(sought), partial(freight.find, sought), patience_s=patience_s)
-            left = [parcel for parcel in parcels if parcel.ref.id not in arrived]
+            patience_s = 0.0 if isinstance(error, Busy) else target.queue.settings.label_studio.patience_s
+            sought = [payload.ref.id for payload in left]
+            arrived |= ask_until(len(sought), partial(target.find, sought), patience_s=patience_s)
+            left = [payload for payload in payloads if payload.ref.id not in arrived]
             if not left:
                 return arrived
             if attempt == _N_ATTEMPTS or not isinstance(error, Unreachable):
                 raise
-            freight.doubt(ids)
-            time.sleep(back_off_s(attempt, error.after_s if isinstance(error, Busy) else None))
+            target.suspect_duplicates(ids)
+            pause_s = back_off_s(attempt, error.after_s if isinstance(error, Busy) else None)
+            with waiting("Label Studio to have time for us", longest_s=pause_s) as wait:
+                wait.pause(pause_s)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _refused(freight: Freight, parcels: Sequence[Parcel], turns: Turns, error: Refused) -> list[ImageOutcome]:
+def _refused(
+    target: PushTarget, payloads: Sequence[Payload], slots: SendSlots, error: Refused
+) -> list[ImageOutcome]:
     """Sends again what can be; raises the error if it does not lie in what was sent."""
     if error.status not in _ABOUT_THE_TASKS:
-        freight.release([parcel.ref.id for parcel in parcels])
+        target.release([payload.ref.id for payload in payloads])
         raise error
-    gone = freight.gone(parcels)
+    gone = target.gone(payloads)
     if gone:
-        freight.release(gone)
-        deleted = [ImageOutcome(parcel.ref, "deleted") for parcel in parcels if parcel.ref.id in gone]
-        return deleted + _send(freight, [parcel for parcel in parcels if parcel.ref.id not in gone], turns)
-    if len(parcels) > 1:
-        half = len(parcels) // 2
-        return [*_send(freight, parcels[:half], turns), *_send(freight, parcels[half:], turns)]
-    (parcel,) = parcels
-    freight.release([parcel.ref.id])
-    return [ImageOutcome(parcel.ref, "refused", reason=f"was refused by the server: {error}")]
+        target.release(gone)
+        deleted = [ImageOutcome(payload.ref, "deleted") for payload in payloads if payload.ref.id in gone]
+        return deleted + _send(target, [payload for payload in payloads if payload.ref.id not in gone], slots)
+    if len(payloads) > 1:
+        half = len(payloads) // 2
+        return [*_send(target, payloads[:half], slots), *_send(target, payloads[half:], slots)]
+    (payload,) = payloads
+    target.release([payload.ref.id])
+    return [ImageOutcome(payload.ref, "refused", reason=f"was refused by Label Studio: {error.reason}")]
+
+
+def checked(outcomes: Iterable[ImageOutcome], check: Callable[[int], None]) -> Iterator[ImageOutcome]:
+    """The outcomes as they come, while the task of the first new one is checked beside them.
+
+    Raises what the check raises as soon as it is known, because the rest would be no better.
+    """
+    check_of_one: Future[None] | None = None
+    with ThreadPoolExecutor(1) as aside:
+        for outcome in outcomes:
+            if check_of_one is None:
+                if outcome.status == "pushed" and outcome.task_id is not None:
+                    check_of_one = aside.submit(copy_context().run, check, outcome.task_id)
+            elif check_of_one.done():
+                check_of_one.result()
+            yield outcome
+    if check_of_one is not None:
+        check_of_one.result()

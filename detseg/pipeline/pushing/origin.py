@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from detseg.files import parse_json
 from detseg.types import Entry
 
 KEY = "source"
@@ -27,7 +27,7 @@ def encode_origin(entries: Sequence[Entry], location: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     for entry in inside:
         if entry.metadata:
-            metadata = json.loads(entry.metadata) | metadata
+            metadata = parse_json(entry.metadata, entry.uri) | metadata
     names = [_without_query(entry.uri.removeprefix(root)) for entry in inside]
     return {"names": names, **({"metadata": metadata} if metadata else {})}
 

@@ -1,31 +1,41 @@
-"""Where a push goes: the project, the way to its server, and what may be sent there."""
+"""Where a push goes: the project, the way to its server, and what may be sent there.
+
+``opened_queue`` makes it ready and keeps others out; ``viewed_queue`` only looks, for a dry run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from detseg.errors import LabelStudioError, Refused
+from detseg.catalog import Project, ProjectKey
+from detseg.errors import DetsegError, LabelStudioError, Refused
 from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.client import Project as QueueProject
 from detseg.labelstudio.install import VERSION as TESTED_VERSION
-from detseg.labelstudio.label_config import check_config, missing_labels, offered_kinds
+from detseg.labelstudio.interface import Interface, read_interface
+from detseg.labelstudio.label_config import check_config, fit_policy, missing_labels, what_to_add
 from detseg.labelstudio.project import fit_project
 from detseg.labelstudio.serving import ImageServing
 from detseg.labelstudio.shapes import ShapePolicy
-from detseg.pipeline.asking import shape_policy
+from detseg.pipeline.changed_sources import overwritten_warnings
 from detseg.pipeline.experiments.gold import KnownTruth, known_truth
-from detseg.pipeline.overwritten import overwritten_warnings
-from detseg.pipeline.pushing.making import make_project
+from detseg.pipeline.exposed import close_exposed
+from detseg.pipeline.policies import shape_policy
+from detseg.pipeline.pushing.duplicates import Removed, resolve_duplicates
+from detseg.pipeline.pushing.existing import find_gone
+from detseg.pipeline.pushing.project import make_project
 from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.serving import image_serving
-from detseg.pipeline.workspace import find_connection, record_project
+from detseg.pipeline.workspace import find_connection, own_projects, record_project
+from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
-from detseg.types import ModelVersion
+from detseg.types import ImageId, ModelVersion
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog, Project
+    from detseg.catalog import Catalog
     from detseg.config import Settings
 
 Limit = Callable[[], AbstractContextManager[object]]
@@ -34,12 +44,82 @@ Limit = Callable[[], AbstractContextManager[object]]
 UNLIMITED: Limit = nullcontext
 
 
+class PushSpec(Protocol):
+    """A project as a plan needs to know it, for one model version."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def client(self) -> LabelStudioClient | None:
+        """None where the server cannot be asked."""
+
+    @property
+    def project(self) -> Project | None:
+        """None where there is none yet."""
+
+    @property
+    def taxonomy(self) -> Taxonomy: ...
+
+    @property
+    def version(self) -> ModelVersion: ...
+
+    @property
+    def policy(self) -> ShapePolicy: ...
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Labels that the project's interface lacks: "box: bolt"."""
+
+    @property
+    def gold(self) -> KnownTruth | None:
+        """The images whose truth is known, where such are asked for."""
+
+    @property
+    def may_hold_external(self) -> bool:
+        """Whether the project may have tasks that the catalog does not know."""
+
+    @property
+    def gone(self) -> frozenset[ImageId]:
+        """Images to be restored: their tasks were deleted on the server, which the catalog does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """A project that was looked at. ``server_id`` is 0 and ``url`` empty where there is none yet."""
+
+    settings: Settings
+    catalog: Catalog
+    client: LabelStudioClient | None
+    project: Project | None
+    taxonomy: Taxonomy
+    version: ModelVersion
+    policy: ShapePolicy
+    missing: frozenset[str]
+    gold: KnownTruth | None
+    may_hold_external: bool
+    gone: frozenset[ImageId]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def server_id(self) -> int:
+        return self.project.server_id if self.project else 0
+
+    @property
+    def url(self) -> str:
+        return f"{self.client.url}/projects/{self.server_id}/data" if self.client and self.project else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One project, for one model version. ``missing`` are labels that its interface lacks: "box: bolt".
+    """One project, open for one model version. ``missing`` are labels that its interface lacks: "box: bolt".
 
-    ``n_foreign`` says how many tasks of the project the catalog does not know, less those that it knows and
-    that were deleted there. ``doubled`` has a line for each image that is two tasks with people's work.
+    ``n_external`` says how many tasks of the project the catalog does not know, less those that it knows and
+    that were deleted there. ``removed`` is what was there twice when it was opened, ``exposed`` has a line
+    for each folder that the server serves as a whole, ``namesakes`` has lines about projects of its title.
     ``gold`` are images whose truth is known, where such are asked for.
     """
 
@@ -51,12 +131,22 @@ class Queue:
     taxonomy: Taxonomy
     version: ModelVersion
     policy: ShapePolicy
+    interface: Interface
     missing: frozenset[str]
-    n_foreign: int
-    doubled: tuple[str, ...]
-    shown_version: str
+    n_external: int
+    removed: Removed
+    namesakes: tuple[str, ...]
+    exposed: tuple[str, ...]
     gold: KnownTruth | None = None
     limit: Limit = UNLIMITED
+
+    @property
+    def may_hold_external(self) -> bool:
+        return bool(self.n_external) or _external_seen(self.catalog, self.project)
+
+    @property
+    def gone(self) -> frozenset[ImageId]:
+        return frozenset()  # the catalog was told
 
     @property
     def url(self) -> str:
@@ -68,17 +158,26 @@ class Queue:
 
     def warnings(self) -> Iterator[str]:
         """What is odd about the server and the project, a line each."""
-        yield from self.doubled
+        yield from self.namesakes
+        yield from self.exposed
         yield from self.gold.warnings() if self.gold else ()
         yield from other_release(self.client.version(), self.client.url)
         if self.missing:
+            mend = what_to_add(self.project.label_config, sorted(self.missing))
             yield (
                 f"the labeling interface of {self.where} lacks {', '.join(sorted(self.missing))}: such "
-                "regions were left out (add the labels there: Settings, Labeling Interface)"
+                f"regions were left out ({mend}: Settings, Labeling Interface)"
+            )
+        if self.policy.annotate != self.settings.labels.annotate:
+            yield (
+                f"the labeling interface of {self.where} asks for {self.policy.annotate} alone: no more "
+                f'was pushed: set labels.annotate = "{self.policy.annotate}", or add tags for the others'
             )
         yield from overwritten_warnings(self.settings, self.catalog, self.project)
-        if self.n_foreign > 0:
-            yield f"{self.n_foreign} tasks in {self.where} were made by somebody else: they were left alone"
+        if self.n_external > 0:
+            tasks = format_count(self.n_external, "task")
+            verb = "was" if self.n_external == 1 else "were"
+            yield f"{tasks} in {self.where} {verb} made by somebody else and left alone"
 
 
 def other_release(release: str, url: str) -> Iterator[str]:
@@ -103,27 +202,31 @@ def opened_queue(
 
     Raises Unreachable, LabelStudioError, and FormatError if the project's interface fits no class at all.
     """
-    connection, policy = find_connection(settings), shape_policy(settings)
+    connection, policy = find_connection(settings), shape_policy(settings.labels)
     with (
         LabelStudioClient(connection.url, connection.token) as client,
-        catalog.locks.hold(f"queue {settings.project}"),
+        catalog.locks.hold(f"queue {settings.queue.project}"),
     ):
-        on_server = make_project(
+        made = make_project(
             client,
             catalog,
-            settings.project,
+            settings.queue.project,
             lambda found: fit_project(
-                client, settings.project, taxonomy, found, policy=policy, overlap=settings.overlap
+                client, settings.queue.project, taxonomy, found, policy=policy, overlap=settings.queue.overlap
             ),
-            patience_s=settings.label_studio_patience_s,
+            patience_s=settings.label_studio.patience_s,
         )
+        on_server = made.project
         project = record_project(catalog, client.url, on_server)
-        missing = missing_labels(on_server.label_config, taxonomy, policy)
-        if missing and len(missing) == len(missing_labels("<View/>", taxonomy, policy)):
-            check_config(on_server.label_config, taxonomy, policy, where=f"project {settings.project!r}")
-        unsettled = catalog.tasks.open_intents(project.key) or catalog.doubts.all(project.key)
-        doubled = settle_intents(client, catalog, project, patience_s=settings.label_studio_patience_s)
-        n_tasks = client.project(project.server_id).n_tasks if unsettled else on_server.n_tasks
+        policy, missing = _fit_interface(settings, on_server.label_config, taxonomy)
+        unsettled = catalog.tasks.open_intents(project.key) or catalog.possible_duplicates.all(project.key)
+        local = settings.queue.serve_images == "local-files"
+        settle_intents(client, catalog, project, patience_s=settings.label_studio.patience_s)
+        removed = resolve_duplicates(client, catalog, project, remove=settings.queue.remove_duplicates)
+        is_news = unsettled or removed != Removed()
+        n_tasks = client.project(project.server_id).n_tasks if is_news else on_server.n_tasks
+        if settings.queue.restore:
+            catalog.server_tasks.mark_deleted(project.key, find_gone(client, catalog, project))
         with _deletion_explained(project):
             yield Queue(
                 settings=settings,
@@ -133,28 +236,102 @@ def opened_queue(
                 serving=image_serving(settings, client, on_server.id),
                 taxonomy=taxonomy,
                 version=version,
-                policy=replace(policy, kinds=offered_kinds(on_server.label_config, taxonomy)),
-                missing=frozenset(missing),
-                n_foreign=_count_foreign(catalog, project, n_tasks),
-                doubled=doubled,
-                shown_version=on_server.model_version,
+                policy=policy,
+                interface=read_interface(on_server.label_config),
+                missing=missing,
+                n_external=_count_external(catalog, project, n_tasks - removed.n_tasks_left),
+                removed=removed,
+                namesakes=made.warnings,
+                exposed=close_exposed(settings, catalog, client, project) if local else (),
                 gold=known_truth(settings, catalog),
                 limit=limit,
             )
 
 
-def foreign_seen(catalog: Catalog, project: Project) -> bool:
+@contextmanager
+def viewed_queue(
+    settings: Settings, catalog: Catalog, *, version: ModelVersion, taxonomy: Taxonomy
+) -> Iterator[QueueView]:
+    """A look at the queue of the settings; nothing is made, recorded or settled.
+
+    Where no server answers, the catalog alone says what is there, and a warning says so. Raises FormatError
+    if the project's interface fits no class at all.
+    """
+    with ExitStack() as stack:
+        client, on_server, warnings = None, None, tuple[str, ...]()
+        try:
+            connection = find_connection(settings)
+            client = stack.enter_context(LabelStudioClient(connection.url, connection.token))
+            on_server = next(iter(own_projects(catalog, client.find_projects(settings.queue.project))), None)
+        except DetsegError as error:
+            client = None
+            warnings = (f"by the catalog alone, because Label Studio cannot be asked: {error}",)
+        project = _find_project(catalog, client, settings.queue.project, on_server)
+        policy, missing = shape_policy(settings.labels), frozenset[str]()
+        if on_server is not None and on_server.n_tasks:  # without tasks its interface is made to fit
+            policy, missing = _fit_interface(settings, on_server.label_config, taxonomy)
+        gone: frozenset[ImageId] = frozenset()
+        if settings.queue.restore and client and project:
+            gone = frozenset(find_gone(client, catalog, project).values())
+        n_known = catalog.server_tasks.totals(project.key)[0] if project else 0
+        yield QueueView(
+            settings=settings,
+            catalog=catalog,
+            client=client,
+            project=project,
+            taxonomy=taxonomy,
+            version=version,
+            policy=policy,
+            missing=missing,
+            gold=known_truth(settings, catalog),
+            may_hold_external=on_server is not None
+            and (on_server.n_tasks != n_known or (project is not None and _external_seen(catalog, project))),
+            gone=gone,
+            warnings=warnings,
+        )
+
+
+def _fit_interface(
+    settings: Settings, label_config: str, taxonomy: Taxonomy
+) -> tuple[ShapePolicy, frozenset[str]]:
+    """What a project's interface takes of what the settings ask for, and the labels that it lacks."""
+    policy = fit_policy(shape_policy(settings.labels), label_config, taxonomy)
+    missing = missing_labels(label_config, taxonomy, policy)
+    if missing and len(missing) == len(missing_labels("<View/>", taxonomy, policy)):
+        check_config(label_config, taxonomy, policy, where=f"project {settings.queue.project!r}")
+    return policy, frozenset(missing)
+
+
+def _find_project(
+    catalog: Catalog, client: LabelStudioClient | None, title: str, on_server: QueueProject | None
+) -> Project | None:
+    """The catalog's project, by its title where the server cannot be asked.
+
+    One that is on the server and that the catalog does not know has a key of which nothing is recorded.
+    """
+    if client is None:
+        return next((one for one in reversed(catalog.projects.all()) if one.title == title), None)
+    if on_server is None:
+        return None
+    same = (on_server.id, on_server.created_at)
+    known = (one for one in catalog.projects.all() if (one.server_id, one.created_at) == same)
+    return next(known, None) or Project(
+        ProjectKey(0), on_server.id, client.url, title, on_server.created_at, on_server.label_config
+    )
+
+
+def _external_seen(catalog: Catalog, project: Project) -> bool:
     """Whether somebody else has ever had tasks in the project."""
     return catalog.cursors.get(f"foreign:{project.key}") is not None
 
 
-def _count_foreign(catalog: Catalog, project: Project, n_tasks: int) -> int:
+def _count_external(catalog: Catalog, project: Project, n_tasks: int) -> int:
     """How many tasks the project has more than the catalog knows; it remembers that there were any, because
     as many of its own may be deleted later, and the difference is nil."""
-    n_foreign = n_tasks - catalog.tasks.count(project.key, "pushed")
-    if n_foreign > 0:
-        catalog.cursors.set(f"foreign:{project.key}", str(n_foreign))
-    return n_foreign
+    n_external = n_tasks - catalog.server_tasks.totals(project.key)[0]
+    if n_external > 0:
+        catalog.cursors.set(f"foreign:{project.key}", str(n_external))
+    return n_external
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sized
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+
+from detseg.waits import waiting
 
 _Found = TypeVar("_Found", bound=Sized)
 
@@ -17,14 +18,17 @@ GIVEN_UP = timedelta(hours=1)
 
 def ask_until(n: int, ask: Callable[[], _Found], *, patience_s: float) -> _Found:
     """The first answer with that many entries, or the last one when the time is over. Asks at least once."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        found = ask()
-        if len(found) >= n or time.monotonic() >= deadline:
-            return found
-        time.sleep(_POLL_S)
+    with waiting("Label Studio to show what was sent to it", longest_s=patience_s) as wait:
+        while True:
+            found = ask()
+            if len(found) >= n or wait.is_over:
+                return found
+            wait.pause(_POLL_S)
 
 
 def seconds_left(begun: datetime, patience_s: float) -> float:
-    """How much of the patience with a request that was begun then is left; negative when it is over."""
-    return patience_s - (datetime.now(UTC) - begun).total_seconds()
+    """How much of the patience with a request that was begun then is left; negative when it is over.
+
+    Never more than the patience, also where the clock that dated the request ran ahead of ours.
+    """
+    return min(patience_s, patience_s - (datetime.now(UTC) - begun).total_seconds())

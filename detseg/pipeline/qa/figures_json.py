@@ -10,6 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from detseg.escaping import escape_json
+from detseg.files import write_whole
+
 SCHEMA = "detseg.qa"
 SCHEMA_VERSION = 1
 """Goes up when a field changes its meaning or goes away; new fields leave it."""
@@ -19,9 +22,8 @@ def write_figures(path: Path, result: object) -> None:
     """Writes a result to a file, which is there as a whole or not at all."""
     whole = {"schema": SCHEMA, "version": SCHEMA_VERSION, **encode_figures(result)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    temporary.replace(path)
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(path, escape_json(text))
 
 
 def encode_figures(value: object) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from detseg.report.wording import format_count
+from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from detseg.metrics.qa_result import QaResult

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from detseg.labelstudio.joining import BOX_SUFFIX, MASK_SUFFIX
-from detseg.labelstudio.shown import Shown, decode_shown
+from detseg.labelstudio.shapes import Part, split_parts
+from detseg.labelstudio.shown import Shown, decode_shown, parts_left_out
 from detseg.metrics.expected_edits import ShownRegion
 from detseg.metrics.waiting import WaitingImage
 from detseg.pipeline.qa.cases import task_url
@@ -38,11 +38,11 @@ def read_waiting(catalog: Catalog, project: Project, annotate: Annotate) -> Iter
 
 def shown_region(outline: RegionOutline, shown: Shown) -> ShownRegion | None:
     """What ``as_shown`` leaves of a region; None for nothing."""
-    boxed, masked = outline.has_box, outline.has_mask
-    if shown.annotate == "boxes":
-        boxed, masked = (boxed or masked) and outline.kind == "thing", False
-    elif shown.annotate == "masks":
-        boxed = False
-    boxed = boxed and f"{outline.id}{BOX_SUFFIX}" not in shown.left_out
-    masked = masked and f"{outline.id}{MASK_SUFFIX}" not in shown.left_out
-    return ShownRegion(outline.label, masked, outline.score) if boxed or masked else None
+    has: dict[Part, bool] = {"box": outline.has_box, "mask": outline.has_mask}
+    left, _ = split_parts(
+        outline.kind,
+        {part for part, is_there in has.items() if is_there},
+        shown.annotate,
+        left_out=parts_left_out(outline.id, shown),
+    )
+    return ShownRegion(outline.label, "mask" in left, outline.score) if left else None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from detseg.metrics.drift import CostlyImage
 from detseg.metrics.waiting import FIRST_SHARE, RankedImage, Waiting
+from detseg.plurals import format_count
 from detseg.report.cells import (
     count_cell,
     estimate_cell,
@@ -22,7 +23,6 @@ from detseg.report.gallery import image_name, web_address
 from detseg.report.tabs.edits import edit_keys
 from detseg.report.tabs.scores import operating_section
 from detseg.report.views import Block, Cell, Column, Row, Section, Tab, Table
-from detseg.report.wording import format_count
 from detseg.types import EDIT_KINDS
 
 MOST_WAITING, MOST_COSTLY, MOST_RELABELS = 50, 10, 10

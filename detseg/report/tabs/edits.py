@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from detseg.metrics.answers import Unit
+from detseg.plurals import format_count
 from detseg.report.cells import colour_of, count_cell, edits_cell, estimate_cell, in_order, name_cell, table
 from detseg.report.charts import Point, series_chart
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.data import QaReport
 from detseg.report.tabs.weeks import points_table, weeks_chart
 from detseg.report.views import Block, Cell, Chart, Column, Key, Row, Section, Span
-from detseg.report.wording import EDIT_MEANINGS, Unit, format_count, format_range, format_value, week_label
+from detseg.report.wording import EDIT_MEANINGS, format_range, format_value, week_label
 from detseg.types import EDIT_KINDS
 
 if TYPE_CHECKING:

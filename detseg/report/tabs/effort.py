@@ -25,7 +25,8 @@ _MEASURED = (
     "compared honestly, each person with themselves where there is enough."
 )
 _NO_BLIND = (
-    "Measured savings need a blind arm: set blind_share = 0.05 and push; until then a cost model answers."
+    "Measured savings need a blind arm: set experiments.blind_share = 0.05 and push; until then a cost model "
+    "answers."
 )
 _COLUMNS = (
     Column("Mean", about="per review"),

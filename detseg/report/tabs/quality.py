@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from detseg.metrics.detection import ClassScore, DetectionQuality
 from detseg.metrics.panoptic import PanopticScore
 from detseg.metrics.semantic import ClassPixels
+from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table, value_cell
 from detseg.report.data import QaReport
 from detseg.report.views import Block, Cell, Column, Row, Section, Table
-from detseg.report.wording import format_count
 
 _NO_SCORE = ClassScore(None, None, None, 0)
 _NO_PIXELS = ClassPixels(None, None, None, None, 0, 0, 0)

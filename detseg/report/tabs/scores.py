@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table, value_cell
 from detseg.report.charts import lines_chart, precision_recall_chart, reliability_chart
 from detseg.report.data import QaReport
 from detseg.report.views import Block, Cell, Chart, Column, Row, Section
-from detseg.report.wording import format_count, format_score
+from detseg.report.wording import format_score
 
 if TYPE_CHECKING:
     from detseg.metrics.calibration import Reliability

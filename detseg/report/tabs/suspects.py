@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from detseg.metrics.suspects.findings import RULES, Suspect
+from detseg.metrics.suspects.findings import Suspect
+from detseg.metrics.suspects.rules import RULE_OF, RULES
+from detseg.plurals import format_count
 from detseg.report.cells import colour_of, count_cell, name_cell, table, value_cell
 from detseg.report.closeups import close_ups
 from detseg.report.data import QaReport
 from detseg.report.gallery import image_name, web_address
 from detseg.report.tabs.weeks import weeks_block
 from detseg.report.views import Block, Cell, Column, Picture, Row, Section, SuspectView, Tab
-from detseg.report.wording import format_count, format_score
+from detseg.report.wording import format_score
 from detseg.types import ImageId
 
 MOST_LISTED, MOST_PICTURED = 100, 48
 
-_RULES = {
-    "degenerate": "no area",
-    "out_of_frame": "leaves the image",
-    "tiny": "too small to be meant",
-    "duplicate": "drawn twice",
-    "oversized": "far too large",
-    "partial": "covers only a part",
-    "box_mask_apart": "box and mask disagree",
-    "outside_taxonomy": "not a class of the project",
-    "specks": "stray specks",
-    "holes": "unfilled holes",
-    "jagged": "jagged outline",
-    "over_smoothed": "outline too smooth",
-    "too_fast": "accepted faster than a look takes",
-    "empty_though_sure": "empty, though the model is sure",
-    "missed": "probably overlooked",
-    "wrong_label": "probably another class",
-    "low_quality": "labels and model far apart",
-}
 _NOTE = (
     "Rules and scores that ask for a second look, surest and dearest first. {} on {:,} of {}. "
     "“detseg qa --send-back N” puts the first N into a review tab of Label Studio."
@@ -60,11 +43,6 @@ def suspects_tab(report: QaReport) -> Tab:
     )
 
 
-def rule_words(rule: str) -> str:
-    """What is wrong, in a few words."""
-    return _RULES.get(rule, rule.replace("_", " "))
-
-
 def _rest(
     report: QaReport, suspects: tuple[Suspect, ...], names: Mapping[ImageId, str]
 ) -> tuple[Section, ...]:
@@ -74,7 +52,7 @@ def _rest(
     rows = [
         Row(
             (
-                Cell(rule_words(s.rule)),
+                Cell(RULE_OF[s.rule].words),
                 Cell(f"{s.score:.2f}"),
                 name_cell(s.label, taxonomy=report.taxonomy) if s.label else Cell(""),
                 Cell(s.reason),
@@ -102,7 +80,7 @@ def _rest(
 
 def _view(report: QaReport, suspect: Suspect, name: str, picture: Picture | None) -> SuspectView:
     return SuspectView(
-        rule=rule_words(suspect.rule),
+        rule=RULE_OF[suspect.rule].words,
         score=f"{suspect.score:.2f}",
         label=suspect.label or "",
         swatch=colour_of(report.taxonomy, suspect.label) if suspect.label else None,
@@ -117,9 +95,9 @@ def _view(report: QaReport, suspect: Suspect, name: str, picture: Picture | None
 def _rules(report: QaReport) -> Section:
     suspects = report.result.suspects
     rows = [
-        Row((name_cell(rule_words(rule)), count_cell(found.n_suspects), count_cell(found.n_images)))
+        Row((name_cell(rule.words), count_cell(found.n_suspects), count_cell(found.n_images)))
         for rule in RULES
-        if (found := suspects.per_rule.get(rule)) is not None and found.n_suspects
+        if (found := suspects.per_rule.get(rule.name)) is not None and found.n_suspects
     ]
     note = _NOTE.format(
         format_count(suspects.n_suspects, "label"),

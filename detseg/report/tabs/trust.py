@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table
 from detseg.report.data import QaReport
 from detseg.report.tabs.weeks import weeks_block
 from detseg.report.views import Block, Cell, Column, Row, Section
-from detseg.report.wording import format_count
 
 if TYPE_CHECKING:
     from detseg.metrics.agreement import AgreementScore, PairScore
@@ -38,7 +38,7 @@ def agreement_section(report: QaReport) -> Section:
     """How far people say the same of one image."""
     agreement = report.result.agreement
     if not agreement.n_images:
-        missing = "No image was judged by two people yet: set overlap = 2 and push."
+        missing = "No image was judged by two people yet: set queue.overlap = 2 and push."
         return Section("agreement", "Agreement", (Block(missing=missing),))
     classes: list[tuple[Cell, AgreementScore]] = [(Cell("All"), agreement.all)]
     classes += [
@@ -92,8 +92,8 @@ def gold_section(report: QaReport) -> Section:
     gold = report.result.gold
     if not gold.all.n_images:
         missing = (
-            "No image with known truth was reviewed yet: set gold (a COCO file) and gold_share = 0.02, "
-            "and push."
+            "No image with known truth was reviewed yet: set gold (a COCO file) and gold_share = 0.02 "
+            "below [experiments], and push."
         )
         return Section("gold", "Images with known truth", (Block(missing=missing),))
     people = [

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from detseg.metrics.answers import Unit
 from detseg.metrics.weeks import WeekShare
 from detseg.report.cells import count_cell, estimate_cell, table
 from detseg.report.charts import Point, series_chart
 from detseg.report.views import Block, Cell, Chart, Column, Row, Table
-from detseg.report.wording import Unit, week_label
+from detseg.report.wording import week_label
 
 
 def weeks_block(title: str, weeks: Sequence[WeekShare], *, unit: Unit = "share") -> tuple[Block, ...]:

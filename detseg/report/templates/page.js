@@ -86,7 +86,7 @@ if (filter) {
     };
     for (const shot of shots) shot.hidden = !shot.dataset.edits.trim().split(" ").some(matches);
     const shown = shots.filter((shot) => !shot.hidden).length;
-    filter.querySelector("output").textContent = `${shown} of ${shots.length} images`;
+    filter.querySelector("output").textContent = `${shown} of ${shots.length} ${shots.length === 1 ? "image" : "images"}`;
   };
   filter.hidden = false;
   select.addEventListener("change", show);

@@ -17,7 +17,7 @@ from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.findings import read_findings
 from detseg.models.labels import LabelMap
-from detseg.models.network import Wanted
+from detseg.models.network import NetworkRequest
 from detseg.models.networks.detection import Detection
 from detseg.models.networks.universal import Universal
 from detseg.samples.checkpoints import Role
@@ -75,7 +75,7 @@ def _chunks(seeds: Iterable[int]) -> Iterator[list[Scene]]:
 def _predict(checkpoint: Checkpoint, role: Role, scenes: Sequence[Scene]) -> list[tuple[Instance, ...]]:
     images = [DecodedImage(ImageRef(_image_id(s), _image_id(s)), s.size, s.image) for s in scenes]
     masks = role == "segmenter"
-    wanted = Wanted(
+    wanted = NetworkRequest(
         boxes=not masks,
         masks=masks,
         box_threshold=0.0,
@@ -91,10 +91,10 @@ def _predict(checkpoint: Checkpoint, role: Role, scenes: Sequence[Scene]) -> lis
         if masks or c.kind == "thing"
     }
     labels = LabelMap({i: cls.name for i, cls in classes.items()}, classes)
-    sightings = network.read(network.run(network.prepare(images)), [image.size for image in images])
+    detections = network.read(network.run(network.prepare(images)), [image.size for image in images])
     return [
         read_findings(seen, labels, image.size).instances
-        for seen, image in zip(sightings, images, strict=True)
+        for seen, image in zip(detections, images, strict=True)
     ]
 
 

@@ -18,15 +18,19 @@ from urllib.parse import urlsplit
 from detseg.catalog import open_catalog
 from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
 from detseg.processes import is_port_free
+from flows import server as prefect
 from tests.e2e.faults import runs
 from tests.e2e.faults.person import Server
 from tests.e2e.faults.proxy import FaultProxy, fault_proxy
 from tests.e2e.faults.world import Images, Place, make_images
 from tests.postgres import Cluster, cluster
+from tests.ram_disk import ram_disk
+from tests.workers import first_port
 
 _TEMPLATE = "migrated"
-_DEATH_S = 60.0
-_SMALL_DISK = 6 * 2**20
+_DEATH_S = 600.0
+_SMALL_DISK_BYTES = 6 * 2**20
+_ARENA_BYTES = 2**30
 
 
 @dataclass
@@ -62,6 +66,7 @@ class Arena:
             url=self.proxy.url,
             token=self.connection.token,
             source=self.images.folder / "first",
+            files=self.label_studio.document_root,
         )
 
     def kill_server(self) -> None:
@@ -73,6 +78,56 @@ class Arena:
         while not is_port_free(urlsplit(self.connection.url).port or 0):
             assert time.monotonic() < deadline, "Label Studio does not die"
             time.sleep(0.02)
+
+    def pause_server(self, seconds: float) -> None:
+        """SIGSTOP to Label Studio, and SIGCONT after a while."""
+        pid = self.label_studio.status().pid
+        assert pid is not None
+        os.killpg(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.killpg(pid, signal.SIGCONT)
+
+    @contextmanager
+    def prefect(self) -> Iterator[Path]:
+        """The state folder of a Prefect server that runs inside the block."""
+        state_dir = self.folder / "prefect"
+        prefect.up(state_dir)
+        try:
+            yield state_dir
+        finally:
+            prefect.down(state_dir)
+
+    def kill_prefect(self) -> None:
+        """SIGKILL to the Prefect server and all that it started."""
+        running = prefect.status(self.folder / "prefect")
+        assert running is not None
+        os.killpg(running.pid, signal.SIGKILL)
+
+    @contextmanager
+    def read_only(self, place: Place) -> Iterator[None]:
+        """Nobody can write into the catalog inside the block; nor into the state folder, on SQLite."""
+        if place.catalog.startswith("postgresql"):
+            self.postgres.set_read_only(place.catalog.rpartition("/")[2], read_only=True)
+            try:
+                yield
+            finally:
+                self.postgres.set_read_only(place.catalog.rpartition("/")[2], read_only=False)
+        elif self.small_disk is not None:
+            subprocess.run(["mount", "-o", "remount,ro", str(self.small_disk)], check=True)
+            try:
+                yield
+            finally:
+                subprocess.run(["mount", "-o", "remount,rw", str(self.small_disk)], check=True)
+        else:
+            paths = [place.state_dir, *place.state_dir.glob("catalog.*")]
+            modes = [path.stat().st_mode for path in paths]
+            for path in paths:
+                path.chmod(0o500 if path.is_dir() else 0o400)
+            try:
+                yield
+            finally:
+                for path, mode in zip(paths, modes, strict=True):
+                    path.chmod(mode)
 
     def restart_server(self) -> None:
         """As a supervisor would: the same data, the same port."""
@@ -88,9 +143,16 @@ class Arena:
 
 @contextmanager
 def arena(folder: Path) -> Iterator[Arena]:
-    """Servers of our own in that folder, gone afterwards."""
+    """Servers of our own in that folder, gone afterwards.
+
+    All of it is in memory where that is allowed: the server on SQLite waits for a disk ten times per request.
+    """
+    folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        label_studio = EmbeddedLabelStudio(folder / "server", port=18480)
+        stack.enter_context(ram_disk(folder, _ARENA_BYTES))
+        disk = folder / "small disk"
+        disk.mkdir()
+        label_studio = EmbeddedLabelStudio(folder / "server", port=first_port(18480))
         stack.callback(label_studio.down)
         connection = label_studio.up()
         server = Server(connection.url, connection.token)
@@ -107,20 +169,6 @@ def arena(folder: Path) -> Iterator[Arena]:
             postgres=postgres,
             images=make_images(folder / "images"),
             context=runs.context(),
-            small_disk=stack.enter_context(_small_disk(folder / "small disk")),
+            small_disk=disk if stack.enter_context(ram_disk(disk, _SMALL_DISK_BYTES)) else None,
             colleague=server.second_user(),
         )
-
-
-@contextmanager
-def _small_disk(folder: Path) -> Iterator[Path | None]:
-    """A file system in memory that is soon full; not everybody may mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL_DISK}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)

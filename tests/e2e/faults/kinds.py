@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import detseg.pipeline
 from tests.e2e.faults.proxy import Rule, Trick
-from tests.e2e.faults.runs import Outcome
+from tests.e2e.faults.runs import Outcome, Run
 from tests.e2e.faults.story import Kind, Scene, Stage, Strike
+from tests.e2e.faults.world import PATIENCE_S
 
 _PUSHES: tuple[Stage, ...] = ("first push", "next push")
 _ALL: tuple[Stage, ...] = (*_PUSHES, "collect")
 _SECOND: tuple[Stage, ...] = ("second model",)
 _RUN_S = 1.2  # about what one run takes
 _N_MARKS = 3
+_CLOCK_JUMPS_S = (30, 3700, 400 * 86400)
 _N_REQUESTS = {"push": 10, "collect": 4}
 
 
@@ -87,6 +91,110 @@ def killed_in_flight(scene: Scene) -> list[Outcome]:
     return scene.ended(outcome, struck="killed")
 
 
+def ended_by_signal(scene: Scene) -> list[Outcome]:
+    """SIGTERM or SIGINT while the server works at a request of ours."""
+    number = scene.rng.choice((signal.SIGTERM, signal.SIGINT))
+    rule = _call_in_flight(scene, number.name)
+    with scene.ruled(rule):
+        run = scene.start(scene.order)
+        rule.call = partial(run.kill, number)
+        outcome = run.wait()
+    return scene.ended(outcome, struck="killed")
+
+
+def client_stopped(scene: Scene) -> list[Outcome]:
+    """SIGSTOP in the middle, and SIGCONT after a while, which another run may have to wait for."""
+    n_runs, stopped_s = scene.rng.choice((1, 2)), scene.rng.uniform(0.1, 1.5 * PATIENCE_S)
+    rule = _call_in_flight(scene, f"stopped for {stopped_s:.1f} s, {n_runs} runs")
+    with scene.ruled(rule):
+        runs = [scene.start(scene.order) for _ in range(n_runs)]
+        rule.call = partial(_pause, runs[0], stopped_s)
+        return [run.wait() for run in runs]
+
+
+def server_stopped(scene: Scene) -> list[Outcome]:
+    """SIGSTOP to Label Studio while it works at a request, and SIGCONT after a while."""
+    stopped_s = scene.rng.uniform(0.1, 1.5 * PATIENCE_S)
+    rule = _call_in_flight(scene, f"stopped for {stopped_s:.1f} s")
+    rule.call = partial(scene.arena.pause_server, stopped_s)
+    with scene.ruled(rule):
+        return [scene.run(scene.order)]
+
+
+def delivered(trick: Trick, longest_s: float, *, what: Literal["import", "project"] = "import") -> Strike:
+    """An import, or what makes the project, is delivered late or twice, whenever that may be."""
+
+    def strike(scene: Scene) -> list[Outcome]:
+        delay_s = scene.rng.uniform(0, longest_s)
+        rule = Rule(trick, "POST", "/api/projects/")  # the first of these makes the project
+        if what == "import":
+            rule = Rule(trick, "POST", "/import", scene.rng.randint(1, 3), scene.rng.choice((1, 1, 2)))
+        rule.delay_s = delay_s
+        scene.notes.append(f"{trick}, {delay_s:.1f} s, from {rule.nth} x{rule.times}")
+        with scene.ruled(rule):
+            return [scene.run(scene.order)]
+
+    return strike
+
+
+def prefect_killed(scene: Scene) -> list[Outcome]:
+    """SIGKILL to Prefect while a flow talks to Label Studio: the record of the run is lost, and no more."""
+    rule = _call_in_flight(scene, "Prefect killed")
+    with scene.arena.prefect() as state_dir:
+        rule.call = scene.arena.kill_prefect
+        with scene.ruled(rule):
+            order = replace(scene.order, step="preannotate", prefect=state_dir)
+            outcomes = [scene.run(order)]
+    if outcomes[0].kind != "done":
+        scene.harm(f"the run whose Prefect died: {outcomes[0].kind} ({outcomes[0].words})")
+    return outcomes
+
+
+def clock_jumps(scene: Scene) -> list[Outcome]:
+    """Another strike falls on a run whose clock jumps; the run after it has the right time."""
+    jump_s = scene.rng.choice(_CLOCK_JUMPS_S) * scene.rng.choice((-1, 1))
+    right_s = scene.rng.choice((0.0, scene.rng.uniform(0, _RUN_S)))
+    scene.notes.append(f"the clock jumps by {jump_s} s after {right_s:.1f} s")
+    order = scene.order
+    scene.order = replace(order, clock_jump_s=jump_s, clock_right_s=right_s)
+    outcomes = mixed(scene)
+    scene.order = order
+    return outcomes
+
+
+def newest_deleted(scene: Scene) -> list[Outcome]:
+    """A person deletes the newest task, whose number the server gives to what is made next."""
+    scene.person.delete_newest()
+    if scene.rng.random() < 0.3:
+        scene.person.import_own_task()
+    if scene.rng.random() < 0.5:
+        scene.notes.append("collected")
+        scene.run(replace(scene.order, step="collect"))
+    return [scene.run(scene.order)]
+
+
+def catalog_read_only(scene: Scene) -> list[Outcome]:
+    """Nothing can be written into the catalog, from before the run until it has ended."""
+    with scene.arena.read_only(scene.place):
+        return scene.ended(scene.run(scene.order), struck="refused")
+
+
+def _pause(run: Run, seconds: float) -> None:
+    run.kill(signal.SIGSTOP)
+    time.sleep(seconds)
+    run.kill(signal.SIGCONT)
+
+
+def _call_in_flight(scene: Scene, what: str) -> Rule:
+    """Something happens while the server works at a request, an import where there is one."""
+    method, part, nth = _any_request(scene)
+    if scene.order.step == "push" and scene.rng.random() < 0.7:
+        method, part, nth = "POST", "/import", scene.rng.randint(1, 3)
+    delay_s = scene.rng.uniform(0, 0.15)
+    scene.notes.append(f"{what}: {method or 'any'} {part} {nth}, after {delay_s:.3f} s")
+    return Rule("call", method, part, nth, delay_s=delay_s)
+
+
 def server_killed(scene: Scene) -> list[Outcome]:
     """SIGKILL to Label Studio while it works at a request; it is back when the run has ended, or before."""
     method, part, nth = _any_request(scene)
@@ -103,10 +211,12 @@ def server_killed(scene: Scene) -> list[Outcome]:
     return outcomes
 
 
-def at_once(n_runs: int, *, elsewhere: bool = False) -> Strike:
-    """Several runs of the same order; on other machines, each has a state folder of its own."""
+def at_once(*n: int, elsewhere: bool = False) -> Strike:
+    """So many runs of the same order; on other machines, each has a state folder of its own."""
 
     def strike(scene: Scene) -> list[Outcome]:
+        n_runs = scene.rng.choice(n)
+        scene.notes.append(f"{n_runs} runs")
         places = [scene.place.elsewhere(n) if elsewhere and n else scene.place for n in range(n_runs)]
         runs = [scene.start(replace(scene.order, place=place)) for place in places]
         outcomes = [run.wait() for run in runs]
@@ -216,31 +326,36 @@ def _any_request(scene: Scene) -> tuple[str, str, int]:
 
 
 _TRICKS: dict[str, tuple[Trick, ...]] = {
-    "cut before the request": ("cut before",),
-    "half-sent request": ("cut inside",),
-    "answer lost": ("cut after",),
-    "half an answer": ("half answer",),
-    "slow": ("slow",),
-    "500, 502, 504": ("500 before", "500 after", "502 after", "504 after"),
-    "429": ("429", "429 without Retry-After"),
-    "401": ("401",),
-    "wrong answer": ("wrong JSON", "web page"),
-    "truncated JSON": ("truncated JSON",),
+    "request not carried out": (
+        *("cut before", "cut inside", "500 before", "401", "429", "429 without Retry-After"),
+    ),
+    "answer lost": ("cut after", "half answer", "500 after", "502 after", "504 after"),
+    "slow or wrong answer": ("slow", "wrong JSON", "web page", "truncated JSON"),
 }
 
 KINDS: tuple[Kind, ...] = (
     Kind("no fault", _ALL, nothing),
     *(Kind(name, _ALL, network(*tricks)) for name, tricks in _TRICKS.items()),
+    Kind("request late", (*_PUSHES, *_SECOND), delivered("late", 2 * PATIENCE_S)),
+    Kind("request twice", (*_PUSHES, *_SECOND), delivered("twice", PATIENCE_S)),
+    Kind("project late", ("first push",), delivered("late", 2 * PATIENCE_S, what="project")),
+    Kind("project twice", ("first push",), delivered("twice", PATIENCE_S, what="project")),
     Kind("push killed at a mark", _PUSHES, killed_at_mark),
     Kind("collect killed at a mark", ("collect",), killed_at_mark),
     Kind("killed at random", _ALL, killed_at_random),
     Kind("killed in flight", _ALL, killed_in_flight),
-    Kind("server killed", _ALL, server_killed, alone=True),
-    Kind("two at once", _ALL, at_once(2)),
-    Kind("four at once", _ALL, at_once(4)),
+    Kind("ended by a signal", _ALL, ended_by_signal),
+    Kind("stopped for a while", _ALL, client_stopped),
+    Kind("server killed", _ALL, server_killed),
+    Kind("server stopped for a while", _ALL, server_stopped),
+    Kind("several at once", _ALL, at_once(2, 4)),
     Kind("four machines at once", _ALL, at_once(4, elsewhere=True), on_postgres=True),
     Kind("two at once, one killed", _ALL, one_of_two_killed),
     Kind("disk full", _ALL, disk_full, on_postgres=False, on_small_disk=True),
+    Kind("catalog read-only", _ALL, catalog_read_only, on_small_disk=True),
+    Kind("Prefect killed", _PUSHES, prefect_killed),
+    Kind("clock jumps", _ALL, clock_jumps),
+    Kind("newest task deleted", ("next push", "second model", "collect"), newest_deleted, alone=True),
     Kind("PostgreSQL killed", _ALL, postgres_killed, on_postgres=True),
     Kind("struck twice", _ALL, twice),
     Kind("second model, add", _SECOND, mixed, predictions="add"),

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
@@ -30,6 +32,8 @@ Trick = Literal[
     "429 without Retry-After",
     "401",
     "slow",
+    "late",  # it is carried out ``Rule.delay_s`` after its sender was told that it was not
+    "twice",  # it is carried out once more ``Rule.delay_s`` after its answer
     "call",  # it is carried out while something happens: see ``Rule.call``
 ]
 _SLOW_S = 0.25
@@ -39,6 +43,7 @@ _REFUSALS: dict[str, tuple[int, dict[str, str], object]] = {
     "500 after": (500, {}, {"detail": "made up"}),
     "502 after": (502, {}, {"detail": "made up"}),
     "504 after": (504, {}, {"detail": "made up"}),
+    "late": (504, {}, {"detail": "made up"}),
     "429": (429, {"Retry-After": "1"}, {"detail": "slowly"}),
     "429 without Retry-After": (429, {}, {"detail": "slowly"}),
     "401": (401, {}, {"detail": "Invalid token."}),
@@ -63,6 +68,16 @@ class Rule:
     n_seen: int = 0
     n_played: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _timers: list[threading.Timer] = field(default_factory=list)
+
+    def after_delay(self, call: Callable[[], object]) -> None:
+        self._timers.append(threading.Timer(self.delay_s, call))
+        self._timers[-1].start()
+
+    def wait(self) -> None:
+        """Until everything is over that was to happen after a delay."""
+        for timer in self._timers:
+            timer.join()
 
     def plays(self, method: str, path: str) -> bool:
         """Counts a request and says whether the trick is played on it."""
@@ -88,6 +103,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.upstream = (parts.hostname or "", parts.port or 80)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.rule: Rule | None = None
+        self.behind_s = 0.0  # its clock, which its answers are dated by
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A connection that broke is what we are here for."""
@@ -121,10 +137,17 @@ class _Handler(BaseHTTPRequestHandler):
         if trick == "web page":
             return self._answer(200, [("Content-Type", "text/html")], b"<html><title>Log in</title></html>")
         if trick == "call":
-            threading.Timer(rule.delay_s, rule.call).start()
+            rule.after_delay(rule.call)
+        if trick in ("late", "twice"):
+            self.close_connection = True  # this handler is kept for the second delivery
         if trick == "slow":
             time.sleep(_SLOW_S)
+        if trick == "late":
+            rule.after_delay(partial(self._forward, body))
+            return self._refuse(trick)
         status, headers, data = self._forward(body)
+        if trick == "twice":
+            rule.after_delay(partial(self._forward, body))
         if trick == "cut after":
             return self._cut()
         if trick in _REFUSALS:
@@ -176,7 +199,9 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         self.send_response_only(status)
         for name, value in headers:
-            if name.lower() not in _HOP_BY_HOP:
+            if name.lower() == "date" and self.server.behind_s:
+                self.send_header(name, formatdate(time.time() - self.server.behind_s, usegmt=True))
+            elif name.lower() not in _HOP_BY_HOP:
                 self.send_header(name, value)
         if status != 204:
             self.send_header("Content-Length", str(len(data)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from tests.e2e.faults.runs import Order, Outcome, Run, Step
 from tests.e2e.faults.world import VERSIONS, Place
 
 Stage = Literal["first push", "next push", "second model", "collect"]
-_N_DEEDS = 3
+_N_DEEDS, _N_DEEDS_MEANWHILE = 2, 3
 _SHARE_COLLECTED, _SHARE_ONCE_MORE = 0.4, 0.3
 
 
@@ -34,10 +35,12 @@ class Scene:
     person: Person
     notes: list[str] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
     struck: bool = True
 
     def start(self, order: Order) -> Run:
-        return Run(order, self.arena.folder, self.arena.context)
+        self.runs.append(Run(order, self.arena.folder, self.arena.context))
+        return self.runs[-1]
 
     def run(self, order: Order) -> Outcome:
         return self.start(order).wait()
@@ -50,6 +53,7 @@ class Scene:
             yield
         finally:
             self.arena.proxy.rule = None
+            rule.wait()
             self.notes.append(f"struck {rule.n_played} of {rule.n_seen}")
             self.struck = rule.n_played > 0
 
@@ -68,7 +72,7 @@ Strike = Callable[[Scene], list[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault. ``alone``: no person works during the strike, because their server may be down."""
+    """A kind of fault. ``alone``: no person works during the strike, which has them do something itself."""
 
     name: str
     stages: tuple[Stage, ...]
@@ -81,7 +85,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One line of the protocol."""
+    """One line of the protocol. ``seconds`` is how long the longest run took, ``took_s`` all of it."""
 
     kind: str
     stage: Stage
@@ -89,26 +93,43 @@ class Verdict:
     notes: tuple[str, ...]
     outcomes: tuple[str, ...]
     violations: tuple[Violation, ...]
+    seconds: float
+    n_orphans: int
+    took_s: float
 
 
 def tell(kind: Kind, arena: Arena, rng: Random) -> Verdict:
-    """Sets the scene, strikes, runs again, lets the annotator work, collects, checks."""
+    """Sets the scene, strikes, lets the annotator find what is left, runs again, collects, checks."""
+    began = time.monotonic()
     scene = _set(kind, arena, rng)
     outcomes = _struck(kind, scene)
+    scene.person.work(_N_DEEDS - 1, settled=False)
     for outcome in outcomes:
         if outcome.kind == "broken":
             scene.harm(f"a run broke: {outcome.words}")
     _go_on(scene, "the run after the fault", scene.order)
     scene.person.work(_N_DEEDS)
-    _go_on(scene, "collect", replace(scene.order, step="collect"))
+    collected = _go_on(scene, "collect", replace(scene.order, step="collect"))
     if rng.random() < _SHARE_ONCE_MORE:
         _change_nothing(scene)
-    scene.violations += check(arena.server, scene.place.catalog, _expected(kind, scene))
+    scene.violations += check(arena.server, scene.place.catalog, _expected(kind, scene, collected))
+    if n_orphans := sum(run.end_orphans() for run in scene.runs):
+        scene.harm(f"{n_orphans} processes are left")
     arena.clean_up(scene.place)
     said = tuple(one.kind if one.kind != "refused" else f"refused ({one.words[:160]})" for one in outcomes)
     if scene.violations:
         scene.notes.append(f"deeds: {', '.join(scene.person.ledger.deeds)}")
-    return Verdict(kind.name, scene.stage, scene.struck, tuple(scene.notes), said, tuple(scene.violations))
+    return Verdict(
+        kind.name,
+        scene.stage,
+        struck=scene.struck,
+        notes=tuple(scene.notes),
+        outcomes=said,
+        violations=tuple(scene.violations),
+        seconds=max(run.seconds for run in scene.runs),
+        n_orphans=n_orphans,
+        took_s=time.monotonic() - began,
+    )
 
 
 def _change_nothing(scene: Scene) -> None:
@@ -149,7 +170,9 @@ def _struck(kind: Kind, scene: Scene) -> list[Outcome]:
     if kind.alone or scene.stage == "first push":
         return kind.strike(scene)
     over = threading.Event()
-    worker = threading.Thread(target=scene.person.work, args=(_N_DEEDS,), kwargs={"stop": over})
+    worker = threading.Thread(
+        target=scene.person.work, args=(_N_DEEDS_MEANWHILE,), kwargs={"stop": over, "settled": False}
+    )
     worker.start()
     try:
         return kind.strike(scene)
@@ -168,7 +191,7 @@ def _go_on(scene: Scene, what: str, order: Order) -> Outcome:
     return outcome
 
 
-def _expected(kind: Kind, scene: Scene) -> Expected:
+def _expected(kind: Kind, scene: Scene, collected: Outcome) -> Expected:
     images = scene.arena.images
     wanted = images.all if scene.stage == "next push" else images.first
     replaced = scene.stage == "second model" and kind.predictions == "replace"
@@ -180,4 +203,5 @@ def _expected(kind: Kind, scene: Scene) -> Expected:
         replaced=frozenset(old),
         shown=scene.order.version,
         ledger=scene.person.ledger,
+        warnings=tuple(collected.report.get("warnings", ())),
     )

@@ -13,6 +13,7 @@ from PIL import Image
 from detseg.config import Settings, load_settings
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.images import image_id
+from detseg.models.predictor import Abilities
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, DecodedImage, ImageId, Instance, ModelVersion, Size
 
@@ -20,15 +21,15 @@ TAXONOMY = Taxonomy((LabelClass("bolt", colour="#e4572e"), LabelClass("belt", "s
 VERSIONS = (ModelVersion("first@00000001"), ModelVersion("second@00000002"))
 SIZE = Size(48, 32)
 N_REGIONS = 3
-N_FIRST, N_MORE = 24, 16
-TASKS_PER_REQUEST = 8
+N_FIRST, N_MORE = 12, 8
+TASKS_PER_REQUEST = 4
 BLIND_SHARE = DECOY_SHARE = 0.2
 PATIENCE_S = 3.5
 """The server needs a tenth of a second for such a batch, and 3 s more if another writer was in its way."""
 
 
 @dataclass
-class KnownPredictor:
+class KnownPredictor(Abilities):
     """Two bolts and a belt on every image; the second version sees the bolts a little further right."""
 
     version: ModelVersion
@@ -51,6 +52,11 @@ class KnownPredictor:
         )
 
 
+def make_plugin(*, taxonomy: Taxonomy | None, **_: object) -> KnownPredictor:
+    """The first version, as ``plugin:known``."""
+    return KnownPredictor(VERSIONS[0], taxonomy or TAXONOMY)
+
+
 @dataclass(frozen=True, slots=True)
 class Images:
     """A folder with the subfolder ``first``, which is there from the beginning, and more beside it."""
@@ -70,6 +76,7 @@ class Place:
     url: str
     token: str = field(repr=False)
     source: Path
+    files: Path
     predictions: str = "add"
 
     def elsewhere(self, number: int) -> Place:
@@ -77,22 +84,26 @@ class Place:
         return replace(self, state_dir=self.state_dir.with_name(f"{self.state_dir.name}-{number}"))
 
     def settings(self) -> Settings:
-        """What a run is told; tasks go in small batches, so that there are several."""
-        given: dict[str, object] = {
-            "source": str(self.source),
+        """What a run is told."""
+        return load_settings(None, environ={"DETSEG_LABEL_STUDIO__TOKEN": self.token}, **self.given)
+
+    @property
+    def given(self) -> dict[str, str | int | float | bool | None]:
+        """The settings without the secret; tasks go in small batches, so that there are several."""
+        return {
+            "source__location": str(self.source),
             "state_dir": str(self.state_dir),
             "catalog": self.catalog,
-            "project": self.title,
-            "label_studio_url": self.url,
-            "label_studio_files": "/",
-            "shard_size": 16,
-            "label_studio_batch_tasks": TASKS_PER_REQUEST,
-            "label_studio_patience_s": PATIENCE_S,
-            "predictions": self.predictions,
-            "blind_share": BLIND_SHARE,
-            "decoy_share": DECOY_SHARE,
+            "queue__project": self.title,
+            "label_studio__url": self.url,
+            "label_studio__files": str(self.files),
+            "run__shard_size": 8,
+            "label_studio__batch_tasks": TASKS_PER_REQUEST,
+            "label_studio__patience_s": PATIENCE_S,
+            "queue__predictions": self.predictions,
+            "experiments__blind_share": BLIND_SHARE,
+            "experiments__decoy_share": DECOY_SHARE,
         }
-        return load_settings(None, environ={"DETSEG_LABEL_STUDIO_TOKEN": self.token}, **given)
 
 
 def make_images(folder: Path) -> Images:

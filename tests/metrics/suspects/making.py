@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.metrics.cases import ARMS, Arm, Case
-from detseg.metrics.suspects.findings import Rule, Suspect
+from detseg.metrics.suspects.findings import Suspect
 from detseg.metrics.suspects.options import SuspectOptions
 from detseg.metrics.suspects.tally import find_suspects
 from detseg.taxonomy import LabelClass, Taxonomy
@@ -70,7 +70,7 @@ def case(
     )
 
 
-def suspects(made: Case, rule: Rule, options: SuspectOptions | None = None) -> list[Suspect]:
+def suspects(made: Case, rule: str, options: SuspectOptions | None = None) -> list[Suspect]:
     """What that rule finds."""
     found = find_suspects(made, TAXONOMY, options or SuspectOptions())
     return [suspect for suspect in found if suspect.rule == rule]

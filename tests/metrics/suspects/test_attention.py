@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from detseg.metrics.suspects.options import COSTS
+from detseg.metrics.suspects.rules import RULE_OF
 from detseg.types import Arm
 from tests.metrics.suspects.making import case, region, suspects
 
@@ -21,7 +21,7 @@ EIGHT = [region(str(i), "bolt", (20 * i, 10, 20 * i + 15, 40), score=0.9) for i 
 def test_too_fast(lead_time_s: float | None, score: float | None) -> None:
     found = suspects(case(EIGHT, EIGHT, arm="helped", lead_time_s=lead_time_s), "too_fast")
     assert [one.score for one in found] == (
-        [] if score is None else [pytest.approx(score * COSTS["too_fast"], abs=2e-3)]
+        [] if score is None else [pytest.approx(score * RULE_OF["too_fast"].cost, abs=2e-3)]
     )
 
 
@@ -35,3 +35,8 @@ def test_it_says_how_long_it_takes() -> None:
     (found,) = suspects(case(EIGHT, lead_time_s=0.4), "too_fast")
     assert found.reason == "8 regions in 0.4 s: looking at each takes 3.0 s"
     assert (found.region, found.box, found.author) == (None, None, "ann")
+
+
+def test_one_region_is_said_in_the_singular() -> None:
+    (found,) = suspects(case(EIGHT[:1], lead_time_s=0.1), "too_fast")
+    assert found.reason.startswith("1 region in 0.1 s")

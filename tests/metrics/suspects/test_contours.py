@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detseg.metrics.suspects.options import COSTS
+from detseg.metrics.suspects.rules import RULE_OF
 from detseg.types import Box
 from tests.metrics.suspects.making import case, disc, mask, region, suspects
 
@@ -24,7 +24,7 @@ def test_specks() -> None:
     (found,) = suspects(case(drawn(with_block(object_, 10, 20, 3, value=True))), "specks")
     assert found.reason == "1 piece of up to 9 px beside it"
     assert found.box == Box(10, 20, 13, 23)
-    assert found.score == 0.5 * COSTS["specks"]
+    assert found.score == 0.5 * RULE_OF["specks"].cost
     assert suspects(case(drawn(with_block(object_, 10, 20, 5, value=True))), "specks")
     assert not suspects(
         case(drawn(with_block(object_, 10, 20, 6, value=True))), "specks"
@@ -54,7 +54,7 @@ def test_more_specks_are_surer() -> None:
     for x in range(5, 45, 8):
         bitmap = with_block(bitmap, x, 20, 2, value=True)
     (found,) = suspects(case(drawn(bitmap)), "specks")
-    assert found.score == COSTS["specks"]
+    assert found.score == RULE_OF["specks"].cost
 
 
 def test_holes() -> None:

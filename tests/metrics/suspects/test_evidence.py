@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detseg.metrics.suspects.options import COSTS
+from detseg.metrics.suspects.rules import RULE_OF
 from detseg.types import Arm
 from tests.metrics.made import block
 from tests.metrics.suspects.making import SIZE, case, region, suspects
@@ -90,7 +90,11 @@ def test_empty_though_the_model_is_sure() -> None:
 
 def test_wrong_label() -> None:
     (found,) = suspects(case([region("a", "nut", BOLT)], model()), "wrong_label")
-    assert (found.region, found.label, found.score) == ("a", "nut", pytest.approx(0.9 * COSTS["wrong_label"]))
+    assert (found.region, found.label, found.score) == (
+        "a",
+        "nut",
+        pytest.approx(0.9 * RULE_OF["wrong_label"].cost),
+    )
     assert found.reason == "the model is 90% sure of a 'bolt' here"
     assert not suspects(case([region("a", "nut", BOLT)], model(score=0.7)), "wrong_label")
     assert not suspects(case([region("a", "nut", (60, 20, 120, 80))], model()), "wrong_label")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detseg.metrics.suspects.options import COSTS
+from detseg.metrics.suspects.rules import RULE_OF
 from detseg.types import Instance, Region, RegionId
 from tests.metrics.made import block
 from tests.metrics.suspects.making import SIZE, case, region, suspects
@@ -26,7 +26,7 @@ def test_duplicates() -> None:
     first = region("a", "bolt", (10, 10, 110, 60))
     (found,) = suspects(case([first, region("b", "bolt", (10, 10, 110, 65))]), "duplicate")  # IoU 0.91
     assert found.region == "b"
-    assert found.score < COSTS["duplicate"]
+    assert found.score < RULE_OF["duplicate"].cost
     assert not suspects(case([first, region("b", "bolt", (10, 10, 110, 69))]), "duplicate")  # 0.847
     thrice = [first, region("b", "bolt", (10, 10, 110, 60)), region("c", "bolt", (10, 10, 110, 60))]
     assert [one.region for one in suspects(case(thrice), "duplicate")] == ["b", "c"]

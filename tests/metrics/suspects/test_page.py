@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from detseg.metrics.suspects.findings import RULES
-from detseg.metrics.suspects.options import COSTS, SuspectOptions
+from detseg.metrics.suspects.options import SuspectOptions
+from detseg.metrics.suspects.rules import RULES
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "suspects.md").read_text(encoding="utf-8")
 ROWS = {
@@ -19,8 +19,8 @@ DEFAULTS = SuspectOptions()
 
 
 def test_every_rule_has_its_row_in_order_and_its_cost() -> None:
-    assert tuple(ROWS) == RULES
-    assert {rule: costs for rule, (_, costs) in ROWS.items()} == dict(COSTS)
+    assert list(ROWS) == [rule.name for rule in RULES]
+    assert {rule: costs for rule, (_, costs) in ROWS.items()} == {rule.name: rule.cost for rule in RULES}
 
 
 @pytest.mark.parametrize(

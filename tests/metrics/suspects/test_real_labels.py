@@ -14,7 +14,7 @@ import pytest
 from detseg.geometry.boxes import xywh_to_box
 from detseg.geometry.masks import decode_mask
 from detseg.metrics.cases import Case
-from detseg.metrics.suspects.findings import Rule, Suspects
+from detseg.metrics.suspects.findings import Suspects
 from detseg.metrics.suspects.options import SuspectOptions
 from detseg.metrics.suspects.tally import SuspectTally, find_suspects
 from detseg.taxonomy import Taxonomy, taxonomy_of_labels
@@ -143,7 +143,7 @@ def alone(one: Annotation) -> Iterator[int]:
     ],
 )
 def test_a_mistake_in_each_image_is_found(
-    mistake: Callable[[Regions, int], Regions], rule: Rule, shared_data: Path
+    mistake: Callable[[Regions, int], Regions], rule: str, shared_data: Path
 ) -> None:
     """The model sees what is there; each review but one region is right."""
     taxonomy, reviews = read_reviews(shared_data / "coco20" / "instances.json")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from detseg.geometry.masks import empty_mask
-from detseg.metrics.suspects.options import COSTS, SuspectOptions
+from detseg.metrics.suspects.options import SuspectOptions
+from detseg.metrics.suspects.rules import RULE_OF
 from detseg.types import Box, Mask, Size
 from tests.metrics.made import block
 from tests.metrics.suspects.making import SIZE, case, region, suspects
@@ -36,9 +37,9 @@ def test_out_of_frame() -> None:
     assert only((-1, -1, 50, 40), rule="out_of_frame") is None
     slightly, far = only((-2, 0, 50, 40), rule="out_of_frame"), only((-100, 0, 100, 40), rule="out_of_frame")
     assert slightly is not None
-    assert far == pytest.approx(0.75 * COSTS["out_of_frame"])
+    assert far == pytest.approx(0.75 * RULE_OF["out_of_frame"].cost)
     assert slightly < far
-    assert only((300, 0, 400, 40), rule="out_of_frame") == COSTS["out_of_frame"]
+    assert only((300, 0, 400, 40), rule="out_of_frame") == RULE_OF["out_of_frame"].cost
     assert only((100, 100, SIZE.width + 1, SIZE.height + 1), rule="out_of_frame") is None
 
 
@@ -70,7 +71,7 @@ def test_a_box_elsewhere_than_its_mask() -> None:
     assert only((20, 20, 60, 60), mask, rule="box_mask_apart") is None
     assert only((20, 20, 60, 48.1), mask, rule="box_mask_apart") is None  # IoU 0.7025
     assert only((20, 20, 60, 47.9), mask, rule="box_mask_apart") is not None
-    assert only((100, 100, 140, 140), mask, rule="box_mask_apart") == COSTS["box_mask_apart"]
+    assert only((100, 100, 140, 140), mask, rule="box_mask_apart") == RULE_OF["box_mask_apart"].cost
     assert only((10, 10, 90, 90), mask, rule="box_mask_apart") is None  # which is oversized
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.metrics.cases import Case
-from detseg.metrics.suspects.findings import RULES, Rule
-from detseg.metrics.suspects.options import COSTS, SuspectOptions
+from detseg.metrics.suspects.options import SuspectOptions
+from detseg.metrics.suspects.rules import RULE_OF, RULES
 from detseg.metrics.suspects.tally import SuspectTally, find_suspects
 from tests.metrics.suspects.making import TAXONOMY, any_cases, case, region
 
@@ -20,7 +19,7 @@ def test_no_case_is_too_odd(made: Case) -> None:
     found = find_suspects(made, TAXONOMY, SuspectOptions())
     assert list(found) == sorted(found, key=lambda suspect: -suspect.score)
     for suspect in found:
-        assert 0.0 <= suspect.score <= COSTS[suspect.rule]
+        assert 0.0 <= suspect.score <= RULE_OF[suspect.rule].cost
         assert suspect.reason
         assert "\n" not in suspect.reason
     assert len({(one.rule, one.region) for one in found}) == len(found)
@@ -59,8 +58,9 @@ def test_what_is_kept_is_bounded_and_the_counts_are_complete() -> None:
 
 def test_every_rule_is_counted_and_has_a_cost() -> None:
     result = SuspectTally(TAXONOMY).result()
-    assert tuple(result.per_rule) == RULES == get_args(Rule)
-    assert set(COSTS) == set(RULES)
+    assert list(result.per_rule) == [rule.name for rule in RULES]
+    assert len(RULE_OF) == len(RULES)
+    assert all(0.0 < rule.cost <= 1.0 and rule.words for rule in RULES)
     assert (result.n_images, result.n_suspects, result.ranked) == (0, 0, ())
 
 

@@ -11,7 +11,7 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from detseg.models.families import FAMILIES
 from detseg.types import DecodedImage
-from tests.models.answers import network_of, photo, sightings, wanted
+from tests.models.answers import detections, network_of, photo, wanted
 from tests.models.made import made_image
 from tests.models.tiny_detection import DETECTORS
 
@@ -32,7 +32,7 @@ def theirs(folder: Path, image: DecodedImage, threshold: float) -> dict[str, Any
 
 
 def require_equal(folder: Path, image: DecodedImage) -> None:
-    (ours,) = sightings(network_of(folder, wanted(box_threshold=0.4)), [image])
+    (ours,) = detections(network_of(folder, wanted(box_threshold=0.4)), [image])
     expected = theirs(folder, image, 0.4)
     assert len(ours) > 2
     assert [one.label_id for one in ours] == expected["labels"].tolist()
@@ -53,9 +53,9 @@ def test_the_answer_for_a_photo_is_the_librarys(folder: Path, shared_data: Path)
 def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
     network = network_of(folder, wanted())
     images = [made_image(120, 160, seed=seed) for seed in (1, 2)]
-    together = sightings(network, images)
+    together = detections(network, images)
     for image, in_batch in zip(images, together, strict=True):
-        (alone,) = sightings(network, [image])
+        (alone,) = detections(network, [image])
         assert [one.label_id for one in alone] == [one.label_id for one in in_batch]
         for one, other in zip(alone, in_batch, strict=True):
             # Random weights blow rounding up: by 1.1e-4 on a CPU that adds in another order with two images.

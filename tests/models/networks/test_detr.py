@@ -18,7 +18,7 @@ from detseg.geometry.masks import mask_to_bitmap
 from detseg.images import read_image
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.models.networks.detr import Detr
 from detseg.models.networks.segments import panoptic_segments
 from detseg.types import DecodedImage, Size
@@ -49,8 +49,8 @@ def photos(shared_data: Path) -> list[DecodedImage]:
     return [read_image(str(file)) for file in sorted((shared_data / "coco20" / "images").iterdir())[:3]]
 
 
-def wanted(threshold: float) -> Wanted:
-    return Wanted(
+def wanted(threshold: float) -> NetworkRequest:
+    return NetworkRequest(
         boxes=True,
         masks=True,
         box_threshold=threshold,
@@ -86,10 +86,10 @@ def theirs(
 
 def answered(
     model: DetrForSegmentation, processor: DetrImageProcessor, photo: DecodedImage, threshold: float
-) -> tuple[Sighting, ...]:
+) -> tuple[RawDetection, ...]:
     own = network(model, processor, threshold)
-    (sightings,) = own.read(own.run(own.prepare([photo])), [photo.size])
-    return sightings
+    (detections,) = own.read(own.run(own.prepare([photo])), [photo.size])
+    return detections
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7])

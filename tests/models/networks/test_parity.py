@@ -22,7 +22,7 @@ from detseg.geometry.masks import mask_to_bitmap
 from detseg.models.findings import Findings, read_findings
 from detseg.models.labels import LabelMap, map_labels
 from detseg.models.loading import load_predictor
-from detseg.models.network import Sighting, Wanted
+from detseg.models.network import NetworkRequest, RawDetection
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.universal import post_process, read_segments, surviving_queries
 from detseg.models.predictor import PredictorOptions
@@ -110,8 +110,8 @@ def names_of(labels: tuple[str, ...]) -> LabelMap:
     return map_labels(dict(enumerate(labels)), taxonomy, boxes=False)
 
 
-def wanted(*, panoptic: bool, threshold: float = 0.5) -> Wanted:
-    return Wanted(
+def wanted(*, panoptic: bool, threshold: float = 0.5) -> NetworkRequest:
+    return NetworkRequest(
         boxes=False,
         masks=True,
         box_threshold=0.5,
@@ -164,7 +164,7 @@ def test_a_checkpoint_of_things_alone_does_not_flood_the_background() -> None:
 
 
 def test_a_box_of_less_than_nothing_is_dropped_and_one_that_is_no_number_is_an_error() -> None:
-    inverted = Sighting(0, 0.9, box=read_box([5.0, 5.0, 3.0, 9.0], model="m"))
+    inverted = RawDetection(0, 0.9, box=read_box([5.0, 5.0, 3.0, 9.0], model="m"))
     assert inverted.box == Box(5.0, 5.0, 5.0, 9.0)
     assert read_findings([inverted], names_of(("bolt",)), Size(9, 9)).instances == ()
     for corner in (math.nan, math.inf):

@@ -16,7 +16,7 @@ from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import CompileSwitch, Engine
 from detseg.models.families import FAMILIES
 from detseg.models.loading import load_predictor
-from detseg.models.network import Network, PromptedNetwork, Wanted
+from detseg.models.network import Network, NetworkRequest, PromptedNetwork
 from detseg.models.predictor import PredictorOptions
 from detseg.taxonomy import taxonomy_of_labels
 from detseg.types import Mask
@@ -49,8 +49,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     return get
 
 
-def wanted(*, score: float = 0.5, masks: bool = True, boxes: bool = True) -> Wanted:
-    return Wanted(
+def wanted(*, score: float = 0.5, masks: bool = True, boxes: bool = True) -> NetworkRequest:
+    return NetworkRequest(
         boxes=boxes,
         masks=masks,
         box_threshold=score,
@@ -61,7 +61,7 @@ def wanted(*, score: float = 0.5, masks: bool = True, boxes: bool = True) -> Wan
     )
 
 
-def load(folder: str, architecture: str, asked: Wanted) -> tuple[Checkpoint, Any]:
+def load(folder: str, architecture: str, asked: NetworkRequest) -> tuple[Checkpoint, Any]:
     family = FAMILIES[architecture]
     checkpoint = family.load(folder, architecture)
     return checkpoint, family.network(checkpoint, asked, ENGINE)
@@ -129,7 +129,7 @@ def test_the_encoder_runs_once_per_image_and_never_for_none(kind: str, saved: Ca
 
 @pytest.mark.parametrize(("threshold", "area"), [(0.0, 5400), (1.0, 0)])
 def test_the_probability_of_a_pixel_decides(saved: Callable[[str], str], threshold: float, area: int) -> None:
-    asked = Wanted(False, True, 0.5, 0.5, pixel_threshold=threshold, overlap_threshold=0.8)
+    asked = NetworkRequest(False, True, 0.5, 0.5, pixel_threshold=threshold, overlap_threshold=0.8)
     _, network = load(saved("sam"), "SamModel", asked)
     assert [mask.area for mask in network.segment(network.prepare(IMAGES[:1]), [BOXES], SIZES[:1])[0]] == (
         [area] * 3

@@ -16,10 +16,10 @@ from detseg.errors import ImageError
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.models.checkpoints import read_architecture
 from detseg.models.families import FAMILIES
-from detseg.models.network import Sighting
+from detseg.models.network import RawDetection
 from detseg.models.networks.semantic import SPECK_SHARE, class_map, read_regions
 from detseg.types import DecodedImage, Size
-from tests.models.answers import network_of, photo, sightings, wanted
+from tests.models.answers import detections, network_of, photo, wanted
 from tests.models.made import made_image
 from tests.models.tiny_semantic import SEMANTIC, mobilenet_v2
 from tests.models.tiny_universal import eomt_in_pieces
@@ -50,13 +50,13 @@ def theirs(folder: Path, image: DecodedImage) -> tuple[npt.NDArray[np.int64], np
     return labels.numpy(), probabilities.numpy()
 
 
-def bitmap(sighting: Sighting) -> npt.NDArray[np.bool_]:
-    assert sighting.mask
-    return mask_to_bitmap(sighting.mask).astype(bool)
+def bitmap(detection: RawDetection) -> npt.NDArray[np.bool_]:
+    assert detection.mask
+    return mask_to_bitmap(detection.mask).astype(bool)
 
 
 def require_equal(folder: Path, image: DecodedImage) -> None:
-    (ours,) = sightings(network_of(folder, wanted(mask_threshold=0.0)), [image])
+    (ours,) = detections(network_of(folder, wanted(mask_threshold=0.0)), [image])
     labels, probabilities = theirs(folder, image)
     assert {one.label_id for one in ours} == set(np.unique(labels).tolist()) - {-1}
     assert len({one.label_id for one in ours}) > 1
@@ -106,7 +106,7 @@ def test_a_long_image_is_squeezed_where_nothing_else_limits_it(tmp_path: Path) -
     network = network_of(tmp_path, wanted())
     assert network.prepare([made_image(900, 9)])["pixel_values"].shape == (1, 3, 64, 512)
     assert network.prepare([made_image(9, 900)])["pixel_values"].shape == (1, 3, 512, 64)
-    (ours,) = sightings(network, [made_image(900, 9)])
+    (ours,) = detections(network, [made_image(900, 9)])
     assert {one.mask.size for one in ours if one.mask} == {Size(900, 9)}
 
 
@@ -141,9 +141,9 @@ def test_a_semantic_eomt_with_two_images_gives_each_its_own(tmp_path: Path) -> N
     eomt_in_pieces(tmp_path)
     network = network_of(tmp_path, wanted(mask_threshold=0.0))
     images = [made_image(120, 70, seed=seed) for seed in (1, 2)]
-    together = sightings(network, images)
+    together = detections(network, images)
     for image, in_batch in zip(images, together, strict=True):
-        (alone,) = sightings(network, [image])
+        (alone,) = detections(network, [image])
         assert [one.label_id for one in alone] == [one.label_id for one in in_batch]
         for one, other in zip(alone, in_batch, strict=True):
             assert one.score == pytest.approx(other.score, abs=1e-4)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +19,7 @@ from detseg.geometry.masks import mask_to_bitmap, mask_to_box
 from detseg.models.engine import Engine
 from detseg.models.families import FAMILIES
 from detseg.models.loading import load_predictor
-from detseg.models.network import Network, Sighting, Wanted
+from detseg.models.network import Network, NetworkRequest, RawDetection
 from detseg.models.networks.semantic import read_regions
 from detseg.models.networks.torchvision_checkpoints import save_torchvision
 from detseg.models.predictor import PredictorOptions, predict_each
@@ -37,29 +36,29 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder that is deleted at once: these models have their real size, 160 MB each."""
-    path = Path(tempfile.mkdtemp(prefix="detseg-torchvision-"))
-    yield path
-    shutil.rmtree(path)
+    yield tmp_path
+    shutil.rmtree(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def saved() -> Iterator[Callable[[str], str]]:
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
     """The folder of a checkpoint by builder, built once, never written to."""
-    with tempfile.TemporaryDirectory(prefix="detseg-torchvision-") as root:
+    root = tmp_path_factory.mktemp("torchvision")
 
-        def get(builder: str) -> str:
-            path = Path(root) / builder
-            return str(path if path.exists() else torchvision_checkpoint(path, builder))
+    def get(builder: str) -> str:
+        path = root / builder
+        return str(path if path.exists() else torchvision_checkpoint(path, builder))
 
-        yield get
+    yield get
+    shutil.rmtree(root)
 
 
 def load(folder: str | Path, *, boxes: bool, masks: bool, score: float, half: bool = False) -> Network:
     builder = json.loads((Path(folder) / "config.json").read_text())["architectures"][0]
     family = FAMILIES[builder]
-    wanted = Wanted(
+    wanted = NetworkRequest(
         boxes=boxes,
         masks=masks,
         box_threshold=score,
@@ -71,7 +70,7 @@ def load(folder: str | Path, *, boxes: bool, masks: bool, score: float, half: bo
     return cast(Network, family.network(family.load(str(folder), builder), wanted, engine))
 
 
-def answer(network: Network, *images: DecodedImage) -> tuple[tuple[Sighting, ...], ...]:
+def answer(network: Network, *images: DecodedImage) -> tuple[tuple[RawDetection, ...], ...]:
     return network.read(network.run(network.prepare(images)), [image.size for image in images])
 
 
@@ -363,7 +362,7 @@ def _freeze(module: torch.nn.Module, *, eps: float) -> None:
             _freeze(child, eps=eps)
 
 
-def _boxes(found: tuple[Sighting, ...]) -> Any:
+def _boxes(found: tuple[RawDetection, ...]) -> Any:
     return boxes_to_array([one.box for one in found if one.box])
 
 

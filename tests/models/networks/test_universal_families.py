@@ -16,10 +16,10 @@ from detseg.geometry.masks import mask_to_bitmap
 from detseg.models.checkpoints import read_architecture
 from detseg.models.families import FAMILIES
 from detseg.models.loading import load_predictor
-from detseg.models.network import Sighting
+from detseg.models.network import RawDetection
 from detseg.models.predictor import PredictorOptions
 from detseg.types import DecodedImage
-from tests.models.answers import network_of, photo, sightings, wanted
+from tests.models.answers import detections, network_of, photo, wanted
 from tests.models.made import made_image
 from tests.models.tiny_detection import rf_detr_masks
 from tests.models.tiny_universal import UNIVERSAL, oneformer
@@ -59,7 +59,7 @@ def segments(result: Any) -> list[tuple[int, float, bytes]]:
     return [(info["label_id"], info["score"], one.tobytes()) for info, one in rows if one.any()]
 
 
-def seen(some: tuple[Sighting, ...]) -> list[tuple[int, float, bytes]]:
+def seen(some: tuple[RawDetection, ...]) -> list[tuple[int, float, bytes]]:
     """The same of ours; the library rounds scores."""
     return [
         (one.label_id, pytest.approx(one.score, abs=1e-5), bitmap(one).tobytes())
@@ -68,14 +68,14 @@ def seen(some: tuple[Sighting, ...]) -> list[tuple[int, float, bytes]]:
     ]
 
 
-def bitmap(sighting: Sighting) -> npt.NDArray[np.bool_]:
-    assert sighting.mask
-    return mask_to_bitmap(sighting.mask).astype(bool)
+def bitmap(detection: RawDetection) -> npt.NDArray[np.bool_]:
+    assert detection.mask
+    return mask_to_bitmap(detection.mask).astype(bool)
 
 
 def require_equal(folder: Path, image: DecodedImage, *, panoptic: bool) -> None:
     asked = wanted(mask_threshold=0.1, overlap_threshold=0.0, panoptic=panoptic)
-    (ours,) = sightings(network_of(folder, asked), [image])
+    (ours,) = detections(network_of(folder, asked), [image])
     processor, outputs = raw(folder, image, panoptic=panoptic)
     sizes = [(image.size.height, image.size.width)]
     if panoptic and folder.name.startswith("eomt"):
@@ -109,9 +109,9 @@ def test_the_answer_for_a_photo_is_the_librarys(folder: Path, shared_data: Path,
 def require_alone_as_in_batch(folder: Path) -> None:
     network = network_of(folder, wanted(panoptic=True))
     images = [made_image(120, 160, seed=seed) for seed in (1, 2)]
-    together = sightings(network, images)
+    together = detections(network, images)
     for image, in_batch in zip(images, together, strict=True):
-        (alone,) = sightings(network, [image])
+        (alone,) = detections(network, [image])
         assert [one.label_id for one in alone] == [one.label_id for one in in_batch]
         for one, other in zip(alone, in_batch, strict=True):
             assert one.score == pytest.approx(other.score, abs=1e-4)
@@ -125,7 +125,7 @@ def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
 
 def test_an_answer_without_segments_is_empty(folder: Path) -> None:
     network = network_of(folder, wanted(mask_threshold=1.0, panoptic=True))
-    assert sightings(network, [IMAGE]) == ((),)
+    assert detections(network, [IMAGE]) == ((),)
 
 
 def test_oneformer_by_instance_leaves_a_background(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_oneformer_by_instance_leaves_a_background(tmp_path: Path) -> None:
     assert (covered & background).sum() > 100
 
     network = network_of(tmp_path, wanted(mask_threshold=0.0, panoptic=False))
-    (ours,) = sightings(network, [IMAGE])
+    (ours,) = detections(network, [IMAGE])
     assert len(ours) == 10
     assert not any((bitmap(one) & background).any() for one in ours)
 
@@ -159,8 +159,8 @@ def test_oneformer_is_told_what_to_do(tmp_path: Path) -> None:
     assert panoptic != instance
 
 
-def rf_detr_answer(folder: Path, image: DecodedImage, **asked: Any) -> tuple[Sighting, ...]:
-    (ours,) = sightings(network_of(folder, wanted(**asked)), [image])
+def rf_detr_answer(folder: Path, image: DecodedImage, **asked: Any) -> tuple[RawDetection, ...]:
+    (ours,) = detections(network_of(folder, wanted(**asked)), [image])
     return ours
 
 

@@ -15,12 +15,12 @@ from detseg.geometry.boxes import clip_box
 from detseg.models.checkpoints import load_with_text, read_architecture
 from detseg.models.families import FAMILIES
 from detseg.models.loading import load_predictor
-from detseg.models.network import Sighting
+from detseg.models.network import RawDetection
 from detseg.models.networks.zero_shot import TEXT_THRESHOLD, classes_of_words, make_prompt
 from detseg.models.predictor import PredictorOptions
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import DecodedImage
-from tests.models.answers import network_of, photo, sightings, wanted
+from tests.models.answers import detections, network_of, photo, wanted
 from tests.models.made import made_image
 from tests.models.tiny_zero_shot import NAMES, ZERO_SHOT, grounding_dino
 
@@ -49,7 +49,7 @@ def theirs(folder: Path, image: DecodedImage, threshold: float) -> list[Row]:
     return list(zip(labels, result["scores"].tolist(), result["boxes"].tolist(), strict=True))
 
 
-def rows(some: tuple[Sighting, ...]) -> list[Row]:
+def rows(some: tuple[RawDetection, ...]) -> list[Row]:
     return [(one.label_id, one.score, list(one.box.xyxy)) for one in some if one.box]
 
 
@@ -59,7 +59,7 @@ def near(row: Row) -> Row:
 
 
 def require_equal(folder: Path, image: DecodedImage) -> None:
-    (answer,) = sightings(network_of(folder, wanted(names=NAMES, box_threshold=0.3)), [image])
+    (answer,) = detections(network_of(folder, wanted(names=NAMES, box_threshold=0.3)), [image])
     ours, expected = rows(answer), theirs(folder, image, 0.3)
     assert len(ours) > 2
     if folder.name not in BY_WORDS:
@@ -114,9 +114,9 @@ def test_the_answer_for_a_photo_is_the_librarys(folder: Path, shared_data: Path)
 def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
     network = network_of(folder, wanted(names=NAMES))
     images = [made_image(120, 160, seed=seed) for seed in (1, 2)]
-    together = sightings(network, images)
+    together = detections(network, images)
     for image, in_batch in zip(images, together, strict=True):
-        (alone,) = sightings(network, [image])
+        (alone,) = detections(network, [image])
         assert [one.label_id for one in alone] == [one.label_id for one in in_batch]
         for one, other in zip(rows(alone), rows(in_batch), strict=True):
             assert one[1] == pytest.approx(other[1], abs=1e-4)
@@ -126,9 +126,9 @@ def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
 
 def test_label_ids_are_the_positions_of_the_names(folder: Path) -> None:
     """In another order they are others, for the families that look for each name by itself."""
-    (answer,) = sightings(network_of(folder, wanted(names=NAMES)), [IMAGE])
+    (answer,) = detections(network_of(folder, wanted(names=NAMES)), [IMAGE])
     if folder.name.startswith("owl"):
-        (turned,) = sightings(network_of(folder, wanted(names=NAMES[::-1])), [IMAGE])
+        (turned,) = detections(network_of(folder, wanted(names=NAMES[::-1])), [IMAGE])
         assert [2 - one.label_id for one in turned] == [one.label_id for one in answer]
     assert {one.label_id for one in answer} <= {0, 1, 2}
 
@@ -223,7 +223,7 @@ def test_the_project_says_what_to_look_for(folder: Path) -> None:
     taxonomy = Taxonomy((LabelClass("belt", "stuff"), *(LabelClass(name) for name in NAMES)))
     options = PredictorOptions(device="cpu", box_threshold=0.3)
     (instances,) = load_predictor(str(folder), None, options=options, taxonomy=taxonomy).predict([IMAGE])
-    (answer,) = sightings(network_of(folder, wanted(names=NAMES, box_threshold=0.3)), [IMAGE])
+    (answer,) = detections(network_of(folder, wanted(names=NAMES, box_threshold=0.3)), [IMAGE])
     inside = [one for one in answer if one.box and clip_box(one.box, IMAGE.size)]
     assert sorted(one.label for one in instances) == sorted(NAMES[one.label_id] for one in inside)
     with pytest.raises(ModelError, match="looks for what it is told to"):

@@ -10,7 +10,7 @@ from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.errors import FormatError
 from detseg.pipeline.experiments.assignment import Lottery
-from detseg.pipeline.experiments.gold import known_truth, record_truth, slip_gold, slipped
+from detseg.pipeline.experiments.gold import known_truth, record_truth, schedule_gold, scheduled
 from detseg.pipeline.scan import scan
 from detseg.types import Box, ImageId, ImageRef, ModelVersion
 from tests.catalog.made import record_project
@@ -31,7 +31,9 @@ def write_gold(path: Path, annotations: dict[str, Sequence[dict[str, Any]]], **m
 @pytest.fixture
 def gold_settings(settings: Settings, tmp_path: Path) -> Settings:
     """Gold images are every other one."""
-    return settings.model_copy(update={"gold": tmp_path / "gold.json", "gold_share": 0.5, "blind_share": 0.0})
+    return settings.updated(
+        experiments__gold=tmp_path / "gold.json", experiments__gold_share=0.5, experiments__blind_share=0.0
+    )
 
 
 def read_and_record(settings: Settings, catalog: Catalog) -> None:
@@ -45,10 +47,10 @@ def by_name(settings: Settings, catalog: Catalog) -> dict[str, ImageId]:
 
 
 def test_nothing_is_asked_without_a_share(settings: Settings, catalog: Catalog, tmp_path: Path) -> None:
-    named = settings.model_copy(update={"gold": tmp_path / "not there.json"})
+    named = settings.updated(experiments__gold=tmp_path / "not there.json")
     assert known_truth(named, catalog) is None
     refs = scan(named, catalog).images
-    assert slip_gold(named, catalog, refs) == refs
+    assert schedule_gold(named, catalog, refs) == refs
 
 
 def test_a_source_of_gold_images_alone_says_that_all_wait(
@@ -152,16 +154,16 @@ def test_gold_images_wait_for_their_turn(
     golden = [f"{n}.png" for n in range(10, 110)]
     write_gold(tmp_path / "gold.json", {name: [] for name in golden})
     ids = by_name(settings, catalog)
-    shared = gold_settings.model_copy(update={"gold_share": 0.2})
+    shared = gold_settings.updated(experiments__gold_share=0.2)
     images = scan(shared, catalog).images
     assert images == scan(shared, catalog, record=False).images
     gold = {ids[name] for name in golden}
-    slipped = [ref.id for ref in images if ref.id in gold]
-    assert len(images) - len(slipped) == len(ids) - len(gold)  # all others are there
-    assert 10 <= len(slipped) <= 45  # 105 others, of which a quarter bring one along
-    assert len(set(slipped)) == len(slipped)
+    scheduled = [ref.id for ref in images if ref.id in gold]
+    assert len(images) - len(scheduled) == len(ids) - len(gold)  # all others are there
+    assert 10 <= len(scheduled) <= 45  # 105 others, of which a quarter bring one along
+    assert len(set(scheduled)) == len(scheduled)
     # those in the queue stay, and the rest still wait: nothing is new that could bring one along
-    project = record_project(catalog, title=settings.project).key
+    project = record_project(catalog, title=settings.queue.project).key
     catalog.tasks.open_push(project, [ref.id for ref in images], ModelVersion("fixed@00000001"))
     assert {ref.id for ref in scan(shared, catalog).images} == {ref.id for ref in images}
 
@@ -171,15 +173,15 @@ def test_gold_images_are_their_share_of_the_queue(share: float) -> None:
     refs = [ImageRef(ImageId(f"sha256:{n:064x}"), f"{n}.png") for n in range(12_000)]
     gold = {ref.id for ref in refs[6_000:]}
     lottery = Lottery("parts", 3, blind_share=0.0, decoy_share=0.0)
-    queue = list(slipped(refs, gold=gold, queued=set(), share=share, lottery=lottery))
+    queue = list(scheduled(refs, gold=gold, queued=set(), share=share, lottery=lottery))
     n_gold = sum(ref.id in gold for ref in queue)
     assert len(queue) - n_gold == 6_000
     assert binomtest(n_gold, len(queue), share).pvalue > 1e-6
-    again = list(slipped(refs, gold=gold, queued=set(), share=share, lottery=lottery))
+    again = list(scheduled(refs, gold=gold, queued=set(), share=share, lottery=lottery))
     assert again == queue
     # those that are in the queue bring nothing along again
     there = {ref.id for ref in queue}
-    assert {ref.id for ref in slipped(refs, gold=gold, queued=there, share=share, lottery=lottery)} == there
+    assert {ref.id for ref in scheduled(refs, gold=gold, queued=there, share=share, lottery=lottery)} == there
 
 
 def test_gold_images_run_out(

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from detseg.errors import LabelStudioError
-from detseg.pipeline.pushing.checking import checked
+from detseg.pipeline.pushing.delivery import checked
 from detseg.pipeline.pushing.report import ImageOutcome, Status
-from tests.pipeline.pushing.freight import parcels
+from tests.pipeline.pushing.targets import payloads
 
-REF = parcels(1)[0].ref
+REF = payloads(1)[0].ref
 
 
 def outcomes(*statuses: Status) -> list[ImageOutcome]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detseg.catalog import Assignment, Catalog, open_catalog
-from detseg.pipeline.pushing.finding import find_missing
+from detseg.pipeline.pushing.existing import find_missing
 from detseg.types import ImageRef, ModelVersion
 from tests.catalog.made import VERSION, found, image_id, record_project
 
@@ -32,7 +32,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
         opened.task_predictions.open_push(key, [REPLACED.id], VERSION)
         opened.task_predictions.confirm_push(key, [REPLACED.id], VERSION, replaces=True)
         opened.task_predictions.open_push(key, [CLAIMED_TOO.id], NEWER)
-        opened.tasks.mark_deleted(key, [106])
+        opened.server_tasks.mark_deleted(key, [106])
         yield opened
 
 

@@ -38,3 +38,7 @@ def test_patience_counts_from_when_it_was_begun() -> None:
     now = datetime.now(UTC)
     assert 9.0 < seconds_left(now, 10.0) <= 10.0
     assert seconds_left(now - timedelta(hours=1), 10.0) < -3500
+
+
+def test_a_clock_that_ran_ahead_costs_no_more_than_the_patience() -> None:
+    assert seconds_left(datetime.now(UTC) + timedelta(days=400), 10.0) == 10.0

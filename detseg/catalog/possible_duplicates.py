@@ -1,0 +1,54 @@
+"""What was sent again because its first request seemed lost: it may come to be there twice, later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database
+from detseg.catalog.records import PossibleDuplicate, ProjectKey
+from detseg.catalog.tables import doubts
+from detseg.types import ImageId, ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class PossibleDuplicates:
+    """``catalog.possible_duplicates``"""
+
+    database: Database
+    clock: Callable[[], datetime]
+
+    def record(
+        self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion | None = None
+    ) -> None:
+        """Records images whose task, or whose task's prediction of that version, may come twice."""
+        now = self.clock()
+        rows = [
+            {"project": project, "image_id": image, "model_version": version or "", "since": now}
+            for image in dict.fromkeys(ids)
+        ]
+        with self.database.writing() as connection:
+            self.database.upsert(connection, doubts, rows)
+
+    def all(self, project: ProjectKey) -> tuple[PossibleDuplicate, ...]:
+        """The project's, sorted by image and version."""
+        query = (
+            sa.select(doubts)
+            .where(doubts.c.project == project)
+            .order_by(doubts.c.image_id, doubts.c.model_version)
+        )
+        with self.database.reading() as connection:
+            return tuple(
+                PossibleDuplicate(ImageId(row.image_id), ModelVersion(row.model_version) or None, row.since)
+                for row in connection.execute(query)
+            )
+
+    def forget(self, project: ProjectKey, before: datetime) -> int:
+        """Remove those from before that moment; returns how many they were."""
+        with self.database.writing() as connection:
+            return connection.execute(
+                sa.delete(doubts).where(doubts.c.project == project, doubts.c.since < before)
+            ).rowcount

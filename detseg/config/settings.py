@@ -1,0 +1,100 @@
+"""All settings of a run, in sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from detseg.config.sections import (
+    ClassSettings,
+    CostSettings,
+    EngineSettings,
+    ExperimentSettings,
+    LabelSettings,
+    LabelStudioSettings,
+    ModelSettings,
+    QueueSettings,
+    RunSettings,
+    Section,
+    SourceSettings,
+)
+from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
+
+
+class Settings(BaseModel):
+    """All settings of a run, in sections: ``settings.model.box_threshold``. Frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: Path = Field(default=Path("."), description="folder that relative paths start from", exclude=True)
+    state_dir: Path = Field(default=Path(".detseg"), description="where catalog, servers and logs live")
+    catalog: str | None = Field(
+        default=None, description="SQLAlchemy URL; without it, SQLite in the state folder"
+    )
+    source: SourceSettings = SourceSettings()
+    model: ModelSettings = ModelSettings()
+    engine: EngineSettings = EngineSettings()
+    run: RunSettings = RunSettings()
+    labels: LabelSettings = LabelSettings()
+    queue: QueueSettings = QueueSettings()
+    label_studio: LabelStudioSettings = LabelStudioSettings()
+    experiments: ExperimentSettings = ExperimentSettings()
+    costs: CostSettings = CostSettings()
+    classes: tuple[ClassSettings, ...] = ()
+
+    @field_validator("state_dir")
+    @classmethod
+    def _holds_nothing_else(cls, folder: Path, info: ValidationInfo) -> Path:
+        root = info.data["root"].absolute()
+        if root.resolve().is_relative_to((root / folder.expanduser()).resolve()):
+            raise ValueError("is a folder of its own, which is made private: write .detseg, for instance")
+        return folder
+
+    def updated(self, **changes: object) -> Settings:
+        """Return the settings with other values in some places: ``settings.updated(queue__restore=True)``.
+
+        A keyword names an option as ``section__option``. Raises pydantic's ValidationError for a value that
+        may not be.
+        """
+        values: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        for name, value in changes.items():
+            section, _, option = name.partition("__")
+            values[section] = values[section].model_copy(update={option: value}) if option else value
+        return Settings.model_validate({name: _dumped(value) for name, value in values.items()})
+
+    def path(self, value: str | Path) -> Path:
+        """A path of the settings as an absolute one."""
+        return (self.root / Path(value).expanduser()).absolute()
+
+    @property
+    def state_path(self) -> Path:
+        return self.path(self.state_dir)
+
+    @property
+    def catalog_url(self) -> str:
+        return self.catalog or f"sqlite:///{self.state_path / 'catalog.sqlite3'}"
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """The classes of the settings; None where the model's own labels are to be taken."""
+        return to_taxonomy(self.classes)
+
+
+def _dumped(value: object) -> object:
+    """A section as its values, so that they are looked at again."""
+    return dict(value) if isinstance(value, Section) else value
+
+
+def to_taxonomy(classes: Sequence[ClassSettings]) -> Taxonomy | None:
+    """The classes as a taxonomy; None where there are none, and the model's own labels are to be taken."""
+    if not classes:
+        return None
+    return Taxonomy(
+        tuple(
+            LabelClass(entry.name, entry.kind, entry.colour or distinct_colour(i), entry.aliases)
+            for i, entry in enumerate(classes)
+        )
+    )

@@ -1,0 +1,182 @@
+"""Files: ours written whole or not at all, private where need be; regular files and JSON of others read."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from detseg.errors import ConfigError, FormatError, NotJson
+
+_PRIVATE_FOLDER = 0o700
+_PRIVATE_FILE = 0o600
+_ANY_FILE = 0o666  # less what the umask takes
+_ROOT = 0
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_regular(path: str | Path) -> IO[bytes]:
+    """A regular file, to be read. Raises OSError for what is none, as a pipe, which would never end.
+
+    It is opened once and then looked at, so that nothing else can take its place in between.
+    """
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "a file's name has no NUL", str(path))
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no file, but a folder, pipe, socket or device", str(path))
+    return os.fdopen(handle, "rb")
+
+
+_SMALL = 8_000_000  # bytes of JSON, which take 270 MB at the most
+_ROOM = {"[": 96, "{": 250, ",": 40, '"': 28}  # of a list, an object, a number and its place, half a text
+_CONTAINER = Path("/sys/fs/cgroup")
+_HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises FormatError if it cannot be read or is not JSON."""
+    try:
+        with open_regular(path) as file:
+            n_bytes = os.fstat(file.fileno()).st_size
+            _check_room(n_bytes, n_bytes, str(path))
+            data = file.read(n_bytes)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a name with NUL
+        raise FormatError(f"{path} cannot be read: {error}") from error
+    return parse_json(data, str(path))
+
+
+def parse_json(data: bytes | str, where: str) -> Any:
+    """The value of JSON text from outside. Raises FormatError that begins with ``where``.
+
+    Also for what Python's reader raises other errors for, or lets through: lists in lists without end,
+    numbers of thousands of digits, and halves of letters (lone surrogates), which no database can hold. What
+    takes more memory than there is, is refused before it is read.
+    """
+    try:
+        text = data if isinstance(data, str) else data.decode(json.detect_encoding(data))
+        _check_room(len(text), _room_of(text), where)
+        value = json.loads(text)
+        if _HALF_LETTER.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise FormatError(f"{where} cannot be read: its lists and objects nest too deeply") from error
+    except UnicodeEncodeError as error:
+        raise FormatError(f"{where} has half a letter in a text (a lone surrogate): write it anew") from error
+    except json.JSONDecodeError as error:
+        raise NotJson(f"{where} is not JSON: {error}") from error
+    except UnicodeDecodeError as error:
+        raise NotJson(f"{where} is not JSON: it is not text in UTF-8 ({error})") from error
+    except ValueError as error:  # Python's limit on the digits of a number
+        raise FormatError(f"{where} cannot be read: it has a number of more than 4300 digits") from error
+    return value
+
+
+def _room_of(text: str) -> int:
+    """Bytes of memory, rather too many, that the values of JSON text take beside it."""
+    return sys.getsizeof(text) + sum(n_bytes * text.count(sign) for sign, n_bytes in _ROOM.items())
+
+
+def _check_room(n_bytes: int, needed: int, where: str) -> None:
+    """Raises FormatError where that much memory is not free. What is small is not looked at."""
+    if n_bytes < _SMALL:
+        return
+    free = _free_memory()
+    if needed > free:
+        raise FormatError(
+            f"{where} has {n_bytes / 1e9:.2f} GB, which take about {needed / 1e9:.1f} GB of memory to read, "
+            f"and {free / 1e9:.1f} GB are free: end other programs, take a larger machine, or split it"
+        )
+
+
+def _free_memory() -> int:
+    """Bytes that are free on this machine, or in the container whose limit is lower."""
+    free = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # no control groups here, or no limit ("max")
+        limit, used = (int((_CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, max(0, limit - used))
+    return free
+
+
+@contextmanager
+def replacing(path: Path, *, binary: bool = False, private: bool = False) -> Iterator[IO[Any]]:
+    """A new file, UTF-8 unless it is binary, that takes the place of ``path`` at the end of the block.
+
+    If the block raises, ``path`` stays as it was. Nobody can foresee the name that it is written under, and a
+    link that stands there is not followed. Who may not enter the folder may not read the file either; a
+    ``private`` one is for its owner alone.
+    """
+    beside = path.with_name(f".detseg-{secrets.token_hex(8)}.partial")
+    mode = _PRIVATE_FILE if private else _ANY_FILE & path.parent.stat().st_mode
+    handle = os.open(beside, os.O_WRONLY | _NEW, mode)
+    try:
+        with _open(handle, binary=binary) as file:
+            yield file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a file of text, which is there as a whole or not at all; ``private``: for its owner alone."""
+    with replacing(path, private=private) as file:
+        file.write(text)
+
+
+def _open(handle: int, *, binary: bool) -> IO[Any]:
+    if binary:
+        return os.fdopen(handle, "wb")
+    return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace")
+
+
+def open_private(path: Path) -> IO[bytes]:
+    """The file, to be appended to, for its owner alone; made if it is not there. A link is not followed."""
+    handle = os.open(
+        path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE_FILE
+    )
+    os.fchmod(handle, _PRIVATE_FILE)
+    return os.fdopen(handle, "ab")
+
+
+def private_folder(path: Path) -> Path:
+    """Makes the folder if need be (0700), and leaves its files nothing but what their owner may do.
+
+    Raises ConfigError if it belongs to another user, who could read and change what is put there.
+    """
+    _make_folder(path)
+    owner, user = path.stat().st_uid, os.geteuid()
+    if user not in (owner, _ROOT) and owner != _ROOT:  # root prepares volumes, and may read everything anyway
+        raise ConfigError(f"{path} belongs to another user: set state_dir to a folder of your own")
+    if user in (owner, _ROOT):
+        path.chmod(_PRIVATE_FOLDER)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # another run has done with it meanwhile
+                _make_private(entry)
+    return path
+
+
+def _make_folder(path: Path) -> None:
+    """Makes a folder that is private from the beginning, as are those above it that are made for it."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+
+
+def _make_private(entry: os.DirEntry[str]) -> None:
+    found = entry.stat(follow_symlinks=False)
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o077:
+        os.chmod(entry.path, found.st_mode & _PRIVATE_FOLDER)  # what its owner may do, as before

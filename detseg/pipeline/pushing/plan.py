@@ -1,0 +1,310 @@
+"""What is to become of every image of a push, decided before anything is written.
+
+    for page in pages(refs):
+        plan = plan_page(spec, page)        # by the catalog and the server; writes to neither
+        for one in plan_tasks(spec, plan):  # what is to be sent of each image, or why nothing is
+            ...
+
+A push carries such plans out, a dry run prints them (``foresee``): neither decides anything by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from detseg.catalog import Assignment
+from detseg.errors import FormatError
+from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_task
+from detseg.labelstudio.fitting import fit_regions
+from detseg.labelstudio.queued import TaskMark, check_mark, image_field, parse_queued
+from detseg.labelstudio.shapes import NOTHING_DRAWN
+from detseg.paging import pages
+from detseg.pipeline.experiments.decoys import plant
+from detseg.pipeline.pushing.assigning import assign, recover_assignments
+from detseg.pipeline.pushing.existing import (
+    ExistingTask,
+    Missing,
+    find_existing,
+    find_known,
+    find_missing,
+    find_tasks,
+    find_there,
+    is_blind,
+)
+from detseg.pipeline.pushing.queue import PushSpec
+from detseg.pipeline.pushing.report import ImageOutcome, Status
+from detseg.pipeline.serving import check_servable
+from detseg.types import Annotation, ImageId, ImageRef, Region
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPrediction:
+    """A task that is to get the version's prediction: beside those that it has, or in the place of ours."""
+
+    ref: ImageRef
+    task_id: int
+    replaces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PagePlan:
+    """What is to become of a page of images; each is in one of the first three, in order.
+
+    ``new`` become tasks, ``predictions`` go to tasks that are there, ``outcomes`` are of images of which
+    nothing is sent. To be recorded before: ``marks`` and ``existing`` are tasks that are there and that the
+    catalog does not know, ``assignments`` the arms of those, ``gone`` the numbers of tasks that it takes to
+    be there and that are not.
+    """
+
+    new: tuple[ImageRef, ...] = ()
+    predictions: tuple[PlannedPrediction, ...] = ()
+    outcomes: tuple[ImageOutcome, ...] = ()
+    marks: tuple[TaskMark, ...] = ()
+    existing: tuple[ExistingTask, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    gone: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTask:
+    """What is to be sent of one image: a new task, or a prediction for ``task_id``.
+
+    ``encoded`` is the task without the image's URL; None where the version has not predicted the image yet.
+    ``regions`` are those of the prediction, wrong ones that were planted among them. ``left_out`` has a line
+    for each that is not in it.
+    """
+
+    ref: ImageRef
+    status: Status
+    task_id: int | None = None
+    encoded: EncodedTask | None = None
+    regions: tuple[Region, ...] = ()
+    left_out: tuple[str, ...] = ()
+    assignment: Assignment | None = None
+
+
+def foresee(spec: PushSpec, refs: Iterable[ImageRef]) -> Iterator[ImageOutcome]:
+    """Yield what a push would make of each image; those without a prediction would be predicted first."""
+    for page in pages(refs):
+        plan = plan_page(spec, page)
+        yield from plan.outcomes
+        for one in plan_tasks(spec, plan):
+            if isinstance(one, ImageOutcome):
+                yield one
+            elif one.encoded is None:
+                yield ImageOutcome(one.ref, one.status)
+            else:
+                yield ImageOutcome(
+                    one.ref, one.status, reason="; ".join(one.left_out), shapes=one.encoded.report
+                )
+
+
+def plan_page(spec: PushSpec, page: Sequence[ImageRef]) -> PagePlan:
+    """Compare a page of images with the catalog and, where it may know more, with the server."""
+    if spec.project is None:
+        missing = Missing(tasks=tuple(page))
+    else:
+        missing = find_missing(
+            spec.catalog, spec.project.key, page, spec.version, restore=spec.settings.queue.restore
+        )
+    lost = [ref for ref in page if ref.id in spec.gone and ref not in missing.tasks]
+    outcomes = [ImageOutcome(ref, "deleted") for ref in missing.deleted]
+    outcomes += [ImageOutcome(ref, "present") for ref in missing.present if ref.id not in spec.gone]
+    plan = _plan_unknown(spec, (*missing.tasks, *lost))
+    predictions, gone = _plan_predictions(
+        spec, [(ref, number) for ref, number in missing.predictions if ref.id not in spec.gone]
+    )
+    new, refused = _servable(spec, plan.new)
+    return replace(
+        plan,
+        new=new,
+        predictions=(*plan.predictions, *predictions),
+        outcomes=(*outcomes, *plan.outcomes, *refused, *(ImageOutcome(ref, "deleted", n) for ref, n in gone)),
+        gone=tuple(number for _, number in gone),
+    )
+
+
+def _plan_unknown(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
+    """What becomes of images that have no task by the catalog: somebody else may have made them one."""
+    marks = _plan_marks(spec, refs)
+    marked = {one.ref.id for one in marks.predictions} | {one.ref.id for one in marks.outcomes}
+    refs = [ref for ref in refs if ref.id not in marked]
+    if not (refs and spec.client and spec.project and spec.may_hold_external):
+        return replace(marks, new=tuple(refs))
+    found = find_tasks(spec.client, spec.catalog, spec.project, [ref.id for ref in refs])
+    known = spec.catalog.tasks.of_images(spec.project.key, found.own)
+    unknown = {
+        image: tasks
+        for image, tasks in found.own.items()
+        if image not in known or known[image].state == "intent"
+    }
+    existing = find_existing(spec.client, spec.project, unknown)
+    assignments = recover_assignments(
+        spec, {one.image: one.versions for one in existing if one.is_made_by_us}
+    )
+    there = {one.image: one for one in existing}
+    known_arms = spec.catalog.arms.of_images(spec.project.key, there).values()
+    blind = {one.image for one in (*assignments, *known_arms) if one.arm == "blind"}
+    done = {one.image for one in existing if spec.version in one.versions or one.image in blind}
+    return PagePlan(
+        new=tuple(ref for ref in refs if ref.id not in there and ref.id not in found.external),
+        predictions=(
+            *marks.predictions,
+            *(
+                PlannedPrediction(ref, there[ref.id].task.id, _replaces(spec, there[ref.id]))
+                for ref in refs
+                if ref.id in there and ref.id not in done
+            ),
+        ),
+        outcomes=(
+            *marks.outcomes,
+            *(ImageOutcome(ref, "held", found.external[ref.id]) for ref in refs if ref.id in found.external),
+            *(ImageOutcome(ref, "present") for ref in refs if ref.id in done),
+        ),
+        marks=marks.marks,
+        existing=existing,
+        assignments=assignments,
+    )
+
+
+def _plan_marks(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
+    """What becomes of the images that were found in tasks of this very project, which get a mark."""
+    client, project = spec.client, spec.project
+    here = [ref for ref in refs if project and parse_queued(ref.uri)[0] == project.server_id]
+    if not (here and client and project):
+        return PagePlan()
+    sizes = spec.catalog.images.sizes(ref.id for ref in here)
+    entries = spec.catalog.images.entries(ref.id for ref in here)
+    field = image_field(project.label_config)
+    marks: list[TaskMark] = []
+    planned: list[PlannedPrediction] = []
+    refused: list[ImageOutcome] = []
+    for ref in here:
+        task = parse_queued(ref.uri)[1]
+        entry = next((one for one in entries.get(ref.id, ()) if one.uri == ref.uri), None)
+        try:
+            if entry is not None:  # a dry run records no images
+                mark = TaskMark(entry, ref, sizes[ref.id], field)
+                check_mark(client, mark)
+                marks.append(mark)
+            planned.append(PlannedPrediction(ref, task))
+        except FormatError as error:
+            refused.append(ImageOutcome(ref, "refused", task, str(error)))
+    return PagePlan(predictions=tuple(planned), outcomes=tuple(refused), marks=tuple(marks))
+
+
+def _replaces(spec: PushSpec, one: ExistingTask) -> bool:
+    """Whether the prediction of a task that is to be imported gives way; all of them are ours then."""
+    return spec.settings.queue.predictions == "replace" and not one.task.touched and bool(one.versions)
+
+
+def _plan_predictions(
+    spec: PushSpec, missing: Sequence[tuple[ImageRef, int]]
+) -> tuple[list[PlannedPrediction], list[tuple[ImageRef, int]]]:
+    """The predictions of tasks that the catalog knows, and the tasks that are not there any more."""
+    if not (missing and spec.client and spec.project):
+        return [PlannedPrediction(ref, number) for ref, number in missing], []
+    client, catalog, project = spec.client, spec.catalog, spec.project
+    ids = [ref.id for ref, _ in missing]
+    replaced: Collection[ImageId] = ()
+    there: Collection[ImageId]
+    if spec.settings.queue.predictions == "replace":
+        tasks = find_known(client, catalog, project, ids)
+        ours = catalog.task_predictions.versions(project.key)
+        replaced = {image for image, task in tasks.items() if not task.touched and task.versions & ours}
+        there = tasks.keys()
+    else:
+        there = find_there(client, catalog, project, ids)
+    planned = [PlannedPrediction(ref, n, ref.id in replaced) for ref, n in missing if ref.id in there]
+    return planned, [(ref, number) for ref, number in missing if ref.id not in there]
+
+
+def _servable(
+    spec: PushSpec, refs: Sequence[ImageRef]
+) -> tuple[tuple[ImageRef, ...], tuple[ImageOutcome, ...]]:
+    """The images that can reach the browser, and the outcomes of the others."""
+    refused: list[ImageOutcome] = []
+    for ref in refs:
+        try:
+            check_servable(spec.settings, ref)
+        except FormatError as error:
+            refused.append(ImageOutcome(ref, "refused", reason=str(error)))
+    left_out = {one.ref for one in refused}
+    return tuple(ref for ref in refs if ref not in left_out), tuple(refused)
+
+
+def plan_tasks(spec: PushSpec, plan: PagePlan) -> Iterator[PlannedTask | ImageOutcome]:
+    """What is to be sent of the images of a page, or why nothing is; made one by one, for they are large."""
+    statuses: Mapping[bool, Status] = {False: "added", True: "replaced"}
+    new = {ref.id: PlannedTask(ref, "pushed") for ref in plan.new}
+    more = {one.ref.id: PlannedTask(one.ref, statuses[one.replaces], one.task_id) for one in plan.predictions}
+    key = spec.project.key if spec.project else None
+    recovered = {one.image: one for one in plan.assignments}
+    for group in (new, more):
+        assigned = spec.catalog.arms.of_images(key, group) if key is not None else {}
+        had_tasks = set(spec.catalog.tasks.of_images(key, group)) if key is not None else set()
+        for prediction in spec.catalog.predictions.read(group, spec.version):
+            planned, image = group.pop(prediction.image), prediction.image
+            assignment = assigned.get(image) or recovered.get(image)
+            try:
+                if assignment is None and planned.task_id is None and image not in had_tasks:
+                    assignment = assign(spec, prediction)
+                yield _fit(spec, planned, prediction, assignment)
+            except FormatError as error:
+                yield ImageOutcome(planned.ref, "refused", reason=str(error))
+        yield from group.values()
+
+
+def _fit(
+    spec: PushSpec, planned: PlannedTask, prediction: Annotation, assignment: Assignment | None
+) -> PlannedTask:
+    """The planned task with what fits of the prediction."""
+    regions = plant(prediction.regions, assignment.decoys) if assignment else prediction.regions
+    encoded, left_out = encode_fitting(spec, planned.ref, replace(prediction, regions=regions))
+    if is_blind(assignment):  # made all the same, so that no arm lacks
+        encoded, left_out = replace(encoded, report=NOTHING_DRAWN), []  # images that the others refuse
+    return replace(planned, encoded=encoded, regions=regions, left_out=tuple(left_out), assignment=assignment)
+
+
+def encode_fitting(spec: PushSpec, ref: ImageRef, prediction: Annotation) -> tuple[EncodedTask, list[str]]:
+    """The task of what fits of a prediction, without the image's URL; a line for each region that does not.
+
+    Raises FormatError if it is not single regions that are wrong.
+    """
+    fitting = fit_regions(prediction.regions, spec.missing, spec.policy)
+    try:
+        return _encode(spec, ref, prediction, fitting.regions), [*fitting.left_out]
+    except FormatError:
+        regions, broken = _sound(spec, prediction, fitting.regions)
+        if not broken:
+            raise
+        return _encode(spec, ref, prediction, regions), [*fitting.left_out, *broken]
+
+
+def _encode(spec: PushSpec, ref: ImageRef, prediction: Annotation, regions: Sequence[Region]) -> EncodedTask:
+    return encode_task(
+        ref,
+        prediction.size,
+        regions,
+        version=spec.version,
+        taxonomy=spec.taxonomy,
+        image_url="",
+        policy=spec.policy,
+    )
+
+
+def _sound(
+    spec: PushSpec, prediction: Annotation, regions: Sequence[Region]
+) -> tuple[list[Region], list[str]]:
+    """The regions that can be encoded by themselves, and why the others cannot."""
+    kept: list[Region] = []
+    broken: list[str] = []
+    for region in regions:
+        try:
+            encode_regions([region], prediction.size, spec.taxonomy, where="left out")
+        except FormatError as error:
+            broken.append(str(error))
+        else:
+            kept.append(region)
+    return kept, broken
