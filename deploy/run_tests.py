@@ -3,19 +3,25 @@
 Arguments are handed to pytest. Without a browser the tests marked `browser` are left out, without PostgreSQL
 those marked `postgres`; a banner names them at the end, and where CI is set the run fails.
 
-The tests run in several processes, a file in one of them, each with servers of its own.
+The tests run in several processes, a file in one of them, each with servers of its own. Where CI is set,
+those that fail run once more, alone: one that passes then is named at the end, one that fails again fails the
+run.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"  # pytest's own list
+_MOST_AGAIN = 10  # so many that fail are no accident
 _MOST_PROCESSES = 4  # each has torch, a Label Studio and a browser: 2 GB
 _APART = Path("/usr/lib/postgresql")  # where Debian keeps PostgreSQL's programs, off the PATH
 
@@ -85,14 +91,28 @@ def marked_tests(marker: str) -> list[str]:
     return [line for line in output.splitlines() if "::" in line]
 
 
-def banner(tool: Tool, reason: str, tests: list[str]) -> str:
-    """What stands at the end of a run that left tests out."""
-    rows = [
-        f"{len(tests)} TESTS DID NOT RUN: no {tool.name} here.",
-        reason,
-        *(f"  {test}" for test in tests),
-    ]
-    return "\n".join(["", "!" * 78, *(f"!! {row}" for row in rows), "!" * 78])
+def framed(*rows: str, tests: Iterable[str]) -> str:
+    """What stands at the end of a run, not to be overlooked: rows, and the tests that they speak of."""
+    return "\n".join(
+        ["", "!" * 78, *(f"!! {row}" for row in (*rows, *(f"  {test}" for test in tests))), "!" * 78]
+    )
+
+
+def pass_alone(arguments: list[str]) -> bool:
+    """Whether the tests that failed pass when they are run once more, one after the other; if so, names them.
+
+    A real server or browser fails now and then for what else a shared machine is doing. That is no reason to
+    refuse a change, and none to keep silent about it.
+    """
+    failed = json.loads(_FAILED.read_text()) if _FAILED.is_file() else {}
+    if not 0 < len(failed) <= _MOST_AGAIN:  # none: not a test failed, but pytest itself
+        return False
+    if subprocess.run([sys.executable, "-m", "pytest", "--last-failed", *arguments], cwd=ROOT).returncode:
+        return False
+    print(
+        framed(f"{len(failed)} TESTS FAILED BESIDE OTHERS AND PASSED ALONE:", tests=failed), file=sys.stderr
+    )
+    return True
 
 
 def side_by_side(n_processes: int) -> list[str]:
@@ -111,9 +131,14 @@ def main(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "pytest", *side_by_side(n_processes), *chosen, *arguments]
     threads = {"OMP_NUM_THREADS": str(n_cores // n_processes)}  # torch's would wait for each other
     code = subprocess.run(command, cwd=ROOT, env=threads | os.environ).returncode
+    if code == 1 and os.environ.get("CI") and pass_alone([*chosen, *arguments]):
+        code = 0
     for tool, reason in reasons.items():
         if left_out := marked_tests(tool.marker):
-            print(banner(tool, reason, left_out), file=sys.stderr)
+            print(
+                framed(f"{len(left_out)} TESTS DID NOT RUN: no {tool.name} here.", reason, tests=left_out),
+                file=sys.stderr,
+            )
             code = code or int(bool(os.environ.get("CI")))
     return code
 

@@ -27,15 +27,20 @@ def suite(tmp_path: Path) -> Path:
 
 
 def run_suite(suite: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "deploy/run_tests.py", "-p", "no:cacheprovider"]
+    command = [sys.executable, "deploy/run_tests.py"]
     given = {"PATH": str(suite / "bin"), **environment}
     return subprocess.run(command, cwd=suite, env=given, capture_output=True, text=True)
 
 
-def test_all_tests_run_where_there_is_a_browser(suite: Path) -> None:
+def provide_programs(suite: Path) -> None:
+    """Programs of the browser's and the database's names, so that no test is left out."""
     for program in (name for tool in run_tests.TOOLS for name in tool.programs):
         (suite / "bin" / program).write_text("#!/bin/sh\n")
         (suite / "bin" / program).chmod(0o755)
+
+
+def test_all_tests_run_where_there_is_a_browser(suite: Path) -> None:
+    provide_programs(suite)
     result = run_suite(suite, CI="true")
     assert result.returncode == 0, result.stderr
     assert "2 passed" in result.stdout
@@ -63,3 +68,35 @@ def test_a_failing_apt_get_is_told(suite: Path) -> None:
     result = run_suite(suite)
     assert result.returncode == 0
     assert "apt-get could not install it (E: no such package): sudo apt-get install chromium" in result.stderr
+
+
+FAILS_FIRST = """
+from pathlib import Path
+def test_in_turns():
+    marks = Path(__file__).with_name("marks")
+    marks.write_text(marks.read_text() + "x" if marks.exists() else "x")
+    assert len(marks.read_text()) > {failures}
+"""
+
+
+@pytest.mark.parametrize(
+    ("failures", "environment", "code"),
+    [(1, {"CI": "true"}, 0), (2, {"CI": "true"}, 1), (1, {}, 1)],
+    ids=["once in CI", "twice in CI", "once at home"],
+)
+def test_a_test_that_fails_in_ci_has_to_pass_alone_and_is_named(
+    suite: Path, failures: int, environment: dict[str, str], code: int
+) -> None:
+    provide_programs(suite)
+    (suite / "tests" / "test_turns.py").write_text(FAILS_FIRST.format(failures=failures))
+    result = run_suite(suite, **environment)
+    assert result.returncode == code, result.stdout
+    named = "!! 1 TESTS FAILED BESIDE OTHERS AND PASSED ALONE:\n!!   tests/test_turns.py::test_in_turns"
+    assert (named in result.stderr) == (code == 0)
+    assert len((suite / "tests" / "marks").read_text()) == (2 if environment else 1)
+
+
+def test_a_file_that_cannot_be_imported_fails_in_ci(suite: Path) -> None:
+    provide_programs(suite)
+    (suite / "tests" / "test_broken.py").write_text("import nothing_of_that_name\n")
+    assert run_suite(suite, CI="true").returncode != 0
