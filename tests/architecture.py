@@ -34,6 +34,7 @@ ROOMS = (
     "processes",
     "uv",
     "sources",
+    "formats",
     "models",
     "catalog",
     "labelstudio",

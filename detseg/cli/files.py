@@ -72,13 +72,13 @@ def predict(
     from detseg.cli.output import EXIT_QUARANTINED, note_models, print_file
     from detseg.config import load_settings
     from detseg.errors import ConfigError
-    from detseg.metrics.coco_files import read_coco_truth
+    from detseg.formats.coco import read_coco
     from detseg.pipeline.predict import predict as predict_files
 
     if (format_ == "coco") != (truth is not None):
         raise ConfigError("--format coco and --truth go together: results have the ids of a COCO file")
     if truth is not None:
-        read_coco_truth(truth, "bbox")  # before hours of predicting
+        read_coco(truth, "bbox")  # before hours of predicting
     settings = load_settings(
         config,
         model__detector=detector,
@@ -107,8 +107,8 @@ def predict(
 def _write_coco(predictions: Path, truth: Path) -> None:
     from detseg.cli.output import note
     from detseg.files import write_whole
-    from detseg.metrics.coco_files import predictions_to_coco
-    from detseg.pipeline.results_file import encode_line
+    from detseg.formats.coco_results import predictions_to_coco
+    from detseg.formats.predictions import encode_line
 
     results, notes = predictions_to_coco(predictions, truth)
     path = predictions.with_name("coco_results.json")

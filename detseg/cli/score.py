@@ -49,7 +49,7 @@ def score(
         only_semantic={"--names": names, "--ignore-value": None if ignore_value == 255 else ignore_value},
     )
     if panoptic:
-        from detseg.metrics.panoptic_files import score_panoptic_files
+        from detseg.metrics.panoptic import score_panoptic_files
 
         figures = _panoptic_figures(
             score_panoptic_files(truth, results, truth_masks=truth_masks, results_masks=results_masks)
@@ -57,7 +57,7 @@ def score(
     elif semantic:
         from dataclasses import asdict
 
-        from detseg.metrics.label_map_files import score_label_maps
+        from detseg.metrics.semantic import score_label_maps
 
         ignore = None if ignore_value == -1 else ignore_value
         figures = asdict(score_label_maps(truth, results, names_path=names, ignore=ignore))

@@ -127,9 +127,13 @@ def encode_mask(mask: Mask) -> dict[str, Any]:
 
 
 def decode_mask(entry: Mapping[str, Any]) -> Mask:
-    """Decode COCO's JSON of a mask, as ``encode_mask`` writes it. Raises FormatError for other text."""
+    """Decode COCO's JSON of a mask: ``encode_mask``'s, or one whose counts are a list of run lengths.
+
+    Raises FormatError for text that is not compressed run lengths, ValueError for counts of another size.
+    """
     height, width = entry["size"]
-    return Mask(Size(width, height), string_to_counts(entry["counts"]))
+    counts = entry["counts"]
+    return Mask(Size(width, height), string_to_counts(counts) if isinstance(counts, str) else tuple(counts))
 
 
 def _column_major(bitmap: Bitmap) -> Bitmap:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detseg.formats.coco_entries import IouType
 from detseg.geometry.extent import extent
-from detseg.metrics.coco_entries import IouType
 from detseg.metrics.overlaps import compress_mask
 from detseg.types import Annotation, ImageId, Instance, Region
 

@@ -26,8 +26,8 @@ from typing import Any
 import hotcoco
 import numpy as np
 
+from detseg.formats.coco_entries import IouType
 from detseg.metrics.coco_data import Bools, DetectionData, Floats, Ints, Objects
-from detseg.metrics.coco_entries import IouType
 
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """As COCO makes them, rounding included."""

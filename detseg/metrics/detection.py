@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from detseg.formats.coco_entries import IouType
+from detseg.formats.coco_results import read_coco_files
 from detseg.metrics.calibration import Calibration, calibrate
 from detseg.metrics.cases import Case
 from detseg.metrics.coco_data import DetectionColumns, DetectionData, Floats
-from detseg.metrics.coco_entries import IouType
 from detseg.metrics.coco_eval import CocoArrays, confuse, evaluate, evaluate_records, match
-from detseg.metrics.coco_files import read_coco_files
 from detseg.metrics.detection_intervals import (
     estimate_ap,
     estimate_ap_per_class,
@@ -198,13 +198,13 @@ def score_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) ->
     should be, with the entry and the reason.
     """
     files = read_coco_files(truth_path, results_path, iou_type)
-    categories = sorted(files.truth["categories"], key=lambda category: int(category["id"]))
-    n_truth = Counter(entry["category_id"] for entry in files.truth["annotations"] if not entry["iscrowd"])
+    categories = sorted(files.truth.categories, key=lambda category: int(category["id"]))
+    n_truth = Counter(entry["category_id"] for entry in files.truth.annotations if not entry["iscrowd"])
     score = _score(
-        evaluate_records(files.truth, files.results, iou_type),
+        evaluate_records(files.truth.as_json(), files.results, iou_type),
         [category["name"] for category in categories],
         [n_truth[category["id"]] for category in categories],
-        n_images=len(files.truth["images"]),
+        n_images=len(files.truth.images),
     )
     return replace(score, notes=files.notes)
 

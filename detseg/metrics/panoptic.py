@@ -1,13 +1,18 @@
-"""Panoptic quality (Kirillov et al., "Panoptic Segmentation", CVPR 2019) of annotations."""
+"""Panoptic quality (Kirillov et al., "Panoptic Segmentation", CVPR 2019) of annotations and of files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from hotcoco.panoptic import PanopticEval
 
+from detseg.errors import FormatError
+from detseg.formats.coco_panoptic import PanopticFiles, read_coco_panoptic
 from detseg.geometry.label_maps import map_to_array, shared_pixels
 from detseg.metrics.image_sums import ImageSums
 from detseg.metrics.pairs import pair_annotations
@@ -86,6 +91,46 @@ def panoptic_quality(truth: Iterable[Annotation], predictions: Iterable[Annotati
     for pair in pair_annotations(truth, predictions):
         counts.add(paint_scene(pair.truth, pair.prediction))
     return counts.quality()
+
+
+def score_panoptic_files(
+    truth_path: Path,
+    results_path: Path,
+    *,
+    truth_masks: Path | None = None,
+    results_masks: Path | None = None,
+) -> PanopticQuality:
+    """PQ, SQ and RQ of COCO panoptic results against their truth, as ``read_coco_panoptic`` reads them.
+
+    hotcoco (Rust, MIT) reads the PNGs and counts; it follows panopticapi: void pixels of the truth and crowds
+    neither match nor count against a prediction. Raises FormatError.
+    """
+    files = read_coco_panoptic(truth_path, results_path, truth_masks=truth_masks, results_masks=results_masks)
+    counted = _count_files(files) if files.truth["annotations"] else {}
+    categories = sorted(files.truth["categories"], key=lambda category: str(category["name"]))
+    return summarize_classes(
+        {category["name"]: _score_counted(counted.get(category["id"], {})) for category in categories},
+        {category["name"]: "thing" if category["isthing"] else "stuff" for category in categories},
+    )
+
+
+def _count_files(files: PanopticFiles) -> Mapping[int, Mapping[str, Any]]:
+    """hotcoco's figures of every category, by its id."""
+    truth, results = map(str, files.folders)
+    try:
+        evaluated = PanopticEval(files.truth, files.results, gt_folder=truth, pred_folder=results)
+        evaluated.evaluate()
+    except (ValueError, OSError) as error:
+        raise FormatError(f"{results} cannot be compared with {truth}: {error}") from error
+    per_class: Mapping[int, Mapping[str, Any]] = evaluated.results()["per_class"]
+    return per_class
+
+
+def _score_counted(counted: Mapping[str, Any]) -> PanopticScore:
+    tp, fp, fn = (int(counted.get(key, 0)) for key in ("tp", "fp", "fn"))
+    if tp + fp + fn == 0:
+        return PanopticScore(None, None, None)
+    return PanopticScore(float(counted["pq"]), float(counted["sq"]), float(counted["rq"]), tp, fp, fn)
 
 
 def summarize_classes(per_class: Mapping[str, PanopticScore], kinds: Mapping[str, Kind]) -> PanopticQuality:

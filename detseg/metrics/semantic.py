@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from detseg.geometry.label_maps import LabelMap, interior, same_map, shared_pixels
+from detseg.formats.label_maps import N_VALUES, read_label_map_pairs, read_value_names
+from detseg.geometry.label_maps import LabelMap, interior, renumber, same_map, shared_pixels
 from detseg.metrics.image_sums import ImageSums
 from detseg.types import Size
 
@@ -18,6 +20,12 @@ Pixels = npt.NDArray[np.int64]
 
 BOUNDARY_SHARE = 0.02
 """How far from a contour its boundary reaches, as a share of the image's diagonal."""
+
+IGNORE = 255
+"""The value of label maps that marks pixels of the truth that do not count, as in Cityscapes and others."""
+
+_NOTHING = ""
+"""What stands for pixels of the results that were given no class."""
 
 TRUTH, PREDICTED, SHARED, TRUTH_EDGE, PREDICTED_EDGE, SHARED_EDGE = range(6)
 """Columns of ``PixelCounts.sums``: the pixels of a class, and those of its boundary."""
@@ -114,6 +122,39 @@ class PixelCounts:
             per_class=per_class,
             n_images=self.sums.n_images,
         )
+
+
+def score_label_maps(
+    truth: Path, results: Path, *, names_path: Path | None = None, ignore: int | None = IGNORE
+) -> SemanticScore:
+    """Accuracy, IoU, Dice and boundary IoU of the label maps in ``results`` against those in ``truth``.
+
+    Maps belong together by their paths below the folders. Where the truth has the value ``ignore``, pixels
+    do not count; where the results have it, nothing was predicted. ``names_path`` is JSON that names the
+    values; without it a class is called by its value. Raises FormatError as ``read_label_map_pairs``.
+    """
+    names = None if names_path is None else read_value_names(names_path)
+    counts, seen = PixelCounts(), set(names or ())
+    for true, found, values in read_label_map_pairs(truth, results, names=names, ignore=ignore):
+        seen.update(values)
+        called = [*(_name(value, names) for value in values), _NOTHING]
+        true = renumber(true, _places(values, other=len(called)))
+        found = renumber(found, _places(values, other=len(values)))
+        counts.add(count_pixels(true, found, len(called)), called)
+    score, unseen = counts.score(without=(_NOTHING,)), ClassPixels(None, None, None, None, 0, 0, 0)
+    classes = [_name(value, names) for value in sorted(seen)]
+    return replace(score, per_class={name: score.per_class.get(name, unseen) for name in classes})
+
+
+def _places(values: Sequence[int], *, other: int) -> npt.NDArray[np.int32]:
+    """What ``renumber`` needs: the place of each of those values, and ``other`` for all others."""
+    places = np.full(N_VALUES, other, dtype=np.int32)
+    places[list(values)] = np.arange(len(values))
+    return places
+
+
+def _name(value: int, names: Mapping[int, str] | None) -> str:
+    return str(value) if names is None else names[value]
 
 
 def count_pixels(truth: LabelMap, predicted: LabelMap, n: int) -> Pixels:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 from detseg.errors import ConfigError, ImageError, SourceError
 from detseg.escaping import escape_controls
 from detseg.files import replacing
-from detseg.geometry.masks import encode_mask
+from detseg.formats.predictions import PredictionsFile, encode_line, encode_prediction
 from detseg.models.agreement import Agreement
 from detseg.pipeline import predictors, progress
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.reading import open_sources, read_from
-from detseg.pipeline.results_file import ResultsFile, encode_line
 from detseg.pipeline.streaming import predict_stream
 from detseg.report.pictures import prediction_picture
 from detseg.sources.folder import Folders, stat_entry
@@ -66,7 +65,7 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: b
     counts: dict[str, Mapping[str, int]] = {}
     failed: list[Failure] = []
     with replacing(out / RESULTS_NAME) as text:
-        file = ResultsFile(text, model=_encode_model(settings.model, predictor, check))
+        file = PredictionsFile(text, model=_encode_model(settings.model, predictor, check))
         outcomes = _predicted(settings, predictor, listed, out if pictures else None)
         for uri, outcome in zip(uris, outcomes, strict=True):
             if isinstance(outcome, ImageError):
@@ -94,7 +93,7 @@ def _predicted(
         _: Listed, image: DecodedImage, instances: tuple[Instance, ...]
     ) -> tuple[Mapping[str, int], str]:
         picture = _draw(predictor, image, instances, out=pictures) if pictures else None
-        answer = _encode(image, instances, picture)
+        answer = encode_prediction(image, instances, picture)
         return answer["counts"], encode_line(answer)
 
     with open_sources(settings) as sources:
@@ -153,27 +152,4 @@ def _encode_model(model: ModelSettings, predictor: AblePredictor, check: Agreeme
         "version": predictor.version,
         "engines": predictor.engines,
         "precision_check": asdict(check) if check else None,
-    }
-
-
-def _encode(image: DecodedImage, instances: tuple[Instance, ...], picture: Path | None) -> dict[str, Any]:
-    return {
-        "path": image.ref.uri,
-        "id": image.ref.id,
-        "width": image.size.width,
-        "height": image.size.height,
-        "counts": dict(sorted(Counter(instance.label for instance in instances).items())),
-        "instances": [_encode_instance(instance) for instance in instances],
-        "picture": str(picture) if picture else None,
-    }
-
-
-def _encode_instance(instance: Instance) -> dict[str, Any]:
-    return {
-        "label": instance.label,
-        "kind": instance.kind,
-        "score": instance.score,
-        "seen_by": instance.seen_by,
-        "box": list(instance.box.xyxy) if instance.box else None,
-        "mask": encode_mask(instance.mask) if instance.mask else None,
     }

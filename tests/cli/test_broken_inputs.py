@@ -16,10 +16,10 @@ from PIL import Image
 from detseg.config import Settings, load_settings
 from detseg.config.sections import Section
 from detseg.errors import ConfigError, DetsegError, FormatError, SourceError
-from detseg.metrics.coco_entries import IouType
+from detseg.formats.coco_entries import IouType
 from detseg.metrics.detection import score_coco_files
-from detseg.metrics.label_map_files import score_label_maps
-from detseg.metrics.panoptic_files import score_panoptic_files
+from detseg.metrics.panoptic import score_panoptic_files
+from detseg.metrics.semantic import score_label_maps
 from detseg.sources.manifest import read_manifest
 from tests.cli.conftest import Outcome, Run
 

@@ -12,9 +12,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detseg.formats.coco_entries import IouType
 from detseg.geometry.boxes import box_to_xywh
 from detseg.metrics.cases import Arm, Case
-from detseg.metrics.coco_entries import IouType
 from detseg.types import Annotation, ImageId, Instance, ModelVersion, Region, Size
 from tests.metrics.made import annotation, block, boxed, masked
 

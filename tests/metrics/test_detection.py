@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.errors import FormatError
-from detseg.metrics.coco_entries import IouType
+from detseg.formats.coco_entries import IouType
 from detseg.metrics.detection import DetectionQuality, DetectionTally, score_annotations, score_coco_files
 from detseg.types import Annotation, Box, Region
 from tests.metrics.found import FIGURES, SQUARE, Json, pycocotools_stats

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detseg.formats.coco_entries import IouType
 from detseg.metrics.cases import ARMS, Case
 from detseg.metrics.coco_data import DetectionColumns
-from detseg.metrics.coco_entries import IouType
 from detseg.metrics.coco_eval import COCO_IOUS, match
 from detseg.metrics.detection import DetectionQuality, DetectionTally
 from detseg.types import Box, Size

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detseg.formats.coco_entries import IouType
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.metrics.cases import Case
-from detseg.metrics.coco_entries import IouType
 from detseg.metrics.detection import DetectionTally
 from detseg.metrics.error_kinds import ERROR_KINDS, ErrorCosts, ErrorKind
 from detseg.types import Instance, Region

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from detseg.config import load_settings
+from detseg.formats.coco import read_coco
 from detseg.geometry.masks import bitmap_to_mask
-from detseg.metrics.coco_files import read_coco_truth
 from detseg.pipeline.workspace import opened_catalog
 from detseg.samples.scenes import generate_scene
 from detseg.types import Box, Instance, Region, RegionId, Size
@@ -65,10 +65,10 @@ def test_the_curator_takes_the_labels_out(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "detseg.toml").write_text(f'[queue]\nproject = "{project.title}"\n')
     (program,) = programs("curator.md")
     exec(program, {})
-    written = read_coco_truth(tmp_path / "labels.json", "bbox")
-    assert [image["file_name"] for image in written["images"]] == [
+    written = read_coco(tmp_path / "labels.json", "bbox")
+    assert [image["file_name"] for image in written.images] == [
         "file:///photos/0.jpg",
         "file:///photos/1.jpg",
     ]
-    assert [one["bbox"] for one in written["annotations"]] == [[1, 2, 10, 20], [30, 10, 20, 10]]
-    assert [one["area"] for one in written["annotations"]] == [200, 200]
+    assert [one["bbox"] for one in written.annotations] == [[1, 2, 10, 20], [30, 10, 20, 10]]
+    assert [one["area"] for one in written.annotations] == [200, 200]

@@ -1,22 +1,25 @@
-"""Gold images scheduled into the queue: as many as their share asks for, and looking like any other."""
+"""Gold images, whose truth is known: read from their file, and scheduled into the queue.
+
+The file is a COCO detection dataset, its images those of the source: gold images lie among all others, so
+that no address tells them apart. An image is found by its ``file_name``: a path below the source's location,
+a whole address, or a path beside the file itself. As many are scheduled as their share asks for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detseg.catalog.gold import GOLD_AUTHOR
+from detseg.errors import FormatError
+from detseg.formats.coco import CocoLabels, read_coco_labels, read_instances
+from detseg.labelstudio.results import region_id
 from detseg.pipeline.experiments.assignment import Lottery, lottery_of
-from detseg.pipeline.experiments.gold_file import (
-    GoldFile,
-    Record,
-    check_labels,
-    find_gold,
-    read_gold,
-    read_truth,
-)
+from detseg.pipeline.reading import source_location
 from detseg.taxonomy import Taxonomy
-from detseg.types import ImageId, ImageRef
+from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
@@ -25,15 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KnownTruth:
-    """The gold file of the settings, and its images among those that the catalog knows."""
+    """The gold file of the settings, and the names in it of images that the catalog knows."""
 
-    file: GoldFile
-    found: dict[ImageId, Record]
+    file: CocoLabels
+    found: dict[ImageId, str]
 
     def warnings(self) -> Iterator[str]:
         """Names of the file that are no images of the source, in a line."""
-        found = {str(record["file_name"]) for record in self.found.values()}
-        missing = sorted(self.file.images.keys() - found)
+        missing = sorted(self.file.images.keys() - set(self.found.values()))
         if missing:
             yield (
                 f"{len(missing)} of {len(self.file.images)} images of {self.file.path} are not in the "
@@ -43,23 +45,23 @@ class KnownTruth:
 
 def known_truth(settings: Settings, catalog: Catalog) -> KnownTruth | None:
     """What the settings know of gold images; None where none are asked for. Raises FormatError."""
-    file = read_gold(settings)
-    return None if file is None else KnownTruth(file, find_gold(settings, catalog, file, {}))
+    file = _read_file(settings)
+    return None if file is None else KnownTruth(file, _find_images(settings, catalog, file, {}))
 
 
 def check_gold(settings: Settings, taxonomy: Taxonomy) -> None:
     """Whether the gold file of the settings can be read in these classes. Raises FormatError."""
-    file = read_gold(settings)
+    file = _read_file(settings)
     if file is not None:
-        check_labels(file, taxonomy)
+        _check_labels(file, taxonomy)
 
 
 def record_truth(catalog: Catalog, known: KnownTruth, ids: Collection[ImageId], taxonomy: Taxonomy) -> None:
     """Records the truth of those images, in the place of what was known before. Raises FormatError."""
-    check_labels(known.file, taxonomy)
+    _check_labels(known.file, taxonomy)
     sizes = catalog.images.sizes(ids)
     catalog.gold.record(
-        read_truth(known.file, known.found[image], image, size=sizes[image], taxonomy=taxonomy)
+        _truth(known, image, size=sizes[image], taxonomy=taxonomy)
         for image in sorted(ids)
         if image in known.found and image in sizes
     )
@@ -67,10 +69,10 @@ def record_truth(catalog: Catalog, known: KnownTruth, ids: Collection[ImageId], 
 
 def schedule_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
     """The images that may go into the queue now, in order: of the gold ones, only those whose turn it is."""
-    file = read_gold(settings)
+    file = _read_file(settings)
     if file is None:
         return tuple(refs)
-    gold = find_gold(settings, catalog, file, {ref.uri: ref.id for ref in refs}).keys()
+    gold = _find_images(settings, catalog, file, {ref.uri: ref.id for ref in refs}).keys()
     project = next(
         (one.key for one in reversed(catalog.projects.all()) if one.title == settings.queue.project), None
     )
@@ -105,3 +107,61 @@ def scheduled(
             if waiting and lottery.draw(ref.id, "brings gold") < brings:
                 yield waiting.pop()
             yield ref
+
+
+def _read_file(settings: Settings) -> CocoLabels | None:
+    if settings.experiments.gold is None or not settings.experiments.gold_share:
+        return None
+    return read_coco_labels(settings.path(settings.experiments.gold))
+
+
+def _check_labels(file: CocoLabels, taxonomy: Taxonomy) -> None:
+    """Raises FormatError for a category with annotations that is no class of the project."""
+    unknown = sorted(label for label in file.used_labels() if not taxonomy.find(label))
+    if unknown:
+        raise FormatError(
+            f"{file.path}: the category {unknown[0]!r} is no class of the project "
+            f"({', '.join(taxonomy.names)}): rename it, or make it an alias of one of [[classes]]"
+        )
+
+
+def _find_images(
+    settings: Settings, catalog: Catalog, file: CocoLabels, listed: Mapping[str, ImageId]
+) -> dict[ImageId, str]:
+    """The file's images that the source has, by id. ``listed`` are images by address, besides known ones."""
+    places = {name: _addresses(settings, file.path, name) for name in file.images}
+    known = catalog.images.at(address for addresses in places.values() for address in addresses)
+    found: dict[ImageId, str] = {}
+    for name, addresses in places.items():
+        image = next(
+            (id_ for address in addresses if (id_ := listed.get(address) or known.get(address))), None
+        )
+        if image is not None:
+            found.setdefault(image, name)
+    return found
+
+
+def _addresses(settings: Settings, path: Path, name: str) -> tuple[str, ...]:
+    below = f"{source_location(settings).rstrip('/')}/{name}"
+    return (below, name, str((path.parent / name).absolute()))
+
+
+def _truth(known: KnownTruth, image: ImageId, *, size: Size, taxonomy: Taxonomy) -> Annotation:
+    """The truth of one image, in the project's classes."""
+    version = ModelVersion(f"{GOLD_AUTHOR} {known.file.path.name}")
+    instances = (
+        _in_class(instance, taxonomy) for instance in read_instances(known.file, known.found[image], size)
+    )
+    regions = tuple(
+        Region(region_id(image, version, rank), "person", instance)
+        for rank, instance in enumerate(filter(None, instances))
+    )
+    return Annotation(image, size, GOLD_AUTHOR, "labeled" if regions else "empty", regions)
+
+
+def _in_class(instance: Instance, taxonomy: Taxonomy) -> Instance | None:
+    """The instance as one of its class; None for surfaces without a mask, and things without a box."""
+    cls = taxonomy[instance.label]
+    if cls.kind == "stuff":
+        return replace(instance, label=cls.name, kind="stuff", box=None) if instance.mask else None
+    return replace(instance, label=cls.name) if instance.box else None

@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from detseg.errors import FormatError
-from detseg.metrics.panoptic import PanopticScore, panoptic_quality
-from detseg.metrics.panoptic_files import score_panoptic_files
+from detseg.metrics.panoptic import PanopticScore, panoptic_quality, score_panoptic_files
 from tests.images.made import flat_png
 from tests.metrics.scene_maps import (
     NUMBERS,

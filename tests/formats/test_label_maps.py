@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from detseg.errors import FormatError
+from detseg.formats.label_maps import read_label_map
 from detseg.geometry.label_maps import map_to_array
-from detseg.metrics.label_map_files import read_label_map, score_label_maps
+from detseg.metrics.semantic import score_label_maps
 from tests.images.made import flat_png
 
 Array = npt.NDArray[np.int64]

@@ -15,9 +15,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detseg.errors import FormatError
-from detseg.metrics.coco_entries import IouType
+from detseg.formats.coco_entries import IouType
 from detseg.metrics.detection import DetectionScore, score_coco_files
-from detseg.metrics.panoptic_files import score_panoptic_files
+from detseg.metrics.panoptic import score_panoptic_files
 
 Json = dict[str, Any]
 

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.errors import FormatError
-from detseg.metrics.coco_entries import IouType
-from detseg.metrics.coco_files import read_coco_files
-from detseg.metrics.coco_ids import number_ids
+from detseg.formats.coco_entries import IouType, number_ids
+from detseg.formats.coco_results import read_coco_files
 from detseg.metrics.detection import DetectionScore, score_coco_files
 from tests.metrics.found import FIGURES, detection_cases, pycocotools_stats, to_records
 
@@ -138,5 +137,5 @@ def test_what_is_read_has_numbers_only(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps({**TRUTH, "images": [{**IMAGE, "id": "1"}]}))
     (tmp_path / "r.json").write_text(json.dumps([{**HIT, "category_id": "1"}]))
     files = read_coco_files(tmp_path / "t.json", tmp_path / "r.json", "bbox")
-    assert [image["id"] for image in files.truth["images"]] == [1]
+    assert [image["id"] for image in files.truth.images] == [1]
     assert [entry["category_id"] for entry in files.results] == [1]

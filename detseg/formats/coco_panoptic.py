@@ -1,34 +1,53 @@
-"""Panoptic quality of COCO panoptic files (https://cocodataset.org/#format-data, part 4).
+"""COCO panoptic files: JSON, and a PNG of segment ids for each image.
 
-hotcoco (Rust, MIT) reads the PNGs and counts; it follows panopticapi: void pixels of the truth and crowds
-neither match nor count against a prediction.
+The format is the fourth of https://cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from hotcoco.panoptic import PanopticEval
+import numpy as np
+from PIL import Image
 
 from detseg.errors import FormatError, ImageError
-from detseg.files import read_json
+from detseg.files import read_json, replacing, write_whole
+from detseg.formats import ImageLabels
+from detseg.formats.coco import encode_image
+from detseg.formats.coco_entries import is_id, number_ids, whole_numbers
+from detseg.geometry.boxes import box_to_xywh
+from detseg.geometry.label_maps import map_to_array, paint
+from detseg.geometry.masks import mask_to_box, segments_to_masks
 from detseg.images import open_png, read_bytes
-from detseg.metrics.coco_entries import is_id
-from detseg.metrics.coco_ids import number_ids, whole_numbers
-from detseg.metrics.panoptic import PanopticQuality, PanopticScore, summarize_classes
+from detseg.taxonomy import LabelClass
 
 
-def score_panoptic_files(
+@dataclass(frozen=True, slots=True)
+class PanopticFiles:
+    """A truth and results that belong together: ids of images are numbers, each image is in both.
+
+    ``folders`` hold the PNGs of the truth and of the results. Segments have no ``area``: an evaluation would
+    believe it, and a wrong one gives an IoU above 1. Without it, the pixels of the PNG are counted.
+    """
+
+    truth: dict[str, Any]
+    results: dict[str, Any]
+    folders: tuple[Path, Path]
+
+
+def read_coco_panoptic(
     truth_path: Path,
     results_path: Path,
     *,
     truth_masks: Path | None = None,
     results_masks: Path | None = None,
-) -> PanopticQuality:
-    """PQ, SQ and RQ of panoptic results against panoptic truth: a JSON file and a folder of PNGs each.
+) -> PanopticFiles:
+    """Read panoptic truth and results: a JSON file and a folder of PNGs each.
 
     A folder that is not given is the JSON file's path without ``.json``. Every image of the truth needs a
     result. Raises FormatError for files that are not COCO panoptic or do not belong together.
@@ -46,33 +65,49 @@ def score_panoptic_files(
     for data, folder in zip((truth, results), folders, strict=True):
         for entry in data["annotations"]:
             _check_png(folder / entry["file_name"])
-    counted = _evaluate(truth, results, folders) if truth["annotations"] else {}
-    categories = sorted(truth["categories"], key=lambda category: str(category["name"]))
-    return summarize_classes(
-        {category["name"]: _score(counted.get(category["id"], {})) for category in categories},
-        {category["name"]: "thing" if category["isthing"] else "stuff" for category in categories},
-    )
+    return PanopticFiles(truth, results, folders)
 
 
-def _evaluate(
-    truth: dict[str, Any], results: dict[str, Any], folders: tuple[Path, Path]
-) -> Mapping[int, Mapping[str, Any]]:
-    """hotcoco's figures of every category, by its id."""
-    try:
-        evaluated = PanopticEval(truth, results, gt_folder=str(folders[0]), pred_folder=str(folders[1]))
-        evaluated.evaluate()
-    except (ValueError, OSError) as error:
-        raise FormatError(f"{folders[1]} cannot be compared with {folders[0]}: {error}") from error
-    per_class: Mapping[int, Mapping[str, Any]] = evaluated.results()["per_class"]
-    return per_class
+def write_coco_panoptic(path: Path, images: Iterable[ImageLabels], classes: Sequence[LabelClass]) -> None:
+    """Write the masks of those images, and a PNG of each into the folder ``path`` without ``.json``.
+
+    A pixel belongs to the first mask of its image that covers it. A segment's id is the place of its mask,
+    from 1; pixels of none are 0. Categories and images have the ids from 1 in their order.
+    """
+    path.with_suffix("").mkdir(exist_ok=True)
+    ids = {cls.name: number for number, cls in enumerate(classes, 1)}
+    entries: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, image in enumerate(images, 1):
+        shaped = [(one.label, one.mask) for one in image.instances if one.mask]
+        owners = map_to_array(paint([mask for _, mask in shaped], image.size))
+        visible = segments_to_masks(owners, range(1, len(shaped) + 1))
+        segments = [
+            {"id": i, "category_id": ids[label], "iscrowd": 0, "bbox": box_to_xywh(box), "area": mask.area}
+            for i, ((label, _), mask) in enumerate(zip(shaped, visible, strict=True), 1)
+            if (box := mask_to_box(mask))
+        ]
+        name = f"{image_id:012}.png"
+        with replacing(path.with_suffix("") / name, binary=True) as file:
+            colours = np.stack([owners % 256, owners // 256 % 256, owners // 65536], axis=-1)
+            Image.fromarray(colours.astype(np.uint8)).save(file, "PNG")
+        entries.append(encode_image(image, image_id))
+        annotations.append({"image_id": image_id, "file_name": name, "segments_info": segments})
+    content = {
+        "images": entries,
+        "annotations": annotations,
+        "categories": [_encode_class(cls, number) for number, cls in enumerate(classes, 1)],
+    }
+    write_whole(path, json.dumps(content))
+
+
+def _encode_class(cls: LabelClass, number: int) -> dict[str, Any]:
+    colour = [int(cls.colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return {"id": number, "name": cls.name, "isthing": int(cls.kind == "thing"), "color": colour}
 
 
 def _read(path: Path, other_keys: tuple[str, ...]) -> dict[str, Any]:
-    """A panoptic JSON file, with what the evaluation needs of each segment.
-
-    A segment's ``area`` is left out: the evaluation would believe it, and a wrong one gives an IoU above 1.
-    Without it, the pixels of the PNG are counted.
-    """
+    """A panoptic JSON file, with what an evaluation needs of each segment."""
     data = read_json(path)
     for key in ("annotations", *other_keys):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
@@ -174,10 +209,3 @@ def _check_png(path: Path) -> None:
             pass
     except ImageError as error:
         raise FormatError(f"{path} {error}") from error
-
-
-def _score(counted: Mapping[str, Any]) -> PanopticScore:
-    tp, fp, fn = (int(counted.get(key, 0)) for key in ("tp", "fp", "fn"))
-    if tp + fp + fn == 0:
-        return PanopticScore(None, None, None)
-    return PanopticScore(float(counted["pq"]), float(counted["sq"]), float(counted["rq"]), tp, fp, fn)
