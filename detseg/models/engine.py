@@ -16,6 +16,7 @@ from detseg.errors import ModelError
 from detseg.models.predictor import COMPILE_FROM, EngineName, Precision
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_NARROW_PX = 64  # of which convolutions with strides of two make one pixel, down to the coarsest map
 _COMPILER_ERRORS = (RuntimeError, OSError, ImportError, SubprocessError)
 """What torch.compile raises, and the compilers that it calls."""
 
@@ -63,9 +64,15 @@ class Engine:
         return f"{self.device}, {precision}, {'compiled' if self.switch and self.switch.on else 'eager'}"
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Inference without gradients, convolutions and matrix products in the precision of the engine."""
-        half = self.precision is not torch.float32
+    def running(self, width_px: int = _NARROW_PX + 1) -> Iterator[None]:
+        """Inference without gradients, convolutions and matrix products in the precision of the engine.
+
+        Of images that are ``width_px`` wide when they go in. Narrow ones run in float32 on a CPU, and are not
+        compiled: where a convolution's output is one pixel wide, oneDNN 3.13 reads memory that nobody wrote
+        (bfloat16, a stride of two, a CPU with AMX), and answers NaN, or anything.
+        """
+        narrow = self.device.type == "cpu" and width_px <= _NARROW_PX
+        half = self.precision is not torch.float32 and not narrow
         with torch.no_grad(), torch.autocast(self.device.type, self.precision, enabled=half):
             yield
 
@@ -88,7 +95,8 @@ class Engine:
         compiled, switch = torch.compile(function, dynamic=True), self.switch
 
         def run(*arguments: Any, **named: Any) -> Any:
-            if not switch.on:
+            in_half = torch.is_autocast_enabled(self.device.type)
+            if not switch.on or in_half == (self.precision is torch.float32):
                 return function(*arguments, **named)
             try:
                 # Frozen weights are laid out, and cast to the precision, once and not in every pass. (As an

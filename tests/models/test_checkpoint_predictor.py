@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,6 +31,8 @@ from tests.models import tiny
 from tests.models.made import made_image
 
 Folder = Callable[[str], str]
+
+ROOT = Path(__file__).parents[2]
 
 PAIRS = [("detr", "detr-panoptic"), ("rt-detr", "mask2former")]
 SIZES = [(97, 61), (40, 30), (61, 97), (97, 61), (40, 30), (97, 61)]
@@ -78,6 +83,30 @@ def test_images_of_any_shape(checkpoint: Folder, detector: str | None, segmenter
     for image, answer in zip(images, predictor.predict(images), strict=True):
         for one in answer:
             assert one.mask is None or one.mask.size == image.size
+
+
+IN_HALF = """
+import sys
+from detseg.models.loading import load_predictor
+from tests.models.made import made_image
+from tests.models.test_checkpoint_predictor import options
+
+predictor = load_predictor(sys.argv[1], sys.argv[2], options=options(precision="bfloat16"))
+print(predictor.predict([made_image(1, 40), made_image(3, 200), made_image(40, 1)]))
+"""
+
+
+def test_no_answer_depends_on_memory_that_nobody_wrote(checkpoint: Folder) -> None:
+    """The C library fills new memory with a byte of ours; as bfloat16, 0x7f7f is nearly infinite."""
+    answers = set()
+    for kept in ("128", "254"):
+        command = [sys.executable, "-c", IN_HALF, checkpoint("detr"), checkpoint("mask2former")]
+        ran = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"MALLOC_PERTURB_": kept}, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        answers.add(ran.stdout)
+    assert len(answers) == 1
 
 
 @pytest.mark.parametrize("size", ["3000x3", "10000x10"])

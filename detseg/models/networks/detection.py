@@ -25,7 +25,7 @@ class Detection:
         return processor_inputs(self._checkpoint, images)
 
     def run(self, inputs: dict[str, Any]) -> Any:
-        with self._engine.running():
+        with self._engine.running(inputs["pixel_values"].shape[-1]):
             outputs = self._forward(**to_device(inputs, self._engine.device))
         return in_float32(outputs, "logits", "pred_boxes")
 

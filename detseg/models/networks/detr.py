@@ -68,7 +68,7 @@ class Detr:
 
     def run(self, inputs: dict[str, Any]) -> list[Answer]:
         pixels = to_device(inputs, self._engine.device)["pixel_values"]  # (B, 3, H, W)
-        with self._engine.running():
+        with self._engine.running(inputs["pixel_values"].shape[-1]):
             logits, boxes, states, *maps = self._trunk(pixels)
             return [
                 self._answer(logits[i].float(), boxes[i].float(), states[i], [one[i : i + 1] for one in maps])

@@ -45,7 +45,7 @@ class Semantic:
         return processor_inputs(self._checkpoint, images, **whole)
 
     def run(self, inputs: dict[str, Any]) -> torch.Tensor:
-        with self._engine.running():
+        with self._engine.running(inputs["pixel_values"].shape[-1]):
             outputs = self._forward(**to_device(inputs, self._engine.device))
         logits: torch.Tensor = outputs.logits.float().cpu()
         require_numbers(logits)

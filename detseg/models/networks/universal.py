@@ -32,7 +32,7 @@ class Universal:
         return processor_inputs(self._checkpoint, images)
 
     def run(self, inputs: dict[str, Any]) -> list[SimpleNamespace]:
-        with self._engine.running():
+        with self._engine.running(inputs["pixel_values"].shape[-1]):
             outputs = self._forward(**to_device(inputs, self._engine.device))
         pairs = zip(outputs.class_queries_logits.float(), outputs.masks_queries_logits, strict=True)
         return [self._surviving(logits, masks) for logits, masks in pairs]
