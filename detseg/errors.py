@@ -14,6 +14,7 @@
     │       └── Busy         asked to come later, by the server or a proxy before it
     ├── FormatError          a file or a task that is not what its format says
     │   └── NotJson          what was to be JSON is other text, or none
+    ├── DatasetError         a dataset version that is not there, damaged, or cannot be written
     ├── InstallError         packages that cannot be installed
     ├── LockHeld             another run holds what only one may have at a time, and keeps it
     ├── ServiceError         an embedded server that does not start or stop
@@ -100,6 +101,10 @@ class FormatError(DetsegError):
 
 class NotJson(FormatError):
     """What was to be JSON is other text, or none."""
+
+
+class DatasetError(DetsegError):
+    """A dataset version is not there, is damaged, or cannot be written."""
 
 
 class InstallError(DetsegError):

@@ -21,6 +21,36 @@ STATES: tuple[State, ...] = ("unlabeled", "labeled", "empty", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
+class StoredReview:
+    """A review as the catalog holds it: cheap to compare, decoded when it is asked for."""
+
+    _row: Row
+
+    @property
+    def image(self) -> ImageId:
+        return ImageId(self._row.image_id)
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """Everything that ``record`` is made from; equal where the records would be."""
+        row = self._row
+        return (
+            row.annotation_id,
+            row.created_at.isoformat(),
+            row.updated_at.isoformat(),
+            row.author,
+            row.state,
+            row.regions,
+            row.lead_time_s,
+            row.simulated,
+            row.unread,
+        )
+
+    def record(self) -> ReviewRecord:
+        return _record(self._row)
+
+
+@dataclass(frozen=True, slots=True)
 class Reviews:
     """``catalog.reviews``"""
 
@@ -128,6 +158,10 @@ class Reviews:
 
         Holds one page in memory.
         """
+        return (stored.record() for stored in self.latest_stored(project))
+
+    def latest_stored(self, project: ProjectKey) -> Iterator[StoredReview]:
+        """As ``latest``, with the regions still encoded."""
         image, author = "", ""
         while True:
             query = (
@@ -137,7 +171,7 @@ class Reviews:
             )
             with self.database.reading() as connection:
                 page = connection.execute(query).all()
-            yield from map(_record, page)
+            yield from map(StoredReview, page)
             if not page:
                 return
             image, author = page[-1].image_id, page[-1].author

@@ -34,6 +34,11 @@ class Settings(BaseModel):
     catalog: str | None = Field(
         default=None, description="SQLAlchemy URL; without it, SQLite in the state folder"
     )
+    datasets: str | None = Field(
+        default=None,
+        description="where dataset versions are kept, a folder or an s3://, gs:// or az:// URL; without it, "
+        "in the state folder",
+    )
     source: SourceSettings = SourceSettings()
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
@@ -76,6 +81,13 @@ class Settings(BaseModel):
     @property
     def catalog_url(self) -> str:
         return self.catalog or f"sqlite:///{self.state_path / 'catalog.sqlite3'}"
+
+    @property
+    def datasets_location(self) -> str:
+        """Where dataset versions are kept, as an absolute path or a URL."""
+        if self.datasets is not None and "://" in self.datasets:
+            return self.datasets
+        return str(self.path(self.datasets) if self.datasets else self.state_path / "datasets")
 
     @property
     def taxonomy(self) -> Taxonomy | None:

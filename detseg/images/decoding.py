@@ -146,6 +146,13 @@ def upright_size(
         return Size(image.width, image.height)
 
 
+def looks_turned(data: bytes) -> bool:
+    """Whether a file asks to be turned, as browsers read it or as Pillow does. Raises ImageError for none."""
+    image, header = _open(data)
+    with image, _decoding(image):
+        return _orientation(image, header) != 1 or image.getexif().get(Base.Orientation, 1) != 1
+
+
 @contextmanager
 def open_png(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Image.Image]:
     """A PNG that holds values rather than a picture, as it is stored.

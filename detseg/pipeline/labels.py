@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from detseg.metrics.cases import age
 from detseg.metrics.consensus import find_consensus
@@ -19,19 +19,26 @@ from detseg.types import Annotation, Arm, Decoy, ImageId
 
 if TYPE_CHECKING:
     from detseg.catalog import Assignment, Catalog, Project, ReviewRecord
+    from detseg.catalog.reviews import StoredReview
     from detseg.config import Settings
+
+
+Absence = Literal["skipped", "unread", "gold", "below quorum", "disputed"]
+"""Why an image that has reviews has no label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
     """What is known of one image: ``annotation`` is labeled or empty (checked: nothing there).
 
-    It is by one of ``authors``, or the consensus of all of them. ``n_disputed`` objects are in it neither as
-    being there nor as missing. ``simulated``: a program was among the authors.
+    It is by one of ``authors``, or the consensus of all of them, from ``reviews`` (annotation ids).
+    ``n_disputed`` objects are in it neither as being there nor as missing. ``simulated``: a program was among
+    the authors.
     """
 
     annotation: Annotation
     authors: tuple[str, ...]
+    reviews: tuple[int, ...]
     arm: Arm
     n_disputed: int = 0
     simulated: bool = False
@@ -61,26 +68,56 @@ def label_rules(settings: Settings) -> LabelRules:
     return LabelRules(consensus=settings.queue.overlap > 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """All that is known of an image that somebody reviewed. ``stored`` has a review of each person."""
+
+    stored: tuple[StoredReview, ...]
+    assignment: Assignment | None
+
+    @property
+    def image(self) -> ImageId:
+        return self.stored[0].image
+
+    def content(self) -> tuple[object, ...]:
+        """What ``label`` depends on, beside the rules."""
+        return (*(one.content for one in self.stored), repr(self.assignment))
+
+    def label(self, rules: LabelRules) -> Label | Absence:
+        """The label of the image, or why it has none."""
+        records = [one.record() for one in self.stored]
+        return _label([record for record in records if not record.unread], self.assignment, rules)
+
+
+def read_reviewed(catalog: Catalog, project: Project) -> Iterator[Reviewed]:
+    """Yield all images of a project that have a review, sorted by image id."""
+    stored = catalog.reviews.latest_stored(project.key)
+    for page in pages(tuple(group) for _, group in groupby(stored, key=lambda one: one.image)):
+        arms = catalog.arms.of_images(project.key, [group[0].image for group in page])
+        for group in page:
+            yield Reviewed(group, arms.get(group[0].image))
+
+
 def read_labels(catalog: Catalog, project: Project, rules: LabelRules) -> Iterator[Label]:
     """Yield the labels of a project, one for each image that counts, sorted by image id.
 
     Left out are images that nobody judged (unlabeled, skipped, deleted), and what ``rules`` does not want.
     """
-    complete = (record for record in catalog.reviews.latest(project.key) if not record.unread)
-    by_image = (tuple(group) for _, group in groupby(complete, key=lambda one: one.annotation.image))
-    for page in pages(by_image):
-        arms = catalog.arms.of_images(project.key, [records[0].annotation.image for records in page])
-        for records in page:
-            label = _label(records, arms.get(records[0].annotation.image), rules)
-            if label is not None:
-                yield label
+    for reviewed in read_reviewed(catalog, project):
+        label = reviewed.label(rules)
+        if isinstance(label, Label):
+            yield label
 
 
-def _label(records: Sequence[ReviewRecord], assignment: Assignment | None, rules: LabelRules) -> Label | None:
+def _label(
+    records: Sequence[ReviewRecord], assignment: Assignment | None, rules: LabelRules
+) -> Label | Absence:
     arm: Arm = assignment.arm if assignment else "helped"
     judged = [record for record in records if record.annotation.state in ("labeled", "empty")]
-    if not judged or (arm == "gold" and not rules.gold):
-        return None
+    if not judged:
+        return "skipped" if records else "unread"
+    if arm == "gold" and not rules.gold:
+        return "gold"
     if not rules.consensus:
         judged = [max(judged, key=lambda record: age(record.annotation))]
     decoys = assignment.decoys if assignment else ()
@@ -88,11 +125,14 @@ def _label(records: Sequence[ReviewRecord], assignment: Assignment | None, rules
         [_without(decoys, record.annotation) for record in judged],
         quorum=rules.quorum if rules.consensus else None,
     )
-    if found is None or (found.disputed and not rules.disputed):
-        return None
+    if found is None:
+        return "below quorum"
+    if found.disputed and not rules.disputed:
+        return "disputed"
     return Label(
         found.annotation,
         authors=tuple(sorted(record.annotation.author for record in judged)),
+        reviews=tuple(sorted(record.annotation_id for record in judged)),
         arm=arm,
         n_disputed=len(found.disputed),
         simulated=any(record.simulated for record in judged),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -23,7 +24,7 @@ def with_commands(page: str, app: typer.Typer) -> str:
 
 
 def _commands(app: typer.Typer) -> Iterator[str]:
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in _leaves(typer.main.get_command(app).commands):
         context = typer.Context(command, info_name=f"detseg {name}")
         usage = command.get_usage(context).removeprefix("Usage: ")
         yield f"## detseg {name}\n\n{command.help}\n\n```text\n{usage}\n```\n"
@@ -31,6 +32,15 @@ def _commands(app: typer.Typer) -> Iterator[str]:
         yield "| option | says |\n|---|---|"
         yield from (table_row(f"`{option}`", says.replace("  [", " [")) for option, says in records)
         yield ""
+
+
+def _leaves(commands: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name, those of groups too."""
+    for name, command in commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command.commands, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 if __name__ == "__main__":

@@ -1,0 +1,286 @@
+"""``detseg dataset``: versions of the labels, what differs between them, and how they leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from detseg.cli import options
+from detseg.plurals import format_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from detseg.datasets.store import DatasetStore
+    from detseg.datasets.version import Version
+    from detseg.pipeline.datasets import Trace
+
+app = typer.Typer(help="Versions of the labels: made, compared, checked, exported.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="Name of a version, or the beginning of its id.")]
+ImagesOption = Annotated[
+    Literal["copy", "link", "none"],
+    typer.Option(help="The images' files: copied, linked to, or named in manifest.jsonl."),
+]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What to call it, as v1 or 2026-11-first.")],
+    *,
+    where: Annotated[
+        str, typer.Option(help="Which images: 'class = bolt, nut and updated >= 2026-01-31'.")
+    ] = "",
+    split: Annotated[str, typer.Option(help="Sides and their shares: train=0.8,val=0.1,test=0.1.")] = "",
+    group: Annotated[
+        str | None, typer.Option(help="Column of the manifest whose value keeps images on one side.")
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="Column of the manifest that names the side; it wins over --split.")
+    ] = None,
+    gold: Annotated[bool, typer.Option("--gold", help="Also images whose truth was known.")] = False,
+    disputed: Annotated[
+        bool,
+        typer.Option("--disputed", help="Also images that people are divided on, without what they dispute."),
+    ] = False,
+    allow_simulated: Annotated[
+        bool, typer.Option("--allow-simulated", help="Also labels of the demo's reviewer, a program.")
+    ] = False,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Makes a version of what people have labeled so far.
+
+    It never changes: the same labels, rules and split give the same id. What was collected from Label Studio
+    counts, so run `detseg collect` first.
+    """
+    from detseg.config import load_settings
+    from detseg.datasets.splits import SplitRule, parse_shares
+    from detseg.pipeline.datasets import Wish, create_version
+
+    rule = SplitRule(parse_shares(split) if split else (), group, split_column)
+    wish = Wish(where, rule, gold=gold, disputed=disputed, simulated=allow_simulated)
+    version = create_version(load_settings(config), name, wish)
+    _show(version, as_json=as_json)
+
+
+@app.command("list")
+def list_versions(*, config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:
+    """Lists all versions, the oldest first."""
+    from detseg.cli.output import print_json, print_table, say
+
+    versions = _store(config).versions()
+    if as_json:
+        print_json({"versions": [_to_json(version) for version in versions]})
+    elif not versions:
+        say("no dataset version yet: `detseg dataset create NAME` makes one")
+    else:
+        rows = [
+            (
+                version.name,
+                version.id[:12],
+                f"{version.created_at:%Y-%m-%d %H:%M}",
+                f"{version.counts.images:,}",
+                f"{version.counts.regions:,}",
+            )
+            for version in versions
+        ]
+        print_table(("version", "id", "made (UTC)", "images", "regions"), rows)
+
+
+@app.command("show")
+def show(
+    name: NameArgument, *, config: options.ConfigOption = None, as_json: options.JsonOption = False
+) -> None:
+    """Shows what a version holds: images by state and split, regions by class."""
+    _show(_store(config).version(name), as_json=as_json)
+
+
+@app.command("diff")
+def diff(
+    before: NameArgument,
+    after: NameArgument,
+    *,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Compares two versions: images and regions added, removed and changed, by class."""
+    from detseg.cli.output import print_json, print_table, say
+    from detseg.datasets.differences import CHANGES, compare_versions
+
+    store = _store(config)
+    found = compare_versions(store, store.version(before), store.version(after))
+    images = {change: found.n_images(change) for change in CHANGES}
+    if as_json:
+        by_class = {label: dict(counts) for label, counts in found.by_class.items()}
+        moves = {"states": dict(found.states), "splits": dict(found.splits)}
+        print_json({"images": images, "regions": dict(found.regions), "by_class": by_class, **moves})
+        return
+    rows: list[tuple[str, Mapping[Any, int]]] = [("images", images), ("regions", found.regions)]
+    rows += [(f"  {label}", counts) for label, counts in found.by_class.items()]
+    print_table(("", *CHANGES), [(name, *(f"{counts[one]:,}" for one in CHANGES)) for name, counts in rows])
+    for what, moved in (("state", found.states), ("split", found.splits)):
+        for move, n in moved.items():
+            say(f"{format_count(n, 'image')} with another {what}: {move}")
+
+
+@app.command("export")
+def export(
+    name: NameArgument,
+    *,
+    format_: Annotated[str, typer.Option("--format", help="coco")],
+    out: Annotated[Path, typer.Option(help="A folder that is new or empty.")],
+    images: ImagesOption = "copy",
+    split: Annotated[str | None, typer.Option(help="Only this side.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what the format cannot hold in full.")
+    ] = False,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out images that are gone or have changed.")
+    ] = False,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Writes a version in a format that training programs read, with its images.
+
+    What the format cannot hold is counted before anything is written. Images that their EXIF turns are
+    written upright.
+    """
+    from detseg.cli.output import note, print_json, say
+    from detseg.config import load_settings
+    from detseg.pipeline.export import ExportOptions, export_version
+
+    chosen = ExportOptions(images, split, strict=strict, skip_missing=skip_missing)
+    done = export_version(load_settings(config), name, format_, out, options=chosen, warn=note)
+    if as_json:
+        figures = {"images": done.images, "regions": done.regions, "written": list(map(str, done.written))}
+        print_json(figures | {"lost": dict(done.lost), "missing": list(done.missing), "turned": done.turned})
+        return
+    regions = format_count(done.regions, "region")
+    say(f"{out}: {format_count(done.images, 'image')} with {regions} as {format_}")
+    for path in done.written:
+        say(f"  {path}")
+    if done.turned:
+        say(f"{format_count(done.turned, 'image', 'was', 'were')} written anew, upright, without EXIF")
+
+
+@app.command("verify")
+def verify(
+    name: NameArgument, *, config: options.ConfigOption = None, as_json: options.JsonOption = False
+) -> None:
+    """Reads a version again, and says what of it is damaged. Exits with 1 if anything is."""
+    from detseg.cli.output import print_json, say
+    from detseg.datasets.checks import find_problems
+
+    store = _store(config)
+    version = store.version(name)
+    problems = list(find_problems(store, version))
+    if as_json:
+        print_json({"ok": not problems, "problems": problems})
+    elif problems:
+        for problem in problems:
+            say(problem)
+    else:
+        say(f"{version.name} is whole: {format_count(version.counts.images, 'image')} as they were")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command("trace")
+def trace(
+    image: Annotated[
+        str, typer.Argument(help="An image's id or its beginning, its address, or its file name.")
+    ],
+    *,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Says where an image's label is from: people, reviews, the model that they corrected, the file."""
+    from detseg.cli.output import print_json, say
+    from detseg.config import load_settings
+    from detseg.pipeline.datasets import trace_image
+
+    traces = trace_image(load_settings(config), image)
+    if as_json:
+        print_json({"versions": [_trace_json(one) for one in traces]})
+        return
+    for one in traces:
+        figures = _trace_json(one)
+        say(f"{figures.pop('version')}: {figures.pop('image')}")
+        for key, value in figures.items():
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            say(f"  {key}: {shown if shown not in (None, '') else '-'}")
+
+
+@app.command("rm")
+def remove(name: NameArgument, *, config: options.ConfigOption = None) -> None:
+    """Removes a version, and the files that no other version needs."""
+    from detseg.cli.output import say
+
+    version = _store(config).remove(name)
+    say(f"removed {version.name} ({version.id[:12]})")
+
+
+def _store(config: Path | None) -> DatasetStore:
+    from detseg.config import load_settings
+    from detseg.pipeline.datasets import open_store
+
+    return open_store(load_settings(config))
+
+
+def _show(version: Version, *, as_json: bool) -> None:
+    from detseg.cli.output import print_json, say
+
+    if as_json:
+        print_json(_to_json(version))
+        return
+    counts = version.counts
+    regions = format_count(counts.regions, "region")
+    say(f"{version.name} ({version.id[:12]}): {format_count(counts.images, 'image')} with {regions}")
+    for name, figures in (
+        ("states", counts.states),
+        ("splits", counts.splits),
+        ("classes", counts.regions_by_class),
+        ("left out", counts.left_out),
+    ):
+        if figures:
+            say(f"  {name}: " + ", ".join(f"{key} {n:,}" for key, n in figures.items()))
+    if version.recipe.where:
+        say(f"  where: {version.recipe.where}")
+
+
+def _to_json(version: Version) -> dict[str, Any]:
+    counts = version.counts
+    return {
+        "name": version.name,
+        "id": version.id,
+        "created_at": version.created_at.isoformat(),
+        "parent": version.parent,
+        "images": counts.images,
+        "regions": counts.regions,
+        "states": dict(counts.states),
+        "splits": dict(counts.splits),
+        "classes": dict(counts.regions_by_class),
+        "left_out": dict(counts.left_out),
+        "recipe": version.recipe.to_json(),
+    }
+
+
+def _trace_json(trace: Trace) -> dict[str, Any]:
+    sample = trace.sample
+    annotation = sample.annotation
+    return {
+        "version": trace.version.name,
+        "image": sample.image,
+        "file": sample.uri,
+        "state": annotation.state,
+        "regions": len(annotation.regions),
+        "authors": list(sample.authors),
+        "reviews": list(sample.reviews),
+        "model_versions": list(sample.model_versions),
+        "updated_at": annotation.updated_at.isoformat() if annotation.updated_at else None,
+        "split": trace.split,
+        "project": trace.version.recipe.project,
+    }

@@ -1,0 +1,118 @@
+"""What differs between two versions: images and regions that came, went and changed, by class."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+from detseg.datasets.sample import Sample, decode_sample
+from detseg.datasets.store import DatasetStore
+from detseg.datasets.version import Version
+from detseg.types import ImageId
+
+Row = Mapping[str, Any]
+Change = Literal["added", "removed", "changed"]
+CHANGES: tuple[Change, ...] = ("added", "removed", "changed")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedImage:
+    """An image that is not the same in both: what became of it as a whole, and of how many of its regions."""
+
+    image: ImageId
+    uri: str
+    change: Change
+    regions: Mapping[Change, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """From one version to another. A changed region has its id in both, and another class or shape.
+
+    A region that got another class counts in ``by_class`` as changed in both. ``states`` and ``splits`` count
+    the images that are in both and have another one, as "before > after".
+    """
+
+    images: tuple[ChangedImage, ...]
+    regions: Mapping[Change, int]
+    by_class: Mapping[str, Mapping[Change, int]]
+    states: Mapping[str, int]
+    splits: Mapping[str, int]
+
+    def n_images(self, change: Change) -> int:
+        return sum(image.change == change for image in self.images)
+
+
+def compare_versions(store: DatasetStore, before: Version, after: Version) -> Difference:
+    """Read what differs between two versions of a store; of images that are the same, only the indexes."""
+    old, new = ({row.image: row for row in store.index(version)} for version in (before, after))
+    both = old.keys() & new.keys()
+    moved = {
+        image: (old[image].split, new[image].split) for image in both if old[image].split != new[image].split
+    }
+    states = Counter(
+        f"{old[image].state} > {new[image].state}" for image in both if old[image].state != new[image].state
+    )
+    differing = (old.keys() ^ new.keys()) | {
+        image for image in both if old[image].digest != new[image].digest
+    }
+    regions: Counter[Change] = Counter()
+    by_class: defaultdict[str, Counter[Change]] = defaultdict(Counter)
+    images = []
+    for left, right in _pairs(store.rows(before, differing), store.rows(after, differing)):
+        counts: Counter[Change] = Counter()
+        for change, labels in _region_changes(left, right):
+            counts[change] += 1
+            for label in labels:
+                by_class[label][change] += 1
+        regions += counts
+        images.append(_changed_image(left, right, counts))
+    return Difference(
+        images=tuple(images),
+        regions={change: regions[change] for change in CHANGES},
+        by_class={
+            label: {change: one[change] for change in CHANGES} for label, one in sorted(by_class.items())
+        },
+        states=dict(sorted(states.items())),
+        splits=dict(sorted(Counter(f"{a or 'none'} > {b or 'none'}" for a, b in moved.values()).items())),
+    )
+
+
+def _pairs(before: Iterable[Row], after: Iterable[Row]) -> Iterator[tuple[Sample | None, Sample | None]]:
+    """The samples of each image on both sides; both are sorted by image."""
+    tagged = heapq.merge(((row, 0) for row in before), ((row, 1) for row in after), key=_image)
+    for _, group in groupby(tagged, key=_image):
+        sides: list[Sample | None] = [None, None]
+        for row, side in group:
+            sides[side] = decode_sample(row)
+        yield sides[0], sides[1]
+
+
+def _image(tagged: tuple[Row, int]) -> bytes:
+    return bytes(tagged[0]["image"])
+
+
+def _changed_image(left: Sample | None, right: Sample | None, regions: Mapping[Change, int]) -> ChangedImage:
+    if left is not None and right is not None:
+        return ChangedImage(right.image, right.uri, "changed", dict(regions))
+    if right is not None:
+        return ChangedImage(right.image, right.uri, "added", dict(regions))
+    assert left is not None  # it is in one of the two
+    return ChangedImage(left.image, left.uri, "removed", dict(regions))
+
+
+def _region_changes(left: Sample | None, right: Sample | None) -> Iterator[tuple[Change, set[str]]]:
+    """What became of each region that is not the same on both sides, and the classes that it had."""
+    old, new = (
+        {one.id: one.instance for one in side.annotation.regions} if side else {} for side in (left, right)
+    )
+    for region in old.keys() | new.keys():
+        before, after = old.get(region), new.get(region)
+        if before is None or after is None:
+            yield ("added" if before is None else "removed"), {one.label for one in (before, after) if one}
+        elif before != after:
+            yield "changed", {before.label, after.label}

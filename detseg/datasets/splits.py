@@ -1,0 +1,94 @@
+"""Train, val and test by a stable hash of an image's group, so that no image ever changes its side.
+
+An image's group is what its manifest says in a column (patient, camera, video), else the image alone. Images
+of one group are always on one side. A group's place in [0, 1) is its hash; the shares cut that line in their
+order, so the sides stay what they are when images come and go, as long as the shares are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from detseg.errors import ConfigError
+from detseg.files import parse_json
+from detseg.types import ImageId
+
+_SALT = "detseg split:"
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRule:
+    """``shares`` are names of sides with their shares, which sum to 1; none leaves images without a side.
+
+    ``group`` names the manifest's column whose value keeps images together, ``column`` the one that says the
+    side itself, which wins over the shares.
+    """
+
+    shares: tuple[tuple[str, float], ...] = ()
+    group: str | None = None
+    column: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return {"shares": dict(self.shares), "group": self.group, "column": self.column}
+
+
+def parse_shares(text: str) -> tuple[tuple[str, float], ...]:
+    """Read ``train=0.8,val=0.1,test=0.1``. Raises ConfigError for anything else.
+
+    >>> parse_shares("train=0.75, val=0.25")
+    (('train', 0.75), ('val', 0.25))
+    """
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = (piece.strip() for piece in part.partition("="))
+        try:
+            value = float(share)
+        except ValueError:
+            value = -1.0
+        if not name.isidentifier() or name in shares or not 0 <= value <= 1:
+            raise ConfigError(
+                f"--split {text!r}: expected names with shares, as train=0.8,val=0.1,test=0.1, not {part!r}"
+            )
+        shares[name] = value
+    if abs(sum(shares.values()) - 1) > _ROUNDING:
+        raise ConfigError(f"--split {text!r}: the shares sum to {sum(shares.values()):g}, not to 1")
+    return tuple(shares.items())
+
+
+def choose_split(rule: SplitRule, image: ImageId, metadata: str) -> str:
+    """Return the side of an image; "" where the rule has no shares, and no column that names one."""
+    known = read_metadata(metadata)
+    if rule.column is not None and (side := known.get(rule.column)) not in (None, ""):
+        return str(side)
+    return split_of_group(rule.shares, group_of(rule, image, known))
+
+
+def group_of(rule: SplitRule, image: ImageId, metadata: Mapping[str, object]) -> str:
+    """Return what images share that have to be on one side. An image without the column is alone."""
+    value = metadata.get(rule.group) if rule.group is not None else None
+    return str(image) if value in (None, "") else f"{rule.group}={value}"
+
+
+def split_of_group(shares: tuple[tuple[str, float], ...], group: str) -> str:
+    """Return the side on which a group lies.
+
+    >>> halves = (("train", 0.5), ("val", 0.5))
+    >>> [split_of_group(halves, group) for group in ("a", "b", "c", "d")]
+    ['val', 'train', 'val', 'train']
+    """
+    place = int.from_bytes(hashlib.sha256((_SALT + group).encode()).digest()[:8]) / 2**64
+    end = 0.0
+    for name, share in shares:
+        end += share
+        if place < end:
+            return name
+    return next((name for name, share in reversed(shares) if share > 0), "")
+
+
+def read_metadata(metadata: str) -> Mapping[str, object]:
+    """Return what a source says of an image, as an object; empty for nothing."""
+    known: Mapping[str, object] = parse_json(metadata, "what the source says of an image") if metadata else {}
+    return known

@@ -1,0 +1,387 @@
+"""Where dataset versions are kept: a folder, or any location that fsspec reads.
+
+    packs/<sha256>.parquet       rows of images (``ROW``), sorted by image; versions share them
+    versions/<id>.parquet        one version: a row for each image that says in which pack it is (``INDEX``)
+    names/<name>.json            which version has that name
+
+A version costs a pack with what is new or changed in it, and its index. Files are written in that order, each
+as a whole, and never changed, so whoever is killed in between leaves nothing that anybody sees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import re
+import secrets
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+from pyarrow import parquet
+
+from detseg.datasets.sample import encode_sample
+from detseg.datasets.version import Addition, Counts, IndexRow, Recipe, Version, version_id
+from detseg.errors import DatasetError, FormatError
+from detseg.files import parse_json, write_whole
+from detseg.locking import file_lock
+from detseg.paging import pages
+from detseg.taxonomy import LabelClass
+
+ROW = pa.schema(
+    [
+        ("image", pa.binary(32)),
+        ("digest", pa.binary(32)),
+        ("uri", pa.string()),
+        ("metadata", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("state", pa.string()),
+        ("regions", pa.string()),
+        ("author", pa.string()),
+        ("authors", pa.list_(pa.string())),
+        ("reviews", pa.list_(pa.int64())),
+        ("model_versions", pa.list_(pa.string())),
+        ("n_disputed", pa.int32()),
+        ("simulated", pa.bool_()),
+        ("lead_time_s", pa.float64()),
+        ("updated_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+INDEX = pa.schema(
+    [
+        ("image", pa.binary(32)),
+        ("digest", pa.binary(32)),
+        ("source", pa.binary(32)),
+        ("pack", pa.dictionary(pa.int32(), pa.string())),
+        ("split", pa.dictionary(pa.int32(), pa.string())),
+        ("state", pa.dictionary(pa.int32(), pa.string())),
+        ("labels", pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+        ("authors", pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+        ("updated_at", pa.timestamp("us", tz="UTC")),
+        ("metadata", pa.string()),
+    ]
+)
+
+_HEADER = b"detseg"
+_FORMAT = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHORTEST_ID = 6
+_ROW_GROUP = 500
+_MOST_PACKS = 32
+"""From so many files on, a new version writes its rows anew."""
+
+
+@dataclass
+class DatasetStore:
+    """The versions at a location, a path or a URL of fsspec's.
+
+    Reading and writing raise DatasetError for what is missing, damaged or cannot be written.
+    """
+
+    location: str
+    _fs: Any = field(init=False, repr=False)
+    _root: str = field(init=False, repr=False)
+    _is_local: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(self.location)
+        except (ImportError, ValueError) as error:
+            raise DatasetError(f"dataset versions in {self.location} cannot be opened: {error}") from error
+        self._is_local = "file" in (self._fs.protocol, *self._fs.protocol)
+
+    def versions(self) -> tuple[Version, ...]:
+        """All named versions, the oldest first."""
+        with self._explained("listed"):
+            paths = (
+                self._fs.glob(f"{self._root}/names/*.json") if self._fs.exists(f"{self._root}/names") else []
+            )
+        found = [self._named(Path(path).stem) for path in sorted(paths)]
+        return tuple(sorted(found, key=lambda version: (version.created_at, version.name)))
+
+    def version(self, name: str) -> Version:
+        """The version of that name, or whose id begins so (6 characters or more). Raises DatasetError."""
+        if _NAME.fullmatch(name) and self._fs.exists(self._path("names", f"{name}.json")):
+            return self._named(name)
+        known = self.versions()
+        by_id = [one for one in known if len(name) >= _SHORTEST_ID and one.id.startswith(name)]
+        if by_id:
+            return by_id[-1]
+        there = (
+            ", ".join(one.name for one in known[-10:]) or "none yet: make one with `detseg dataset create`"
+        )
+        raise DatasetError(f"there is no dataset version {name!r} in {self.location}; there is {there}")
+
+    def index(self, version: Version) -> tuple[IndexRow, ...]:
+        """The images of a version, sorted by image."""
+        table = self._read_index(version.id)
+        return tuple(map(_index_row, table.to_pylist()))
+
+    def rows(self, version: Version, images: Collection[bytes] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows (``ROW``) of a version, or of some of its images, sorted by image; a few in memory."""
+        wanted: defaultdict[str, set[bytes]] = defaultdict(set)
+        chosen = None if images is None else frozenset(images)
+        for row in self.index(version):
+            if chosen is None or row.image in chosen:
+                wanted[row.pack].add(row.image)
+        parts = [self._pack_rows(pack, of_pack) for pack, of_pack in wanted.items()]
+        return heapq.merge(*parts, key=itemgetter("image"))
+
+    def check_name(self, name: str) -> None:
+        """Raises DatasetError if that is no name, or taken."""
+        if not _NAME.fullmatch(name):
+            raise DatasetError(
+                f"{name!r} is no name of a dataset version: begin with a letter or digit, go on with "
+                "letters, digits, dots, dashes and underscores, 100 at most"
+            )
+        with self._explained("read"):
+            taken = self._fs.exists(self._path("names", f"{name}.json"))
+        if taken:
+            raise DatasetError(
+                f"there is a dataset version {name!r} already, and versions never change: take another name, "
+                f"or remove it with `detseg dataset rm {name}`"
+            )
+
+    def write(
+        self,
+        name: str,
+        recipe: Recipe,
+        images: Iterable[IndexRow | Addition],
+        *,
+        parent: Version | None = None,
+        left_out: Mapping[str, int] | None = None,
+    ) -> Version:
+        """Make a version of images in ascending order: rows of the parent's index as they are, and new ones.
+
+        ``left_out`` is read when ``images`` has ended. Nothing is seen of the version before it is whole.
+        Raises DatasetError for a name that is taken or none, and where the location cannot be written.
+        """
+        self.check_name(name)
+        with self._alone():
+            rows, packs = self._write_pack(images, dict(parent.packs) if parent else {})
+            used = {row.pack for row in rows}
+            version = Version(
+                name=name,
+                id=version_id(recipe, rows),
+                created_at=datetime.now(UTC),
+                recipe=recipe,
+                counts=_count(rows, left_out or {}),
+                parent=parent.id if parent else None,
+                packs={pack: n for pack, n in packs.items() if pack in used},
+            )
+            if not self._fs.exists(self._path("versions", f"{version.id}.parquet")):
+                self._write_index(version, rows)
+            self.check_name(name)
+            with self._new_file() as path:
+                write_whole(
+                    path, json.dumps({"id": version.id, "created_at": version.created_at.isoformat()})
+                )
+                self._put(path, "names", f"{name}.json")
+        return self._named(name)
+
+    def _write_pack(
+        self, images: Iterable[IndexRow | Addition], packs: dict[str, int]
+    ) -> tuple[list[IndexRow], dict[str, int]]:
+        """Write the new rows into a pack, if there are any; the version's rows, and all packs it may name."""
+        rows: list[IndexRow] = []
+        with self._new_file() as path, self._explained("written"):
+            n_new = 0
+            with parquet.ParquetWriter(path, ROW, compression="zstd") as writer:
+                for page in pages(images, _ROW_GROUP):
+                    made = [encode_sample(one.sample) for one in page if isinstance(one, Addition)]
+                    if made:
+                        writer.write_table(pa.Table.from_pylist(made, ROW))
+                    n_new += len(made)
+                    digests = iter(row["digest"] for row in made)
+                    rows += [
+                        one if isinstance(one, IndexRow) else one.index_row(next(digests)) for one in page
+                    ]
+            if n_new:
+                pack = _file_sha256(path)
+                self._put(path, "packs", f"{pack}.parquet")
+                packs |= {pack: n_new}
+                rows = [row if row.pack else replace(row, pack=pack) for row in rows]
+        return rows, packs
+
+    def _write_index(self, version: Version, rows: Sequence[IndexRow]) -> None:
+        table = pa.Table.from_pylist([_index_record(row) for row in rows], INDEX)
+        with self._new_file() as path, self._explained("written"):
+            header = json.dumps(_encode_header(version)).encode()
+            parquet.write_table(table.replace_schema_metadata({_HEADER: header}), path, compression="zstd")
+            self._put(path, "versions", f"{version.id}.parquet")
+
+    def remove(self, name: str) -> Version:
+        """Forget a name, and what no other version needs. Answers what was removed."""
+        with self._alone():
+            version = self._named(self.version(name).name)
+            with self._explained("removed"):
+                self._fs.rm_file(self._path("names", f"{version.name}.json"))
+                self._sweep()
+        return version
+
+    def file_sha256(self, pack: str) -> str:
+        """The SHA-256 of a pack's bytes as they are now."""
+        with self._explained("read"), self._fs.open(self._path("packs", f"{pack}.parquet"), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _named(self, name: str) -> Version:
+        try:
+            with self._explained("read"):
+                entry = parse_json(self._fs.cat_file(self._path("names", f"{name}.json")), f"{name}.json")
+                with self._fs.open(self._path("versions", f"{entry['id']}.parquet"), "rb") as file:
+                    header = parquet.read_schema(file).metadata[_HEADER]
+            return _decode_header(parse_json(header, "its header"), name, entry)
+        except (FormatError, ValueError, KeyError, TypeError) as error:
+            raise DatasetError(
+                f"the dataset version {name!r} in {self.location} cannot be read ({error}): restore it "
+                "from a copy, or remove it"
+            ) from error
+
+    def _read_index(self, version: str) -> pa.Table:
+        with self._explained("read"), self._fs.open(self._path("versions", f"{version}.parquet")) as file:
+            return parquet.read_table(file)
+
+    def _pack_rows(self, pack: str, images: set[bytes]) -> Iterator[dict[str, Any]]:
+        with self._explained("read"), self._fs.open(self._path("packs", f"{pack}.parquet"), "rb") as file:
+            found = 0
+            for batch in parquet.ParquetFile(file).iter_batches(_ROW_GROUP):
+                mine = [image in images for image in batch["image"].to_pylist()]
+                if any(mine):
+                    rows = batch.filter(pa.array(mine)).to_pylist()
+                    found += len(rows)
+                    yield from rows
+        if found != len(images):
+            raise DatasetError(
+                f"{self.location}: pack {pack} has {found} of {len(images)} images that it should have: "
+                "restore the folder from a copy"
+            )
+
+    def _sweep(self) -> None:
+        """Removes indexes and packs that no name leads to."""
+        kept = self.versions()
+        needed = {"versions": {one.id for one in kept}, "packs": {pack for one in kept for pack in one.packs}}
+        for folder, names in needed.items():
+            for path in self._fs.glob(f"{self._root}/{folder}/*.parquet"):
+                if Path(path).stem not in names:
+                    self._fs.rm_file(path)
+
+    def _put(self, source: Path, *parts: str) -> None:
+        """Moves a file that is complete to its place in the store."""
+        target = self._path(*parts)
+        with self._explained("written"):
+            if self._is_local:
+                source.replace(target)
+            else:
+                self._fs.put_file(str(source), target)
+
+    @contextmanager
+    def _new_file(self) -> Iterator[Path]:
+        """A file to be written and then ``put``, on the disk of the store where it has one."""
+        with self._explained("written"):
+            for name in ("packs", "versions", "names") if self._is_local else ():
+                Path(self._root, name).mkdir(parents=True, exist_ok=True)
+        folder = self._root if self._is_local else tempfile.gettempdir()
+        path = Path(folder, f".detseg-{secrets.token_hex(8)}.partial")
+        try:
+            yield path
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One writer at a time, where the store is a folder."""
+        if not self._is_local:
+            yield
+            return
+        with file_lock(Path(self._root, "lock"), what=f"the dataset versions in {self.location}"):
+            yield
+
+    def _path(self, *parts: str) -> str:
+        return "/".join((self._root, *parts))
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Turns what file systems and Parquet raise into a DatasetError of one line."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise DatasetError(
+                f"dataset versions in {self.location}: a file is missing ({error.filename or error}): "
+                "restore the folder from a copy"
+            ) from error
+        except (OSError, pa.ArrowException) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise DatasetError(f"dataset versions in {self.location} cannot be {what}: {reason}") from error
+
+
+def is_worth_sharing(version: Version) -> bool:
+    """Whether a new version should share this one's packs, rather than write every row anew.
+
+    Not where they are many files, or hold mostly rows of other versions.
+    """
+    return len(version.packs) < _MOST_PACKS and 2 * version.counts.images >= sum(version.packs.values())
+
+
+def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int]) -> Counts:
+    by_class = Counter(label for row in rows for label in row.labels)
+    splits = Counter(row.split for row in rows if row.split)
+    return Counts(
+        images=len(rows),
+        regions=by_class.total(),
+        states=dict(Counter(row.state for row in rows)),
+        splits=dict(sorted(splits.items())),
+        regions_by_class=dict(sorted(by_class.items())),
+        left_out=dict(left_out),
+    )
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _index_record(row: IndexRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in INDEX.names}
+
+
+def _index_row(record: Mapping[str, Any]) -> IndexRow:
+    return IndexRow(**{**record, "labels": tuple(record["labels"]), "authors": tuple(record["authors"])})
+
+
+def _encode_header(version: Version) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "id": version.id,
+        "recipe": version.recipe.to_json(),
+        "counts": asdict(version.counts),
+        "parent": version.parent,
+        "packs": dict(version.packs),
+    }
+
+
+def _decode_header(header: Mapping[str, Any], name: str, entry: Mapping[str, str]) -> Version:
+    if header["format"] != _FORMAT:
+        raise ValueError(f"version {name} has format {header['format']}, and this detseg reads {_FORMAT}")
+    recipe = header["recipe"]
+    classes = tuple(LabelClass(**{**one, "aliases": tuple(one["aliases"])}) for one in recipe["classes"])
+    return Version(
+        name=name,
+        id=header["id"],
+        created_at=datetime.fromisoformat(entry["created_at"]),
+        recipe=Recipe(**{**recipe, "classes": classes}),
+        counts=Counts(**header["counts"]),
+        parent=header["parent"],
+        packs=header["packs"],
+    )

@@ -1,0 +1,201 @@
+"""Labels out of a project: versions that never change, and where a label in them is from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from detseg.datasets.filters import Filter, parse_filter
+from detseg.datasets.sample import Sample, decode_sample, image_bytes
+from detseg.datasets.splits import SplitRule, choose_split
+from detseg.datasets.store import DatasetStore, is_worth_sharing
+from detseg.datasets.version import Addition, IndexRow, Recipe, Version
+from detseg.errors import DatasetError
+from detseg.labelstudio.label_config import config_to_taxonomy
+from detseg.paging import pages
+from detseg.pipeline.labels import Label, LabelRules, Reviewed, label_rules, read_reviewed
+from detseg.pipeline.workspace import opened_catalog
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog, Project, Task
+    from detseg.config import Settings
+    from detseg.types import Entry
+
+_SHORTEST_ID = 6
+_SCHEMA = b"1"
+"""Part of what rows are made from: with another number, no row of an older version is taken over."""
+
+
+def open_store(settings: Settings) -> DatasetStore:
+    """The dataset versions of the settings."""
+    return DatasetStore(settings.datasets_location)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be put into a version. ``where`` as in ``datasets.filters``, ``split`` as in
+    ``datasets.splits``. ``gold`` and ``disputed`` as in ``LabelRules``; ``simulated``: also the labels of the
+    demo's reviewer, which are no people's."""
+
+    where: str = ""
+    split: SplitRule = field(default_factory=SplitRule)
+    gold: bool = False
+    disputed: bool = False
+    simulated: bool = False
+
+
+def create_version(settings: Settings, name: str, wish: Wish) -> Version:
+    """Make a dataset version of the labels that the catalog holds now.
+
+    What is as it was in the newest version is taken from there. Raises DatasetError for a name that is taken,
+    a project that has no label, and simulated labels that were not wished.
+    """
+    wanted = parse_filter(wish.where)
+    store = open_store(settings)
+    store.check_name(name)
+    with opened_catalog(settings) as catalog:
+        project = _find_project(catalog, settings)
+        rules = replace(label_rules(settings), gold=wish.gold, disputed=wish.disputed)
+        taxonomy = settings.taxonomy or config_to_taxonomy(project.label_config)
+        recipe = Recipe(
+            project=project.title,
+            classes=taxonomy.classes,
+            rules=asdict(rules) | {"simulated": wish.simulated},
+            where=wish.where.strip(),
+            split=wish.split.to_json(),
+        )
+        parent = next(reversed(store.versions()), None)
+        known = store.index(parent) if parent is not None and is_worth_sharing(parent) else ()
+        rows_of = {row.image: row for row in known}
+        source = _Source(catalog, project, rules, wish, frozenset(taxonomy.names), rows_of)
+        left_out: Counter[str] = Counter()
+        version = store.write(
+            name, recipe, source.rows(wanted, left_out), parent=parent if known else None, left_out=left_out
+        )
+    return version
+
+
+def _find_project(catalog: Catalog, settings: Settings) -> Project:
+    found = [one for one in catalog.projects.all() if one.title == settings.queue.project]
+    if not found:
+        raise DatasetError(
+            f"the catalog {catalog.url} knows no project {settings.queue.project!r}: run `detseg "
+            "preannotate` and `detseg collect` first, or name the project in queue.project"
+        )
+    return found[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The catalog's side of a version that is being made. ``known`` are the parent's rows."""
+
+    catalog: Catalog
+    project: Project
+    rules: LabelRules
+    wish: Wish
+    classes: frozenset[str]
+    known: Mapping[bytes, IndexRow]
+
+    def rows(self, wanted: Filter, left_out: Counter[str]) -> Iterator[IndexRow | Addition]:
+        """The images that have a label and are wanted, in ascending order; counts the others by reason."""
+        n_rows = 0
+        for page in pages(read_reviewed(self.catalog, self.project)):
+            ids = [reviewed.image for reviewed in page]
+            entries = self.catalog.images.entries(ids)
+            tasks = self.catalog.tasks.of_images(self.project.key, ids)
+            for reviewed in page:
+                image = reviewed.image
+                row = self._row(reviewed, entries.get(image, ()), tasks.get(image))
+                if isinstance(row, str):
+                    left_out[row] += 1
+                    continue
+                described = row if isinstance(row, IndexRow) else row.index_row(b"")
+                if not wanted(described):
+                    left_out["filter"] += 1
+                    continue
+                if unknown := sorted(set(described.labels) - self.classes):
+                    raise DatasetError(
+                        f"{image} has a region of {unknown[0]!r}, which is no class of the "
+                        "project: add it to [[classes]], or change it in Label Studio"
+                    )
+                n_rows += 1
+                yield row
+        if unlabeled := self.catalog.reviews.states(self.project.key)["unlabeled"]:
+            left_out["unlabeled"] = unlabeled
+        if not n_rows:
+            reasons = ", ".join(f"{reason} {n}" for reason, n in left_out.items())
+            raise DatasetError(
+                f"project {self.project.title!r} has no label to put into a version"
+                + (
+                    f" (left out: {reasons})"
+                    if reasons
+                    else ": run `detseg collect` when people have labeled"
+                )
+            )
+
+    def _row(
+        self, reviewed: Reviewed, entries: tuple[Entry, ...], task: Task | None
+    ) -> IndexRow | Addition | str:
+        """The row of an image in the new version, or why it has none."""
+        place = entries[0] if entries else None
+        uri, metadata = (place.uri, place.metadata) if place is not None else ("", "")
+        version = task.model_version if task is not None else ""
+        made_from = (reviewed.content(), uri, metadata, version, asdict(self.rules), self.wish.simulated)
+        source = hashlib.sha256(_SCHEMA + json.dumps(made_from, default=str).encode()).digest()
+        split = choose_split(self.wish.split, reviewed.image, metadata)
+        known = self.known.get(image_bytes(reviewed.image))
+        if known is not None and known.source == source:
+            return replace(known, split=split)
+        label = reviewed.label(self.rules)
+        if not isinstance(label, Label):
+            return label
+        if label.simulated and not self.wish.simulated:
+            return "simulated"
+        versions = (version,) if version else ()
+        return Addition(_sample(label, uri, metadata, versions), source, split)
+
+
+def _sample(label: Label, uri: str, metadata: str, model_versions: tuple[str, ...]) -> Sample:
+    return Sample(
+        label.annotation,
+        uri=uri,
+        metadata=metadata,
+        authors=label.authors,
+        reviews=label.reviews,
+        model_versions=model_versions,
+        n_disputed=label.n_disputed,
+        simulated=label.simulated,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where the label of an image in a version is from."""
+
+    version: Version
+    sample: Sample
+    split: str
+
+
+def trace_image(settings: Settings, image: str) -> tuple[Trace, ...]:
+    """Find an image in all versions, the oldest first.
+
+    It is named by its id, the beginning of that (6 digits or more), its address, or its file name. Raises
+    DatasetError where no version has it.
+    """
+    store = open_store(settings)
+    found = []
+    for version in store.versions():
+        splits = {row.image: row.split for row in store.index(version)}
+        digits = image.removeprefix("sha256:")
+        by_id = {one for one in splits if len(digits) >= _SHORTEST_ID and one.hex().startswith(digits)}
+        for row in store.rows(version, by_id or None):
+            if by_id or row["uri"] == image or row["uri"].endswith("/" + image):
+                found.append(Trace(version, decode_sample(row), splits[row["image"]]))
+    if not found:
+        raise DatasetError(f"no dataset version in {store.location} has an image {image!r}")
+    return tuple(found)
