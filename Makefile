@@ -41,7 +41,7 @@ faults: server ## breaks push and collect N times (make faults N=300 SEED=1) and
 	@$(BIN)/python -m tests.e2e.faults $(or $(N),25) --seed $(or $(SEED),1) $(if $(ONLY),--only $(ONLY))
 
 bench: install ## times and memory beside other ways, into docs/benchmarks.md (24 GB, 15 minutes)
-	@$(BIN)/python -m tests.bench $(BENCH)
+	@$(BIN)/python -m bench $(BENCH)
 
 format: install ## rewrites the code in the house format
 	$(BIN)/ruff format .

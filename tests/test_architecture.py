@@ -14,7 +14,7 @@ from tests import architecture as rules
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = rules.read_modules(ROOT, ["detseg", "flows"])
-EVERYTHING = rules.read_modules(ROOT, ["detseg", "flows", "deploy", "tests"])
+EVERYTHING = rules.read_modules(ROOT, ["detseg", "flows", "deploy", "bench", "tests"])
 SLOW = (
     "torch",
     "torchvision",
@@ -71,7 +71,9 @@ def test_no_cycles() -> None:
 
 def test_the_house_is_read() -> None:
     assert {"detseg", "detseg.types", "detseg.geometry", "detseg.geometry.masks"} <= {m.name for m in HOUSE}
-    assert {"deploy/install.py", "tests/test_architecture.py"} <= {m.path for m in EVERYTHING}
+    assert {"deploy/install.py", "bench/push.py", "tests/test_architecture.py"} <= {
+        m.path for m in EVERYTHING
+    }
 
 
 @pytest.mark.parametrize("start", ["pass", "from detseg.cli import main; main()"], ids=["import", "--help"])

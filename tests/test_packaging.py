@@ -37,7 +37,7 @@ def test_the_wheel_holds_every_file(wheel: zipfile.Path) -> None:
     }
     assert {name for name in names if ".dist-info/" not in name and not name.endswith("/")} == expected
     assert "detseg/labelstudio/requirements.lock" in names
-    assert not [name for name in names if name.startswith(("tests", "deploy"))]
+    assert not [name for name in names if name.startswith(("bench", "deploy", "tests"))]
 
 
 def test_the_wheel_puts_detseg_on_the_path(wheel: zipfile.Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.qa import make_catalog
 from detseg.catalog import Catalog, Project, open_catalog
 from detseg.config import load_settings
 from detseg.pipeline.evaluate import EvaluateReport, evaluate
 from detseg.types import Mask, Size
-from tests.bench.qa import make_catalog
 
 Change = Callable[[Catalog, Project], object]
 

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.worker import serve
 from detseg.cli.app import app
 from detseg.config import load_settings
 from detseg.images import read_image
 from detseg.pipeline import predictors
-from tests.bench.worker import serve
 
 
 class Detseg:

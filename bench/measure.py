@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.bench.agreement import compare
-from tests.bench.photos import make_photos, make_small_images
-from tests.bench.processes import ContenderFailed, Worker, peak_of_command, versions
+from bench.agreement import compare
+from bench.photos import make_photos, make_small_images
+from bench.processes import ContenderFailed, Worker, peak_of_command, versions
 
 ENGINES = (
     ("eager", "float32"),
@@ -84,7 +84,7 @@ class Bench:
 
 
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Everything, in a folder that may be thrown away; what ``bench/results.json`` holds."""
+    """Everything, in a folder that may be thrown away; what ``build/bench/results.json`` holds."""
     bench = Bench(plan, folder)
     started = time.time()
     try:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from transformers import DetrForSegmentation, DetrImageProcessor, pipeline
 
-from tests.bench.worker import seconds_each, serve
+from bench.worker import seconds_each, serve
 
 THRESHOLD = 0.5
 

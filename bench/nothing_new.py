@@ -1,6 +1,6 @@
 """How long `detseg preannotate` takes, and how much memory, where nothing is new.
 
-    python -m tests.bench.nothing_new --images 100000
+    python -m bench.nothing_new --images 100000
 
 Makes a folder of tiny images, runs the command once over a few of them so that a project is there, fills the
 catalog as if all had been predicted and pushed, then runs the command again and measures the whole process.

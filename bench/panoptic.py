@@ -1,4 +1,4 @@
-"""``python -m tests.bench.panoptic``: panoptic quality of 500 images of 640x480, beside torchmetrics'.
+"""``python -m bench.panoptic``: panoptic quality of 500 images of 640x480, beside torchmetrics'.
 
 The maps are made up and seeded: two surfaces with twelve ragged things, each found a little beside its place
 or not at all. Torchmetrics' ``PanopticQuality`` takes them as tensors; ours takes regions with run lengths,
@@ -141,7 +141,7 @@ def largest_difference(done: Round) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.panoptic", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.panoptic", description=__doc__)
     parser.add_argument("--images", type=int, default=500)
     n_images = parser.parse_args().images
     torch.set_num_threads(1)

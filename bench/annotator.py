@@ -1,9 +1,9 @@
 """Counts the hand movements of ten edits in Label Studio's page, for each way to draw a thing:
 
-    python -m tests.bench.annotator
+    python -m bench.annotator
 
 Every edit is done in a real Chromium with the mouse and the keyboard, and what was submitted has to be what
-the edit was for. ``tests.bench.hand`` says what a second is.
+the edit was for. ``bench.hand`` says what a second is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.hand import TOOL_PX, Hand, Point, Tally
 from detseg.geometry.boxes import box_iou
 from detseg.geometry.extent import extent
 from detseg.geometry.masks import bitmap_to_mask, mask_iou, mask_to_bitmap, mask_to_box
@@ -27,7 +28,6 @@ from detseg.labelstudio.project import ensure_project
 from detseg.labelstudio.server import EmbeddedLabelStudio
 from detseg.labelstudio.shapes import MaskAs, ShapePolicy
 from detseg.types import Box, ImageRef, Instance, Mask, Region
-from tests.bench.hand import TOOL_PX, Hand, Point, Tally
 from tests.e2e.page import LabelingPage, labeling_page
 from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, disc, serve, write_image
 

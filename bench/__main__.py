@@ -1,4 +1,4 @@
-"""``make bench``: measures, then writes ``bench/results.json`` and ``docs/benchmarks.md``."""
+"""``make bench``: measures, then writes ``build/bench/results.json`` and ``docs/benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.figures import headline
-from tests.bench.measure import Plan, run
-from tests.bench.page import write_page
-from tests.bench.photos import NoPhotos
-from tests.bench.processes import PIXELTABLE, ROOT, pixeltable_python
+from bench.figures import headline
+from bench.measure import Plan, run
+from bench.page import write_page
+from bench.photos import NoPhotos
+from bench.processes import PIXELTABLE, ROOT, pixeltable_python
 
 PHOTOS = ROOT.parent / "shared" / "data" / "coco20" / "images"
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="a folder of .jpg files")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every process")
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-pixeltable", action="store_true", help="leave it out: it needs 15 GB")
     parser.add_argument("--long", action="store_true", help="look at the memory of 10,000 images, too")
     parser.add_argument("--quick", action="store_true", help="one round of two photos, to see that it runs")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench", help="folder for results.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench", help="folder for results.json")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
     return parser
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from tests.bench.worker import serve
+from bench.worker import serve
 
 _SHAPE = (1, 256, 100, 134)  # a middle layer of ResNet-50 for a 640x480 photo at 800
 _REPEATS, _WARM_UPS = 20, 3
@@ -62,7 +62,7 @@ def _processor() -> str:
 
 def build(photos: list[str], folder: str) -> dict[str, Any]:
     """The folders of the checkpoints: the two that are compared, and one of a few thousand weights."""
-    from tests.bench.checkpoints import build_checkpoints
+    from bench.checkpoints import build_checkpoints
     from tests.models.tiny import detr_panoptic
 
     built = build_checkpoints([Path(photo) for photo in photos], Path(folder))

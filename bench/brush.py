@@ -1,4 +1,4 @@
-"""``python -m tests.bench.brush``: brush run lengths of a ragged mask, beside label_studio_sdk's.
+"""``python -m bench.brush``: brush run lengths of a ragged mask, beside label_studio_sdk's.
 
 The mask is noise, smoothed until a 1920x1080 image has some 65,000 runs, and covers 41% of it. Ours are
 timed from and to COCO run lengths, the SDK's from and to a bitmap. Prints one JSON object, in seconds

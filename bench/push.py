@@ -1,9 +1,9 @@
 """Tasks a second of a push, beside a bare HTTP client that posts the same JSON.
 
-    python -m tests.bench.push --tasks 10000 --kind boxes      # 10 boxes a task
-    python -m tests.bench.push --tasks 1000 --kind brushes     # 5 masks a task
-    python -m tests.bench.push --memory                        # peak of 1,000 and of 100,000 tasks
-    python -m tests.bench.push --tasks 2000 --writers          # several imports at once, server on PostgreSQL
+    python -m bench.push --tasks 10000 --kind boxes      # 10 boxes a task
+    python -m bench.push --tasks 1000 --kind brushes     # 5 masks a task
+    python -m bench.push --memory                        # peak of 1,000 and of 100,000 tasks
+    python -m bench.push --tasks 2000 --writers          # several imports at once, server on PostgreSQL
 
 The bare client is given the batches ready made, in the size that is best for it, and connects for every
 request, which is best for it, too (``detseg.labelstudio.session`` says why). Both go into projects of their
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 
+from bench.nothing_new import write_images
 from detseg.catalog import FoundImage, open_catalog
 from detseg.config import Settings, load_settings
 from detseg.geometry.masks import bitmap_to_mask
@@ -43,7 +44,6 @@ from detseg.pipeline.pushing.plan import plan_page, plan_tasks
 from detseg.pipeline.pushing.queue import opened_queue
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Annotation, Box, ImageRef, Instance, ModelVersion, Size
-from tests.bench.nothing_new import write_images
 from tests.postgres import cluster
 
 SIZE = Size(640, 480)
@@ -83,7 +83,11 @@ def brushes(seed: int) -> tuple[Instance, ...]:
 def prepare(folder: Path, n_tasks: int, kind: str) -> Path:
     """A folder of images and a catalog that knows them and their predictions; the catalog's file."""
     file = folder / f"{kind}.sqlite3"
-    instances_of = {"boxes": boxes, "brushes": brushes, "one box": lambda seed: boxes(seed, 1)}[kind]
+    makers: dict[str, Callable[[int], tuple[Instance, ...]]] = {
+        "boxes": boxes,
+        "brushes": brushes,
+        "one box": lambda seed: boxes(seed, 1),
+    }
     with open_catalog(f"sqlite:///{file}") as catalog:
         for page in pages(write_images(folder / "images", range(n_tasks)), 1000):
             catalog.images.record(FoundImage(image, SIZE, entry) for image, entry in page)
@@ -93,7 +97,7 @@ def prepare(folder: Path, n_tasks: int, kind: str) -> Path:
                     SIZE,
                     VERSION,
                     "labeled",
-                    prediction_regions(image, VERSION, instances_of(n % _DISTINCT)),
+                    prediction_regions(image, VERSION, makers[kind](n % _DISTINCT)),
                 )
                 for n, (image, _) in enumerate(page)
             )
@@ -154,7 +158,7 @@ def post_all(server: Connection, tasks: Sequence[bytes], n_batch: int, title: st
     """Posts ready made batches into a new project with a bare client; seconds."""
     headers = {"Authorization": f"Token {server.token}", "Content-Type": "application/json"}
     batches = [b"[" + b",".join(batch) + b"]" for batch in pages(tasks, n_batch)]
-    config = taxonomy_to_config(TAXONOMY, shape_policy(load_settings(None, environ={})))
+    config = taxonomy_to_config(TAXONOMY, shape_policy(load_settings(None, environ={}).labels))
     with httpx.Client(
         base_url=server.url, headers=headers, timeout=600, trust_env=False, limits=_FRESH
     ) as client:
@@ -198,7 +202,7 @@ def compare(folder: Path, n_tasks: int, kind: str, rounds: int) -> dict[str, obj
 
 def peak(folder: Path, server: Connection, n_tasks: int) -> float:
     """The most memory of a process that pushes so many tasks of one box, in MB."""
-    command = [sys.executable, "-m", "tests.bench.push", "--child", str(folder), server.url, server.token]
+    command = [sys.executable, "-m", "bench.push", "--child", str(folder), server.url, server.token]
     done = subprocess.run([*command, str(n_tasks)], check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout)
 
@@ -257,7 +261,7 @@ def child(folder: Path, url: str, token: str, n_tasks: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.push", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.push", description=__doc__)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--kind", choices=("boxes", "brushes"), default="boxes")
     parser.add_argument("--rounds", type=int, default=3)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PIXELTABLE = "0.7.21"
 _OOM_SCORE = "1000"
 
@@ -35,7 +35,7 @@ class Worker:
         self._log = folder / f"{module}-{len(list(folder.glob('*.log')))}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [python, "-m", f"tests.bench.{module}", *arguments],
+                [python, "-m", f"bench.{module}", *arguments],
                 cwd=folder,
                 env=environment(folder, threads),
                 stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.collect``: how long collecting takes, and how much memory it holds.
+"""``python -m bench.collect``: how long collecting takes, and how much memory it holds.
 
 Makes a Label Studio of its own, a project with reviewed tasks (sent in bulk, which the server takes as if
 people had submitted them) and a catalog that pushed them. Then it collects, each in a process of its own:
@@ -63,7 +63,7 @@ print(json.dumps({"seconds": seconds, "peak_bytes": peak, "read": report.n_tasks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.collect", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.collect", description=__doc__)
     parser.add_argument("--tasks", type=int, nargs="+", default=[10_000], help="sizes of the projects")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
     parser.add_argument("--port", type=int, default=18_900)

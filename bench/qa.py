@@ -1,4 +1,4 @@
-"""``python -m tests.bench.qa``: how long `detseg qa` takes over many reviewed images, and its memory.
+"""``python -m bench.qa``: how long `detseg qa` takes over many reviewed images, and its memory.
 
 Makes a catalog of made-up images (640x480, ten regions each, half of the regions with masks) that people
 reviewed, some without help and some by two people, and ten times as many that wait for review; runs the
@@ -74,7 +74,7 @@ print(json.dumps({"seconds": round(seconds, 2), "cpu_s": round(time.process_time
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.qa", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.qa", description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--waiting", type=int, default=100_000, help="images that nobody has reviewed")
     parser.add_argument("--runs", type=int, default=3)

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench.figures import GFLOP, Figure, over_rounds, repays_from, times_faster, together
+from bench.figures import GFLOP, Figure, over_rounds, repays_from, times_faster, together
 
 _ANSWERS = {"both": "boxes and masks", "detection": "boxes only"}
 _NA = "n/a"
@@ -221,7 +221,7 @@ def _again(results: Mapping[str, Any]) -> Iterator[str]:
     yield 'make bench BENCH="--photos path/to/photos"'
     yield 'make bench BENCH="--photos path/to/photos --no-pixeltable --rounds 3"'
     yield "```\n"
-    yield "All that was measured is in `bench/results.json`, round by round."
+    yield "All that was measured is in `build/bench/results.json`, round by round."
 
 
 def _rows(seconds: Mapping[str, Any], answer: str) -> list[str]:

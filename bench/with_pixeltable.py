@@ -13,7 +13,7 @@ import sys
 import tempfile
 from typing import Any
 
-from tests.bench.worker import seconds_each, serve
+from bench.worker import seconds_each, serve
 
 THRESHOLD = 0.5
 

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.detection``: COCO's twelve figures of boxes, beside pycocotools'.
+"""``python -m bench.detection``: COCO's twelve figures of boxes, beside pycocotools'.
 
 5,000 images with 36,000 true objects of 80 classes and 500,000 detections, made from a seed: half of the
 detections lie near an object, a fifth of these say another class. Ours starts from annotations, as the
@@ -27,13 +27,10 @@ from pycocotools.cocoeval import COCOeval
 from detseg.metrics.cases import Case
 from detseg.metrics.detection import DetectionTally
 from detseg.types import Annotation, Box, ImageId, Instance, ModelVersion, Region, RegionId, Size
+from tests.metrics.found import FIGURES
 
 N_IMAGES, N_TRUTH, N_FOUND, N_CLASSES = 5_000, 36_000, 500_000, 80
 SIZE = Size(640, 480)
-FIGURES = (
-    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
-    *("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large"),
-)
 
 
 @dataclass(frozen=True, slots=True)

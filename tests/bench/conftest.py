@@ -1,3 +1,0 @@
-"""A benchmark is not a test: pytest collects nothing here."""
-
-collect_ignore_glob = ["*.py"]
