@@ -63,13 +63,13 @@ def _processor() -> str:
 def build(photos: list[str], folder: str) -> dict[str, Any]:
     """The folders of the checkpoints: the two that are compared, and one of a few thousand weights."""
     from bench.checkpoints import build_checkpoints
-    from tests.models.tiny import detr_panoptic
+    from tests.models import tiny
 
     built = build_checkpoints([Path(photo) for photo in photos], Path(folder))
     return {
         "detector": str(built.detector),
         "panoptic": str(built.panoptic),
-        "tiny": str(detr_panoptic(Path(folder) / "tiny")),
+        "tiny": str(tiny.save("detr_panoptic", Path(folder) / "tiny")),
         "survivors": built.survivors,
     }
 

@@ -57,6 +57,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Flags that name a tiny detector and a tiny segmenter."""
     root = tmp_path_factory.mktemp("tiny")
-    detector = tiny.rt_detr(root / "detector", labels=THINGS)
-    segmenter = tiny.mask2former(root / "segmenter", labels=(*THINGS, "belt"))
+    detector = tiny.save("rt_detr_v2", root / "detector", labels=THINGS)
+    segmenter = tiny.save("mask2former", root / "segmenter", labels=(*THINGS, "belt"))
     return ("--detector", str(detector), "--segmenter", str(segmenter))

@@ -39,7 +39,7 @@ def workplace(
         "queue.project": new_title(),
         "label_studio.url": label_studio.url,
         "label_studio.files": str(document_root),
-        "model.detector": str(tiny.detr(tmp_path / "detector")),
+        "model.detector": str(tiny.save("detr", tmp_path / "detector")),
         "model.segmenter": "",
         "engine.device": "cpu",
     }

@@ -56,7 +56,7 @@ def write_config(
         values = {
             "queue.project": new_title(),
             "label_studio.url": label_studio.url,
-            "model.detector": str(tiny.detr(tmp_path / "detector")),
+            "model.detector": str(tiny.save("detr", tmp_path / "detector")),
             "model.segmenter": "",
             "engine.device": "cpu",
             "run.task_runner": task_runner,

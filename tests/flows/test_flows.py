@@ -50,8 +50,8 @@ class Workplace:
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("checkpoints")
     return {
-        "model.detector": str(tiny.detr(root / "detector")),
-        "model.segmenter": str(tiny.detr_panoptic(root / "segmenter")),
+        "model.detector": str(tiny.save("detr", root / "detector")),
+        "model.segmenter": str(tiny.save("detr_panoptic", root / "segmenter")),
     }
 
 

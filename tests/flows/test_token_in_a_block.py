@@ -52,7 +52,7 @@ def workplace(
         "label_studio.url": label_studio.url,
         "label_studio.files": str(document_root),
         "label_studio.token_block": BLOCK,
-        "model.detector": str(tiny.detr(tmp_path / "detector")),
+        "model.detector": str(tiny.save("detr", tmp_path / "detector")),
         "model.segmenter": "",
         "engine.device": "cpu",
     }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,13 @@ import pytest
 
 from detseg.errors import ModelError
 from detseg.models.families import FAMILIES
-from tests.models import (
-    tiny,
-    tiny_detection,
-    tiny_prompted,
-    tiny_semantic,
-    tiny_torchvision,
-    tiny_universal,
-    tiny_zero_shot,
-)
+from tests.models import tiny
+from tests.models.tiny_families import ROWS
+from tests.models.tiny_torchvision import torchvision_checkpoint
 
-MAKERS: tuple[Callable[[Path], Path], ...] = (
-    tiny.detr_panoptic,
-    tiny.mask2former,
-    tiny_detection.rt_detr,
-    tiny_detection.rf_detr,
-    tiny_universal.oneformer,
-    tiny_semantic.segformer,
-    tiny_prompted.sam2,
-    tiny_zero_shot.grounding_dino,
-    partial(tiny_torchvision.torchvision_checkpoint, builder="ssdlite320_mobilenet_v3_large"),
+KINDS = (
+    *("detr_panoptic", "mask2former", "rt_detr", "rf_detr", "oneformer", "segformer", "sam2"),
+    *("grounding-dino", "ssdlite320_mobilenet_v3_large"),
 )
 HUGE = 10**400
 INFINITE = float("inf")
@@ -78,10 +64,13 @@ def changed(content: Any, path: Path_, value: float) -> str:
     return json.dumps(twin).replace("Infinity", "1e999")
 
 
-@pytest.mark.parametrize("make", MAKERS, ids=lambda make: getattr(make, "__name__", "torchvision"))
-def test_no_number_takes_hours_or_gigabytes(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_number_takes_hours_or_gigabytes(tmp_path: Path, kind: str) -> None:
     """Whatever stands in place of a number, the folder loads or is refused in one line."""
-    folder = make(tmp_path / "model")
+    if kind in ROWS:
+        folder = tiny.save(kind, tmp_path / "model")
+    else:
+        folder = torchvision_checkpoint(tmp_path / "model", kind)
     file = folder / "config.json"
     content = json.loads(file.read_text())
     cases = [(path, value) for path in numbers(content) for value in ABSURD]
@@ -107,7 +96,7 @@ def test_no_number_takes_hours_or_gigabytes(tmp_path: Path, make: Callable[[Path
     ids=["digits", "number", "layers", "weights", "labels", "negative", "fraction"],
 )
 def test_what_is_asked_for_is_said(tmp_path: Path, key: str, value: float, words: str) -> None:
-    folder = tiny_detection.rt_detr(tmp_path / "model")
+    folder = tiny.save("rt_detr", tmp_path / "model")
     content = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**content, key: value}))
     with pytest.raises(ModelError, match=words):
@@ -115,7 +104,7 @@ def test_what_is_asked_for_is_said(tmp_path: Path, key: str, value: float, words
 
 
 def test_a_model_of_torchvision_has_no_more_labels_than_its_weights(tmp_path: Path) -> None:
-    folder = tiny_torchvision.torchvision_checkpoint(tmp_path / "model", "ssdlite320_mobilenet_v3_large")
+    folder = torchvision_checkpoint(tmp_path / "model", "ssdlite320_mobilenet_v3_large")
     file = folder / "config.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "id2label": {"1": "bolt", "1000000000": "nut"}}))
@@ -125,7 +114,7 @@ def test_a_model_of_torchvision_has_no_more_labels_than_its_weights(tmp_path: Pa
 
 @pytest.mark.parametrize("value", [HUGE, 10**9, 1e9, 10_000], ids=["huge", "int", "float", "10,000"])
 def test_images_are_not_made_larger_than_networks_take_them(tmp_path: Path, value: float) -> None:
-    folder = tiny_detection.rt_detr(tmp_path / "model")
+    folder = tiny.save("rt_detr", tmp_path / "model")
     file = folder / "preprocessor_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "size": {"height": value, "width": 32}}))
     with pytest.raises(ModelError, match=r"to have size\.height = .* pixels, and 8,192 a side are possible"):
@@ -133,7 +122,7 @@ def test_images_are_not_made_larger_than_networks_take_them(tmp_path: Path, valu
 
 
 def test_nor_do_models_of_torchvision(tmp_path: Path) -> None:
-    folder = tiny_torchvision.torchvision_checkpoint(tmp_path / "model", "maskrcnn_resnet50_fpn")
+    folder = torchvision_checkpoint(tmp_path / "model", "maskrcnn_resnet50_fpn")
     file = folder / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "max_size": 1e9}))
     with pytest.raises(ModelError, match=r"max_size"):

@@ -34,7 +34,7 @@ Folder = Callable[[str], str]
 
 ROOT = Path(__file__).parents[2]
 
-PAIRS = [("detr", "detr-panoptic"), ("rt-detr", "mask2former")]
+PAIRS = [("detr", "detr_panoptic"), ("rt_detr_v2", "mask2former")]
 SIZES = [(97, 61), (40, 30), (61, 97), (97, 61), (40, 30), (97, 61)]
 
 
@@ -74,7 +74,7 @@ def test_no_images_no_answers(checkpoint: Folder) -> None:
     assert load_predictor(checkpoint("detr"), None, options=options()).predict([]) == ()
 
 
-@pytest.mark.parametrize(("detector", "segmenter"), [*PAIRS, ("rt-detr", None), (None, "mask2former")])
+@pytest.mark.parametrize(("detector", "segmenter"), [*PAIRS, ("rt_detr_v2", None), (None, "mask2former")])
 def test_images_of_any_shape(checkpoint: Folder, detector: str | None, segmenter: str | None) -> None:
     predictor = load_predictor(
         detector and checkpoint(detector), segmenter and checkpoint(segmenter), options=options()
@@ -111,7 +111,7 @@ def test_no_answer_depends_on_memory_that_nobody_wrote(checkpoint: Folder) -> No
 
 @pytest.mark.parametrize("size", ["3000x3", "10000x10"])
 def test_an_image_that_is_too_thin_fails_alone(checkpoint: Folder, size: str) -> None:
-    predictor = load_predictor(checkpoint("detr"), checkpoint("detr-panoptic"), options=options())
+    predictor = load_predictor(checkpoint("detr"), checkpoint("detr_panoptic"), options=options())
     width, height = size.split("x")
     good, thin = made_image(97, 61), made_image(int(width), int(height))
     first, second, third = predict_each(predictor, [good, thin, good])
@@ -122,7 +122,7 @@ def test_an_image_that_is_too_thin_fails_alone(checkpoint: Folder, size: str) ->
     assert "\n" not in str(second)
 
 
-@pytest.mark.parametrize("kind", ["detr", "detr-panoptic", "rt-detr", "mask2former"])
+@pytest.mark.parametrize("kind", ["detr", "detr_panoptic", "rt_detr_v2", "mask2former"])
 def test_what_is_no_number_is_no_empty_image(checkpoint: Folder, tmp_path: Path, kind: str) -> None:
     folder = Path(shutil.copytree(checkpoint(kind), tmp_path / kind))
     weights = load_file(folder / "model.safetensors")
@@ -130,7 +130,7 @@ def test_what_is_no_number_is_no_empty_image(checkpoint: Folder, tmp_path: Path,
         if tensor.ndim == 4:  # convolutions, so that numbers grow too large on their way
             tensor.fill_(3e38)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    masks = kind in ("detr-panoptic", "mask2former")
+    masks = kind in ("detr_panoptic", "mask2former")
     names = (None, str(folder)) if masks else (str(folder), None)
     predictor = load_predictor(*names, options=options(precision="float32"))
     (failed,) = predict_each(predictor, [made_image(97, 61)])
@@ -140,7 +140,7 @@ def test_what_is_no_number_is_no_empty_image(checkpoint: Folder, tmp_path: Path,
 
 def test_a_detector_alone_answers_boxes_a_segmenter_alone_masks(checkpoint: Folder) -> None:
     image = made_image(97, 61)
-    (boxes,) = load_predictor(checkpoint("rt-detr"), None, options=options()).predict([image])
+    (boxes,) = load_predictor(checkpoint("rt_detr_v2"), None, options=options()).predict([image])
     assert boxes
     assert all(one.box and not one.mask and one.seen_by == "detector" for one in boxes)
     segmenter = load_predictor(None, checkpoint("mask2former"), options=options())
@@ -153,7 +153,7 @@ def test_a_detector_alone_answers_boxes_a_segmenter_alone_masks(checkpoint: Fold
 
 @pytest.mark.parametrize("twice", [True, False])
 def test_a_model_that_is_both_answers_both_in_one_pass(checkpoint: Folder, twice: bool) -> None:
-    folder = checkpoint("detr-panoptic")
+    folder = checkpoint("detr_panoptic")
     predictor = load_predictor(folder if twice else None, folder, options=options())
     assert predictor.detector == predictor.segmenter == folder
     assert list(predictor.engines) == [folder]
@@ -180,16 +180,16 @@ def test_the_detector_says_which_labels_are_things(checkpoint: Folder) -> None:
 
 
 def test_the_checkpoints_own_word_says_which_labels_are_things(tmp_path: Path) -> None:
-    folder = tiny.mask2former(tmp_path / "m", thing_labels=("nut", "gear"))
+    folder = tiny.save("mask2former", tmp_path / "m", thing_labels=("nut", "gear"))
     alone = load_predictor(None, str(folder), options=options())
     assert [cls.name for cls in alone.taxonomy.of_kind("stuff")] == ["bolt", "tray", "belt"]
 
 
 def test_labels_become_the_taxonomys_and_the_rest_is_counted(checkpoint: Folder) -> None:
     taxonomy = Taxonomy((LabelClass("part", aliases=("bolt", "nut")), LabelClass("belt", "stuff")))
-    plain = load_predictor(checkpoint("rt-detr"), checkpoint("mask2former"), options=options())
+    plain = load_predictor(checkpoint("rt_detr_v2"), checkpoint("mask2former"), options=options())
     mapped = load_predictor(
-        checkpoint("rt-detr"), checkpoint("mask2former"), options=options(), taxonomy=taxonomy
+        checkpoint("rt_detr_v2"), checkpoint("mask2former"), options=options(), taxonomy=taxonomy
     )
     assert mapped.unmapped == {}
     images = [made_image(97, 61, seed=seed) for seed in range(3)]
@@ -208,7 +208,7 @@ def test_a_strict_project_refuses_unknown_labels(checkpoint: Folder) -> None:
 
 def test_threads_share_a_predictor(checkpoint: Folder) -> None:
     taxonomy = Taxonomy((LabelClass("moose"),))
-    predictor = load_predictor(checkpoint("rt-detr"), None, options=options(), taxonomy=taxonomy)
+    predictor = load_predictor(checkpoint("rt_detr_v2"), None, options=options(), taxonomy=taxonomy)
     predictor.predict([made_image(40, 30)])
     once = sum(predictor.unmapped.values())
     threads = [threading.Thread(target=predictor.predict, args=([made_image(40, 30)],)) for _ in range(6)]

@@ -124,7 +124,7 @@ def test_compiled_answers_are_the_eager_ones_for_any_shape(checkpoint: Folder) -
             mask_threshold=0.3,
             overlap_threshold=0.1,  # type: ignore[arg-type]
         )
-        predictor = load_predictor(None, checkpoint("detr-panoptic"), options=options)
+        predictor = load_predictor(None, checkpoint("detr_panoptic"), options=options)
         answers.append(predictor.predict(images))
     assert sum(one.mask is not None for answer in answers[0] for one in answer) > 3
     found = agreement(*answers)
@@ -141,7 +141,7 @@ def test_compiled_answers_are_the_eager_ones_for_any_shape(checkpoint: Folder) -
 
 def test_half_precision_says_what_it_changes(checkpoint: Folder) -> None:
     half = load_predictor(
-        None, checkpoint("detr-panoptic"), options=PredictorOptions(device="cpu", precision="bfloat16")
+        None, checkpoint("detr_panoptic"), options=PredictorOptions(device="cpu", precision="bfloat16")
     )
     exact = half.in_float32()
     assert exact is not None
@@ -150,7 +150,7 @@ def test_half_precision_says_what_it_changes(checkpoint: Folder) -> None:
     assert list(exact.engines.values()) == ["cpu, float32, eager"]
     images = [made_image(97, 61, seed=1)]
     options = PredictorOptions(device="cpu", precision="float32")
-    alone = load_predictor(None, checkpoint("detr-panoptic"), options=options)
+    alone = load_predictor(None, checkpoint("detr_panoptic"), options=options)
     assert exact.predict(images) == alone.predict(images)
     assert half.predict(images) != exact.predict(images)
     assert half.version != alone.version  # another precision is another model

@@ -125,7 +125,7 @@ def test_a_segmenter_given_as_a_detector_says_which_flag(checkpoint: Folder) -> 
     assert "give it as --segmenter, not as --detector" in message
 
 
-@pytest.mark.parametrize("kind", ["detr", "rt-detr"])
+@pytest.mark.parametrize("kind", ["detr", "rt_detr_v2"])
 def test_a_detector_given_as_a_segmenter_says_which_flag(checkpoint: Folder, kind: str) -> None:
     assert "is a detector" in refused(segmenter=checkpoint(kind))
     assert "give it as --detector, not as --segmenter" in refused(segmenter=checkpoint(kind))
@@ -161,7 +161,7 @@ def test_a_revision_of_the_hub_is_the_one_that_is_loaded(
 ) -> None:
     """Two revisions in a cache like that of the hub; no network."""
     repository = tmp_path / "models--owner--detr"
-    for revision, kind in (("a" * 40, "detr"), ("b" * 40, "rt-detr")):
+    for revision, kind in (("a" * 40, "detr"), ("b" * 40, "rt_detr_v2")):
         shutil.copytree(checkpoint(kind), repository / "snapshots" / revision)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("a" * 40)
@@ -170,7 +170,7 @@ def test_a_revision_of_the_hub_is_the_one_that_is_loaded(
     newest = load_predictor("owner/detr", None, options=OPTIONS)
     assert newest.version == load_predictor(checkpoint("detr"), None, options=OPTIONS).version
     pinned = load_predictor(f"owner/detr@{'b' * 40}", None, options=OPTIONS)
-    other = load_predictor(checkpoint("rt-detr"), None, options=OPTIONS).version
+    other = load_predictor(checkpoint("rt_detr_v2"), None, options=OPTIONS).version
     assert pinned.version.partition("@")[2] == other.partition("@")[2]
     assert pinned.version.partition("@")[0] == "detr"
     assert "did not give it" in refused(f"owner/detr@{'c' * 40}")

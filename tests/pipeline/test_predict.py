@@ -22,7 +22,7 @@ from tests.pipeline.conftest import write_image
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with detseg.toml, a model that it names by a relative path, and images."""
     root = tmp_path_factory.mktemp("project")
-    tiny.detr(root / "models" / "mine")
+    tiny.save("detr", root / "models" / "mine")
     (root / "detseg.toml").write_text(
         'model.detector = "models/mine"\nmodel.segmenter = ""\nmodel.box_threshold = 0.05\n'
     )

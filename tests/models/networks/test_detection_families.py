@@ -11,14 +11,15 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from detseg.models.families import FAMILIES
 from detseg.types import DecodedImage
+from tests.models import tiny
 from tests.models.answers import detections, network_of, photo, wanted
 from tests.models.made import made_image
-from tests.models.tiny_detection import DETECTORS
+from tests.models.tiny_families import DETECTORS
 
 
 @pytest.fixture(scope="module", params=sorted(DETECTORS))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return DETECTORS[request.param](tmp_path_factory.mktemp("detectors") / request.param)
+    return tiny.save(request.param, tmp_path_factory.mktemp("detectors") / request.param)
 
 
 def theirs(folder: Path, image: DecodedImage, threshold: float) -> dict[str, Any]:

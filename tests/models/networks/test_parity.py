@@ -29,7 +29,7 @@ from detseg.models.predictor import PredictorOptions
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, Size
 from tests.models.made import made_image
-from tests.models.tiny import SEGMENTER_LABELS
+from tests.models.tiny_families import SEGMENTER_LABELS
 
 Folder = Callable[[str], str]
 STUFF = {SEGMENTER_LABELS.index("tray"), SEGMENTER_LABELS.index("belt")}
@@ -42,7 +42,7 @@ def run(auto_class: Any, folder: str, image: Any) -> tuple[Any, Any, list[tuple[
     return processor, outputs, [(image.size.height, image.size.width)]
 
 
-@pytest.mark.parametrize("kind", ["detr", "rt-detr"])
+@pytest.mark.parametrize("kind", ["detr", "rt_detr_v2"])
 def test_boxes_are_the_librarys_clipped_to_the_image(checkpoint: Folder, kind: str) -> None:
     image = made_image(97, 61, seed=1)
     processor, outputs, sizes = run(AutoModelForObjectDetection, checkpoint(kind), image)
@@ -57,7 +57,7 @@ def test_boxes_are_the_librarys_clipped_to_the_image(checkpoint: Folder, kind: s
     assert np.array([one.box.xyxy for one in ours if one.box]) == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["detr-panoptic", "mask2former"])
+@pytest.mark.parametrize("kind", ["detr_panoptic", "mask2former"])
 def test_masks_are_the_librarys(checkpoint: Folder, kind: str) -> None:
     image = made_image(97, 61, seed=1)
     processor, outputs, sizes = run(AutoModelForUniversalSegmentation, checkpoint(kind), image)

@@ -20,9 +20,10 @@ from detseg.models.network import Network, NetworkRequest, PromptedNetwork
 from detseg.models.predictor import PredictorOptions
 from detseg.taxonomy import taxonomy_of_labels
 from detseg.types import Mask
+from tests.models import tiny
 from tests.models.made import made_image
-from tests.models.tiny_prompted import BUILDERS, NAMES
 
+NAMES = ("bolt", "hex nut", "gear")
 PROMPTED = {"sam": "SamModel", "sam_hq": "SamHQModel", "sam2": "Sam2Model", "edgetam": "EdgeTamModel"}
 PROCESSORS = {
     "sam": SamProcessor,
@@ -44,7 +45,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
     def get(kind: str) -> str:
         path = root / kind
-        return str(path if path.exists() else BUILDERS[kind](path))
+        return str(path if path.exists() else tiny.save(kind, path))
 
     return get
 
@@ -169,7 +170,7 @@ def test_sam3_for_videos_gives_its_model_for_images(saved: Callable[[str], str])
 def test_with_a_detector_things_have_box_and_mask(
     kind: str, saved: Callable[[str], str], checkpoint: Callable[[str], str]
 ) -> None:
-    predictor = load_predictor(checkpoint("rt-detr"), saved(kind), options=PredictorOptions())
+    predictor = load_predictor(checkpoint("rt_detr_v2"), saved(kind), options=PredictorOptions())
     (things,) = predictor.predict([made_image(90, 60)])
     assert things
     assert all(one.box is not None for one in things)

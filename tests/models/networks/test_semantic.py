@@ -19,17 +19,17 @@ from detseg.models.families import FAMILIES
 from detseg.models.network import RawDetection
 from detseg.models.networks.semantic import SPECK_SHARE, class_map, read_regions
 from detseg.types import DecodedImage, Size
+from tests.models import tiny
 from tests.models.answers import detections, network_of, photo, wanted
 from tests.models.made import made_image
-from tests.models.tiny_semantic import SEMANTIC, mobilenet_v2
-from tests.models.tiny_universal import eomt_in_pieces
+from tests.models.tiny_families import SEMANTIC
 
 CROPPING = {"beit", "mobilenet_v2", "mobilevit", "mobilevitv2"}
 
 
 @pytest.fixture(scope="module", params=sorted(SEMANTIC))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return SEMANTIC[request.param](tmp_path_factory.mktemp("semantic") / request.param)
+    return tiny.save(request.param, tmp_path_factory.mktemp("semantic") / request.param)
 
 
 def theirs(folder: Path, image: DecodedImage) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
@@ -93,7 +93,7 @@ def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
 
 def test_the_whole_image_is_looked_at(tmp_path: Path) -> None:
     """The processor would cut the centre out of a wide image, and the answer be stretched over all of it."""
-    mobilenet_v2(tmp_path)
+    tiny.save("mobilenet_v2", tmp_path)
     wide = made_image(200, 50)
     cut = AutoImageProcessor.from_pretrained(tmp_path)(images=wide.rgb.copy(), return_tensors="pt")
     assert cut["pixel_values"].shape == (1, 3, 64, 64)
@@ -102,7 +102,7 @@ def test_the_whole_image_is_looked_at(tmp_path: Path) -> None:
 
 
 def test_a_long_image_is_squeezed_where_nothing_else_limits_it(tmp_path: Path) -> None:
-    mobilenet_v2(tmp_path)
+    tiny.save("mobilenet_v2", tmp_path)
     network = network_of(tmp_path, wanted())
     assert network.prepare([made_image(900, 9)])["pixel_values"].shape == (1, 3, 64, 512)
     assert network.prepare([made_image(9, 900)])["pixel_values"].shape == (1, 3, 512, 64)
@@ -114,7 +114,7 @@ def test_a_long_image_is_squeezed_where_nothing_else_limits_it(tmp_path: Path) -
 def test_a_semantic_eomt_looks_at_an_image_in_pieces(
     tmp_path: Path, width: int, height: int, n_pieces: int
 ) -> None:
-    eomt_in_pieces(tmp_path)
+    tiny.save("eomt_in_pieces", tmp_path)
     image = made_image(width, height)
     network = network_of(tmp_path, wanted(mask_threshold=0.0))
     inputs = network.prepare([image])
@@ -138,7 +138,7 @@ def test_a_semantic_eomt_looks_at_an_image_in_pieces(
 
 
 def test_a_semantic_eomt_with_two_images_gives_each_its_own(tmp_path: Path) -> None:
-    eomt_in_pieces(tmp_path)
+    tiny.save("eomt_in_pieces", tmp_path)
     network = network_of(tmp_path, wanted(mask_threshold=0.0))
     images = [made_image(120, 70, seed=seed) for seed in (1, 2)]
     together = detections(network, images)
@@ -152,7 +152,7 @@ def test_a_semantic_eomt_with_two_images_gives_each_its_own(tmp_path: Path) -> N
 
 
 def test_a_semantic_eomt_refuses_an_image_of_too_many_pieces(tmp_path: Path) -> None:
-    eomt_in_pieces(tmp_path)
+    tiny.save("eomt_in_pieces", tmp_path)
     network = network_of(tmp_path, wanted())
     with pytest.raises(ImageError, match="cannot predict an image of 900x9, which is 100 square pieces"):
         network.prepare([made_image(900, 9)])

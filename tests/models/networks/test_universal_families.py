@@ -19,10 +19,10 @@ from detseg.models.loading import load_predictor
 from detseg.models.network import RawDetection
 from detseg.models.predictor import PredictorOptions
 from detseg.types import DecodedImage
+from tests.models import tiny
 from tests.models.answers import detections, network_of, photo, wanted
 from tests.models.made import made_image
-from tests.models.tiny_detection import rf_detr_masks
-from tests.models.tiny_universal import UNIVERSAL, oneformer
+from tests.models.tiny_families import UNIVERSAL
 
 IMAGE = made_image(160, 120)
 LOW = {"threshold": 0.1, "mask_threshold": 0.5, "overlap_mask_area_threshold": 0.0}
@@ -30,12 +30,12 @@ LOW = {"threshold": 0.1, "mask_threshold": 0.5, "overlap_mask_area_threshold": 0
 
 @pytest.fixture(scope="module", params=sorted(UNIVERSAL))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return UNIVERSAL[request.param](tmp_path_factory.mktemp("segmenters") / request.param)
+    return tiny.save(request.param, tmp_path_factory.mktemp("segmenters") / request.param)
 
 
 @pytest.fixture(scope="module")
 def rf_detr(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rf_detr_masks(tmp_path_factory.mktemp("rf-detr") / "rf-detr-seg")
+    return tiny.save("rf_detr_masks", tmp_path_factory.mktemp("rf-detr") / "rf-detr-seg")
 
 
 def raw(folder: Path, image: DecodedImage, *, panoptic: bool = True) -> tuple[Any, Any]:
@@ -130,7 +130,7 @@ def test_an_answer_without_segments_is_empty(folder: Path) -> None:
 
 def test_oneformer_by_instance_leaves_a_background(tmp_path: Path) -> None:
     """The library's own rules give every pixel to some thing, be it ever so unlikely."""
-    processor, outputs = raw(oneformer(tmp_path), IMAGE, panoptic=False)
+    processor, outputs = raw(tiny.save("oneformer", tmp_path), IMAGE, panoptic=False)
     processor.image_processor.class_info_file = ""  # None, it fails on
     (theirs,) = processor.post_process_instance_segmentation(
         outputs, threshold=0.0, overlap_mask_area_threshold=0.0, target_sizes=[(120, 160)]
@@ -147,7 +147,7 @@ def test_oneformer_by_instance_leaves_a_background(tmp_path: Path) -> None:
 
 
 def test_oneformer_is_told_what_to_do(tmp_path: Path) -> None:
-    oneformer(tmp_path)
+    tiny.save("oneformer", tmp_path)
     tokens = [
         network_of(tmp_path, wanted(panoptic=panoptic)).prepare([IMAGE, IMAGE])["task_inputs"].tolist()
         for panoptic in (True, False)

@@ -20,9 +20,10 @@ from detseg.models.networks.zero_shot import TEXT_THRESHOLD, classes_of_words, m
 from detseg.models.predictor import PredictorOptions
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import DecodedImage
+from tests.models import tiny
 from tests.models.answers import detections, network_of, photo, wanted
 from tests.models.made import made_image
-from tests.models.tiny_zero_shot import NAMES, ZERO_SHOT, grounding_dino
+from tests.models.tiny_families import NAMES, ZERO_SHOT
 
 IMAGE = made_image(160, 120)
 BY_WORDS = {"grounding-dino", "mm-grounding-dino"}
@@ -31,7 +32,7 @@ Row = tuple[Any, float, list[float]]
 
 @pytest.fixture(scope="module", params=sorted(ZERO_SHOT))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ZERO_SHOT[request.param](tmp_path_factory.mktemp("zero-shot") / request.param)
+    return tiny.save(request.param, tmp_path_factory.mktemp("zero-shot") / request.param)
 
 
 def theirs(folder: Path, image: DecodedImage, threshold: float) -> list[Row]:
@@ -84,7 +85,7 @@ def test_the_float32_twin_of_a_model_in_half_precision_is_exact(folder: Path) ->
 
 @pytest.mark.parametrize("kind", sorted(BY_WORDS))
 def test_boxes_that_match_exactly_one_name_are_the_librarys(kind: str, tmp_path: Path) -> None:
-    ZERO_SHOT[kind](tmp_path)
+    tiny.save(kind, tmp_path)
     network = network_of(tmp_path, wanted(names=NAMES, box_threshold=0.3))
     inputs = network.prepare([IMAGE])
     output = network.run(inputs)
@@ -139,7 +140,7 @@ def test_without_a_name_there_is_nothing_to_look_for(folder: Path) -> None:
 
 
 def test_the_prompt_is_the_librarys(tmp_path: Path) -> None:
-    grounding_dino(tmp_path)
+    tiny.save("grounding-dino", tmp_path)
     checkpoint = load_with_text(str(tmp_path), "GroundingDinoForObjectDetection")
     prompt = make_prompt(checkpoint, NAMES)
     library = AutoProcessor.from_pretrained(tmp_path)(text=list(NAMES), return_tensors="pt")
@@ -150,7 +151,7 @@ def test_the_prompt_is_the_librarys(tmp_path: Path) -> None:
 
 
 def test_a_name_may_hold_what_separates_phrases(tmp_path: Path) -> None:
-    grounding_dino(tmp_path)
+    tiny.save("grounding-dino", tmp_path)
     checkpoint = load_with_text(str(tmp_path), "GroundingDinoForObjectDetection")
     prompt = make_prompt(checkpoint, ["hex. nut?", " gear  "])
     assert prompt.owners.tolist() == [-1, 0, 0, -1, 1, -1, -1]
@@ -161,7 +162,7 @@ def test_a_name_may_hold_what_separates_phrases(tmp_path: Path) -> None:
 
 
 def test_names_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    grounding_dino(tmp_path)
+    tiny.save("grounding-dino", tmp_path)
     checkpoint = load_with_text(str(tmp_path), "GroundingDinoForObjectDetection")
     with pytest.raises(ModelError, match=r"cannot look for a class named '\?'"):
         make_prompt(checkpoint, ["bolt", "?"])

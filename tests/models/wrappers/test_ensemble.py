@@ -65,7 +65,7 @@ def test_every_setting_makes_another_model_that_answers(checkpoint: Folder, chos
 
 
 def test_they_stand_in_their_order(checkpoint: Folder) -> None:
-    folder = checkpoint("rt-detr")
+    folder = checkpoint("rt_detr_v2")
     tiles = {"model__tile_px": 50, "model__tile_overlap_px": 9}
     predictor = load(
         checkpoint,
@@ -145,7 +145,9 @@ def test_what_makes_no_sense_is_refused_in_one_line(
 
 def test_weights_belong_to_the_models(checkpoint: Folder) -> None:
     with pytest.raises(DetsegError, match="do not fit 2 models"):
-        load(checkpoint, model__committee=(checkpoint("rt-detr"),), model__committee_weights=(1.0, 2.0, 3.0))
+        load(
+            checkpoint, model__committee=(checkpoint("rt_detr_v2"),), model__committee_weights=(1.0, 2.0, 3.0)
+        )
 
 
 def test_arranging_nothing_gives_the_member_itself(checkpoint: Folder) -> None:
