@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,32 +23,39 @@ STATES: tuple[State, ...] = ("unlabeled", "labeled", "empty", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class StoredReview:
-    """A review as the catalog holds it: cheap to compare, decoded when it is asked for."""
+    """A review as the catalog holds it, with its regions encoded and what could not be read in lines."""
 
-    _row: Row
-
-    @property
-    def image(self) -> ImageId:
-        return ImageId(self._row.image_id)
-
-    @property
-    def content(self) -> tuple[object, ...]:
-        """Everything that ``record`` is made from; equal where the records would be."""
-        row = self._row
-        return (
-            row.annotation_id,
-            row.created_at.isoformat(),
-            row.updated_at.isoformat(),
-            row.author,
-            row.state,
-            row.regions,
-            row.lead_time_s,
-            row.simulated,
-            row.unread,
-        )
+    annotation_id: int
+    created_at: datetime
+    task_id: int
+    image: ImageId
+    size: Size
+    author: str
+    state: State
+    regions: str
+    lead_time_s: float | None
+    updated_at: datetime
+    simulated: bool
+    unread: str
 
     def record(self) -> ReviewRecord:
-        return _record(self._row)
+        """The review, decoded."""
+        return ReviewRecord(
+            annotation_id=self.annotation_id,
+            created_at=self.created_at,
+            task_id=self.task_id,
+            annotation=Annotation(
+                image=self.image,
+                size=self.size,
+                author=self.author,
+                state=self.state,
+                regions=decode_regions(self.regions),
+                lead_time_s=self.lead_time_s,
+                updated_at=self.updated_at,
+            ),
+            simulated=self.simulated,
+            unread=tuple(self.unread.splitlines()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +179,7 @@ class Reviews:
             )
             with self.database.reading() as connection:
                 page = connection.execute(query).all()
-            yield from map(StoredReview, page)
+            yield from map(_read_stored, page)
             if not page:
                 return
             image, author = page[-1].image_id, page[-1].author
@@ -317,20 +325,22 @@ def _values(project: ProjectKey, record: ReviewRecord) -> dict[str, Any]:
     }
 
 
-def _record(row: Row) -> ReviewRecord:
-    return ReviewRecord(
+def _read_stored(row: Row) -> StoredReview:
+    return StoredReview(
         annotation_id=row.annotation_id,
         created_at=row.created_at,
         task_id=row.task_id,
-        annotation=Annotation(
-            image=ImageId(row.image_id),
-            size=Size(row.width, row.height),
-            author=row.author,
-            state=row.state,
-            regions=decode_regions(row.regions),
-            lead_time_s=row.lead_time_s,
-            updated_at=row.updated_at,
-        ),
+        image=ImageId(row.image_id),
+        size=Size(row.width, row.height),
+        author=row.author,
+        state=row.state,
+        regions=row.regions,
+        lead_time_s=row.lead_time_s,
+        updated_at=row.updated_at,
         simulated=row.simulated,
-        unread=tuple(row.unread.splitlines()),
+        unread=row.unread,
     )
+
+
+def _record(row: Row) -> ReviewRecord:
+    return _read_stored(row).record()

@@ -270,17 +270,16 @@ def _to_json(version: Version) -> dict[str, Any]:
 
 def _trace_json(trace: Trace) -> dict[str, Any]:
     sample = trace.sample
-    annotation = sample.annotation
     return {
         "version": trace.version.name,
         "image": sample.image,
         "file": sample.uri,
-        "state": annotation.state,
-        "regions": len(annotation.regions),
+        "state": sample.state,
+        "regions": len(sample.annotation().regions),
         "authors": list(sample.authors),
         "reviews": list(sample.reviews),
         "model_versions": list(sample.model_versions),
-        "updated_at": annotation.updated_at.isoformat() if annotation.updated_at else None,
+        "updated_at": sample.updated_at.isoformat() if sample.updated_at else None,
         "split": trace.split,
         "project": trace.version.recipe.project,
     }

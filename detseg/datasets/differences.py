@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from detseg.datasets.sample import Sample, decode_sample
 from detseg.datasets.store import DatasetStore
@@ -49,17 +49,11 @@ class Difference:
 
 def compare_versions(store: DatasetStore, before: Version, after: Version) -> Difference:
     """Read what differs between two versions of a store; of images that are the same, only the indexes."""
-    old, new = ({row.image: row for row in store.index(version)} for version in (before, after))
-    both = old.keys() & new.keys()
-    moved = {
-        image: (old[image].split, new[image].split) for image in both if old[image].split != new[image].split
-    }
-    states = Counter(
-        f"{old[image].state} > {new[image].state}" for image in both if old[image].state != new[image].state
-    )
-    differing = (old.keys() ^ new.keys()) | {
-        image for image in both if old[image].digest != new[image].digest
-    }
+    old, new = (_marks(store, version) for version in (before, after))
+    both = [(old[image], new[image]) for image in old.keys() & new.keys()]
+    splits = Counter((one.split, other.split) for one, other in both if one.split != other.split)
+    states = Counter((one.state, other.state) for one, other in both if one.state != other.state)
+    differing = (old.keys() ^ new.keys()) | {one.image for one, other in both if one.digest != other.digest}
     regions: Counter[Change] = Counter()
     by_class: defaultdict[str, Counter[Change]] = defaultdict(Counter)
     images = []
@@ -77,9 +71,25 @@ def compare_versions(store: DatasetStore, before: Version, after: Version) -> Di
         by_class={
             label: {change: one[change] for change in CHANGES} for label, one in sorted(by_class.items())
         },
-        states=dict(sorted(states.items())),
-        splits=dict(sorted(Counter(f"{a or 'none'} > {b or 'none'}" for a, b in moved.values()).items())),
+        states=_moves(states),
+        splits=_moves(splits),
     )
+
+
+class _Mark(NamedTuple):
+    image: bytes
+    digest: bytes
+    split: str
+    state: str
+
+
+def _marks(store: DatasetStore, version: Version) -> dict[bytes, _Mark]:
+    columns = store.index_columns(version, *_Mark._fields)
+    return {mark.image: mark for mark in map(_Mark, *(columns[name] for name in _Mark._fields))}
+
+
+def _moves(counted: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    return {f"{before or 'none'} > {after or 'none'}": n for (before, after), n in sorted(counted.items())}
 
 
 def _pairs(before: Iterable[Row], after: Iterable[Row]) -> Iterator[tuple[Sample | None, Sample | None]]:
@@ -108,7 +118,7 @@ def _changed_image(left: Sample | None, right: Sample | None, regions: Mapping[C
 def _region_changes(left: Sample | None, right: Sample | None) -> Iterator[tuple[Change, set[str]]]:
     """What became of each region that is not the same on both sides, and the classes that it had."""
     old, new = (
-        {one.id: one.instance for one in side.annotation.regions} if side else {} for side in (left, right)
+        {one.id: one.instance for one in side.annotation().regions} if side else {} for side in (left, right)
     )
     for region in old.keys() | new.keys():
         before, after = old.get(region), new.get(region)

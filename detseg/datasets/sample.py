@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from detseg.catalog.region_json import decode_regions, encode_regions
-from detseg.types import Annotation, ImageId, Size
+from detseg.catalog.region_json import decode_regions
+from detseg.types import Annotation, ImageId, Size, State
 
 _PREFIX = "sha256:"
 
@@ -22,14 +22,20 @@ _PREFIX = "sha256:"
 class Sample:
     """An image with what people said of it, and where both come from.
 
-    ``annotation`` is labeled or empty. ``uri`` is where the image was found and ``metadata`` what its source
-    said of it (JSON). ``reviews`` are the annotation ids that ``annotation`` was made from, ``authors`` who
-    made them, ``model_versions`` whose predictions they started from. ``n_disputed`` objects were left out
-    because people are divided. ``simulated``: a program was among the authors.
+    ``state`` is labeled or empty, ``regions`` the regions as ``catalog.region_json`` has them, by ``author``.
+    ``uri`` is where the image was found and ``metadata`` what its source said of it (JSON). ``reviews`` are
+    the annotation ids that the regions are from, ``authors`` who made them, ``model_versions`` whose
+    predictions they started from. ``n_disputed`` objects were left out because people are divided.
+    ``simulated``: a program was among the authors.
     """
 
-    annotation: Annotation
-    uri: str
+    image: ImageId
+    size: Size
+    state: State
+    regions: str
+    author: str
+    uri: str = ""
+    updated_at: datetime | None = None
     metadata: str = ""
     authors: tuple[str, ...] = ()
     reviews: tuple[int, ...] = ()
@@ -37,47 +43,49 @@ class Sample:
     n_disputed: int = 0
     simulated: bool = False
 
-    @property
-    def image(self) -> ImageId:
-        return self.annotation.image
+    def annotation(self) -> Annotation:
+        """What people said, decoded. Raises FormatError for regions that are not the catalog's."""
+        return Annotation(
+            image=self.image,
+            size=self.size,
+            author=self.author,
+            state=self.state,
+            regions=decode_regions(self.regions),
+            updated_at=self.updated_at,
+        )
 
 
 def encode_sample(sample: Sample) -> dict[str, Any]:
     """The sample as a row, with the names and types of ``store.ROW``."""
-    annotation = sample.annotation
     row = {
-        "image": image_bytes(annotation.image),
+        "image": image_bytes(sample.image),
         "uri": sample.uri,
         "metadata": sample.metadata,
-        "width": annotation.size.width,
-        "height": annotation.size.height,
-        "state": annotation.state,
-        "regions": encode_regions(annotation.regions),
-        "author": annotation.author,
+        "width": sample.size.width,
+        "height": sample.size.height,
+        "state": sample.state,
+        "regions": sample.regions,
+        "author": sample.author,
         "authors": list(sample.authors),
         "reviews": list(sample.reviews),
         "model_versions": list(sample.model_versions),
         "n_disputed": sample.n_disputed,
         "simulated": sample.simulated,
-        "lead_time_s": annotation.lead_time_s,
-        "updated_at": annotation.updated_at.astimezone(UTC) if annotation.updated_at else None,
+        "updated_at": sample.updated_at.astimezone(UTC) if sample.updated_at else None,
     }
     return {**row, "digest": digest_row(row)}
 
 
 def decode_sample(row: Mapping[str, Any]) -> Sample:
-    """The sample of a row that ``encode_sample`` made. Raises FormatError for regions that are not ours."""
+    """The sample of a row that ``encode_sample`` made."""
     return Sample(
-        Annotation(
-            image=image_of(row["image"]),
-            size=Size(row["width"], row["height"]),
-            author=row["author"],
-            state=row["state"],
-            regions=decode_regions(row["regions"]),
-            lead_time_s=row["lead_time_s"],
-            updated_at=row["updated_at"],
-        ),
+        image=image_of(row["image"]),
+        size=Size(row["width"], row["height"]),
+        state=row["state"],
+        regions=row["regions"],
+        author=row["author"],
         uri=row["uri"],
+        updated_at=row["updated_at"],
         metadata=row["metadata"],
         authors=tuple(row["authors"]),
         reviews=tuple(row["reviews"]),

@@ -53,7 +53,6 @@ ROW = pa.schema(
         ("model_versions", pa.list_(pa.string())),
         ("n_disputed", pa.int32()),
         ("simulated", pa.bool_()),
-        ("lead_time_s", pa.float64()),
         ("updated_at", pa.timestamp("us", tz="UTC")),
     ]
 )
@@ -66,9 +65,9 @@ INDEX = pa.schema(
         ("pack", pa.dictionary(pa.int32(), pa.string())),
         ("split", pa.dictionary(pa.int32(), pa.string())),
         ("state", pa.dictionary(pa.int32(), pa.string())),
-        ("labels", pa.list_(pa.dictionary(pa.int32(), pa.string()))),
-        ("authors", pa.list_(pa.dictionary(pa.int32(), pa.string()))),
-        ("updated_at", pa.timestamp("us", tz="UTC")),
+        ("label_lines", pa.string()),
+        ("author_lines", pa.string()),
+        ("updated_us", pa.int64()),
         ("metadata", pa.string()),
     ]
 )
@@ -125,16 +124,24 @@ class DatasetStore:
 
     def index(self, version: Version) -> tuple[IndexRow, ...]:
         """The images of a version, sorted by image."""
-        table = self._read_index(version.id)
-        return tuple(map(_index_row, table.to_pylist()))
+        columns = self.index_columns(version, *INDEX.names)
+        return tuple(map(IndexRow, *(columns[name] for name in INDEX.names)))
+
+    def index_columns(self, version: Version, *names: str) -> dict[str, list[Any]]:
+        """Some columns of a version's index (``INDEX``), sorted by image."""
+        path = self._path("versions", f"{version.id}.parquet")
+        with self._explained("read"), self._fs.open(path, "rb") as file:
+            table = parquet.read_table(file, columns=list(names))
+        return {name: table[name].to_pylist() for name in names}
 
     def rows(self, version: Version, images: Collection[bytes] | None = None) -> Iterator[dict[str, Any]]:
         """The rows (``ROW``) of a version, or of some of its images, sorted by image; a few in memory."""
         wanted: defaultdict[str, set[bytes]] = defaultdict(set)
         chosen = None if images is None else frozenset(images)
-        for row in self.index(version):
-            if chosen is None or row.image in chosen:
-                wanted[row.pack].add(row.image)
+        columns = self.index_columns(version, "image", "pack")
+        for image, pack in zip(columns["image"], columns["pack"], strict=True):
+            if chosen is None or image in chosen:
+                wanted[pack].add(image)
         parts = [self._pack_rows(pack, of_pack) for pack, of_pack in wanted.items()]
         return heapq.merge(*parts, key=itemgetter("image"))
 
@@ -248,10 +255,6 @@ class DatasetStore:
                 "from a copy, or remove it"
             ) from error
 
-    def _read_index(self, version: str) -> pa.Table:
-        with self._explained("read"), self._fs.open(self._path("versions", f"{version}.parquet")) as file:
-            return parquet.read_table(file)
-
     def _pack_rows(self, pack: str, images: set[bytes]) -> Iterator[dict[str, Any]]:
         with self._explained("read"), self._fs.open(self._path("packs", f"{pack}.parquet"), "rb") as file:
             found = 0
@@ -354,10 +357,6 @@ def _file_sha256(path: Path) -> str:
 
 def _index_record(row: IndexRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in INDEX.names}
-
-
-def _index_row(record: Mapping[str, Any]) -> IndexRow:
-    return IndexRow(**{**record, "labels": tuple(record["labels"]), "authors": tuple(record["authors"])})
 
 
 def _encode_header(version: Version) -> dict[str, Any]:

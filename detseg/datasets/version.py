@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from detseg.catalog.region_json import decode_labels
 from detseg.datasets.sample import Sample, image_bytes
 from detseg.taxonomy import LabelClass
 from detseg.types import State
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """One image of a version, without its regions.
+    """One image of a version, without its regions, in the types of Parquet, which are cheap to read.
 
     ``image`` and ``digest`` (of its row) are 32 bytes each. ``source`` is a hash of all that the row was made
-    from: an image whose source is the same needs no second look. ``labels`` has an entry for each region,
-    sorted.
+    from: an image whose source is the same needs no second look. ``label_lines`` has a line for each region,
+    sorted, ``author_lines`` one for each person; ``updated_us`` are microseconds since 1970.
     """
 
     image: bytes
@@ -84,10 +87,22 @@ class IndexRow:
     pack: str
     split: str
     state: State
-    labels: tuple[str, ...]
-    authors: tuple[str, ...]
-    updated_at: datetime | None
+    label_lines: str
+    author_lines: str
+    updated_us: int | None
     metadata: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.label_lines.splitlines())
+
+    @property
+    def authors(self) -> tuple[str, ...]:
+        return tuple(self.author_lines.splitlines())
+
+    @property
+    def updated_at(self) -> datetime | None:
+        return None if self.updated_us is None else _EPOCH + timedelta(microseconds=self.updated_us)
 
 
 def version_id(recipe: Recipe, rows: Iterable[IndexRow]) -> str:
@@ -108,16 +123,17 @@ class Addition:
 
     def index_row(self, digest: bytes) -> IndexRow:
         """Its row in the index, in no pack yet."""
-        annotation = self.sample.annotation
+        sample = self.sample
+        moment = sample.updated_at
         return IndexRow(
-            image=image_bytes(annotation.image),
+            image=image_bytes(sample.image),
             digest=digest,
             source=self.source,
             pack="",
             split=self.split,
-            state=annotation.state,
-            labels=tuple(sorted(region.instance.label for region in annotation.regions)),
-            authors=self.sample.authors,
-            updated_at=annotation.updated_at,
-            metadata=self.sample.metadata,
+            state=sample.state,
+            label_lines="\n".join(sorted(decode_labels(sample.regions).values())),
+            author_lines="\n".join(sample.authors),
+            updated_us=None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1),
+            metadata=sample.metadata,
         )

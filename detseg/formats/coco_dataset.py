@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from detseg.files import replacing
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Contents, Format, Loss
+from detseg.formats.dataset import Contents, Format
 from detseg.geometry.boxes import box_to_xywh
 from detseg.geometry.extent import extent
 from detseg.geometry.masks import encode_mask
@@ -29,11 +29,6 @@ _CHUNK = 1 << 20
 
 def image_path(image: ImageLabels) -> str:
     return f"{image.split or 'images'}/{image.name}"
-
-
-def losses(image: ImageLabels) -> Mapping[Loss, int]:  # noqa: ARG001
-    """Nothing: boxes, masks, classes and empty images are all held."""
-    return {}
 
 
 def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
@@ -53,7 +48,7 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-COCO = Format("coco", image_path, losses, write)
+COCO = Format("coco", image_path, None, write)
 
 
 class _CocoFile:

@@ -40,11 +40,11 @@ class Format:
     """A way to write a dataset into a folder.
 
     ``image_path`` is where an image's file is to be, relative to the folder; None where ``write`` holds the
-    images itself. ``losses`` counts what the format cannot hold of an image. ``write`` gets a folder that is
-    there and empty but for the images; it answers the files that it wrote.
+    images itself. ``losses`` counts what the format cannot hold of an image; None where it holds everything.
+    ``write`` gets a folder that is there and empty but for the images; it answers the files that it wrote.
     """
 
     name: str
     image_path: Callable[[ImageLabels], str] | None
-    losses: Callable[[ImageLabels], Mapping[Loss, int]]
+    losses: Callable[[ImageLabels], Mapping[Loss, int]] | None
     write: Callable[[Contents, Path], tuple[Path, ...]]

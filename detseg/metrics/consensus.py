@@ -85,6 +85,8 @@ def _objects(judged: Sequence[Annotation]) -> list[list[_Said]]:
 
 def _likely(said: Sequence[_Said]) -> list[tuple[int, int]]:
     """Pairs that may be one object, those that overlap most first."""
+    if len({one.person for one in said}) < 2:
+        return []
     instances = [one.region.instance for one in said]
     iou = instance_iou_matrix(instances, instances)
     pairs = [

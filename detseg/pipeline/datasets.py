@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from detseg.catalog.region_json import encode_regions
 from detseg.datasets.filters import Filter, parse_filter
 from detseg.datasets.sample import Sample, decode_sample, image_bytes
 from detseg.datasets.splits import SplitRule, choose_split
@@ -17,7 +17,7 @@ from detseg.datasets.version import Addition, IndexRow, Recipe, Version
 from detseg.errors import DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.paging import pages
-from detseg.pipeline.labels import Label, LabelRules, Reviewed, label_rules, read_reviewed
+from detseg.pipeline.labels import Absence, Label, LabelRules, Reviewed, label_rules, read_reviewed
 from detseg.pipeline.workspace import opened_catalog
 
 if TYPE_CHECKING:
@@ -144,29 +144,48 @@ class _Source:
         place = entries[0] if entries else None
         uri, metadata = (place.uri, place.metadata) if place is not None else ("", "")
         version = task.model_version if task is not None else ""
-        made_from = (reviewed.content(), uri, metadata, version, asdict(self.rules), self.wish.simulated)
-        source = hashlib.sha256(_SCHEMA + json.dumps(made_from, default=str).encode()).digest()
+        made_from = (reviewed, uri, metadata, version, self.rules, self.wish.simulated)
+        source = hashlib.sha256(_SCHEMA + repr(made_from).encode()).digest()
         split = choose_split(self.wish.split, reviewed.image, metadata)
         known = self.known.get(image_bytes(reviewed.image))
         if known is not None and known.source == source:
             return replace(known, split=split)
-        label = reviewed.label(self.rules)
-        if not isinstance(label, Label):
+        label = _sample(reviewed, self.rules)
+        if isinstance(label, str):
             return label
         if label.simulated and not self.wish.simulated:
             return "simulated"
         versions = (version,) if version else ()
-        return Addition(_sample(label, uri, metadata, versions), source, split)
+        return Addition(replace(label, uri=uri, metadata=metadata, model_versions=versions), source, split)
 
 
-def _sample(label: Label, uri: str, metadata: str, model_versions: tuple[str, ...]) -> Sample:
+def _sample(reviewed: Reviewed, rules: LabelRules) -> Sample | Absence:
+    """The label of an image without where it is from, or why there is none."""
+    if (stored := reviewed.verbatim(rules)) is not None:
+        return Sample(
+            image=stored.image,
+            size=stored.size,
+            state=stored.state,
+            regions=stored.regions,
+            author=stored.author,
+            updated_at=stored.updated_at,
+            authors=(stored.author,),
+            reviews=(stored.annotation_id,),
+            simulated=stored.simulated,
+        )
+    label = reviewed.label(rules)
+    if not isinstance(label, Label):
+        return label
+    said = label.annotation
     return Sample(
-        label.annotation,
-        uri=uri,
-        metadata=metadata,
+        image=said.image,
+        size=said.size,
+        state=said.state,
+        regions=encode_regions(said.regions),
+        author=said.author,
+        updated_at=said.updated_at,
         authors=label.authors,
         reviews=label.reviews,
-        model_versions=model_versions,
         n_disputed=label.n_disputed,
         simulated=label.simulated,
     )

@@ -19,7 +19,7 @@ from detseg.datasets.sample import decode_sample, image_bytes
 from detseg.errors import DatasetError, ImageError
 from detseg.files import replacing
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Contents, Loss
+from detseg.formats.dataset import Contents, Format, Loss
 from detseg.formats.registry import find_format
 from detseg.images import image_id
 from detseg.images.upright import upright_copy
@@ -86,9 +86,7 @@ def export_version(
     """
     chosen = find_format(format_name)
     source = _Source.of(settings, name, options.split)
-    lost: Counter[Loss] = Counter()
-    for image in source.images():
-        lost.update(chosen.losses(image))
+    lost = _count_losses(chosen, source)
     if lost:
         line = f"{format_name} cannot hold all of {name}: {_describe_losses(lost)}"
         if options.strict:
@@ -105,18 +103,22 @@ def export_version(
         written = list(chosen.write(contents, folder))
         if options.images == "none":
             written.append(_write_manifest(source, folder / "manifest.jsonl"))
-        n_images = n_regions = 0
-        for image in images.there():
-            n_images += 1
-            n_regions += len(image.instances)
     return Exported(
-        n_images,
-        n_regions,
+        images.n_images,
+        images.n_regions,
         tuple(out / path.relative_to(folder) for path in written),
         dict(lost),
         tuple(images.missing.values()),
         images.n_turned,
     )
+
+
+def _count_losses(chosen: Format, source: _Source) -> Counter[Loss]:
+    lost: Counter[Loss] = Counter()
+    if chosen.losses is not None:
+        for image in source.images():
+            lost.update(chosen.losses(image))
+    return lost
 
 
 def _describe_losses(lost: Mapping[Loss, int]) -> str:
@@ -147,8 +149,8 @@ class _Source:
             sample = decode_sample(row)
             yield ImageLabels(
                 file_name(sample.image, sample.uri),
-                sample.annotation.size,
-                tuple(region.instance for region in sample.annotation.regions),
+                sample.size,
+                tuple(region.instance for region in sample.annotation().regions),
                 split=self.splits[image_bytes(sample.image)],
                 uri=sample.uri,
                 image=sample.image,
@@ -157,17 +159,27 @@ class _Source:
 
 @dataclass
 class _Images:
-    """The images' files of an export. ``missing`` are those that cannot be had, with the reason."""
+    """The images' files of an export. ``missing`` are those that cannot be had, with the reason.
+
+    ``n_images`` and ``n_regions`` are those of the last time that ``there`` went through all.
+    """
 
     source: _Source
     sources: Sources
     folder: Path
     mode: ImageMode
     missing: dict[str, str] = field(default_factory=dict)
+    n_images: int = 0
+    n_regions: int = 0
     n_turned: int = 0
 
     def there(self) -> Iterator[ImageLabels]:
-        return (image for image in self.source.images() if image.name not in self.missing)
+        n_images = n_regions = 0
+        for image in self.source.images():
+            if image.name not in self.missing:
+                n_images, n_regions = n_images + 1, n_regions + len(image.instances)
+                yield image
+        self.n_images, self.n_regions = n_images, n_regions
 
     def place(self, image: ImageLabels, path: str) -> None:
         """Copy or link an image's file; what cannot be had becomes one of ``missing``."""

@@ -79,9 +79,11 @@ class Reviewed:
     def image(self) -> ImageId:
         return self.stored[0].image
 
-    def content(self) -> tuple[object, ...]:
-        """What ``label`` depends on, beside the rules."""
-        return (*(one.content for one in self.stored), repr(self.assignment))
+    def verbatim(self, rules: LabelRules) -> StoredReview | None:
+        """The review whose word is the label as it stands; None where that has to be worked out."""
+        plain = len(self.stored) == 1 and self.assignment is None and rules.quorum is None
+        (first, *_) = self.stored
+        return first if plain and first.state in ("labeled", "empty") and not first.unread else None
 
     def label(self, rules: LabelRules) -> Label | Absence:
         """The label of the image, or why it has none."""

@@ -12,6 +12,8 @@ from detseg.datasets.splits import SplitRule
 from detseg.datasets.version import Version
 from detseg.errors import ConfigError, DatasetError
 from detseg.pipeline.datasets import Wish, create_version, open_store, trace_image
+from detseg.pipeline.labels import label_rules, read_labels
+from detseg.pipeline.workspace import opened_catalog
 from tests.pipeline.labeled import LabeledProject, belt, bolt, make_project, ring
 
 HALVES = SplitRule((("train", 0.5), ("val", 0.5)))
@@ -34,7 +36,7 @@ def contents(project: LabeledProject, version: Version) -> dict[int, set[str]]:
     """The ids of the regions of each image, by its number."""
     numbers = {image.id: number for number, image in project.images.items()}
     rows = map(decode_sample, open_store(project.settings).rows(version))
-    return {numbers[row.image]: {region.id for region in row.annotation.regions} for row in rows}
+    return {numbers[row.image]: {region.id for region in row.annotation().regions} for row in rows}
 
 
 def packs(project: LabeledProject) -> set[str]:
@@ -148,3 +150,18 @@ def test_where_a_label_is_from(project: LabeledProject) -> None:
         assert trace.sample.model_versions == ("fixed@00000001",)
     with pytest.raises(DatasetError, match=r"no dataset version .* has an image 'photo 9.jpg'"):
         trace_image(project.settings, "photo 9.jpg")
+
+
+def test_every_label_is_in_as_the_rules_read_it(project: LabeledProject) -> None:
+    """One person's word, several people's, and a planted region: all as ``read_labels`` yields them."""
+    several = project.settings.updated(queue__overlap=2)
+    project.review(0, [bolt("a", 2.5), ring("b2")], author="person 2")
+    project.review(2, [belt("c2")], author="person 2")
+    for settings in (project.settings, several):
+        version = create_version(settings, f"v{settings.queue.overlap}", Wish())
+        rows = map(decode_sample, open_store(settings).rows(version))
+        with opened_catalog(settings) as catalog:
+            labels = list(read_labels(catalog, project.project(catalog), label_rules(settings)))
+        wanted = [label for label in labels if not label.simulated]
+        assert [row.annotation() for row in rows] == [label.annotation for label in wanted]
+        assert len(wanted) == (3 if settings is project.settings else 1)
