@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
+from detseg.geometry.label_maps import map_to_array
 from detseg.geometry.masks import decode_mask
-from detseg.metrics.panoptic import paint_segments, panoptic_quality
+from detseg.metrics.panoptic import panoptic_quality
+from detseg.metrics.scenes import paint_regions
 from detseg.types import Annotation, Box, ImageId, Instance, Region, RegionId, Size
 
 SAME_BOX_IOU = 0.95
@@ -59,8 +61,9 @@ def _pixels_changed(a: Annotation, b: Annotation) -> float:
     names = {name: i + 1 for i, name in enumerate(labels)}
     maps = []
     for annotation in (a, b):
-        owners, regions = paint_segments(annotation)
-        maps.append(np.array([0, *(names[region.instance.label] for region in regions)])[owners])
+        owners, regions = paint_regions(annotation)
+        numbers = np.array([0, *(names[region.instance.label] for region in regions)])
+        maps.append(numbers[map_to_array(owners)])
     return float((maps[0] != maps[1]).mean())
 
 

@@ -34,6 +34,7 @@ from detseg.pipeline.collect import _OVERLAP
 from detseg.pipeline.workspace import record_project
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Annotation, Box, Entry, ImageId, ImageRef, Instance, ModelVersion, Size
+from tests.catalog.reading import review_ids
 
 SIZE = Size(640, 480)
 VERSION = ModelVersion("bench@00000001")
@@ -125,7 +126,7 @@ def _collect(config: Path, *, full: bool = False, forget: bool = False) -> dict[
         with open_catalog(settings.catalog_url) as catalog:
             key = catalog.projects.all()[0].key
             catalog.cursors.set(f"collect:{key}", "2001-01-01T00:00:00+00:00")
-            catalog.reviews.mark_deleted(key, catalog.reviews.ids(key))
+            catalog.reviews.mark_deleted(key, review_ids(catalog, key))
     command = [sys.executable, "-c", _COLLECT, str(config), "full" if full else "changes"]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     result: dict[str, Any] = json.loads(answer)

@@ -44,6 +44,7 @@ from detseg.pipeline.pushing.plan import plan_page, plan_tasks
 from detseg.pipeline.pushing.queue import opened_queue
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Annotation, Box, ImageRef, Instance, ModelVersion, Size
+from tests.catalog.reading import all_images
 from tests.postgres import cluster
 
 SIZE = Size(640, 480)
@@ -120,7 +121,7 @@ def settings_of(folder: Path, server: Connection, catalog: Path, title: str) -> 
 
 def all_refs(settings: Settings) -> Iterator[ImageRef]:
     with open_catalog(settings.catalog_url) as catalog:
-        for page in pages(catalog.images.ids()):
+        for page in pages(all_images(catalog)):
             yield from catalog.images.refs(page).values()
 
 

@@ -47,16 +47,3 @@ class Gold:
                     regions = decode_regions(row.regions)
                     found[image] = Annotation(image, size, GOLD_AUTHOR, row.state, regions)
         return found
-
-    def known(self, ids: Iterable[ImageId]) -> frozenset[ImageId]:
-        """Those of the images whose truth is known."""
-        found: set[ImageId] = set()
-        for page in pages(ids):
-            with self.database.reading() as connection:
-                found.update(
-                    map(
-                        ImageId,
-                        connection.scalars(sa.select(gold.c.image_id).where(gold.c.image_id.in_(page))),
-                    )
-                )
-        return frozenset(found)

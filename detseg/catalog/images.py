@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -117,18 +117,6 @@ class Images:
                     entry = Entry(row.uri, row.byte_size, row.stamp, row.metadata)
                     found[ImageId(row.image_id)] = (*found.get(ImageId(row.image_id), ()), entry)
         return found
-
-    def ids(self) -> Iterator[ImageId]:
-        """Every image, sorted by id."""
-        last = ""
-        while True:
-            query = sa.select(images.c.id).where(images.c.id > last).order_by(images.c.id).limit(5_000)
-            with self.database.reading() as connection:
-                page = connection.scalars(query).all()
-            yield from map(ImageId, page)
-            if not page:
-                return
-            last = page[-1]
 
     def count(self) -> int:
         """How many images the catalog knows."""

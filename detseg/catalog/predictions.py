@@ -90,12 +90,6 @@ class Predictions:
                     found.setdefault(ImageId(row.image_id), {}).update(decode_labels(row.regions))
         return found
 
-    def versions(self) -> tuple[ModelVersion, ...]:
-        """The model versions that answered something, sorted."""
-        query = sa.select(predictions.c.model_version).distinct().order_by(predictions.c.model_version)
-        with self.database.reading() as connection:
-            return tuple(map(ModelVersion, connection.scalars(query)))
-
 
 def _annotation(row: Row) -> Annotation:
     return Annotation(

@@ -29,9 +29,6 @@ TaskState = Literal["intent", "pushed", "deleted"]
 NOTHING_SHOWN = ModelVersion("")
 """The model version of a task that somebody began to work on before it showed any."""
 
-PredictionState = Literal["intent", "pushed", "replaced"]
-"""Of a task's prediction. ``replaced``: a newer model version's took its place on the server."""
-
 Stage = Literal["read", "predict", "push"]
 """Where an image failed."""
 

@@ -104,14 +104,6 @@ class Reviews:
                 ).rowcount
         return marked
 
-    def ids(self, project: ProjectKey) -> frozenset[int]:
-        """The annotation ids of the reviews that are not marked as deleted."""
-        query = sa.select(reviews.c.annotation_id).where(
-            reviews.c.project == project, reviews.c.deleted.is_(False)
-        )
-        with self.database.reading() as connection:
-            return frozenset(connection.scalars(query))
-
     def counts(self, project: ProjectKey, *, after: int, last: int) -> tuple[int, int, int]:
         """How many tasks are there, how many reviews they have that were not skipped, and how many of the
         tasks have one that was; nothing deleted.

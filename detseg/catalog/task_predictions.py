@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from detseg.catalog.arms import select_blind
 from detseg.catalog.database import Database
 from detseg.catalog.quarantine import clear_quarantine
-from detseg.catalog.records import NOTHING_SHOWN, PredictionState, ProjectKey
+from detseg.catalog.records import NOTHING_SHOWN, ProjectKey
 from detseg.catalog.shown import record_shown
 from detseg.catalog.tables import reviews, task_predictions, tasks
 from detseg.paging import pages
@@ -55,20 +55,6 @@ class TaskPredictions:
             with self.database.reading() as connection:
                 found.update(map(ImageId, connection.scalars(query)))
         return frozenset(found)
-
-    def of_images(
-        self, project: ProjectKey, ids: Iterable[ImageId]
-    ) -> dict[ImageId, dict[ModelVersion, PredictionState]]:
-        """What the tasks of those images have; images without any are left out."""
-        found: dict[ImageId, dict[ModelVersion, PredictionState]] = {}
-        for page in pages(ids):
-            query = sa.select(task_predictions).where(
-                task_predictions.c.project == project, task_predictions.c.image_id.in_(page)
-            )
-            with self.database.reading() as connection:
-                for row in connection.execute(query):
-                    found.setdefault(ImageId(row.image_id), {})[ModelVersion(row.model_version)] = row.state
-        return found
 
     def several(
         self, project: ProjectKey, ids: Iterable[ImageId]

@@ -276,13 +276,6 @@ class Tasks:
         with self.database.reading() as connection:
             return connection.scalar(query) or 0
 
-    def find(self, project: ProjectKey, image: ImageId) -> Task | None:
-        """The task of an image in that project, whatever its state; None if it was never intended."""
-        query = sa.select(tasks).where(tasks.c.project == project, tasks.c.image_id == image)
-        with self.database.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        return _task(row) if row else None
-
 
 def _reopen_deleted(
     connection: sa.Connection, project: ProjectKey, ids: Sequence[ImageId], values: Mapping[str, object]

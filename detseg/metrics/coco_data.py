@@ -21,7 +21,6 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 _CORNERS = attrgetter("x0", "y0", "x1", "y1")
-_NO_CORNERS = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

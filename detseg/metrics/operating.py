@@ -66,18 +66,6 @@ def operating_curves(data: DetectionData, matches: Matches) -> OperatingCurves:
     return OperatingCurves(MIN_SCORES, _curve(found.score, right, len(data.truth)), per_class)
 
 
-def operating_point(scores: Floats, right: Bools, n_truth: int, *, min_score: float) -> OperatingPoint:
-    """The operating point at any threshold. ``scores`` and ``right`` are (N,), of one class or of all.
-
-    >>> point = operating_point(np.array([0.9, 0.8, 0.2]), np.array([True, False, True]), 2, min_score=0.5)
-    >>> point.precision, point.recall, point.f1
-    (0.5, 0.5, 0.5)
-    """
-    used = scores >= min_score
-    tp = int(right[used].sum())
-    return _point(min_score, tp, int(used.sum()) - tp, n_truth)
-
-
 def _curve(scores: Floats, right: Bools, n_truth: int) -> OperatingCurve:
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]

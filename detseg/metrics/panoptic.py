@@ -13,14 +13,11 @@ from hotcoco.panoptic import PanopticEval
 
 from detseg.errors import FormatError
 from detseg.formats.coco_panoptic import PanopticFiles, read_coco_panoptic
-from detseg.geometry.label_maps import map_to_array, shared_pixels
+from detseg.geometry.label_maps import shared_pixels
 from detseg.metrics.image_sums import ImageSums
 from detseg.metrics.pairs import pair_annotations
-from detseg.metrics.scenes import Kinds, Scene, paint_regions, paint_scene
-from detseg.types import Annotation, Kind, Region
-
-SegmentMap = npt.NDArray[np.int32]
-"""Shape (H, W): the number of the segment that owns each pixel, 0 where there is none."""
+from detseg.metrics.scenes import Kinds, Scene, paint_scene
+from detseg.types import Annotation, Kind
 
 MATCH_IOU = 0.5
 """Segments of one class with a larger IoU match; no segment can have two such partners."""
@@ -160,12 +157,6 @@ def match_segments(scene: Scene) -> dict[str, list[float]]:
             row[FN] -= 1
             row[FP] -= 1
     return sums
-
-
-def paint_segments(annotation: Annotation) -> tuple[SegmentMap, tuple[Region, ...]]:
-    """``paint_regions`` with the pixels as an array."""
-    owners, regions = paint_regions(annotation)
-    return map_to_array(owners), regions
 
 
 def _segment_iou(scene: Scene) -> npt.NDArray[np.float64]:

@@ -1,6 +1,7 @@
 from detseg.catalog import Catalog, FoundImage, Quarantined
 from detseg.types import Entry, ImageRef, Size
 from tests.catalog.made import SIZE, entry, found, image_id, image_ids
+from tests.catalog.reading import all_images
 
 
 def test_recording_twice_is_recording_once(catalog: Catalog) -> None:
@@ -9,7 +10,7 @@ def test_recording_twice_is_recording_once(catalog: Catalog) -> None:
     assert catalog.images.record(images) == 0
     assert catalog.images.record(found(n) for n in range(1_200, 1_203)) == 2
     assert catalog.images.count() == 1_203
-    assert list(catalog.images.ids()) == image_ids(1_203)
+    assert all_images(catalog) == image_ids(1_203)
 
 
 def test_an_unchanged_file_is_known_a_changed_one_is_not(catalog: Catalog) -> None:
@@ -41,7 +42,7 @@ def test_equal_bytes_in_two_places_are_one_image(catalog: Catalog) -> None:
 def test_no_images_are_fine(catalog: Catalog) -> None:
     assert catalog.images.record([]) == 0
     assert catalog.images.sizes([]) == {}
-    assert list(catalog.images.ids()) == []
+    assert all_images(catalog) == []
     assert catalog.images.count() == 0
 
 

@@ -17,6 +17,7 @@ from detseg.catalog.tables import metadata
 from detseg.errors import CatalogError
 from detseg.types import Entry, SeenTask
 from tests.catalog.made import NOON, VERSION, image_id, image_ids, review
+from tests.catalog.reading import review_ids
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
@@ -132,7 +133,7 @@ def test_deleted_tasks_give_their_numbers_free_and_reviews_stay(url: str) -> Non
     project = ProjectKey(1)
     with open_catalog(url) as catalog:
         assert catalog.tasks.ids(project) == catalog.tasks.undated(project) == (100,)
-        assert catalog.reviews.ids(project) == {0}
+        assert review_ids(catalog, project) == {0}
         again = review(0, 0, state="empty", regions=())
         assert catalog.reviews.record(project, [again]) == ReviewCounts(unchanged=1)
         assert list(catalog.reviews.latest(project)) == [again]

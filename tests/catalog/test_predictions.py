@@ -37,7 +37,6 @@ def test_missing_are_the_unanswered_in_their_order_once(catalog: Catalog) -> Non
     assert catalog.predictions.missing(asked, OTHER) == tuple(image_id(n) for n in (4, 1, 0))
     assert catalog.predictions.missing([], VERSION) == ()
     assert len(catalog.predictions.missing(image_ids(1_300), VERSION)) == 1_299
-    assert catalog.predictions.versions() == (OTHER, VERSION)
 
 
 def test_an_image_without_regions_is_answered(catalog: Catalog) -> None:

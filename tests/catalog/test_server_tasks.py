@@ -11,6 +11,7 @@ import pytest
 from detseg.catalog import Catalog, ProjectKey, ReviewCounts
 from detseg.types import SeenTask
 from tests.catalog.made import NOON, VERSION, found, image_id, image_ids, record_project, review
+from tests.catalog.reading import review_ids
 
 SECOND = timedelta(seconds=1)
 
@@ -28,7 +29,7 @@ def test_a_number_that_is_given_again_takes_it_from_the_deleted_task(
     catalog.tasks.confirm_push(project, {image_id(50): 105}, created_by=NOON)
     assert numbers(catalog, project) == {**{image_id(n): 100 + n for n in range(5)}, image_id(50): 105}
     assert catalog.tasks.count(project, "deleted") == 1
-    assert catalog.reviews.ids(project) == {2}
+    assert review_ids(catalog, project) == {2}
     assert catalog.reviews.counts(project, after=0, last=200) == (6, 1, 0)
 
 
@@ -61,9 +62,7 @@ def test_a_moment_after_the_answer_becomes_the_true_one(catalog: Catalog, projec
     catalog.tasks.open_push(project, [image_id(50)], VERSION)
     catalog.tasks.confirm_push(project, {image_id(50): 200}, created_by=NOON + SECOND)
     catalog.server_tasks.recognise(project, [SeenTask(200, NOON, image_id(50))])
-    task = catalog.tasks.find(project, image_id(50))
-    assert task is not None
-    assert task.created_at == NOON
+    assert catalog.tasks.of_images(project, [image_id(50)])[image_id(50)].created_at == NOON
     later = SeenTask(200, NOON + SECOND, image_id(50))
     assert catalog.server_tasks.recognise(project, [later]).images == {}
 

@@ -6,12 +6,13 @@ from detseg.catalog import Catalog, ProjectKey
 from detseg.catalog.records import PossibleDuplicate
 from detseg.types import ModelVersion
 from tests.catalog.made import NOON, VERSION, image_id, image_ids
+from tests.catalog.reading import prediction_states
 
 OTHER = ModelVersion("other@ffffffff")
 
 
 def states(catalog: Catalog, project: ProjectKey, n: int) -> dict[ModelVersion, str]:
-    return dict(catalog.task_predictions.of_images(project, [image_id(n)]).get(image_id(n), {}))
+    return prediction_states(catalog, project, image_id(n))
 
 
 def test_a_task_has_the_prediction_that_it_came_with(catalog: Catalog, project: ProjectKey) -> None:

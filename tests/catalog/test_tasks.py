@@ -5,6 +5,7 @@ import pytest
 from detseg.catalog import Catalog, ProjectKey, Quarantined, Task
 from detseg.errors import CatalogError
 from tests.catalog.made import NOON, VERSION, entry, found, image_id, image_ids, record_project, review
+from tests.catalog.reading import review_ids
 
 
 @pytest.fixture
@@ -28,13 +29,12 @@ def test_a_confirmed_push_is_a_task(catalog: Catalog, empty: ProjectKey) -> None
     for _ in range(2):  # the second time changes nothing
         catalog.tasks.confirm_push(empty, {image_id(1): 7})
     done = Task(empty, image_id(1), 7, "pushed", VERSION, NOON)
-    assert catalog.tasks.find(empty, image_id(1)) == done
+    assert catalog.tasks.of_images(empty, [image_id(1), image_id(5)]) == {image_id(1): done}
     assert list(catalog.tasks.open_intents(empty)) == [image_id(0)]
     assert list(catalog.tasks.of_project(empty)) == [
         Task(empty, image_id(0), None, "intent", VERSION, None),
         done,
     ]
-    assert catalog.tasks.find(empty, image_id(5)) is None
 
 
 def test_dropped_intents_are_free_again_tasks_stay(catalog: Catalog, empty: ProjectKey) -> None:
@@ -58,8 +58,7 @@ def test_what_was_deleted_on_the_server_is_not_pushed_again(catalog: Catalog, pr
     assert catalog.server_tasks.mark_deleted(project, [101, 102, 999]) == 2
     assert catalog.server_tasks.mark_deleted(project, [101]) == 0
     assert catalog.tasks.open_push(project, image_ids(6), VERSION) == ()
-    task = catalog.tasks.find(project, image_id(1))
-    assert task is not None
+    task = catalog.tasks.of_images(project, [image_id(1)])[image_id(1)]
     assert (task.state, task.task_id) == ("deleted", None)
 
 
@@ -68,7 +67,7 @@ def test_the_reviews_of_a_deleted_task_go_with_it(catalog: Catalog, project: Pro
         project, [review(1, 1), review(2, 1, author="person 2", state="skipped"), review(3, 2)]
     )
     catalog.server_tasks.mark_deleted(project, [101])
-    assert catalog.reviews.ids(project) == {3}
+    assert review_ids(catalog, project) == {3}
 
 
 def test_a_restoration_that_is_given_up_leaves_the_task_deleted(

@@ -1,7 +1,6 @@
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 from detseg.metrics.calibration import Calibration, Reliability
 from detseg.metrics.cases import Case
 from detseg.metrics.detection import DetectionQuality, DetectionTally
-from detseg.metrics.operating import OperatingPoint, operating_point
+from detseg.metrics.operating import MIN_SCORES, OperatingPoint
 from tests.metrics.found import detection_cases, make_case, pycocotools_eval, to_records
 from tests.metrics.made import boxed
 
@@ -34,6 +33,14 @@ def judged(cases: Sequence[Case], label: str | None) -> list[tuple[float, bool]]
     ]
 
 
+def point_at(min_score: float, used: Sequence[bool], n_truth: int) -> OperatingPoint:
+    """What is right and wrong of the detections with that score or more."""
+    tp, fp = sum(used), len(used) - sum(used)
+    f1 = 2 * tp / (len(used) + n_truth) if used or n_truth else None
+    precision, recall = tp / len(used) if used else None, tp / n_truth if n_truth else None
+    return OperatingPoint(min_score, tp, fp, n_truth - tp, precision, recall, f1)
+
+
 def n_true(cases: Sequence[Case], label: str | None) -> int:
     regions = [region for case in cases if case.truth for region in case.truth.regions]
     return sum(label in (None, region.instance.label) for region in regions)
@@ -56,12 +63,7 @@ def test_a_curve_is_what_dropping_detections_does(cases: list[Case]) -> None:
             assert curve.precision[k] == (tp / len(used) if used else None)
             assert curve.recall[k] == (tp / n_truth if n_truth else None)
         best = [
-            operating_point(
-                np.array([score for score, _ in detections]),
-                np.array([right for _, right in detections], dtype=bool),
-                n_truth,
-                min_score=score,
-            )
+            point_at(score, [right for one, right in detections if one >= score], n_truth)
             for score in sorted({score for score, _ in detections}, reverse=True)
         ]
         assert curve.best == (max(best, key=lambda point: point.f1 or 0.0) if best and n_truth else None)
@@ -90,14 +92,19 @@ def counted(labels: tuple[str, ...], counts: tuple[tuple[int, ...], ...]) -> dic
     return {(names[i], names[j]): n for i, row in enumerate(counts) for j, n in enumerate(row) if n}
 
 
-def test_an_operating_point_by_hand() -> None:
-    scores, right = np.array([0.9, 0.8, 0.8, 0.3]), np.array([True, False, True, False])
-    assert operating_point(scores, right, 4, min_score=0.8) == OperatingPoint(
-        0.8, tp=2, fp=1, fn=2, precision=2 / 3, recall=0.5, f1=4 / 7
-    )
-    nothing = operating_point(scores, right, 4, min_score=0.95)
-    assert (nothing.precision, nothing.recall, nothing.f1) == (None, 0.0, 0.0)
-    assert operating_point(scores[:0], right[:0], 0, min_score=0.5).f1 is None
+def test_a_curve_by_hand() -> None:
+    places = [(20.0 * k, 0.0, 20.0 * k + 10, 10.0) for k in range(6)]
+    truth = [boxed(f"t{k}", "bolt", places[k]) for k in (0, 1, 2, 3)]
+    scores = [(0, 0.9), (4, 0.8), (1, 0.8), (5, 0.3)]  # of places with and without an object
+    found = [boxed(f"p{k}", "bolt", places[k], score) for k, score in scores]
+    curve = measure([make_case(truth, found)]).operating.all
+    at = MIN_SCORES.index(0.8)
+    assert (curve.tp[at], curve.fp[at]) == (2, 1)
+    assert (curve.precision[at], curve.recall[at], curve.f1[at]) == pytest.approx((2 / 3, 0.5, 4 / 7))
+    assert curve.best == OperatingPoint(0.8, tp=2, fp=1, fn=2, precision=2 / 3, recall=0.5, f1=4 / 7)
+    nothing = MIN_SCORES.index(0.95)
+    assert (curve.precision[nothing], curve.recall[nothing], curve.f1[nothing]) == (None, 0.0, 0.0)
+    assert measure([make_case([], [])]).operating.all.f1[0] is None
 
 
 def test_precision_and_recall_have_an_interval_by_image() -> None:

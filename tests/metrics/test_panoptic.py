@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,10 +9,18 @@ from hypothesis import strategies as st
 from torchmetrics.detection import PanopticQuality as Oracle
 
 from detseg.errors import FormatError
-from detseg.metrics.panoptic import PanopticScore, paint_segments, panoptic_quality
-from detseg.types import Annotation, Size
+from detseg.geometry.label_maps import map_to_array
+from detseg.metrics.panoptic import PanopticScore, panoptic_quality
+from detseg.metrics.scenes import paint_regions
+from detseg.types import Annotation, Region, Size
 from tests.metrics.made import annotation, block, boxed, masked
 from tests.metrics.scene_maps import KINDS, NUMBERS, SceneMap, as_annotation, pairs_of_scenes
+
+
+def painted(one: Annotation) -> tuple[npt.NDArray[np.int32], tuple[Region, ...]]:
+    """The number of the region that owns each pixel, (H, W), and the regions; 0 where there is none."""
+    owners, regions = paint_regions(one)
+    return map_to_array(owners), regions
 
 
 def test_quality_by_hand() -> None:
@@ -48,7 +57,7 @@ def test_every_pixel_has_one_owner() -> None:
     low = masked("low", "nut", block(0, 0, 20, 10), score=0.3)
     high = masked("high", "bolt", block(10, 0, 30, 10), score=0.9)
     hidden = masked("hidden", "nut", block(12, 2, 14, 4), score=0.2)
-    owners, regions = paint_segments(annotation([low, hidden, high, boxed("b", "nut", (0, 0, 5, 5), 0.9)]))
+    owners, regions = painted(annotation([low, hidden, high, boxed("b", "nut", (0, 0, 5, 5), 0.9)]))
     assert [region.id for region in regions] == ["high", "low"]
     assert owners[5, 15] == 1
     assert owners[5, 5] == 2
@@ -61,7 +70,7 @@ def test_a_persons_thing_lies_on_the_stuff_and_the_small_on_the_large() -> None:
     gear = masked("gear", "nut", block(0, 0, 20, 20))
     bolt = masked("bolt", "bolt", block(5, 5, 10, 10))
     for order in ([belt, gear, bolt], [bolt, gear, belt]):
-        owners, regions = paint_segments(annotation(order))
+        owners, regions = painted(annotation(order))
         at = {region.id: n + 1 for n, region in enumerate(regions)}
         assert (owners[7, 7], owners[1, 1], owners[25, 35]) == (at["bolt"], at["gear"], at["belt"])
 

@@ -19,7 +19,7 @@ Enliven = Callable[[Any, Any], None]
 def sure(classifier: str, *queries: str, no_object: bool = True) -> Enliven:
     """Scores near 1, and "no object" rarely the best of them; the names are those of layers."""
 
-    def enliven(model: nn.Module, _: Any) -> None:
+    def enliven(model: Any, _: Any) -> None:
         _scale_layers(model, *map(model.get_submodule, queries))
         layer = model.get_submodule(classifier)
         with torch.no_grad():
@@ -31,12 +31,12 @@ def sure(classifier: str, *queries: str, no_object: bool = True) -> Enliven:
     return enliven
 
 
-def sure_with_masks(model: nn.Module, processor: Any) -> None:
+def sure_with_masks(model: Any, processor: Any) -> None:
     sure("detr.class_labels_classifier", "detr.model.query_position_embeddings")(model, processor)
     nn.init.normal_(model.get_submodule("mask_head.output_conv").weight, std=3.0)
 
 
-def detecting(model: nn.Module, _: Any = None) -> None:
+def detecting(model: Any, _: Any = None) -> None:
     """Scores on both sides of one half, different boxes for different queries."""
     _scale_layers(model, *_embeddings(model))
     for layer in _last_layers(model, "class"):
@@ -48,14 +48,14 @@ def detecting(model: nn.Module, _: Any = None) -> None:
         nn.init.normal_(layer.bias, std=0.3)
 
 
-def detecting_by_tokens(model: nn.Module, _: Any) -> None:
+def detecting_by_tokens(model: Any, _: Any) -> None:
     embeddings = model.get_submodule("vit.embeddings")
     for tokens in (embeddings.detection_tokens, embeddings.position_embeddings):
         nn.init.normal_(tokens, std=1.0)
     detecting(model)
 
 
-def matching_words(model: nn.Module, _: Any) -> None:
+def matching_words(model: Any, _: Any) -> None:
     """As Grounding DINO matches the words of a text, without a bias for or against them."""
     _scale_layers(model, *_embeddings(model))
     for name, bias in model.named_parameters():
@@ -63,7 +63,7 @@ def matching_words(model: nn.Module, _: Any) -> None:
             nn.init.zeros_(bias)
 
 
-def matching_texts(model: nn.Module, _: Any) -> None:
+def matching_texts(model: Any, _: Any) -> None:
     """As OWL compares patches of an image with texts."""
     _scale_layers(model, *_embeddings(model))
     (patches,) = (one for name, one in model.named_modules() if name.endswith("embeddings.patch_embedding"))
@@ -78,7 +78,7 @@ def matching_classes(model: Any, _: Any) -> None:
         nn.init.normal_(layer.weight, std=0.5 / layer.in_features**0.5)
 
 
-def following_prompts(model: nn.Module, _: Any) -> None:
+def following_prompts(model: Any, _: Any) -> None:
     """Masks that follow boxes and image."""
     for layer in model.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -89,7 +89,7 @@ def following_prompts(model: nn.Module, _: Any) -> None:
 def labeling(classifier: str) -> Enliven:
     """Every pixel has a class, each class somewhere; the name is that of the last layer."""
 
-    def enliven(model: nn.Module, processor: Any) -> None:
+    def enliven(model: Any, processor: Any) -> None:
         _scale_layers(model)
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
@@ -101,7 +101,7 @@ def labeling(classifier: str) -> Enliven:
     return enliven
 
 
-def _let_it_see_images(model: nn.Module, classifier: nn.Module, processor: Any) -> None:
+def _let_it_see_images(model: Any, classifier: nn.Module, processor: Any) -> None:
     """Norms with statistics, without which activations fade from layer to layer."""
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -115,7 +115,7 @@ def _let_it_see_images(model: nn.Module, classifier: nn.Module, processor: Any) 
         classifier.bias.sub_(logits.mean((0, 2, 3)))
 
 
-def _scale_layers(model: nn.Module, *queries: nn.Module) -> None:
+def _scale_layers(model: Any, *queries: nn.Module) -> None:
     """Weights large enough that answers depend on the image and differ from query to query."""
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and "bbox_embed" not in name:
@@ -124,11 +124,11 @@ def _scale_layers(model: nn.Module, *queries: nn.Module) -> None:
         nn.init.normal_(embedding.weight, std=2.0)
 
 
-def _embeddings(model: nn.Module) -> Iterator[nn.Embedding]:
+def _embeddings(model: Any) -> Iterator[nn.Embedding]:
     return (one for one in model.modules() if isinstance(one, nn.Embedding))
 
 
-def _last_layers(model: nn.Module, role: str) -> Iterator[nn.Linear]:
+def _last_layers(model: Any, role: str) -> Iterator[nn.Linear]:
     """The layers that give the numbers of that role: a head is a layer, or ends in one."""
     for name, head in model.named_modules():
         if role in name and not any(role in part for part in name.split(".")[:-1]):

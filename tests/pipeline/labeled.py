@@ -72,7 +72,7 @@ class LabeledProject:
             found = [self.images[number] for number in self.images]
             catalog.images.record(found)
             project = self.project(catalog)
-            new = [image.id for image in found if catalog.tasks.find(project.key, image.id) is None]
+            new = [image.id for image in found if not catalog.tasks.of_images(project.key, [image.id])]
             catalog.tasks.open_push(project.key, new, VERSION)
             numbers_of = {image.id: 100 + number for number, image in self.images.items()}
             catalog.tasks.confirm_push(project.key, {image: numbers_of[image] for image in new})

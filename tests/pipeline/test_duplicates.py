@@ -15,6 +15,7 @@ from detseg.labelstudio.deletion import delete_untouched
 from detseg.labelstudio.session import Json
 from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.push import push
+from tests.catalog.reading import prediction_states, review_ids
 from tests.pipeline.conftest import TAXONOMY, VERSION, write_image
 from tests.pipeline.test_numbers_given_again import agrees
 from tests.pipeline.test_push import NEWER, known, on_server, predicted, push_all, statuses
@@ -139,15 +140,14 @@ def test_every_state_of_a_task_and_its_copy(
         stay = {first} if there == "untouched" else {copy} if here == "untouched" else {first, copy}
         assert {number for number in (first, copy) if number in left} == stay, (here, there, shows)
         assert set(several.get(image, stay)) == stay
-        row = catalog.tasks.find(key, image)
-        assert row is not None
+        row = catalog.tasks.of_images(key, [image])[image]
         assert row.task_id == min(stay)
         unseen = stay == {copy} and not shows
         assert (row.model_version == NOTHING_SHOWN) == unseen
         versions = {one["model_version"] for one in left[row.task_id]["predictions"]}
-        assert catalog.task_predictions.of_images(key, [image]).get(image, {}).keys() == versions
+        assert prediction_states(catalog, key, image).keys() == versions
         n_annotated += (here, there).count("annotated")
-    assert len(catalog.reviews.ids(key)) == n_annotated
+    assert len(review_ids(catalog, key)) == n_annotated
     assert sum(len(task["annotations"]) for task in left.values()) == n_annotated
     assert f"{len(several)} images are several tasks" in report.warnings[-1]
     assert sum(report.states.values()) == len(STATES)
@@ -189,7 +189,7 @@ def test_when_one_of_two_goes_the_other_is_the_images(
     report = collect_reviews(queue, catalog)
     assert (report.deleted, report.warnings, report.states["empty"]) == (1, (), 1)
     assert agrees(catalog, client, project.server_id)
-    assert len(catalog.reviews.ids(project.key)) == 1
+    assert len(review_ids(catalog, project.key)) == 1
 
 
 def test_a_task_that_somebody_begins_before_it_shows_anything_was_not_helped(

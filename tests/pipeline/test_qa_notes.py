@@ -14,6 +14,7 @@ from detseg.catalog import Catalog, Project, open_catalog
 from detseg.config import load_settings
 from detseg.pipeline.evaluate import EvaluateReport, evaluate
 from detseg.types import Mask, Size
+from tests.catalog.reading import review_ids
 
 Change = Callable[[Catalog, Project], object]
 
@@ -30,7 +31,7 @@ def measure(folder: Path, n_images: int, change: Change | None = None) -> Evalua
 
 def test_no_images_and_no_reviews(tmp_path: Path) -> None:
     for folder, n_images in ((tmp_path / "none", 0), (tmp_path / "some", 3)):
-        report = measure(folder, n_images, lambda c, p: c.reviews.mark_deleted(p.key, c.reviews.ids(p.key)))
+        report = measure(folder, n_images, lambda c, p: c.reviews.mark_deleted(p.key, review_ids(c, p.key)))
         figures = report.to_json()
         assert (figures["images"], figures["acceptance_rate"], figures["box"]["ap"]) == (0, None, None)
         assert figures["notes"] == [
@@ -49,7 +50,7 @@ def test_a_few_reviews_make_no_rates(tmp_path: Path, n_images: int) -> None:
 
 def test_predicted_and_never_reviewed_images_do_not_count(tmp_path: Path) -> None:
     def forget_most(catalog: Catalog, project: Project) -> None:
-        catalog.reviews.mark_deleted(project.key, sorted(catalog.reviews.ids(project.key))[2:])
+        catalog.reviews.mark_deleted(project.key, sorted(review_ids(catalog, project.key))[2:])
 
     report = measure(tmp_path, 6, forget_most)
     assert report.result.boxes.n_images == 2

@@ -20,12 +20,6 @@ _FINDERS = tuple(dict.fromkeys(rule.find for rule in RULES if rule.find is not N
 """A rule finds a region at most once, and the surer of two findings of one rule stands."""
 
 
-def find_suspects(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> tuple[Suspect, ...]:
-    """What all rules find in one image, worst first; nothing in an image without a review that counts."""
-    scene = build_context(case, taxonomy, options)
-    return () if scene is None else _suspects_of(scene)
-
-
 @dataclass(slots=True)
 class SuspectTally:
     """Adds up images, each once; ``keep`` suspects at most are kept, the counts are complete."""

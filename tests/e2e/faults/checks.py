@@ -11,6 +11,7 @@ from typing import Any, Literal
 from detseg.catalog import Catalog, ReviewRecord, open_catalog
 from detseg.pipeline.experiments.assignment import Lottery
 from detseg.types import ImageId, ModelVersion
+from tests.catalog.reading import review_ids
 from tests.e2e.faults.person import Ledger, Server, identity
 from tests.e2e.faults.world import BLIND_SHARE, DECOY_SHARE, N_REGIONS, SIZE
 
@@ -164,7 +165,7 @@ def _catalog_tasks(catalog: Catalog, project: Any, tasks: list[Json], ledger: Le
 def _reviews(catalog: Catalog, project: Any, tasks: list[Json], ledger: Ledger) -> Iterator[Violation]:
     images = {identity(task): ImageId(task["data"]["image_id"]) for task in _ours(tasks)}
     wanted = {key[0]: entry for key, entry in ledger.annotations.items() if entry["task"] in images}
-    collected = catalog.reviews.ids(project)
+    collected = review_ids(catalog, project)
     if missing := wanted.keys() - collected:
         yield Violation("lost", f"{len(missing)} of {len(wanted)} reviews are not collected")
     if more := collected - wanted.keys():

@@ -12,7 +12,7 @@ from detseg.geometry.masks import bitmap_to_mask
 from detseg.metrics.cases import ARMS, Arm, Case
 from detseg.metrics.suspects.findings import Suspect
 from detseg.metrics.suspects.options import SuspectOptions
-from detseg.metrics.suspects.tally import find_suspects
+from detseg.metrics.suspects.tally import SuspectTally
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import (
     Annotation,
@@ -70,10 +70,18 @@ def case(
     )
 
 
+def find_suspects(
+    made: Case, options: SuspectOptions | None = None, *, taxonomy: Taxonomy = TAXONOMY
+) -> tuple[Suspect, ...]:
+    """What the rules find in one image, worst first, without what takes many images to see."""
+    tally = SuspectTally(taxonomy, options or SuspectOptions())
+    tally.add(made)
+    return tuple(one for one in tally.result().ranked if one.rule != "low_quality")
+
+
 def suspects(made: Case, rule: str, options: SuspectOptions | None = None) -> list[Suspect]:
     """What that rule finds."""
-    found = find_suspects(made, TAXONOMY, options or SuspectOptions())
-    return [suspect for suspect in found if suspect.rule == rule]
+    return [suspect for suspect in find_suspects(made, options) if suspect.rule == rule]
 
 
 def disc(x: float, y: float, radius: float) -> np.ndarray:

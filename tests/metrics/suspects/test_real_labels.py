@@ -15,10 +15,10 @@ from detseg.geometry.boxes import xywh_to_box
 from detseg.geometry.masks import decode_mask
 from detseg.metrics.cases import Case
 from detseg.metrics.suspects.findings import Suspects
-from detseg.metrics.suspects.options import SuspectOptions
-from detseg.metrics.suspects.tally import SuspectTally, find_suspects
+from detseg.metrics.suspects.tally import SuspectTally
 from detseg.taxonomy import Taxonomy, taxonomy_of_labels
 from detseg.types import Annotation, Box, ImageId, Instance, ModelVersion, Region, RegionId, Size
+from tests.metrics.suspects.making import find_suspects
 
 Regions = list[Region]
 
@@ -150,7 +150,7 @@ def test_a_mistake_in_each_image_is_found(
     rng = np.random.default_rng(0)
     n_made, rules = 0, Counter[str]()
     for one in reviews:
-        assert not find_suspects(case(one, seen=one.regions), taxonomy, SuspectOptions())
+        assert not find_suspects(case(one, seen=one.regions), taxonomy=taxonomy)
         places = list(alone(one))
         if not places:
             continue
@@ -159,7 +159,7 @@ def test_a_mistake_in_each_image_is_found(
         rules.update(
             suspect.rule
             for suspect in find_suspects(
-                case(replace(one, regions=wrong), seen=one.regions), taxonomy, SuspectOptions()
+                case(replace(one, regions=wrong), seen=one.regions), taxonomy=taxonomy
             )
         )
     assert n_made >= 8

@@ -8,15 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.metrics.cases import Case
-from detseg.metrics.suspects.options import SuspectOptions
 from detseg.metrics.suspects.rules import RULE_OF, RULES
-from detseg.metrics.suspects.tally import SuspectTally, find_suspects
-from tests.metrics.suspects.making import TAXONOMY, any_cases, case, region
+from detseg.metrics.suspects.tally import SuspectTally
+from tests.metrics.suspects.making import TAXONOMY, any_cases, case, find_suspects, region
 
 
 @given(any_cases())
 def test_no_case_is_too_odd(made: Case) -> None:
-    found = find_suspects(made, TAXONOMY, SuspectOptions())
+    found = find_suspects(made)
     assert list(found) == sorted(found, key=lambda suspect: -suspect.score)
     for suspect in found:
         assert 0.0 <= suspect.score <= RULE_OF[suspect.rule].cost
@@ -66,7 +65,7 @@ def test_every_rule_is_counted_and_has_a_cost() -> None:
 
 def test_what_costs_more_comes_first_where_the_rules_are_as_sure() -> None:
     twice = [region("a", "bolt", (10, 10, 60, 60)), region("b", "bolt", (10, 10, 60, 60))]
-    found = find_suspects(case([*twice, region("c", "cat", (80, 80, 120, 120))]), TAXONOMY, SuspectOptions())
+    found = find_suspects(case([*twice, region("c", "cat", (80, 80, 120, 120))]))
     assert [(one.rule, one.region, one.score) for one in found] == [
         ("outside_taxonomy", "c", 1.0),
         ("duplicate", "b", 0.7),
@@ -77,9 +76,7 @@ def test_a_rule_finds_a_region_once() -> None:
     counted = Counter(
         (one.rule, one.region)
         for one in find_suspects(
-            case([region("a", "bolt", (0, 0, 90, 90))], [region("m", "bolt", (0, 0, 20, 20), score=0.9)]),
-            TAXONOMY,
-            SuspectOptions(),
+            case([region("a", "bolt", (0, 0, 90, 90))], [region("m", "bolt", (0, 0, 20, 20), score=0.9)])
         )
     )
     assert counted == {("oversized", "a"): 1}
