@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detseg.cli import options
+from detseg.pipeline.formats import FormatName
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def diff(
 def export(
     name: NameArgument,
     *,
-    format_: Annotated[str, typer.Option("--format", help="coco")],
+    format_: Annotated[FormatName, typer.Option("--format", help="What to write it as.")],
     out: Annotated[Path, typer.Option(help="A folder that is new or empty.")],
     images: ImagesOption = "copy",
     split: Annotated[str | None, typer.Option(help="Only this side.")] = None,

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from detseg.errors import DatasetError
+from detseg.escaping import has_controls
 from detseg.formats import ImageLabels
 from detseg.taxonomy import LabelClass
 
 Loss = Literal[
     "masks left out",
-    "regions without a box left out",
-    "regions without a mask left out",
-    "holes filled",
+    "stuff left out",
+    "regions without area left out",
+    "boxes cut at the image's border",
+    "boxes beside masks left out",
+    "boxes written as their four corners",
+    "masks with holes filled",
     "masks in several pieces",
-    "boxes moved to whole pixels",
-    "overlapping pixels",
-    "images without a split",
+    "pieces written as objects of their own",
+    "stuff written as things",
 ]
-"""What a format cannot hold; a count of regions, of pixels or of images goes with it."""
+"""What a format cannot hold; a count of regions (of pieces) goes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,51 @@ class Contents:
     read: Callable[[ImageLabels], bytes]
 
 
+def _no_notes(splits: Mapping[str, int]) -> Sequence[str]:  # noqa: ARG001
+    return ()
+
+
+def controls_problem(label: str) -> str | None:
+    """The problem of a label that has line breaks or other control characters."""
+    return "it has control characters" if has_controls(label) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """A way to write a dataset into a folder.
 
     ``image_path`` is where an image's file is to be, relative to the folder; None where ``write`` holds the
     images itself. ``losses`` counts what the format cannot hold of an image; None where it holds everything.
-    ``write`` gets a folder that is there and empty but for the images; it answers the files that it wrote.
+    ``write`` gets a folder that is there and empty but for the images; it returns the files that it wrote, or
+    the folders of such as there is one of for each image. ``label_problem`` says why a label cannot be
+    spelled. ``notes`` are lines about what becomes of the splits, from the number of images in each.
     """
 
     name: str
     image_path: Callable[[ImageLabels], str] | None
     losses: Callable[[ImageLabels], Mapping[Loss, int]] | None
     write: Callable[[Contents, Path], tuple[Path, ...]]
+    label_problem: Callable[[str], str | None] = controls_problem
+    notes: Callable[[Mapping[str, int]], Sequence[str]] = _no_notes
+
+
+def check_names(format_: Format, classes: Sequence[LabelClass], splits: Iterable[str]) -> None:
+    """Raises DatasetError, which says what to rename, for a class or a split that cannot be spelled."""
+    for cls in classes:
+        if problem := format_.label_problem(cls.name):
+            raise DatasetError(
+                f"{format_.name} cannot spell the class {cls.name!r}, {problem}: rename it in [[classes]], "
+                "and keep the old name as an alias"
+            )
+    for split in splits:
+        if "/" in split or "\\" in split or split.startswith(".") or has_controls(split):
+            raise DatasetError(
+                f"the split {split!r} cannot be the name of a folder: give it letters, digits, dashes and "
+                "underscores"
+            )
+
+
+def check_new(path: Path) -> None:
+    """Raises DatasetError for a file that another image has got."""
+    if path.exists():
+        raise DatasetError(f"two images would have the file {path.name}: give one of them another name")

@@ -8,7 +8,8 @@ mask that becomes one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -40,12 +41,26 @@ def mask_to_polygon(mask: Mask, *, tolerance_px: float = 0.0) -> Polygon | None:
     if box is None:
         return None
     x0, y0, x1, y1 = (int(edge) for edge in box.xyxy)
-    ring = _trace(cut_bitmap(mask, x0=x0, y0=y0, x1=x1, y1=y1))
-    if ring is None:
+    (ring, _), *others = islice(_trace(cut_bitmap(mask, x0=x0, y0=y0, x1=x1, y1=y1)), 2)
+    if others:
         return None
     corners = ring.astype(np.float64) + np.array((x0, y0))
     kept = _simplify(corners, tolerance_px) if tolerance_px > 0 else corners
     return tuple((float(x), float(y)) for x, y in kept) if len(kept) >= 3 else None
+
+
+def outer_rings(mask: Mask) -> tuple[Ints, ...]:
+    """The corners (n, 2) of every piece of a mask, clockwise; holes are left out.
+
+    Each ring winds around the pixels of its piece and of the piece's holes, and around no others. Pixels that
+    touch at a corner are of one piece.
+    """
+    box = mask_to_box(mask)
+    if box is None:
+        return ()
+    x0, y0, x1, y1 = (int(edge) for edge in box.xyxy)
+    rings = _trace(cut_bitmap(mask, x0=x0, y0=y0, x1=x1, y1=y1))
+    return tuple(ring + np.array((x0, y0)) for ring, is_piece in rings if is_piece)
 
 
 def polygon_to_mask(points: Sequence[Point], size: Size) -> Mask:
@@ -136,34 +151,40 @@ def _spans_to_mask(rows: Ints, x0: Ints, x1: Ints, size: Size) -> Mask:
     return edges_to_mask(rows_to_columns(without_pairs(edges), size), size)
 
 
-def _trace(bitmap: Bitmap) -> Ints | None:
-    """The corners of the one outline of a bitmap (h, w), clockwise, shape (n, 2); None if there are more."""
+def _trace(bitmap: Bitmap) -> Iterator[tuple[Ints, bool]]:
+    """Yield the outlines of a bitmap (h, w) as corners (n, 2), and whether each goes around a piece.
+
+    Pieces are gone around clockwise, holes counterclockwise. What begins higher comes first.
+    """
     padded = np.pad(bitmap, 1)
     width = padded.shape[1]
     leaving: dict[int, list[int]] = {}  # directions of the sides that start at a corner, by its number
-    n_sides = 0
     for direction, (dy, dx) in enumerate(_OUTSIDE):  # of the top, right, bottom and left sides of pixels
         y, x = np.nonzero(padded & ~np.roll(padded, (-dy, -dx), axis=(0, 1)))
         start_y, start_x = _STARTS[direction]
         for number in ((y + start_y) * width + x + start_x).tolist():
             leaving.setdefault(number, []).append(direction)
-        n_sides += y.size
-    start = at = min(leaving)  # the leftmost corner at the top: one side leaves it, to the right
+    for start in sorted(leaving):  # the leftmost corner at the top of its outline: one side is left there
+        if leaving[start]:
+            is_piece = leaving[start][0] == 0  # it leaves to the right, with the piece below
+            numbers = np.array(_walk(leaving, start, width))
+            yield np.stack((numbers % width - 1, numbers // width - 1), axis=1), is_piece
+
+
+def _walk(leaving: dict[int, list[int]], start: int, width: int) -> list[int]:
+    """The corners of the outline that leaves from there, whose sides are taken away."""
     steps = (1, width, -1, -width)
-    direction, n_walked = 3, 0
     corners: list[int] = []
-    while at != start or not n_walked:
+    at, direction = start, -1
+    while at != start or not corners:
         choices = leaving[at]
         turned = choices[0] if len(choices) == 1 else (direction - 1) % 4  # on to the pixel that it touches
+        choices.remove(turned)
         if turned != direction:
             corners.append(at)
         direction = turned
         at += steps[direction]
-        n_walked += 1
-    if n_walked != n_sides:
-        return None
-    numbers = np.array(corners)
-    return np.stack((numbers % width - 1, numbers // width - 1), axis=1)
+    return corners
 
 
 def _simplify(ring: Floats, tolerance_px: float) -> Floats:

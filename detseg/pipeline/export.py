@@ -19,11 +19,11 @@ from detseg.datasets.sample import decode_sample, image_bytes
 from detseg.errors import DatasetError, ImageError
 from detseg.files import replacing
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Contents, Format, Loss
-from detseg.formats.registry import find_format
+from detseg.formats.dataset import Contents, Format, Loss, check_names
 from detseg.images import image_id
 from detseg.images.upright import upright_copy
 from detseg.pipeline.datasets import open_store
+from detseg.pipeline.formats import find_format
 from detseg.pipeline.reading import open_sources
 from detseg.plurals import format_count
 from detseg.sources.registry import LOCAL, scheme_of
@@ -86,6 +86,10 @@ def export_version(
     """
     chosen = find_format(format_name)
     source = _Source.of(settings, name, options.split)
+    splits = Counter(source.splits.values())
+    check_names(chosen, source.version.recipe.classes, splits)
+    for note in chosen.notes(splits):
+        warn(f"{format_name}: {note}")
     lost = _count_losses(chosen, source)
     if lost:
         line = f"{format_name} cannot hold all of {name}: {_describe_losses(lost)}"

@@ -16,7 +16,14 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from detseg.geometry.masks import bitmap_to_mask, empty_mask, mask_to_bitmap
-from detseg.geometry.polygons import Point, Polygon, ellipse_to_mask, mask_to_polygon, polygon_to_mask
+from detseg.geometry.polygons import (
+    Point,
+    Polygon,
+    ellipse_to_mask,
+    mask_to_polygon,
+    outer_rings,
+    polygon_to_mask,
+)
 from detseg.types import Mask, Size
 
 Bitmap = npt.NDArray[np.bool_]
@@ -49,6 +56,18 @@ def test_an_outline_without_tolerance_is_the_mask(bitmap: Bitmap) -> None:
         assert polygon_to_mask(polygon[::-1], mask.size) == mask
         turns = [np.subtract(polygon[i], polygon[i - 1]) for i in range(len(polygon))]
         assert all(abs(float(a @ b)) == 0 for a, b in itertools.pairwise(turns))  # corners only
+
+
+@given(BITMAPS)
+def test_each_piece_has_a_ring_that_fills_its_holes(bitmap: Bitmap) -> None:
+    """Which a piece within a hole of another has too."""
+    labels, _ = ndimage.label(bitmap, np.ones((3, 3)))
+    pieces = [ndimage.binary_fill_holes(labels == number) for number in range(1, labels.max() + 1)]
+    size = Size(bitmap.shape[1], bitmap.shape[0])
+    filled = [
+        mask_to_bitmap(polygon_to_mask(ring.tolist(), size)) for ring in outer_rings(bitmap_to_mask(bitmap))
+    ]
+    assert sorted(one.tobytes() for one in filled) == sorted(one.tobytes() for one in pieces)
 
 
 @pytest.mark.parametrize("bitmap", [HOLES, PIECES, np.zeros((3, 3), dtype=bool)])

@@ -108,6 +108,22 @@ def test_what_is_there_stays(project: LabeledProject, tmp_path: Path) -> None:
         export_version(project.settings, "v9", "coco", tmp_path / "other", options=PLAIN)
 
 
+def test_what_is_lost_is_said_before_it_is(project: LabeledProject, tmp_path: Path) -> None:
+    said: list[str] = []
+    out = tmp_path / "out"
+    with pytest.raises(DatasetError, match=r"^yolo cannot hold all of v1: masks left out: 1$"):
+        export_version(project.settings, "v1", "yolo", out, options=ExportOptions(strict=True))
+    assert not out.exists()
+    done = export_version(project.settings, "v1", "yolo", out, options=PLAIN, warn=said.append)
+    assert done.lost == {"masks left out": 1}
+    assert said == [
+        "yolo: images without a split are in train",
+        "yolo: there is no val, which Ultralytics wants: data.yaml names train's images for it",
+        "yolo cannot hold all of v1: masks left out: 1",
+    ]
+    assert done.written == (out / "data.yaml", out / "labels" / "train")
+
+
 @pytest.mark.parametrize("what", ["gone", "changed"])
 def test_an_image_that_is_not_there_as_it_was_is_named(
     project: LabeledProject, tmp_path: Path, what: str

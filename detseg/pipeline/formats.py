@@ -1,0 +1,28 @@
+"""The formats by name, as ``--format`` takes them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, get_args
+
+from detseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detseg.formats.dataset import Format
+
+FormatName = Literal["coco", "yolo", "yolo-segment"]
+
+_FORMATS: dict[str, str] = {
+    "coco": "formats.coco_dataset.COCO",
+    "yolo": "formats.yolo.YOLO",
+    "yolo-segment": "formats.yolo.YOLO_SEGMENT",
+}
+
+
+def find_format(name: str) -> Format:
+    """The format of that name. Raises ConfigError for none."""
+    if name not in _FORMATS:
+        raise ConfigError(f"there is no format {name!r}: take one of {', '.join(get_args(FormatName))}")
+    module, _, constant = _FORMATS[name].rpartition(".")
+    found: Format = getattr(import_module(f"detseg.{module}"), constant)
+    return found
