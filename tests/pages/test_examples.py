@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from detseg.config import load_settings
+from detseg.cli.app import app
 from detseg.formats.coco import read_coco
-from detseg.geometry.masks import bitmap_to_mask
-from detseg.pipeline.workspace import opened_catalog
 from detseg.samples.scenes import generate_scene
-from detseg.types import Box, Instance, Region, RegionId, Size
-from tests.catalog.made import SIZE, review
-from tests.pipeline.test_labels import make_project
+from detseg.types import Size
+from tests.pipeline.labeled import CLASSES, bolt, make_project, ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,23 +49,24 @@ def test_the_examples_of_the_python_page_run(
     exec("\n".join(blocks), {})
 
 
-def test_the_curator_takes_the_labels_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["datasets.md", "curator.md"])
+def test_the_commands_of_the_pages_about_datasets_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = make_project(tmp_path)
+    project.add(range(40))
+    for number in range(40):
+        project.review(number, [bolt(f"a{number}"), ring(f"b{number}")])
+    classes = [f'[[classes]]\nname = "{cls.name}"\nkind = "{cls.kind}"' for cls in CLASSES]
+    (tmp_path / "detseg.toml").write_text("\n".join(classes))
     monkeypatch.chdir(tmp_path)
-    bitmap = np.zeros((SIZE.height, SIZE.width), bool)
-    bitmap[10:20, 30:50] = True
-    bolt = Region(RegionId("a"), "person", Instance("bolt", "thing", Box(1, 2, 11, 22)))
-    belt = Region(RegionId("b"), "person", Instance("belt", "stuff", mask=bitmap_to_mask(bitmap)))
-    with opened_catalog(load_settings()) as catalog:
-        project = make_project(catalog, ["helped", "helped", "helped"])
-        records = [review(1, 0, regions=[bolt, belt]), review(2, 1, regions=[], state="empty")]
-        catalog.reviews.record(project.key, records)
-    (tmp_path / "detseg.toml").write_text(f'[queue]\nproject = "{project.title}"\n')
-    (program,) = programs("curator.md")
-    exec(program, {})
-    written = read_coco(tmp_path / "labels.json", "bbox")
-    assert [image["file_name"] for image in written.images] == [
-        "file:///photos/0.jpg",
-        "file:///photos/1.jpg",
-    ]
-    assert [one["bbox"] for one in written.annotations] == [[1, 2, 10, 20], [30, 10, 20, 10]]
-    assert [one["area"] for one in written.annotations] == [200, 200]
+    blocks = re.findall(r"(?ms)^```sh\n(.*?)^```", (DOCS / page).read_text())
+    commands = [line for block in blocks for line in block.splitlines() if line.startswith("detseg dataset")]
+    assert len(commands) >= 4
+    for command in commands:
+        app(shlex.split(command)[1:], standalone_mode=False)
+    shown = capfd.readouterr().out
+    assert "40 images with 80 regions as coco" in shown
+    read = read_coco(tmp_path / "v1-coco" / "annotations" / "instances_train.json", "bbox")
+    assert 0 < len(read.images) < 40
+    assert len(read.annotations) == 2 * len(read.images)
