@@ -308,6 +308,8 @@ class DatasetStore:
         if not self._is_local:
             yield
             return
+        with self._explained("written"):
+            Path(self._root).mkdir(parents=True, exist_ok=True)
         with file_lock(Path(self._root, "lock"), what=f"the dataset versions in {self.location}"):
             yield
 
