@@ -90,7 +90,7 @@ def check_disk(folder: Path, free_gb: float) -> None:
 
 
 def wanted_stamp(root: Path) -> dict[str, str]:
-    """What a finished installation of this checkout records: its lock, its project file and its place."""
+    """Describe a finished installation of this checkout: its lock, its project file and its place."""
     parts = [(root / name).read_bytes() for name in ("requirements.lock", "pyproject.toml")]
     return {"sha256": hashlib.sha256(b"\0".join(parts)).hexdigest(), "root": str(root)}
 

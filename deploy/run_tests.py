@@ -28,7 +28,7 @@ _APART = Path("/usr/lib/postgresql")  # where Debian keeps PostgreSQL's programs
 
 @dataclass(frozen=True)
 class Tool:
-    """What some tests need: those with its ``marker``. ``packages`` are Debian's."""
+    """A tool that the tests with its ``marker`` need. ``packages`` are Debian's."""
 
     marker: str
     name: str
@@ -52,7 +52,7 @@ TOOLS = (
 
 
 def as_root() -> list[str] | None:
-    """What to put before a command that needs root; None where this user may not."""
+    """Return what to put before a command that needs root; None where this user may not."""
     if os.geteuid() == 0:
         return []
     if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
@@ -92,14 +92,14 @@ def marked_tests(marker: str) -> list[str]:
 
 
 def framed(*rows: str, tests: Iterable[str]) -> str:
-    """What stands at the end of a run, not to be overlooked: rows, and the tests that they speak of."""
+    """Draw a frame, for the end of a run, around rows and the tests that they speak of."""
     return "\n".join(
         ["", "!" * 78, *(f"!! {row}" for row in (*rows, *(f"  {test}" for test in tests))), "!" * 78]
     )
 
 
 def pass_alone(arguments: list[str]) -> bool:
-    """Whether the tests that failed pass when they are run once more, one after the other; if so, names them.
+    """Run the tests that failed once more, one after the other; if all pass now, name them and return True.
 
     A real server or browser fails now and then for what else a shared machine is doing. That is no reason to
     refuse a change, and none to keep silent about it.

@@ -32,7 +32,7 @@ _GZIP = 31  # zlib's number for what has gzip's header
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What an answer may cost. ``max_bytes`` are those of its body, unpacked."""
+    """The limits of an answer. ``max_bytes`` are those of its body, unpacked."""
 
     max_bytes: int
     total_s: float
@@ -136,7 +136,7 @@ class _BoundedStream(httpx.SyncByteStream):
 
 
 def _unzipped(packed: Iterator[bytes]) -> Iterator[bytes]:
-    """What gzip packed, in pieces that are small however well it did so."""
+    """Unpack gzip in pieces that are small however well it was packed."""
     unzip = zlib.decompressobj(_GZIP)
     try:
         for piece in packed:
@@ -153,7 +153,7 @@ def _unzipped(packed: Iterator[bytes]) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """When a request that began ``total_s`` before has to be over, on the monotonic clock."""
+    """The moment, on the monotonic clock, at which a request has to be over."""
 
     total_s: float
     at: float

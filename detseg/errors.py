@@ -30,7 +30,7 @@ from detseg.escaping import escape_controls
 
 
 class DetsegError(Exception):
-    """What a user can mend. ``str(error)`` is one line that says what, where and what to do.
+    """An error that a user can fix. ``str(error)`` is one line that says what, where and what to do.
 
     It is one line whatever names it holds: their control characters are escaped.
     """
@@ -100,7 +100,7 @@ class FormatError(DetsegError):
 
 
 class NotJson(FormatError):
-    """What was to be JSON is other text, or none."""
+    """Text that was to be JSON and is not."""
 
 
 class DatasetError(DetsegError):

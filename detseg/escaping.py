@@ -25,7 +25,7 @@ def escape_controls(text: str) -> str:
 
 
 def has_controls(text: str) -> bool:
-    """Whether there is a control character in it."""
+    """Look for a control character in the text."""
     return _IN_TEXT.search(text) is not None
 
 

@@ -16,7 +16,7 @@ from detseg.files import open_private
 from detseg.waits import waiting
 
 LOCK_S = 600.0
-"""How long anybody waits for a lock, unless it says otherwise."""
+"""The longest wait for a lock, unless the caller says otherwise."""
 
 _POLL_S = 0.1
 
@@ -57,7 +57,7 @@ def _wait_for_lock(handle: IO[bytes], path: Path, what: str, longest_s: float) -
 
 
 def _holder(path: Path) -> str:
-    """Who wrote its number into a lock's file, in words."""
+    """Name the process that wrote its number into a lock's file."""
     try:
         process = psutil.Process(int(path.read_bytes()))
         stopped = process.status() == psutil.STATUS_STOPPED

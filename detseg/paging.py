@@ -10,7 +10,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 PAGE = 500
-"""How many rows a query asks for or a transaction holds, where nothing else bounds them."""
+"""The rows that a query asks for or a transaction holds, where nothing else bounds them."""
 
 
 def pages(items: Iterable[Item], size: int = PAGE) -> Iterator[tuple[Item, ...]]:

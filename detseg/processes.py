@@ -58,7 +58,7 @@ print(child.pid)
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """What to run and how to tell that it is well. ``env`` is the whole environment, nothing is added.
+    """A program to run, and how to tell that it is well. ``env`` is the whole environment, nothing is added.
 
     ``health_url`` answers 200 once the service is ready; its port must be free when it is started.
     """
@@ -96,7 +96,7 @@ def free_port(preferred: int, *, host: str = "127.0.0.1", n_tries: int = 100) ->
 
 
 def is_port_free(port: int, *, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen on that port now."""
+    """Check that a server could listen on that port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is free
         try:
@@ -174,7 +174,7 @@ def find_running(spec: ServiceSpec) -> Running | None:
 
 
 def is_listening(spec: ServiceSpec) -> bool:
-    """Whether the service runs and it is that process, or a child of it, that has its port."""
+    """Check that the service runs and that its process, or a child of it, has the port."""
     process = _our_process(spec)
     if process is None:
         return False
@@ -183,14 +183,15 @@ def is_listening(spec: ServiceSpec) -> bool:
 
 
 def is_healthy(url: str) -> bool:
-    """Whether that URL answers 200."""
+    """Check that the URL answers 200."""
     return http_status(url) == 200
 
 
 def http_status(
     url: str, *, headers: Mapping[str, str] = MappingProxyType({}), timeout_s: float = 2.0
 ) -> int | None:
-    """What a service of ours answers there; None if nothing. No proxy is asked: it is on this machine."""
+    """Ask a service of ours for its status there; None if it does not answer. No proxy is asked: it is on
+    this machine."""
     bounds = Bounds(_MOST_STATUS_BYTES, total_s=timeout_s)
     try:
         with BoundedClient(bounds, timeout=timeout_s, trust_env=False) as http:
@@ -244,7 +245,7 @@ def _spawn(spec: ServiceSpec) -> psutil.Process:
 
 
 def _becomes_free(port: int) -> bool:
-    """Whether the port is free, or soon: a killed server's last threads let go of it a little late."""
+    """Wait a little for the port to become free: a killed server's last threads let go of it late."""
     deadline = time.monotonic() + _PORT_RELEASE_S
     while not is_port_free(port):
         if time.monotonic() > deadline:
@@ -348,7 +349,8 @@ def _stop(spec: ServiceSpec, process: psutil.Process) -> None:
 
 
 def _are_gone(family: list[psutil.Process], wait: Wait) -> bool:
-    """Whether all end in that time. A zombie has ended: whoever is pid 1 may take its time, or never reap."""
+    """Wait for all of them to end, and return whether they did. A zombie has ended: whoever is pid 1 may take
+    its time, or never reap."""
     while any(process.is_running() and _process(process.pid) is not None for process in family):
         if wait.is_over:
             return False

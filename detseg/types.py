@@ -26,7 +26,7 @@ Kind = Literal["thing", "stuff"]
 """A thing can be counted (bolt); stuff cannot (belt)."""
 
 SeenBy = Literal["both", "detector", "segmenter"]
-"""Which model saw an instance; only what one of them saw deserves a look first."""
+"""The model that saw an instance; what only one of two saw deserves a look first."""
 
 State = Literal["unlabeled", "labeled", "empty", "skipped"]
 """``empty`` means that a person looked and found nothing; ``skipped`` that they declined."""
@@ -37,7 +37,7 @@ EditKind = Literal["kept", "moved", "reshaped", "relabeled", "deleted", "added"]
 EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 
 Arm = Literal["helped", "blind", "decoy", "gold"]
-"""How an image is put before people.
+"""The way in which annotators get an image.
 
 ``helped``: with the model's regions; ``blind``: without any, so that time and quality without help are
 known; ``decoy``: with wrong regions planted among the model's; ``gold``: with the model's regions, on an
@@ -46,7 +46,7 @@ image whose truth is known.
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
 DecoyKind = Literal["label", "shift", "nothing"]
-"""What is wrong with a decoy: the label of a copy of one of the model's regions, the place of such a copy, or
+"""The mistake in a decoy: the label of a copy of one of the model's regions, the place of such a copy, or
 everything, since nothing is there."""
 DECOY_KINDS: tuple[DecoyKind, ...] = get_args(DecoyKind)
 
@@ -161,7 +161,7 @@ class Decoy:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What an author (a model version or a person) says about one image.
+    """The regions that an author (a model version or a person) sees in one image.
 
     Predictions and reviews are both annotations, so metrics, export and report have one input type.
     """
@@ -177,7 +177,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a person did to one region. ``iou`` is between before and after, ``None`` for one-sided edits."""
+    """A person's change of one region. ``iou`` is between before and after, ``None`` for one-sided edits."""
 
     kind: EditKind
     before: Region | None

@@ -114,7 +114,7 @@ def run_and_read(
 
 
 def read_pip_settings(python: Path) -> dict[str, str]:
-    """What pip is told by its files and variables; nothing where there is no pip."""
+    """Read what pip's files and variables tell it; empty where there is no pip."""
     command = [str(python), "-I", "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     found = re.findall(rf"(?m)^({'|'.join(_PIP_SECTIONS)})\.([\w-]+)=(['\"].*)$", listed)

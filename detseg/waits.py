@@ -43,7 +43,7 @@ class Wait:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time that it may take has passed."""
+        """Return whether its time has passed."""
         return self.longest_s is not None and self.elapsed_s >= self.longest_s
 
     def pause(self, seconds: float) -> None:
@@ -52,7 +52,7 @@ class Wait:
         time.sleep(max(0.0, min(seconds, left_s)))
 
     def describe(self) -> str:
-        """What is waited for, for how long so far, and for how long at most."""
+        """Say what is waited for, for how long so far, and for how long at most."""
         longest = "" if self.longest_s is None else f", {self.longest_s:.0f} s at most"
         return f"waiting for {self.what} ({self.elapsed_s:.0f} s so far{longest})"
 

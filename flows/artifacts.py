@@ -1,4 +1,4 @@
-"""What a run leaves on Prefect's pages: its figures as a table, and a link to where to look next."""
+"""The traces of a run on Prefect's pages: its figures as a table, and a link to where to look next."""
 
 from __future__ import annotations
 

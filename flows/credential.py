@@ -1,4 +1,4 @@
-"""How to get into the embedded Prefect server: made up once for a state folder, for its owner alone.
+"""The credential of the embedded Prefect server: made up once for a state folder, for its owner alone.
 
 The file holds what Prefect's page asks for, and what PREFECT_API_AUTH_STRING takes. Prefect's own commands
 and its workers find it, and the server's address, in the profile beside it: ``PREFECT_HOME=.detseg/prefect``.

@@ -79,7 +79,7 @@ def _running(client: SyncPrefectClient) -> list[FlowRun]:
 
 
 def is_silent(client: SyncPrefectClient, run: FlowRun, now: datetime) -> bool:
-    """Whether it began some time ago and gave no sign of life since."""
+    """Tell whether the run began some time ago and gave no sign of life since."""
     if run.start_time is None or run.start_time > now - _SILENT:
         return False
     signs = EventFilter(

@@ -1,4 +1,5 @@
-"""How many requests all workers together send to add something to a Label Studio, by Prefect's global limits.
+"""The limit on requests of all workers together that add something to a Label Studio, kept by Prefect's
+server.
 
 Prefect's server counts, so the limits hold for every worker that reports to it. A worker that dies holds its
 place for ``_LEASE_S`` more.

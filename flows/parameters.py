@@ -1,4 +1,5 @@
-"""What the flows take: a settings file and overrides. No secrets: Prefect shows parameters to everybody."""
+"""The parameters of the flows: a settings file and overrides. No secrets: Prefect shows parameters to
+everybody."""
 
 from __future__ import annotations
 

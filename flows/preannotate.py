@@ -30,19 +30,19 @@ from flows.token_block import with_secrets
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
 def sign_in(settings: Settings) -> None:
-    """Whether Label Studio lets us in."""
+    """Check that Label Studio lets us in."""
     check_label_studio(settings)
 
 
 @task(cache_policy=NO_CACHE)
 def scan(settings: Settings) -> Scan:
-    """Which images there are, and what was never seen before."""
+    """List the images, and those that were never seen before."""
     return steps.scan_source(settings)
 
 
 @task(cache_policy=NO_CACHE)
 def load_model(settings: Settings, refs: Unsearched[Sequence[ImageRef]]) -> Model:
-    """Who predicts, and for how many images. The weights stay in this process."""
+    """Load the model for the images that wait for it. The weights stay in this process."""
     return steps.load_model(settings, refs.value)
 
 

@@ -1,4 +1,4 @@
-"""What is tried again: errors by their names, a few times with growing pauses; and what the next run does."""
+"""Retries: which errors are tried again, a few times with growing pauses, and which wait for the next run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAUSES_S = (1.0, 3.0, 9.0)
 
 
 def is_worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether the task run failed with one of ``RETRIED`` but none of ``NOT_RETRIED``."""
+    """Tell whether the task run failed with one of ``RETRIED`` but none of ``NOT_RETRIED``."""
     return isinstance(state.data, RETRIED) and not isinstance(state.data, NOT_RETRIED)
 
 

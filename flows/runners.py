@@ -1,4 +1,4 @@
-"""Where the tasks of a flow run, by name: threads of this process, or a Dask cluster."""
+"""Task runners by name: threads of this process, or a Dask cluster."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def _start(home: Path, wanted: int | None) -> PrefectServer:
 
 
 def _runs_as_it_should(home: Path, port: int) -> bool:
-    """Whether it runs; one that asks for no credential (of an older version), or another one, is stopped."""
+    """Check that it runs; stop one that asks for no credential (of an older version), or for another one."""
     spec = _spec(home, port)
     if is_listening(spec):
         url = f"{_server(home, port, 0).api_url}/admin/version"

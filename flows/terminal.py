@@ -70,7 +70,7 @@ def reporting_to(api_url: str, *, credential: str | None, log: Path) -> Iterator
 
 
 def _reason(error: Exception, api_url: str) -> str | None:
-    """Why Prefect did not take a request, and what to do; None for what is no matter of its server's."""
+    """Say why Prefect did not take a request, and what to do; None for what is no matter of its server's."""
     ours = isinstance(error, httpx.HTTPError) and str(error.request.url).startswith(api_url)
     if "Failed to reach API" in str(error) or (ours and isinstance(error, httpx.TransportError)):
         return "does not answer: start it, or unset PREFECT_API_URL to use one of our own"

@@ -1,4 +1,4 @@
-"""What `detseg qa` says on the screen: the four answers, and a table of the classes."""
+"""The screen of `detseg qa`: the four answers, and a table of the classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_evaluated(report: EvaluateReport) -> None:
-    """How good the model is, how good the labels are, what was saved, what to change."""
+    """Print how good the model is, how good the labels are, what was saved, and what to change."""
     result = report.result
     say(basis_of(result))
     for sentence in notes_on(result):

@@ -1,4 +1,4 @@
-"""How far the stages of a run are: bars on stderr, where that is a terminal."""
+"""Progress of the stages of a run: bars on stderr, where that is a terminal."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def hook(
 
 
 class _Totals:
-    """What all collects found together. Each that found something is a line on stderr."""
+    """The sum of what all collects found. Each that found something is a line on stderr."""
 
     def __init__(self) -> None:
         self.n_collects = 0

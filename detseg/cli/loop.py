@@ -28,7 +28,7 @@ _MORE: Mapping[Status, str] = {
     "held": "left to somebody else, who has them in the project",
     "unpredicted": "left out without a prediction",
 }
-"""What else may become of an image, as it is said after "would be"."""
+"""Words for what else may become of an image, after "would be"."""
 
 
 _ARMS: Mapping[Arm, str] = {
@@ -36,7 +36,7 @@ _ARMS: Mapping[Arm, str] = {
     "decoy": "with a decoy",
     "gold": "on gold images",
 }
-"""How tasks are put before people where it is not the usual way."""
+"""Words for the ways in which tasks are given to annotators, where it is not the usual one."""
 
 
 def preannotate(

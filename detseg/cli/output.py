@@ -1,4 +1,4 @@
-"""What a command prints: one JSON object or a short text on stdout, progress on stderr for a terminal.
+"""The output of a command: one JSON object or a short text on stdout, progress on stderr for a terminal.
 
 Nothing else in the house prints. Control characters in names from outside are shown as escapes.
 """
@@ -98,7 +98,7 @@ def print_failures(failures: Sequence[tuple[str, str]], *, most: int = 10) -> No
 
 
 def note_models(unmapped: Mapping[str, int], check: Agreement | None) -> None:
-    """What is to be known about the models of a run, on stderr: labels left out, what a precision changed."""
+    """Print notes on the models of a run to stderr: labels left out, what a precision changed."""
     from detseg.pipeline.precision import describe_check
 
     if check is not None:

@@ -1,4 +1,4 @@
-"""Whether a version is still what it was: every file is read again, every hash computed anew."""
+"""The check that a version is still what it was: every file is read again, every hash computed anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large the frames of an AVIF are, which its decoder makes before it compares them with the container.
+"""The size of an AVIF's frames, which its decoder makes before it compares them with the container.
 
 Follows the boxes of ISO/IEC 14496-12 to the coded data of its images, and reads there the sequence headers of
 AV1 (https://aomediacodec.github.io/av1-spec/, 5.5): no frame is larger than they say.

@@ -66,7 +66,8 @@ _DECODE_ERRORS = (
     ValueError,
     struct.error,
 )
-"""What Pillow's decoders raise on damaged files, while they read the header, count frames or decode."""
+"""The errors that Pillow's decoders raise on damaged files, while they read the header, count frames or
+decode."""
 
 
 def _silence_libtiff() -> None:
@@ -235,7 +236,7 @@ def _check_cost(image: Image.Image, size: Size, header: Header, *, max_pixels: i
 
 
 def _orientation(image: Image.Image, header: Header) -> int:
-    """How the stored pixels have to be turned, as EXIF counts the eight ways."""
+    """Return how the stored pixels have to be turned, as EXIF counts the eight ways."""
     if image.format != "AVIF":
         return header.exif.orientation
     exif = Image.Exif()  # Pillow's plugin writes into it what AVIF's own boxes say

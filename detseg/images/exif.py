@@ -1,4 +1,4 @@
-"""What browsers mind of EXIF: how an image is held, and at which size it is shown.
+"""The parts of EXIF that browsers follow: how an image is turned, and at which size it is shown.
 
 This is the way of Chromium, tried file by file (tests/images/test_orientation.py): values of the right type,
 one of each, in the first directory or the EXIF directory that it points to; of several the first that is
@@ -56,7 +56,7 @@ class Exif:
 
 
 def read_exif(data: bytes) -> Exif:
-    """What a TIFF structure says; what is broken in it says nothing."""
+    """Read a TIFF structure; what is broken in it counts as missing."""
     order = _BYTE_ORDERS.get(data[:4])
     if order is None or len(data) < 8:
         return Exif()

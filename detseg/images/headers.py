@@ -1,4 +1,4 @@
-"""What the bytes of an image show before a decoder is asked: its EXIF as browsers find it, and its pieces.
+"""A look at an image's bytes before a decoder gets them: its EXIF as browsers find it, and its pieces.
 
 Pillow reads headers in Python, piece by piece, and a file of many small pieces keeps it busy for minutes. So
 pieces are counted here first, and a number that no camera or program comes near is refused.

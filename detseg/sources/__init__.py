@@ -1,4 +1,5 @@
-"""Where images come from: one store per scheme of addresses, each with the two verbs of ``protocol.Store``.
+"""The places that images come from: one store per scheme of addresses, each with the two verbs of
+``protocol.Store``.
 
     sources = Sources(Limits(), stores={})     # registry: by scheme, or by a manifest's suffix
     sources.entries("s3://bucket/photos")      # lists, as it goes, and reads no image

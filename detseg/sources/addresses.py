@@ -1,4 +1,4 @@
-"""Which network addresses a URL of a stranger may lead to: public ones."""
+"""The network addresses that a stranger's URL may lead to: public ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _METADATA = frozenset(map(ipaddress.ip_address, ("168.63.129.16", "100.100.100.2
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet, also where an IPv4 address is wrapped in IPv6.
+    """Check that an IP address is one of the open internet, also where an IPv4 address is wrapped in IPv6.
 
     Of IPv6 only what is given out is, so that no form of an address that leads elsewhere has to be known.
 

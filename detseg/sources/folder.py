@@ -96,7 +96,7 @@ def stat_entry(path: str) -> Listed:
 
 
 def _scan(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """What a folder holds, sorted so that its whole tree comes out in the order of the paths."""
+    """List a folder, sorted so that its whole tree comes out in the order of the paths."""
     try:
         with os.scandir(folder) as found:
             visible = [one for one in found if not one.name.startswith(".")]
@@ -131,5 +131,5 @@ def _outside(target: str) -> str:
 
 
 def _is_broken(path: str) -> bool:
-    """Whether a path has bytes that are no text, which neither the catalog nor a URL can hold."""
+    """Look for bytes in a path that are no text, which neither the catalog nor a URL can hold."""
     return any("\udc80" <= character <= "\udcff" for character in path)

@@ -35,7 +35,7 @@ REMOTE = frozenset({*CLOUDS, "http", "https"})
 
 
 def is_manifest(location: str) -> bool:
-    """Whether a location names a manifest, by its suffix.
+    """Tell by its suffix whether a location is a manifest.
 
     >>> is_manifest("s3://bucket/parts.CSV"), is_manifest("photos")
     (True, False)
@@ -45,7 +45,7 @@ def is_manifest(location: str) -> bool:
 
 
 def is_remote(uri: str) -> bool:
-    """Whether an address is one of a web server or an object store, which strangers may name.
+    """Tell whether an address is on a web server or in an object store: one that strangers may name.
 
     >>> is_remote("https://host/a.png"), is_remote("../a.png"), is_remote("file:///a.png")
     (True, False, False)

@@ -21,7 +21,8 @@ from detseg.types import Entry, Failure
 
 @dataclass(frozen=True, slots=True)
 class _Library:
-    """What a scheme needs: the extra of this package that installs it, and errors that are not OSErrors."""
+    """The needs of a scheme: the extra of this package that installs it, and its errors that are no
+    OSErrors."""
 
     extra: str
     errors: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What every place that images come from can do, and what it may cost."""
+"""The protocol of every place that images come from, and the limits of reading."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What reading may cost and where it may lead.
+    """The limits of reading: what it may cost and where it may lead.
 
     ``allow_private`` lets URLs lead to private addresses. Nothing is listed or read below ``closed`` folders
     (real paths): they are detseg's own.
@@ -49,7 +49,7 @@ DEFAULT_LIMITS = Limits()
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file's or an object's name looks like that of an image; hidden ones do not.
+    """Tell by its name whether a file or an object is an image; hidden ones are not.
 
     >>> is_image_name("a.JPG"), is_image_name(".a.jpg"), is_image_name("a.txt")
     (True, False, False)

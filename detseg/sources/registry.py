@@ -1,4 +1,4 @@
-"""Which store an address belongs to."""
+"""The stores, by the addresses that belong to them."""
 
 from __future__ import annotations
 
