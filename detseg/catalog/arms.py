@@ -1,4 +1,4 @@
-"""Which images of a project are part of an experiment, and how. Nobody but the catalog knows.
+"""The images of a project that are part of an experiment, and their part in it. Nobody but the catalog knows.
 
 An image is assigned in the transaction that claims its task, and stays what it is from then on, whatever
 becomes of the task and of the settings.
@@ -50,7 +50,7 @@ class Arms:
         return found
 
     def counts(self, project: ProjectKey) -> dict[Arm, int]:
-        """How many of the project's tasks are in each arm, deleted ones left out; every arm is a key."""
+        """Count the project's tasks by arm, deleted ones left out; every arm is a key."""
         query = (
             sa.select(arms.c.arm, sa.func.count().label("n"))
             .select_from(

@@ -23,7 +23,7 @@ from detseg.errors import CatalogError
 from detseg.waits import waiting
 
 BUSY_S = 60.0
-"""How long a writer waits for another one before it gives up."""
+"""The seconds that a writer waits for another one before it gives up."""
 
 SILENT_S = 30.0
 """The longest silence of a database server before it is asked whether it is still there."""

@@ -94,7 +94,7 @@ class Images:
         return found
 
     def refs(self, ids: Iterable[ImageId]) -> dict[ImageId, ImageRef]:
-        """Where each of those images is; the first uri in alphabetical order where it has several."""
+        """Return where each of those images is; the first uri in alphabetical order where it has several."""
         found: dict[ImageId, ImageRef] = {}
         for page in pages(ids):
             query = (
@@ -119,6 +119,6 @@ class Images:
         return found
 
     def count(self) -> int:
-        """How many images the catalog knows."""
+        """Count the images that the catalog knows."""
         with self.database.reading() as connection:
             return connection.scalar(sa.select(sa.func.count()).select_from(images)) or 0

@@ -1,4 +1,4 @@
-"""Who may do something alone: one holder of a name at a time among all who use the catalog."""
+"""Locks by name: one holder at a time among all who use the catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was sent again because its first request seemed lost: it may come to be there twice, later."""
+"""Possible duplicates: sent again because the first request seemed lost, they may come to be there twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model version saw on an image. The first answer stays: people's edits are compared with it."""
+"""The answers of model versions about images. The first answer stays: people's edits are compared with it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Quarantine:
             self.database.upsert(connection, quarantine, rows)
 
     def entries(self) -> tuple[Quarantined, ...]:
-        """What is in quarantine, sorted by uri."""
+        """Return what is in quarantine, sorted by uri."""
         with self.database.reading() as connection:
             rows = connection.execute(sa.select(quarantine).order_by(quarantine.c.uri)).all()
         return tuple(

@@ -1,4 +1,4 @@
-"""What goes into the catalog and comes out of it, beyond the nouns of detseg.types."""
+"""The records that go into the catalog and come out of it, beyond the nouns of detseg.types."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOTHING_SHOWN = ModelVersion("")
 """The model version of a task that somebody began to work on before it showed any."""
 
 Stage = Literal["read", "predict", "push"]
-"""Where an image failed."""
+"""The stage at which an image failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Recognised:
 
 
 def is_same_task(image: str, created_at: datetime | None, seen: SeenTask) -> bool:
-    """Whether what has a known task's number now is that task, rather than a later one.
+    """Tell whether what has a known task's number now is that task, rather than a later one.
 
     People may have edited what it says of its image, so the image decides where the moment is not known.
     """
@@ -101,7 +101,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class RegionOutline:
-    """What a region is, without where: ``has_box`` and ``has_mask`` say what there would be to draw."""
+    """A region without its place: ``has_box`` and ``has_mask`` say what there would be to draw."""
 
     id: RegionId
     label: str
@@ -140,7 +140,7 @@ class PossibleDuplicate:
 
 @dataclass(frozen=True, slots=True)
 class ReviewRecord:
-    """What a person made of a task. ``annotation_id`` and ``task_id`` are the server's numbers.
+    """A person's review of a task. ``annotation_id`` and ``task_id`` are the server's numbers.
 
     ``created_at`` is the server's, or later than that where it was not said. ``annotation.updated_at`` is
     set; ``simulated`` marks the simulated reviewer's work. ``unread`` has a line for everything in it that
@@ -166,7 +166,7 @@ class Incomplete:
 
 @dataclass(frozen=True, slots=True)
 class ReviewCounts:
-    """What recording reviews did. The first three sum to the number of reviews that were given.
+    """The outcome of recording reviews. The first three sum to the number of reviews that were given.
 
     ``replaced`` are reviews that are marked as deleted because their numbers are others' now.
     """

@@ -1,4 +1,4 @@
-"""What people made of the tasks. Deleted reviews are marked, not forgotten."""
+"""People's reviews of the tasks. Deleted reviews are marked, not forgotten."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ class Reviews:
         return marked
 
     def counts(self, project: ProjectKey, *, after: int, last: int) -> tuple[int, int, int]:
-        """How many tasks are there, how many reviews they have that were not skipped, and how many of the
-        tasks have one that was; nothing deleted.
+        """Count the tasks that are there, their reviews that were not skipped, and the tasks that have one
+        that was; nothing deleted.
 
         Of the tasks with ids from ``after`` (not it) to ``last``.
         """
@@ -185,7 +185,7 @@ class Reviews:
             yield from map(_record, rows)
 
     def states(self, project: ProjectKey) -> dict[State, int]:
-        """How many of the project's tasks are in each of the four states, by the latest review of the image.
+        """Count the project's tasks in each of the four states, by the latest review of the image.
 
         Tasks that were deleted on the server are left out; every state is a key.
         """
@@ -250,7 +250,8 @@ def _stored(
 
 
 def _find_same(stored: Sequence[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any] | None:
-    """What is stored of this review: it was created at that moment, or, where nobody said when, not later."""
+    """Find this review among those stored: it was created at that moment, or, where nobody said when, not
+    later."""
     exact = [row for row in stored if row["created_at"] == given["created_at"]]
     undated = [
         row

@@ -1,4 +1,4 @@
-"""Which tasks of the server are the catalog's. A number says it only while its task is there.
+"""The server's tasks that are the catalog's. A number identifies one only while it is there.
 
 A server on SQLite gives the number of its newest task again once that is deleted. So a task is the one that
 has the number, and that was not made later than ours was. What lost its number keeps it as its former one.
@@ -61,7 +61,7 @@ class ServerTasks:
         return marked
 
     def totals(self, project: ProjectKey) -> tuple[int, int]:
-        """How many tasks are there, copies included, and how many predictions all but the copies have."""
+        """Count the tasks that are there, copies included, and the predictions of all but the copies."""
         live = there(project)
         has = sa.and_(
             task_predictions.c.project == tasks.c.project, task_predictions.c.image_id == tasks.c.image_id

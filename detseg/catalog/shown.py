@@ -1,4 +1,4 @@
-"""What the pages of tasks show of each prediction that was sent to them."""
+"""The part of each prediction that the pages of tasks show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ShownPredictions:
     def of_images(
         self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
     ) -> dict[ImageId, str]:
-        """What is shown of this version's predictions of those images, as far as it was recorded."""
+        """Return what is shown of this version's predictions of those images, as far as it was recorded."""
         found: dict[ImageId, str] = {}
         for page in pages(ids):
             query = sa.select(shown).where(

@@ -32,7 +32,7 @@ from detseg.catalog.waiting import Waiting
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What was done. ``url`` has its password hidden."""
+    """The record of what was done. ``url`` has its password hidden."""
 
     url: str
     images: Images

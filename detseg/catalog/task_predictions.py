@@ -1,4 +1,4 @@
-"""Which model versions' predictions the tasks of a project have: first an intent, then a fact."""
+"""The predictions that a project's tasks have, by model version: first an intent, then a fact."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class TaskPredictions:
     def several(
         self, project: ProjectKey, ids: Iterable[ImageId]
     ) -> dict[ImageId, dict[ModelVersion, datetime]]:
-        """When each model version's prediction came, of the images whose tasks had more than one of them."""
+        """Return when each model version's prediction came, of the images whose tasks had more than one of
+        them."""
         found: dict[ImageId, dict[ModelVersion, datetime]] = {}
         for page in pages(ids):
             query = sa.select(task_predictions).where(
@@ -76,7 +77,7 @@ class TaskPredictions:
     def added_since(
         self, project: ProjectKey, moment: datetime | None
     ) -> tuple[tuple[ImageId, ModelVersion], ...]:
-        """What was given to tasks that were there already, at that moment or later (ever for None)."""
+        """Return what was given to tasks that were there already, at that moment or later (ever for None)."""
         query = (
             sa.select(task_predictions.c.image_id, task_predictions.c.model_version)
             .join(tasks)
@@ -188,7 +189,7 @@ class TaskPredictions:
                 connection.execute(self.database.insert(task_predictions).on_conflict_do_nothing(), rows)
 
     def open_intents(self, project: ProjectKey) -> dict[tuple[ImageId, ModelVersion], datetime]:
-        """What was claimed and never confirmed, sorted, and when it was claimed."""
+        """Return what was claimed and never confirmed, sorted, and when it was claimed."""
         query = (
             sa.select(task_predictions)
             .where(task_predictions.c.project == project, task_predictions.c.state == "intent")

@@ -1,4 +1,4 @@
-"""Which image is which task of a project. A push is an intent first, then a fact of the server."""
+"""The tasks of a project, by image. A push is an intent first, then a fact of the server."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ class Tasks:
         return found
 
     def count(self, project: ProjectKey, state: TaskState) -> int:
-        """How many tasks of the project are in that state."""
+        """Count the project's tasks in that state."""
         query = (
             sa.select(sa.func.count())
             .select_from(tasks)

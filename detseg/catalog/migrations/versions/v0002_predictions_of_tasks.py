@@ -1,4 +1,5 @@
-"""Which model versions' predictions a task has, and which requests were believed lost and sent again."""
+"""The model versions whose predictions a task has, and the requests that were believed lost and sent
+again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How each image was put before people where it was not the usual way, and the truth of gold images."""
+"""The way in which each image was given to annotators where it was not the usual one; the truth of gold
+images."""
 
 from __future__ import annotations
 

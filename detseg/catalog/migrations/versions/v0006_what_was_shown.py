@@ -1,4 +1,5 @@
-"""What the pages of tasks show of each prediction, so that later settings do not change what is measured."""
+"""The part of each prediction that tasks' pages show, so that later settings do not change what is
+measured."""
 
 from __future__ import annotations
 

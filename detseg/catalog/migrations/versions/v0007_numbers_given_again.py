@@ -1,4 +1,5 @@
-"""When the server made tasks and annotations, because it may give their numbers to later ones."""
+"""The moments at which the server made tasks and annotations, because it may give their numbers to later
+ones."""
 
 from __future__ import annotations
 
