@@ -1,4 +1,4 @@
-"""What differs between two versions: images and regions that came, went and changed, by class."""
+"""The differences between two versions: images and regions that came, went and changed, by class."""
 
 from __future__ import annotations
 
@@ -116,7 +116,8 @@ def _changed_image(left: Sample | None, right: Sample | None, regions: Mapping[C
 
 
 def _region_changes(left: Sample | None, right: Sample | None) -> Iterator[tuple[Change, set[str]]]:
-    """What became of each region that is not the same on both sides, and the classes that it had."""
+    """Compare regions: what became of each that is not the same on both sides, and the classes that it
+    had."""
     old, new = (
         {one.id: one.instance for one in side.annotation().regions} if side else {} for side in (left, right)
     )

@@ -30,7 +30,7 @@ _META = "meta."
 
 
 class Described(Protocol):
-    """What a filter looks at: an image's row in an index has it."""
+    """The fields that a filter looks at: an image's row in an index has them."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...

@@ -44,7 +44,7 @@ class Sample:
     simulated: bool = False
 
     def annotation(self) -> Annotation:
-        """What people said, decoded. Raises FormatError for regions that are not the catalog's."""
+        """Decode what people said. Raises FormatError for regions that are not the catalog's."""
         return Annotation(
             image=self.image,
             size=self.size,

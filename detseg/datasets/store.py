@@ -1,4 +1,4 @@
-"""Where dataset versions are kept: a folder, or any location that fsspec reads.
+"""The store of dataset versions: a folder, or any location that fsspec reads.
 
     packs/<sha256>.parquet       rows of images (``ROW``), sorted by image; versions share them
     versions/<id>.parquet        one version: a row for each image that says in which pack it is (``INDEX``)
@@ -332,7 +332,7 @@ class DatasetStore:
 
 
 def is_worth_sharing(version: Version) -> bool:
-    """Whether a new version should share this one's packs, rather than write every row anew.
+    """Tell whether a new version should share this one's packs, rather than write every row anew.
 
     Not where they are many files, or hold mostly rows of other versions.
     """

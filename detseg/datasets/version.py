@@ -19,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a version was made by: the project's title, its classes, the rules of labels, filter and split.
+    """The recipe of a version: the project's title, its classes, the rules of labels, filter and split.
 
     ``rules`` and ``split`` are JSON objects; ``where`` is the filter's text, empty for none.
     """
@@ -42,7 +42,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much a version holds. ``regions_by_class`` and the others name every key that occurs.
+    """The size of a version. ``regions_by_class`` and the others name every key that occurs.
 
     ``left_out`` says how many images of the project are not in it, by the reason.
     """

@@ -1,4 +1,4 @@
-"""What a look at one thing found, and what mends it."""
+"""The result of a look at one thing, and what fixes it."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def _rules_cursor(recorder: Recorder) -> str:
 
 
 def _rules(taxonomy: Taxonomy) -> str:
-    """What decides whether a result can be read."""
+    """Hash what decides whether a result can be read."""
     return hashlib.sha256(f"{detseg.__version__}\n{taxonomy}".encode()).hexdigest()[:16]
 
 

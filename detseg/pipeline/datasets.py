@@ -37,7 +37,7 @@ def open_store(settings: Settings) -> DatasetStore:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be put into a version. ``where`` as in ``datasets.filters``, ``split`` as in
+    """The choice of what goes into a version. ``where`` as in ``datasets.filters``, ``split`` as in
     ``datasets.splits``. ``gold`` and ``disputed`` as in ``LabelRules``; ``simulated``: also the labels of the
     demo's reviewer, which are no people's."""
 
@@ -193,7 +193,7 @@ def _sample(reviewed: Reviewed, rules: LabelRules) -> Sample | Absence:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Where the label of an image in a version is from."""
+    """The origin of an image's label in a version."""
 
     version: Version
     sample: Sample

@@ -1,4 +1,4 @@
-"""What the demo does besides the loop: the folder of sample scenes, and the simulated reviewer at work."""
+"""The demo's own parts, besides the loop: the folder of sample scenes, and the simulated reviewer at work."""
 
 from __future__ import annotations
 

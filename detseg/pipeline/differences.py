@@ -1,4 +1,5 @@
-"""Where two sides differ, found by counting: ranges of ids are halved as long as their counts disagree.
+"""The differences between two sides, found by counting: ranges of ids are halved as long as their counts
+disagree.
 
 What is equal costs one question, whatever its size; each difference costs as many as halvings lead to it.
 What is one more in one place and one less in another, within one range, is not seen.
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 Counts: TypeAlias = tuple[int, int, int]
-"""How many tasks, how many annotations of them, and how many of the tasks were skipped."""
+"""The number of tasks, of their annotations, and of the tasks that were skipped."""
 
 Count: TypeAlias = Callable[[int, int], Counts]
 """The counts among the ids from ``after`` (not it) to ``last``."""

@@ -1,4 +1,4 @@
-"""What is missing or wrong on this machine, and the command that mends it."""
+"""Checks of this machine: what is missing or wrong, and the command that fixes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong between here and Label Studio: address, version, token, project, images."""
+"""Checks of the way to Label Studio: address, version, token, project, images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def look_at_label_studio(settings: Settings) -> Iterator[Check]:
 
 
 def _server(settings: Settings) -> Check:
-    """Whether a Label Studio answers at the address, and whether it is one that is known to work."""
+    """Check that a Label Studio answers at the address, and that it is one that is known to work."""
     url = settings.label_studio.url
     mend = "detseg up"
     try:
@@ -76,7 +76,7 @@ def _token_file(settings: Settings) -> Iterator[Check]:
 
 
 def _token(settings: Settings) -> Check:
-    """Whether the server lets us in; the error says what it is that it does not like."""
+    """Check that the server lets us in; the error says what it does not like."""
     try:
         with _client(find_connection(settings)) as client:
             user = client.whoami()
@@ -102,7 +102,7 @@ def _mend_of_token(words: str) -> str:
 
 
 def _project(settings: Settings) -> Check:
-    """Whether the token's user sees the project. One that is not made yet is fine."""
+    """Check that the token's user sees the project. One that is not made yet is fine."""
     title = settings.queue.project
     with _client(find_connection(settings)) as client, opened_catalog(settings) as catalog:
         known = [project for project in catalog.projects.all() if project.title == title]
@@ -126,7 +126,8 @@ def _project(settings: Settings) -> Check:
 
 
 def _images(settings: Settings) -> Iterator[Check]:
-    """Whether the server reads our folder of images, and serves no other. Asked where there is a project."""
+    """Check that the server reads our folder of images, and serves no other. Asked where there is a
+    project."""
     if settings.queue.serve_images != "local-files":
         return
     try:
@@ -142,7 +143,7 @@ def _images(settings: Settings) -> Iterator[Check]:
 
 
 def _overwritten(settings: Settings) -> Iterator[Check]:
-    """Whether annotators see the pictures that were predicted, as far as the catalog knows."""
+    """Check that annotators see the pictures that were predicted, as far as the catalog knows."""
     with opened_catalog(settings) as catalog:
         for project in [one for one in catalog.projects.all() if one.title == settings.queue.project][-1:]:
             found = describe_overwritten(settings, catalog, project)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateReport:
-    """What was measured, the HTML file that shows it, and the JSON file that holds all figures.
+    """The figures of an evaluation, the HTML file that shows them, and the JSON file that holds all of them.
 
     ``sent_back`` is None where nothing was to be sent back.
     """

@@ -58,7 +58,8 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written. ``lost`` counts what the format cannot hold, ``missing`` names images left out."""
+    """The outcome of an export. ``lost`` counts what the format cannot hold, ``missing`` names images left
+    out."""
 
     images: int
     regions: int
@@ -245,7 +246,7 @@ def _describe_missing(missing: Mapping[str, str]) -> str:
 
 
 def _write_manifest(source: _Source, path: Path) -> Path:
-    """Where the images are that were not copied."""
+    """Write where the images are that were not copied."""
     with replacing(path) as file:
         for image in source.images():
             entry = {"file_name": image.name, "id": image.image, "uri": image.uri}

@@ -87,7 +87,8 @@ def describe_exposed(row: Json, title: str) -> str:
 def _move_tasks(
     catalog: Catalog, client: LabelStudioClient, project: Project, folder: ServedFolder
 ) -> tuple[int, int]:
-    """How many tasks of others show local files from elsewhere, and how many of ours cannot be moved."""
+    """Move our tasks; count those of others that show local files from elsewhere, and ours that cannot be
+    moved."""
     n_theirs = n_lost = 0
     for page in pages(client.local_file_tasks(project.server_id, elsewhere_than=folder.path.name)):
         ours = catalog.server_tasks.recognise(project.key, map(seen_task, page)).images

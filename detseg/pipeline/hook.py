@@ -62,7 +62,7 @@ class Debouncer:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where to listen, and what to tell the server.
+    """The address to listen at, and what the server is told.
 
     ``url`` is how the server reaches us, where that is not the address that we listen on. Without
     ``registers`` somebody has to make the webhook by hand, or nothing rings and only ``poll_s`` counts.

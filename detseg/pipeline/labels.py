@@ -1,4 +1,4 @@
-"""What may be taken out of a project as labels. Every export goes through this door.
+"""The labels that may be taken out of a project. Every export goes through this door.
 
 People's work is not all labels: decoys that they waved through are wrong, gold images were there to measure
 them, skipped images say nothing, and reviews of which a part could not be read say half of it.
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 Absence = Literal["skipped", "unread", "gold", "below quorum", "disputed"]
-"""Why an image that has reviews has no label."""
+"""The reason why an image that has reviews has no label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What is known of one image: ``annotation`` is labeled or empty (checked: nothing there).
+    """The label of one image: ``annotation`` is labeled or empty (checked: nothing there).
 
     It is by one of ``authors``, or the consensus of all of them, from ``reviews`` (annotation ids).
     ``n_disputed`` objects are in it neither as being there nor as missing. ``simulated``: a program was among
@@ -50,8 +50,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LabelRules:
-    """What is wanted. ``consensus``: of all people who judged an image, where several are asked about each
-    (``overlap``); otherwise the latest one's word counts. ``quorum`` as in ``find_consensus``.
+    """The rules by which labels are taken. ``consensus``: of all people who judged an image, where several
+    are asked about each (``overlap``); otherwise the latest one's word counts. ``quorum`` as in
+    ``find_consensus``.
 
     ``gold``: also gold images, as people labeled them. ``disputed``: also images on which people are divided,
     without the objects in dispute.

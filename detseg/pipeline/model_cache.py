@@ -1,4 +1,4 @@
-"""Which model version some settings stand for, without loading the weights, where nothing has changed.
+"""The model version of some settings, without loading the weights, where nothing has changed.
 
 A run over images that are all predicted needs no more of a model than its version and its classes. They are
 kept in the catalog, under the settings that a predictor depends on, with a fingerprint of all that makes a
@@ -89,7 +89,7 @@ def _fingerprint(settings: PredictorSettings, files: Iterable[str]) -> str | Non
 
 
 def _content(name: str) -> list[Any] | None:
-    """What tells a checkpoint or a plug-in from itself after a change; None for what may change unseen."""
+    """Fingerprint the files of a checkpoint or a plug-in; None for what may change unseen."""
     if not is_plugin(name):
         return _stamps([Path(name)]) if Path(name).is_dir() else None
     installed = installed_files(name)

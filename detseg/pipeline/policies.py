@@ -1,4 +1,4 @@
-"""What annotators are asked for and what their work costs, by the settings."""
+"""Policies by the settings: what annotators are asked for, and what their work costs."""
 
 from __future__ import annotations
 

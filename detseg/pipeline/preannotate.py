@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Who predicts in a run: the classes that it knows, and the images that wait for it, in their order.
+    """The model of a run: the classes that it knows, and the images that wait for it, in their order.
 
     ``precision_check`` says what a lower precision than float32 changes on the first of them; None where
     there is nothing to check.
@@ -54,7 +54,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class PreannotateReport:
-    """What one run did. Counts are images (equal files are one), but ``scanned`` counts files.
+    """The outcome of one run. Counts are images (equal files are one), but ``scanned`` counts files.
 
     ``predicted`` images had no answer of this model when the run began, and have one now, also where the
     worker died that recorded it. ``already_done`` images needed nothing: predicted and in the queue before.
@@ -145,7 +145,7 @@ def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def scan_source(settings: Settings) -> Scan:
-    """Which images there are, and what was never seen before."""
+    """List the images of the source, and those that were never seen before."""
     with opened_catalog(settings) as catalog:
         return scan.scan(settings, catalog)
 

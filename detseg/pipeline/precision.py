@@ -1,4 +1,4 @@
-"""What a lower precision changes: the first images of a run are predicted in float32 too."""
+"""The effect of a lower precision: the first images of a run are predicted in float32 too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _N_CHECKED = 4
 
 
 def check_precision(settings: Settings, predictor: AblePredictor, uris: Sequence[str]) -> Agreement | None:
-    """How far the run agrees with float32; None if it is float32, or where the images are too few."""
+    """Measure how far the run agrees with float32; None if it is float32, or where the images are too few."""
     if len(uris) < CHECKED_FROM:
         return None
     exact = predictor.in_float32()

@@ -34,7 +34,8 @@ _LONGEST_STEM = 200  # bytes; a file's name has 255 at most
 
 @dataclass(frozen=True, slots=True)
 class PredictReport:
-    """What was written: ``file`` holds the whole answer, ``counts`` say per path how many of each label.
+    """The files that were written: ``file`` holds the whole answer, ``counts`` say per path how many of each
+    label.
 
     ``precision_check`` says what a lower precision than float32 changed. Paths are in the order in which they
     were given; so are those that failed. ``unmapped`` counts by label what was seen and left out, because no

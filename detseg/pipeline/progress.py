@@ -1,4 +1,4 @@
-"""How far a use case is, for whoever listens. The use cases never print.
+"""Progress of a use case, for whoever listens. The use cases never print.
 
 One listener a process: the command line's progress bars. Flows on a worker have none.
 """

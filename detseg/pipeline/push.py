@@ -92,7 +92,8 @@ def plan_push(
 
 
 def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Generator[ImageOutcome]:
-    """What became of the images; afterwards, of those whose tasks came to be without a prediction."""
+    """Deliver the images; afterwards, those whose tasks came to be without a prediction. Yields their
+    outcomes."""
     writers = queue.settings.label_studio.writers
     yield from deliver_all(_steps(queue, refs), writers=writers)
     left = queue.catalog.images.refs(_without_prediction(queue))
@@ -109,7 +110,7 @@ def _without_prediction(queue: Queue) -> tuple[ImageId, ...]:
 
 
 def _steps(queue: Queue, refs: Iterable[ImageRef]) -> Iterator[Work | ImageOutcome]:
-    """What is to be sent, in batches, and what became of the images that are not sent."""
+    """Yield what is to be sent, in batches, and the outcomes of the images that are not sent."""
     tasks, predictions = _batchers(queue)
     for page in pages(refs):
         plan = _record(queue, plan_page(queue, page))

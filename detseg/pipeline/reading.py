@@ -32,7 +32,8 @@ def open_sources(settings: Settings) -> Sources:
 
 
 def read_limits(settings: Settings) -> Limits:
-    """What reading one image may cost and where it may lead: never to our state, nor to what is served."""
+    """Return the limits of reading one image: what it may cost, and where it may lead, which is never to our
+    state, nor to what is served."""
     ours = [settings.state_path]
     if settings.label_studio.files is not None:
         ours.append(settings.path(settings.label_studio.files) / FOLDER)

@@ -103,7 +103,7 @@ class Recorder:
         self.catalog.server_tasks.mark_deleted(self.project.key, gone)
 
     def _targets(self, images: Mapping[int, ImageId]) -> dict[int, Target]:
-        """What the tasks of these images are about."""
+        """Read what the tasks of these images are about."""
         sizes = self.catalog.images.sizes(images.values())
         labels = self.catalog.predictions.labels(images.values())
         for image, decoys in self.catalog.arms.labels(self.project.key, images.values()).items():
@@ -138,7 +138,8 @@ class Recorder:
         self.catalog.tasks.show(key, shown)
 
     def _shown_in_parts(self, readings: Sequence[Reading]) -> dict[ImageId, tuple[Region, ...]]:
-        """What was shown of images whose things were boxes and masks, where a review has a part of one."""
+        """Read what was shown of images whose things were boxes and masks, where a review has a part of
+        one."""
         images = {one.annotation.image for one in readings if any(map(in_parts, one.annotation.regions))}
         tasks = self.catalog.tasks.of_images(self.project.key, images)
         found: dict[ImageId, tuple[Region, ...]] = {}

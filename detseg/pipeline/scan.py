@@ -1,4 +1,4 @@
-"""Which images a source holds, by content. Only what is new or changed is read."""
+"""The images that a source holds, by content. Only what is new or changed is read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What reading one place gave. ``id`` is that of its bytes, image or not; None where there are none."""
+    """The result of reading one place. ``id`` is that of its bytes, image or not; None where there are
+    none."""
 
     uri: str
     id: ImageId | None

@@ -21,7 +21,7 @@ TITLE = "detseg: to review"
 
 @dataclass(frozen=True, slots=True)
 class SentBack:
-    """What the tab shows now.
+    """The content of the tab.
 
     ``n_sent`` tasks; ``n_gone`` have suspects and were deleted on the server. ``url`` opens the tab, None
     where nothing is left to look at and no tab. ``problem`` says why nothing was sent, in one line.

@@ -54,7 +54,7 @@ def image_serving(settings: Settings, client: LabelStudioClient, project: int) -
 
 
 def check_serving(settings: Settings) -> None:
-    """Whether images of the source can be served in the way of the settings. Raises ConfigError if not.
+    """Check that images of the source can be served in the way of the settings. Raises ConfigError if not.
 
     A manifest's images may be anywhere, and tasks that are there have theirs; other sources say by their
     scheme what can serve them.
@@ -115,7 +115,7 @@ def served_folder(settings: Settings) -> ServedFolder:
 
 
 def _secrets(settings: Settings) -> Iterator[Path]:
-    """What of ours no annotator may read."""
+    """Yield the files of ours that no annotator may read."""
     yield settings.state_path
     if (settings.root / FILE_NAME).exists():
         yield settings.root / FILE_NAME

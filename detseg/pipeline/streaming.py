@@ -45,7 +45,7 @@ def predict_stream(
     encode: Callable[[Item, DecodedImage, tuple[Instance, ...]], Result],
     batch_size: int,
 ) -> Iterator[Result | ImageError]:
-    """What ``encode`` makes of the answer for every item, in order, or the ImageError that it met on its way.
+    """Predict items: yield what ``encode`` makes of every answer, in order, or the ImageError met on the way.
 
     ``read`` (ImageError for what cannot be read) and ``encode`` run in other threads, several at once.
     However many items there are, only a few batches are in memory.

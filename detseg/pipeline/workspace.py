@@ -1,4 +1,4 @@
-"""What every use case opens first: the catalog and the way to Label Studio that the settings name."""
+"""The first things that every use case opens: the catalog, and the way to Label Studio of the settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
 
 
 def find_connection(settings: Settings) -> Connection:
-    """Where Label Studio is and how to get in: the server of the settings, else the embedded one.
+    """Find Label Studio and the way in: the server of the settings, else the embedded one.
 
     Raises ConfigError when the token is missing, LabelStudioError when the embedded server does not run.
     """

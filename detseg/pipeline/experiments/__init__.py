@@ -1,1 +1,1 @@
-"""Which images are put before people in another way than usual, to measure people and help; and how."""
+"""Experiments: images that annotators get in another way than usual, to measure people and help."""

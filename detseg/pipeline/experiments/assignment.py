@@ -1,4 +1,4 @@
-"""Which arm an image falls into: by lot, but always the same one, whatever is pushed with it or before it."""
+"""The arm of an image: drawn by lot, but always the same, whatever is pushed with it or before it."""
 
 from __future__ import annotations
 

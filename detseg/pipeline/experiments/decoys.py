@@ -60,7 +60,7 @@ def plant(regions: Sequence[Region], decoys: Sequence[Decoy]) -> tuple[Region, .
 
 
 class _Maker:
-    """What may be planted on one image."""
+    """A maker of decoys for one image."""
 
     def __init__(self, prediction: Annotation, taxonomy: Taxonomy, rng: np.random.Generator) -> None:
         self._size = prediction.size
@@ -144,7 +144,7 @@ class _Maker:
         return Box(max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
 
     def _is_wrong(self, copy: Instance, most: float) -> bool:
-        """Whether it overlaps no region of its label by more than that."""
+        """Check that the copy overlaps no region of its label by more than that."""
         return self._overlap(copy, [one for one in self._instances if one.label == copy.label]) <= most
 
     def _touches_no_thing(self, copy: Instance) -> bool:

@@ -44,13 +44,13 @@ class KnownTruth:
 
 
 def known_truth(settings: Settings, catalog: Catalog) -> KnownTruth | None:
-    """What the settings know of gold images; None where none are asked for. Raises FormatError."""
+    """Read the truth of gold images that the settings name; None where they name none. Raises FormatError."""
     file = _read_file(settings)
     return None if file is None else KnownTruth(file, _find_images(settings, catalog, file, {}))
 
 
 def check_gold(settings: Settings, taxonomy: Taxonomy) -> None:
-    """Whether the gold file of the settings can be read in these classes. Raises FormatError."""
+    """Check that the gold file of the settings can be read in these classes. Raises FormatError."""
     file = _read_file(settings)
     if file is not None:
         _check_labels(file, taxonomy)

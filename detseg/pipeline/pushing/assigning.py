@@ -34,7 +34,8 @@ def assign(spec: PushSpec, prediction: Annotation) -> Assignment:
 
 
 def _fits(spec: PushSpec, prediction: Annotation, decoy: Decoy) -> bool:
-    """Whether the labeling interface takes the decoy as a whole, and annotators are asked about it."""
+    """Check that the labeling interface takes the decoy as a whole, and that annotators are asked about
+    it."""
     if asked(decoy.region.instance, spec.policy.annotate) is None:
         return False
     if fit_regions([decoy.region], spec.missing, spec.policy).left_out:

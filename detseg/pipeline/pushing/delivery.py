@@ -129,7 +129,7 @@ class Batcher:
         self._n_bytes += len(payload.body) + 1
 
     def flush(self) -> Iterator[Work]:
-        """What is left."""
+        """Yield what is left."""
         if self._parcels:
             yield partial(self._send, tuple(self._parcels))
             self._n_now = min(_GROWTH * self._n_now, self._n_most)
@@ -137,7 +137,7 @@ class Batcher:
 
 
 def deliver_all(steps: Iterable[Work | ImageOutcome], *, writers: int) -> Iterator[ImageOutcome]:
-    """What became of every image. So many batches are sent at once.
+    """Send the steps, so many batches at once. Yields the outcome of every image.
 
     The steps are made in this thread, so that the catalog is read and regions are encoded while the server
     works on what was sent before.

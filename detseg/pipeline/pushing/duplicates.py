@@ -1,4 +1,4 @@
-"""What is on the server twice, because a request was carried out more than once: found, and made one.
+"""Duplicates on the server, of requests that were carried out more than once: found, and made one.
 
 A server without idempotency keys carries out whatever arrives, also what a proxy held back for minutes or
 sent twice, and nobody hears of it. So tasks and predictions are counted on both sides, and where the counts
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project, Task
 
 Remove = Literal["few", "all", "none"]
-"""What of all that is there twice may be deleted; ``remove_duplicates`` of the settings."""
+"""The share of the duplicates that may be deleted; ``remove_duplicates`` of the settings."""
 
 _FEW, _SHARE = 100, 10  # that many, or one of that many tasks of the project
 _N_ROUNDS = 3
@@ -41,7 +41,7 @@ _N_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How many tasks and predictions were there twice and are no more.
+    """The tasks and predictions that were there twice and are no more, counted.
 
     ``n_reviews`` turned out to be deleted with their tasks; ``to_read`` are the numbers of tasks that the
     catalog has learnt of; those that are ``left`` are more than may be removed, so that none of them was.
@@ -158,7 +158,7 @@ def describe_duplicates(catalog: Catalog, project: Project, removed: Removed) ->
 
 
 def resolve(task: Task, found: Sequence[TaskOnServer], *, doubted: bool) -> Resolution:
-    """What becomes of the tasks that the server has of an image, by ascending number.
+    """Decide what becomes of the tasks that the server has of an image, by ascending number.
 
     ``doubted``: the image was sent again because its first request seemed lost. What people have begun stays,
     and so does what somebody imported from a file. Of the rest one stays, the one that is known if it shows
@@ -182,7 +182,7 @@ def resolve(task: Task, found: Sequence[TaskOnServer], *, doubted: bool) -> Reso
 
 
 def _is_late(task: Task, one: TaskOnServer, *, doubted: bool) -> bool:
-    """Whether it may have come of a request of ours that was under way when the task was deleted."""
+    """Tell whether it may have come of a request of ours that was under way when the task was deleted."""
     if task.created_at is None:
         return doubted
     return task.created_at < one.seen.created_at and (
@@ -191,14 +191,14 @@ def _is_late(task: Task, one: TaskOnServer, *, doubted: bool) -> bool:
 
 
 def _most(catalog: Catalog, project: Project, remove: Remove) -> int:
-    """How many tasks, or predictions, may be removed at once."""
+    """Return how many tasks, or predictions, may be removed at once."""
     if remove == "few":
         return max(_FEW, catalog.server_tasks.totals(project.key)[0] // _SHARE)
     return sys.maxsize if remove == "all" else 0
 
 
 def _difference(client: LabelStudioClient, catalog: Catalog, project: Project) -> str:
-    """How many tasks and predictions more the server has than the catalog."""
+    """Say how many tasks and predictions more the server has than the catalog."""
     there = TaskReader(client.session, project.server_id).totals()
     here = catalog.server_tasks.totals(project.key)
     return ",".join(str(n - m) for n, m in zip(there, here, strict=True))

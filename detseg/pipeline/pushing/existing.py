@@ -1,4 +1,5 @@
-"""What a project has and lacks of some images: by the catalog, and by the server where it knows more."""
+"""The tasks that a project has and lacks of some images: by the catalog, and by the server where it knows
+more."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def find_missing(
     *,
     restore: bool,
 ) -> Missing:
-    """What the project lacks of these images, by the catalog. ``restore``: also what was deleted."""
+    """Find what the project lacks of these images, by the catalog. ``restore``: also what was deleted."""
     done = catalog.task_predictions.present(project, [ref.id for ref in refs], version)
     tasks = catalog.tasks.of_images(project, [ref.id for ref in refs if ref.id not in done])
     arms = catalog.arms.of_images(project, tasks)
@@ -174,7 +175,7 @@ def find_sent(
 def find_last_creation(
     client: LabelStudioClient, project: Project, found: Mapping[ImageId, int]
 ) -> datetime | None:
-    """When the newest of these tasks was made, by Label Studio's own clock; None if it is not there.
+    """Ask when the newest of these tasks was made, by Label Studio's own clock; None if it is not there.
 
     The moment is asked for: the date of an answer may be a proxy's.
     """
@@ -224,7 +225,8 @@ def import_existing(
 
 
 def _is_own(data: Json, size: Size | None) -> bool:
-    """Whether a task's data is as we make it for an image of that size; None for one that is not known."""
+    """Check that a task's data is as we make it for an image of that size; None where the size is not
+    known."""
     if size is None:
         return has_origin(data)
     return (data.get("width"), data.get("height")) == (size.width, size.height)

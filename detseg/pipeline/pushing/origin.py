@@ -1,4 +1,4 @@
-"""What a task's data says of where its image comes from, for annotators and for whoever filters tasks."""
+"""The origin of an image in its task's data, for annotators and for whoever filters tasks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def encode_origin(entries: Sequence[Entry], location: str) -> dict[str, Any]:
 
 
 def has_origin(data: Mapping[str, Any]) -> bool:
-    """Whether a task's data says it as we do. Tasks of somebody else that we only marked do not."""
+    """Check that a task's data names the origin as we do. Tasks of somebody else that we only marked do
+    not."""
     origin = data.get(KEY)
     return isinstance(origin, dict) and "names" in origin
 

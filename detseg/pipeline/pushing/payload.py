@@ -1,4 +1,4 @@
-"""What is sent of an image, as JSON."""
+"""The payload of an image, as JSON."""
 
 from __future__ import annotations
 
@@ -97,5 +97,5 @@ def _data(queue: Queue, planned: PlannedTask, data: Json, origin: Json) -> Json:
 
 
 def _file_name(ref: ImageRef, origin: Json) -> str:
-    """Where the image was found, as the first of its names says it."""
+    """Return the name by which the image was found first."""
     return str(next(iter(origin["names"]), ref.uri.rsplit("/", 1)[-1]))

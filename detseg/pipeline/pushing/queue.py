@@ -1,4 +1,4 @@
-"""Where a push goes: the project, the way to its server, and what may be sent there.
+"""The target of a push: the project, the way to its server, and what may be sent there.
 
 ``opened_queue`` makes it ready and keeps others out; ``viewed_queue`` only looks, for a dry run.
 """
@@ -80,7 +80,7 @@ class PushSpec(Protocol):
 
     @property
     def may_hold_external(self) -> bool:
-        """Whether the project may have tasks that the catalog does not know."""
+        """Return whether the project may have tasks that the catalog does not know."""
 
     @property
     def gone(self) -> frozenset[ImageId]:
@@ -157,7 +157,7 @@ class Queue:
         return f"project {self.project.title!r} on {self.client.url}"
 
     def warnings(self) -> Iterator[str]:
-        """What is odd about the server and the project, a line each."""
+        """Yield what is odd about the server and the project, a line each."""
         yield from self.namesakes
         yield from self.exposed
         yield from self.gold.warnings() if self.gold else ()
@@ -294,7 +294,8 @@ def viewed_queue(
 def _fit_interface(
     settings: Settings, label_config: str, taxonomy: Taxonomy
 ) -> tuple[ShapePolicy, frozenset[str]]:
-    """What a project's interface takes of what the settings ask for, and the labels that it lacks."""
+    """Compare a project's interface with the settings: what it takes of their shapes, and the labels that it
+    lacks."""
     policy = fit_policy(shape_policy(settings.labels), label_config, taxonomy)
     missing = missing_labels(label_config, taxonomy, policy)
     if missing and len(missing) == len(missing_labels("<View/>", taxonomy, policy)):
@@ -321,13 +322,13 @@ def _find_project(
 
 
 def _external_seen(catalog: Catalog, project: Project) -> bool:
-    """Whether somebody else has ever had tasks in the project."""
+    """Look up whether somebody else has ever had tasks in the project."""
     return catalog.cursors.get(f"foreign:{project.key}") is not None
 
 
 def _count_external(catalog: Catalog, project: Project, n_tasks: int) -> int:
-    """How many tasks the project has more than the catalog knows; it remembers that there were any, because
-    as many of its own may be deleted later, and the difference is nil."""
+    """Count the tasks that the project has more than the catalog knows, and record that there were any,
+    because as many of its own may be deleted later, and the difference is nil."""
     n_external = n_tasks - catalog.server_tasks.totals(project.key)[0]
     if n_external > 0:
         catalog.cursors.set(f"foreign:{project.key}", str(n_external))

@@ -1,4 +1,4 @@
-"""What a push did, image by image."""
+"""The report of a push, image by image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHANGED: frozenset[Status] = frozenset(("pushed", "added", "replaced"))
 
 @dataclass(frozen=True, slots=True)
 class ImageOutcome:
-    """What became of one image. ``reason`` says why where it was refused or something was left out,
+    """The outcome of one image. ``reason`` says why where it was refused or something was left out,
     ``shapes`` what the regions that were sent are drawn as."""
 
     ref: ImageRef

@@ -1,4 +1,4 @@
-"""What is sent to a project in batches: new tasks, and predictions for tasks that are there.
+"""The two kinds of batches that a project gets: new tasks, and predictions for tasks that are there.
 
 Both are claimed in the catalog before they leave, can be looked up on the server, and are confirmed or given
 free; ``delivery`` knows in which order.
@@ -130,8 +130,8 @@ def _json_list(payloads: Iterable[Payload]) -> bytes:
 def replace_predictions(
     queue: Queue, payloads: Sequence[Payload], slots: SendSlots
 ) -> Iterator[ImageOutcome]:
-    """What became of the payloads. On tasks that people have begun, or that have no prediction of ours, the
-    new one stands beside what is there."""
+    """Replace predictions, and yield the outcomes of the payloads. On tasks that people have begun, or that
+    have no prediction of ours, the new one stands beside what is there."""
     on_server = find_known(
         queue.client, queue.catalog, queue.project, [payload.ref.id for payload in payloads]
     )

@@ -27,7 +27,7 @@ def ask_until(n: int, ask: Callable[[], _Found], *, patience_s: float) -> _Found
 
 
 def seconds_left(begun: datetime, patience_s: float) -> float:
-    """How much of the patience with a request that was begun then is left; negative when it is over.
+    """Return what is left of the patience with a request that was begun then; negative when it is over.
 
     Never more than the patience, also where the clock that dated the request ran ahead of ours.
     """

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def answers_of(result: QaResult) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """How good the model is, how good the labels are, what was saved, what to change.
+    """Return the four answers: how good the model is, how good the labels are, what was saved, what to
+    change.
 
     Each with its name and its figures, the last one with sentences.
     """
@@ -27,7 +28,7 @@ def answers_of(result: QaResult) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def basis_of(result: QaResult) -> str:
-    """How many reviewed images the answers rest on."""
+    """Say how many reviewed images the answers rest on."""
     more = [
         f"{n:,} {name}" for name, n in result.basis.states.items() if n and name in ("skipped", "unlabeled")
     ]

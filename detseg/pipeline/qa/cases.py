@@ -71,7 +71,7 @@ class CaseReader:
             )
 
     def _predictions(self, tasks: Mapping[ImageId, Task]) -> dict[ImageId, tuple[Annotation, Shown]]:
-        """What annotators of those tasks were shown first, and how."""
+        """Read what annotators of those tasks were shown first, and how."""
         images: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
         for image, task in tasks.items():
             images[task.model_version].append(image)
@@ -85,7 +85,7 @@ class CaseReader:
         return found
 
     def _shown(self, prediction: Annotation, kept: str | None) -> Shown:
-        """What was kept when it was sent, else what annotators would be asked for now."""
+        """Return what was kept when it was sent, else what annotators would be asked for now."""
         return decode_shown(kept) if kept else plan_shown(prediction.regions, self.policy)
 
 

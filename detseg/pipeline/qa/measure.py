@@ -58,7 +58,7 @@ class Measures:
         self._simulated |= case.simulated
 
     def result(self, basis: Basis, waiting: Iterable[WaitingImage] = ()) -> QaResult:
-        """What all cases so far say, also of images that wait for review."""
+        """Compute the figures of all cases so far, also of images that wait for review."""
         return QaResult(
             basis=basis,
             simulated=self._simulated,

@@ -1,4 +1,4 @@
-"""What the figures leave out, and why, in sentences for people."""
+"""Notes on what the figures leave out, and why, in sentences for people."""
 
 from __future__ import annotations
 

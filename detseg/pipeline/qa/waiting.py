@@ -37,7 +37,7 @@ def read_waiting(catalog: Catalog, project: Project, annotate: Annotate) -> Iter
 
 
 def shown_region(outline: RegionOutline, shown: Shown) -> ShownRegion | None:
-    """What ``as_shown`` leaves of a region; None for nothing."""
+    """Reduce a region to what ``as_shown`` leaves of it; None for nothing."""
     has: dict[Part, bool] = {"box": outline.has_box, "mask": outline.has_mask}
     left, _ = split_parts(
         outline.kind,
