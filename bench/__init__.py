@@ -1,1 +1,2 @@
-"""What ``make bench`` runs: detseg beside other ways to the same answers. Nothing here asserts a time."""
+"""Benchmarks: detseg beside other ways to the same answers, and how its own times grow. Nothing here asserts
+a time."""

@@ -1,4 +1,4 @@
-"""How far two runs of ``detseg predict`` over the same photos agree."""
+"""The agreement of two runs of ``detseg predict`` over the same photos."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def compare(first: Path, second: Path) -> Agreement:
 
 
 def _lonely(a: Annotation, b: Annotation) -> int:
-    """How many boxes of ``a`` have no partner in ``b``."""
+    """Count the boxes of ``a`` that have no partner in ``b``."""
     ours, theirs = _boxes(a), _boxes(b)
     iou = box_iou_matrix(boxes_to_array([box for _, box in ours]), boxes_to_array([box for _, box in theirs]))
     same = np.array([[label == other for other, _ in theirs] for label, _ in ours], dtype=bool)

@@ -74,7 +74,8 @@ TRUTH: dict[str, Instance] = {
 
 @dataclass(slots=True)
 class Way:
-    """How things are drawn on the page, and what the edits take there. Places are pixels of the image."""
+    """A way in which things are drawn on the page, and what the edits take there. Places are pixels of the
+    image."""
 
     name: str
     pairs: bool
@@ -164,7 +165,7 @@ class Way:
         self.hand.click(_middle(PREDICTED[name]))
 
     def _choose_mask(self, name: str) -> None:
-        """Where a box lies above it, in the list at the side."""
+        """Choose a mask in the list at the side, where a box lies above it."""
         if not self.pairs:
             self._choose(name)
             return
@@ -248,7 +249,8 @@ def measure(way: Way, tab: LabelingPage, client: LabelStudioClient, folder: Path
 
 
 def links(tab: LabelingPage, client: LabelStudioClient, folder: Path) -> Iterator[str]:
-    """What of a box and a mask is left when the box is deleted, for each way to link them in Label Studio."""
+    """Try what of a box and a mask is left when the box is deleted, for each way to link them in Label
+    Studio."""
     ref = write_image(folder / "a.png")
     regions = prediction_regions(ref.id, VERSION, [PREDICTED["right"]])
     project = ensure_project(client, "links", TAXONOMY)
@@ -273,7 +275,7 @@ def _task(ref: ImageRef, regions: Sequence[Region], url: str, policy: ShapePolic
 
 
 def _check(made: Sequence[Instance], way: Way) -> None:
-    """Whether it is the truth, to nine tenths of every shape."""
+    """Check that it is the truth, to nine tenths of every shape."""
     left = list(made)
     for name, true in TRUTH.items():
         found = [one for one in left if one.label == true.label and _fits(one, true)]

@@ -32,7 +32,7 @@ _TEXTURE = 0.05  # how much of the backbone's finer maps shows in a mask
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the network makes of one photo: states (Q, d), memory and projected features (1, d, h, w), the
+    """The network's view of one photo: states (Q, d), memory and projected features (1, d, h, w), the
     backbone's maps from coarse to fine."""
 
     states: torch.Tensor

@@ -35,7 +35,7 @@ def together(seconds: Seconds, *rows: str) -> list[float] | None:
 
 
 def times_faster(slow: Sequence[float] | None, fast: Sequence[float] | None) -> Figure | None:
-    """How many photos ``fast`` does while ``slow`` does one, taken within each round."""
+    """Compute how many photos ``fast`` does while ``slow`` does one, taken within each round."""
     if not slow or not fast:
         return None
     return over_rounds([a / b for a, b in zip(slow, fast, strict=False)])

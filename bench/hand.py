@@ -38,7 +38,7 @@ Point = tuple[float, float]
 
 @dataclass(slots=True)
 class Tally:
-    """What the hand did for one edit, and the seconds of hand and head."""
+    """The movements of the hand for one edit, and the seconds of hand and head."""
 
     clicks: int = 0
     drags: int = 0

@@ -24,12 +24,13 @@ _N_COMPILE = 2  # photos of a first forward pass and of the one after it
 _LIBRARIES = ("torch", "torchvision", "transformers", "timm", "numpy", "pillow")
 
 _SURVIVORS = range(8, 16)
-"""How many queries survive on a realistic photo; the made-up weights see more or less on some, left out."""
+"""The number of queries that survive on a realistic photo; the made-up weights see more or less on some, left
+out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured. ``n_*`` are photos per round; those of the slow contenders are few."""
+    """The size of a measurement. ``n_*`` are photos per round; those of the slow contenders are few."""
 
     rounds: int
     threads: int
@@ -45,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """What one contender does in a round; ``photo`` wakes it up, if it needs that."""
+    """The turns of one contender in a round; ``photo`` wakes it up, if it needs that."""
 
     worker: Worker
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Turns:
 
 @dataclass(slots=True)
 class Bench:
-    """What is known so far. ``seconds`` are per photo, one entry a round, by contender."""
+    """The results so far. ``seconds`` are per photo, one entry a round, by contender."""
 
     plan: Plan
     folder: Path

@@ -1,4 +1,4 @@
-"""How long `detseg preannotate` takes, and how much memory, where nothing is new.
+"""Time and memory of `detseg preannotate` where nothing is new.
 
     python -m bench.nothing_new --images 100000
 

@@ -36,7 +36,7 @@ ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """Which segment owns each pixel, (H, W), and the place in CLASSES of each segment."""
+    """The owner of each pixel, (H, W), and the place in CLASSES of each segment."""
 
     owners: Array
     classes: Array

@@ -87,7 +87,7 @@ def environment(folder: Path, threads: int) -> dict[str, str]:
 
 
 def first_to_go(pid: int) -> None:
-    """Where memory runs out, the kernel ends this process and not somebody else's."""
+    """Make the kernel end this process, and not somebody else's, where memory runs out."""
     score = Path(f"/proc/{pid}/oom_score_adj")
     if score.exists():
         score.write_text(_OOM_SCORE)

@@ -205,7 +205,8 @@ def _reviews(
     prediction: Annotation,
     shapes: Sequence[npt.NDArray[np.bool_]],
 ) -> Iterator[ReviewRecord]:
-    """What one person made of it, or two of every tenth image; the blind ones are as good and take longer."""
+    """Yield what one person made of it, or two of every tenth image; the blind ones are as good and take
+    longer."""
     blind = number % 20 == 0
     for k in range(2 if number % 10 == 1 else 1):
         regions = tuple(_reviewed(rng, prediction.regions, shapes))

@@ -1,4 +1,4 @@
-"""What the machine can do, and the checkpoints that all contenders share."""
+"""The machine's rates, and the checkpoints that all contenders share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _rate(dtype: torch.dtype) -> float:
 
 
 def facts() -> dict[str, Any]:
-    """What the figures depend on."""
+    """Return what the figures depend on."""
     return {
         "processor": _processor(),
         "threads": torch.get_num_threads(),
