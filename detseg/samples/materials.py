@@ -54,7 +54,8 @@ TRAYS: tuple[Rgb, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Where the light comes from in the image plane (a unit vector), how steep, how hard its shadows are."""
+    """The light: where it comes from in the image plane (a unit vector), how steeply, how hard its shadows
+    are."""
 
     x: float
     y: float
@@ -190,7 +191,7 @@ def paint_tray(size: Size, scale: float, light: Light, rng: np.random.Generator)
 def shade_metal(
     shape: Shape, u: Field, v: Field, angle: float, *, light: Light, rng: np.random.Generator
 ) -> Planes:
-    """What the metal of a part looks like in its own window."""
+    """Shade the metal of a part in its own window."""
     distance = shape.distance
     gy, gx = np.gradient(distance)
     edge = np.clip(1 + distance / np.float32(max(shape.bevel, 1.2)), 0, 1)

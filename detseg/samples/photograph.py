@@ -103,7 +103,7 @@ def expose(canvas: Planes, scale: float, rng: np.random.Generator) -> npt.NDArra
 
 
 def _coarse_light(rng: np.random.Generator) -> Field:
-    """How bright each region of the picture is: exposure, vignetting, uneven lamps. Shape (24, 32)."""
+    """Draw how bright each region of the picture is: exposure, vignetting, uneven lamps. Shape (24, 32)."""
     ys = np.linspace(-1, 1, 24, dtype=np.float32)[:, None]
     xs = np.linspace(-1, 1, 32, dtype=np.float32)[None, :]
     vignette = 1 - np.float32(rng.uniform(0.05, 0.3)) * (xs * xs + ys * ys) / 2

@@ -1,4 +1,4 @@
-"""Which parts lie where: chosen so that of every part enough stays visible."""
+"""The placement of parts: chosen so that of every part enough stays visible."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ _SAME_LABEL_BONUS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ReviewerHabits:
-    """What a simulated annotator is asked for and accepts, how often they err, how long things take them.
+    """The habits of a simulated annotator: what they are asked for and accept, how often they err, how long
+    they take.
 
     ``error_rate`` is the chance that one decision goes wrong: a false object is left, a missing one stays
     missing, a wrong label is overlooked, a correction is sloppy. Seconds are medians: a box by extreme
@@ -58,7 +59,8 @@ class ReviewerHabits:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedReview:
-    """What the simulated reviewer submits. A skipped task keeps the prediction's regions, as on the page."""
+    """A review that the simulated reviewer submits. A skipped task keeps the prediction's regions, as on the
+    page."""
 
     state: State
     regions: tuple[Region, ...]
@@ -78,7 +80,7 @@ def truth_of_scene(scene: Scene, image_id: ImageId) -> Annotation:
 def review(
     prediction: Annotation, truth: Annotation, *, rng: np.random.Generator, habits: ReviewerHabits
 ) -> SimulatedReview:
-    """What a simulated annotator makes of the prediction of an image whose truth is known.
+    """Review the prediction of an image whose truth is known, as a simulated annotator.
 
     Regions that stay keep their id, place and score; what was missing follows, in the order of the truth.
     Equal inputs and an equal generator give equal answers.
@@ -165,7 +167,8 @@ class _Hand:
 
 
 def _match(seen: Sequence[Instance], wanted: Sequence[Instance]) -> dict[int, int]:
-    """Which true instance each predicted one means: {index in seen: index in wanted}, one to one.
+    """Match each predicted instance with the true one that it means: {index in seen: index in wanted}, one to
+    one.
 
     Greedy by overlap, an equal label weighing more; only within a kind and from an IoU of 0.3.
     """

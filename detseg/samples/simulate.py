@@ -66,7 +66,8 @@ class SimulatedReviewer:
 
 
 def _shown(task: Json, taxonomy: Taxonomy) -> tuple[int | None, Annotation]:
-    """What the page opens a task with: its newest prediction and that one's id; nothing if there is none."""
+    """Return what the page opens a task with: its newest prediction and that one's id; nothing if there is
+    none."""
     newest = max(task["predictions"], key=lambda prediction: int(prediction["id"]), default=None)
     entry = {"id": 0, "updated_at": task["updated_at"], "result": newest["result"] if newest else []}
     decoded = decode_task({**task, "annotations": [entry]}, taxonomy)

@@ -29,7 +29,7 @@ class Batch:
 
 
 def batch_indices(step: int, *, n_scenes: int, batch_size: int, seed: int) -> npt.NDArray[np.int64]:
-    """Which scenes step ``step`` sees: every scene once an epoch, in an order of the epoch's own."""
+    """Draw the scenes that step ``step`` sees: every scene once an epoch, in an order of the epoch's own."""
     steps_per_epoch = max(1, n_scenes // batch_size)
     epoch, place = divmod(step, steps_per_epoch)
     order = np.random.default_rng((seed, epoch)).permutation(n_scenes)

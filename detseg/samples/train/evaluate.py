@@ -1,4 +1,4 @@
-"""How good a model is on scenes that it was not trained on, at their full 640x480 pixels.
+"""Evaluation of a model on scenes that it was not trained on, at their full 640x480 pixels.
 
 What the raw output means is read by ``detseg.models``, the way every command reads it.
 """
@@ -31,7 +31,7 @@ _BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
-    """What was measured: ``detection`` of a detector, ``panoptic`` of a segmenter."""
+    """The figures of a model: ``detection`` of a detector, ``panoptic`` of a segmenter."""
 
     n_scenes: int
     detection: DetectionScore | None = None

@@ -53,7 +53,7 @@ def export(training: Training, score: HeldOutScore, folder: Path, *, n_scenes: i
 
 
 def model_card(training: Training, score: HeldOutScore, *, n_scenes: int) -> str:
-    """What was trained on what, by which command, for how long, and how good it is."""
+    """Write the model card: what was trained on what, by which command, for how long, and how good it is."""
     plan = training.plan
     detector = plan.role == "detector"
     size = build_processor(plan.role).size

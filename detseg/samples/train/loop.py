@@ -23,7 +23,8 @@ from detseg.samples.train.models import DENSE_CHANNELS, DenseHead, build_model
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to train. The schedule ends after ``n_images`` or after ``minutes``, whichever comes first.
+    """The plan of a training. The schedule ends after ``n_images`` or after ``minutes``, whichever comes
+    first.
 
     With images alone the result is a function of the plan; with minutes it is one of the machine, too.
     """
@@ -41,7 +42,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Progress:
-    """How many steps were made, in how many seconds of training, and the loss as a moving mean."""
+    """The progress: steps made, seconds of training, and the loss as a moving mean."""
 
     step: int = 0
     seconds: float = 0.0
@@ -191,7 +192,7 @@ def train(
 
 
 def progress_line(training: Training, *, since: tuple[int, float]) -> str:
-    """How far the training is; ``since`` are the images and seconds at the last line."""
+    """Say how far the training is; ``since`` are the images and seconds at the last line."""
     n_images, seconds, done = training.n_images, training.progress.seconds, training.share_done
     rate = (n_images - since[0]) / max(seconds - since[1], 1e-9)
     minutes_left = seconds * (1 - done) / max(done, 1e-9) / 60

@@ -1,4 +1,4 @@
-"""What the models are trained to make small.
+"""The losses of both models.
 
 The detector's set loss is transformers' own. The segmenter's is Mask2Former's (Cheng et al. 2022, classes
 by cross entropy, masks by binary cross entropy and Dice, queries matched to instances) on whole masks
@@ -55,7 +55,8 @@ def dense_loss(head: DenseHead, features: torch.Tensor, batch: Batch) -> torch.T
 
 
 def owner_to_masks(batch: Batch, shrink: int) -> torch.Tensor:
-    """How much of each cell of ``shrink`` x ``shrink`` pixels an instance covers: (B, 12, h, w) in [0, 1]."""
+    """Compute how much of each cell of ``shrink`` x ``shrink`` pixels an instance covers: (B, 12, h, w) in
+    [0, 1]."""
     n_slots = batch.labels.shape[1]
     masks = (batch.owner[:, None] == torch.arange(n_slots)[None, :, None, None]).float()
     return F.avg_pool2d(masks, shrink)
@@ -74,7 +75,7 @@ def near_weights(coarse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def match(
     classes: torch.Tensor, masks: torch.Tensor, labels: torch.Tensor, truth: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Which query answers for which instance, for the smallest total cost.
+    """Assign queries to instances, for the smallest total cost.
 
     ``classes`` (B, Q, 8) and ``masks`` (B, Q, N) are logits, ``labels`` (B, K) and ``truth`` (B, K, N).
     Answers the indices (image, query, instance), each of shape (M,).

@@ -108,7 +108,8 @@ def build_processor(role: Role) -> Any:
 
 
 class DenseHead(nn.Module):
-    """What every pixel of a feature map belongs to: its class and its instance's box. Only for training.
+    """A head that says what every pixel of a feature map belongs to: its class and its instance's box. Only
+    for training.
 
     A plain loss per pixel teaches the features within minutes what the matched queries alone take an hour
     to teach them. The head is thrown away afterwards.
