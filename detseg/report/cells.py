@@ -47,7 +47,7 @@ def estimate_cell(estimate: Estimate, unit: Unit, *, noun: str = "image", scale:
 
 
 def missing_words(estimate: Estimate, noun: str = "image") -> str:
-    """Why a figure is not told: ``12 images; 60 are needed for ±5 %``."""
+    """Say why a figure is not told: ``12 images; 60 are needed for ±5 %``."""
     words = format_interval(estimate, "share", noun=noun).removeprefix(NOT_DEFINED).strip()
     return words.removeprefix("(").removesuffix(")").replace("±5 %", "±5\u202f%")
 

@@ -126,7 +126,7 @@ def precision_recall_chart(recall: Sequence[float], precision: Sequence[float], 
 
 
 def reliability_chart(bins: Sequence[tuple[float, float, int]], *, alt: str) -> str:
-    """What the model says (mean score, to the right) against what is right (precision, upwards).
+    """Plot what the model says (mean score, to the right) against what is right (precision, upwards).
 
     ``bins`` are (mean score, precision, n); a dot's area grows with n.
     """

@@ -1,4 +1,4 @@
-"""Where to look: the part of an image around a label under suspicion."""
+"""Close-ups: the part of an image around a label under suspicion."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _close_up(image: DecodedImage, suspect: Suspect, *, name: str) -> Picture:
 
 
 def _marked(low: float, high: float, scale: float, *, length: int) -> tuple[int, int]:
-    """Where a side of the mark begins and ends: as the box, or around it where the box is small."""
+    """Return where a side of the mark begins and ends: as the box, or around it where the box is small."""
     wide = max(_LEAST_MARK, (high - low) * scale)
     middle = (low + high) / 2 * scale
     start = min(max(0, round(middle - wide / 2)), length - 1)

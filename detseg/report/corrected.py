@@ -98,7 +98,7 @@ def _draw_deleted(picture: Image.Image, frame: Frame, edit: Edit, colour: Colour
 
 
 def _draw_ghost(picture: Image.Image, frame: Frame, before: Instance, after: Instance) -> None:
-    """What the model had drawn, where that is not what is there now."""
+    """Draw what the model had drawn, where that is not what is there now."""
     if before.mask is not None and before.mask != after.mask:
         draw_mask(picture, frame, before.mask, _GHOST, fill=0.0, line=1, hatched=False)
     if before.box is not None and before.box != after.box:

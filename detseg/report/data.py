@@ -1,4 +1,4 @@
-"""What the page of QA shows: results that were measured elsewhere, and how to get at the images to look at.
+"""The data of the QA page: results that were measured elsewhere, and a way to the images to look at.
 
 The pipeline gives a ``QaReport`` to ``detseg.report.page.write_report``. A result that rests on nothing (no
 image with two people, no blind arm) is shown as one line that says what to set to get it. ``examples`` come

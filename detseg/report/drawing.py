@@ -35,7 +35,7 @@ PIXEL_ART_SCALE = 4
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How an image of ``size`` lies in a picture of ``width`` x ``height`` pixels.
+    """The place of an image of ``size`` in a picture of ``width`` x ``height`` pixels.
 
     ``emphasis`` makes lines and text larger, for pictures that are shown smaller than they are.
     """
@@ -73,7 +73,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something was drawn: around it, and a point well inside it."""
+    """The place where something was drawn: around it, and a point well inside it."""
 
     rectangle: Rectangle
     middle: tuple[int, int]
@@ -203,7 +203,7 @@ def crop_mask(mask: Mask) -> tuple[int, int, Bitmap] | None:
 
 
 def place_chips(chips: Sequence[Chip], frame: Frame) -> Iterator[tuple[Chip, Rectangle, Text]]:
-    """Where each chip goes, in the order given: the first are served first.
+    """Find a place for each chip, in the order given: the first are served first.
 
     No two overlap and none leaves the picture. One that finds no room, or that could show only a few
     letters, is left out.

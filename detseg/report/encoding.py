@@ -26,5 +26,5 @@ def data_uri(jpeg: bytes) -> str:
 
 
 def uri_size(jpeg: bytes) -> int:
-    """How long its data URI is."""
+    """Compute the length of its data URI."""
     return len(_PREFIX) + (len(jpeg) + 2) // 3 * 4

@@ -1,4 +1,4 @@
-"""Which images are worth showing: of every kind of edit in every class a bad and an ordinary one."""
+"""Images that are worth showing: of every kind of edit in every class a bad and an ordinary one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ExampleTally:
 
 
 def _worse(so_far: float | None, edit: Edit) -> float:
-    """How bad the edits of one kind and class are on an image: the worst of them, or how many were added."""
+    """Rate the edits of one kind and class on an image: the worst of them, or how many were added."""
     if edit.kind == "added":
         return (so_far or 0.0) + 1.0
     score = edit.before.instance.score if edit.before is not None else None

@@ -51,7 +51,7 @@ def make_cards(
 
 
 def image_name(uri: str) -> str:
-    """What people know an image by: its file name."""
+    """Return the name that people know an image by: that of its file."""
     path = urlsplit(uri).path if "://" in uri else uri
     return PurePosixPath(unquote(path)).name or uri
 

@@ -57,7 +57,7 @@ _PEOPLE = (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the template prints, and nothing else."""
+    """The data that the template prints, and nothing else."""
 
     title: str
     simulated: bool

@@ -47,10 +47,10 @@ class PanelSize:
     smallest: int = 320
     """An image whose longer side is below this is enlarged to it."""
     emphasis: float = 1.0
-    """How much larger lines and text are drawn than usual."""
+    """the size of lines and text, as a multiple of the usual one"""
 
     def frame(self, size: Size) -> Frame:
-        """How an image of that size lies in its panel. Enlarged pixels stay whole squares."""
+        """Place an image of that size in its panel. Enlarged pixels stay whole squares."""
         longer = max(size.width, size.height)
         scale = min(self.width / size.width, self.height / size.height, max(1.0, self.smallest / longer))
         if scale >= PIXEL_ART_SCALE:
@@ -61,7 +61,7 @@ class PanelSize:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """What one instance looks like."""
+    """The look of one instance."""
 
     instance: Instance
     colour: Colour
@@ -189,7 +189,7 @@ def seen_alone(instances: Sequence[Instance]) -> frozenset[int]:
 
 
 def count_labels(instances: Sequence[Instance], taxonomy: Taxonomy) -> tuple[Count, ...]:
-    """How many of each label, in the taxonomy's order, unknown labels last in alphabetical order."""
+    """Count instances by label, in the taxonomy's order, unknown labels last in alphabetical order."""
     counts = Counter(i.label for i in instances)
     stuff = {i.label for i in instances if i.kind == "stuff"}
     order = {name: n for n, name in enumerate(taxonomy.names)}

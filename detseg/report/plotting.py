@@ -91,7 +91,8 @@ def draw_figure(paint: Callable[[Axes], None], *, width: int, height: int, alt: 
 
 
 def _inline(root: ElementTree.Element) -> ElementTree.Element:
-    """What may stand in a page of many figures: no ids that could meet, and no style that could leak."""
+    """Reduce a figure to what may stand in a page of many: no ids that could meet, and no style that could
+    leak."""
     marks = {mark.get("id", ""): mark for mark in root.iter(_SVG + "path") if mark.get("id")}
     parts = [part for element in root.iter() for part in _parts(element, marks)]
     plain = ElementTree.Element("svg")

@@ -22,7 +22,8 @@ _LEGENDS: dict[Stroke, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many instances of a label are in a picture; ``n`` is None for surfaces, which cannot be counted."""
+    """The number of instances of a label in a picture; ``n`` is None for surfaces, which cannot be
+    counted."""
 
     label: str
     colour: Colour

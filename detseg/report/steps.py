@@ -1,4 +1,4 @@
-"""What to change next, as sentences with figures: only what an interval stands behind, dearest first."""
+"""The next steps, as sentences with figures: only those that an interval stands behind, dearest first."""
 
 from __future__ import annotations
 

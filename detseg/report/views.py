@@ -1,4 +1,4 @@
-"""What the page is made of: tabs of sections of blocks. Templates print them and decide nothing."""
+"""The parts of the page: tabs of sections of blocks. Templates print them and decide nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from detseg.types import EditKind
 
 Role = Literal["", "quiet", "right", "wrong", "total"]
-"""How something is set: ``quiet`` is of little weight, ``right`` and ``wrong`` have a colour."""
+"""The look of a cell or a bar: ``quiet`` is of little weight, ``right`` and ``wrong`` have a colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Cell:
     parts: tuple[Part, ...] | None = None
     link: str | None = None
     shade: float | None = None
-    """How much of its role's colour lies behind it, in [0, 1]."""
+    """the strength of its role's colour behind it, in [0, 1]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a colour or a word stands for."""
+    """An entry of a key: what a colour or a word stands for."""
 
     name: str
     meaning: str

@@ -1,4 +1,5 @@
-"""What to change: where to spend the next hours of review, what to call right, what took people most."""
+"""The tab on what to change: where to spend the next hours of review, what to call right, what took people
+most."""
 
 from __future__ import annotations
 
@@ -94,7 +95,7 @@ def _left(waiting: Waiting) -> str:
 
 
 def _doubts(waiting: Waiting) -> str:
-    """What makes the order worth less than it looks."""
+    """Say what makes the order worth less than it looks."""
     doubts = []
     if not waiting.check.holds:
         doubts.append("By chance the order would be as good, as far as the reviewed images can tell.")

@@ -1,4 +1,4 @@
-"""What people changed: acceptance over time and by score, edits in every slice, and how far they went."""
+"""The tab on what people changed: acceptance over time and by score, edits in every slice, and their size."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def edit_keys() -> tuple[Key, ...]:
 
 
 def acceptance_section(report: QaReport) -> Section:
-    """How much is left as the model drew it: by week, and by the model's score."""
+    """Show how much is left as the model drew it: by week, and by the model's score."""
     edits, weeks = report.result.work.edits, report.result.work.drift.weeks
     charts = []
     if len(weeks) > 1:
@@ -98,7 +98,7 @@ def edits_section(report: QaReport) -> Section:
 
 
 def how_far_section(report: QaReport) -> Section:
-    """How far changed regions went, for all and by class."""
+    """Show how far changed regions went, for all and by class."""
     edits = report.result.work.edits
     named = [(Cell("All"), edits.how_far)]
     named += [

@@ -1,4 +1,4 @@
-"""How long people took, and what the model's regions saved them."""
+"""The tab on people's time, and what the model's regions saved of it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COLUMNS = (
 
 
 def effort_section(report: QaReport) -> Section:
-    """What was saved, by each way to find out."""
+    """Show what was saved, by each way to find out."""
     effort = report.result.work.effort
     ways = (("Against the blind arm", effort.blind), ("By the cost model", effort.costs))
     rows = [

@@ -1,4 +1,4 @@
-"""Where the model errs: kinds of errors and their cost, and what was taken for what."""
+"""The tab on the model's errors: their kinds and cost, and what was taken for what."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ERRORS = {
 
 
 def errors_section(report: QaReport) -> Section:
-    """What each kind of error costs in AP."""
+    """Show what each kind of error costs in AP."""
     errors = report.result.boxes.errors
     largest = max((cost.ap_cost or 0.0 for cost in errors.kinds.values()), default=0.0)
     rows = [

@@ -1,4 +1,4 @@
-"""How well the model finds, outlines and names things."""
+"""The tab on how well the model finds, outlines and names things."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model's scores are worth: curves over thresholds, and calibration."""
+"""The tab on the model's scores: curves over thresholds, and calibration."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def curves_section(report: QaReport) -> Section:
 
 
 def operating_section(report: QaReport) -> Section:
-    """What a threshold does, and the one that costs people least."""
+    """Show what a threshold does, and the one that costs people least."""
     names = in_order(
         report.taxonomy, {*report.result.boxes.operating.per_class, *report.result.work.thresholds.per_class}
     )
@@ -138,7 +138,7 @@ def _operating_chart(curves: OperatingCurves) -> Chart | None:
 
 
 def calibration_section(report: QaReport) -> Section:
-    """Whether a score of 0.8 is right four times in five."""
+    """Show whether a score of 0.8 is right four times in five."""
     calibration = report.result.boxes.calibration
     named = {"All classes": calibration.all} | {
         name: calibration.per_class[name] for name in in_order(report.taxonomy, calibration.per_class)

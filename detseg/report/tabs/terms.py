@@ -1,4 +1,4 @@
-"""How the figures are computed, for who wants to check them."""
+"""The tab on how the figures are computed, for whoever wants to check them."""
 
 from __future__ import annotations
 
