@@ -1,1 +1,1 @@
-"""How good the model is and what people changed: records in, frozen results out. Undefined is None."""
+"""Metrics of the model and of people's changes: records in, frozen results out. Undefined is None."""

@@ -1,4 +1,4 @@
-"""How far people say the same of images that several saw: matched regions, overlap, Krippendorff's alpha."""
+"""Agreement of people on images that several saw: matched regions, overlap, Krippendorff's alpha."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from detseg.metrics.weeks import WeekShare, WeekTally
 from detseg.types import Annotation
 
 Boxes = Mapping[str, npt.NDArray[np.float64]]
-"""What a person says of an image, as alpha compares it: boxes (n, 4) by label, in parts of its sides."""
+"""A person's view of an image, as alpha compares it: boxes (n, 4) by label, in parts of its sides."""
 
 _ALL = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PairScore:
-    """How far two people agree, on images that both judged; or all pairs of people together.
+    """The agreement of two people on images that both judged; or of all pairs of people together.
 
     Regions of two people meet one to one by the largest sum of IoUs, those of one label from ``min_iou`` on.
     """
@@ -151,7 +151,7 @@ class AgreementTally:
 
 
 def set_distances(a: Boxes, b: Boxes) -> dict[str, float]:
-    """How different two sets of boxes are, in [0, 1]: by label, and under "" for all labels together.
+    """Measure how different two sets of boxes are, in [0, 1]: by label, and under "" for all labels together.
 
     1 - 2 S / (n + m) for n and m boxes, where S is the largest sum of IoUs that boxes of one label which meet
     one to one can have. It is 0 for equal sets (also for two empty ones, which are left out) and 1 for sets

@@ -10,7 +10,7 @@ from detseg.metrics.intervals import Estimate, wilson
 from detseg.metrics.qa_result import QaResult
 
 Unit = Literal["share", "score", "seconds", "pixels", "number"]
-"""What a figure is: a share of something, a score in [0, 1], a duration, a distance, or plain."""
+"""The unit of a figure: a share of something, a score in [0, 1], a duration, a distance, or plain."""
 
 Question = Literal["model", "labels", "saved", "change"]
 """How good is the model? How good are the labels? What did the pre-annotations save? What should change?"""
@@ -69,7 +69,7 @@ def _labels(result: QaResult) -> tuple[Figure, tuple[Figure, ...]]:
     ]
     main = next((one for one in figures if one.estimate.value is not None), figures[-1])
     others = (one for one in figures if one is not main)
-    return main, (*others, Figure("waved_through", "Planted mistakes passed", passed, "share"))
+    return main, (*others, Figure("waved_through", "Planted mistakes missed", passed, "share"))
 
 
 def _saved(result: QaResult) -> Iterator[Figure]:

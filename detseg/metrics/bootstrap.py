@@ -113,7 +113,8 @@ def resampled_sums(sample: Floats, rng: np.random.Generator, n_resamples: int) -
 
 
 def resampled_counts(n: int, rng: np.random.Generator, n_resamples: int) -> Iterator[Floats]:
-    """How often each of ``n`` images is in each resample: blocks of shape (at most R, n), R rows in all."""
+    """Draw resamples and yield how often each of ``n`` images is in each: blocks of shape (at most R, n), R
+    rows in all."""
     step = max(1, _CHUNK // max(n, 1))
     for start in range(0, n_resamples, step):
         rows = min(step, n_resamples - start)

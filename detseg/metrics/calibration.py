@@ -1,4 +1,4 @@
-"""Whether a model's scores mean what they say.
+"""Calibration: whether a model's scores mean what they say.
 
 Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
 """
@@ -22,7 +22,7 @@ class ScoreBin:
     high: float
     n: int
     mean_score: float | None
-    """What the model says, in [0, 1]; None for an empty bin."""
+    """the model's mean score, in [0, 1]; None for an empty bin"""
     precision: float | None
     """The share that is right, in [0, 1]; None for an empty bin."""
 

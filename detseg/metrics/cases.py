@@ -1,4 +1,5 @@
-"""What QA measures: one image that people were asked about, with everything that was said about it."""
+"""The cases that QA measures: one image that people were asked about, with everything that was said about
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often people change the regions that they are shown: rates to expect, also of what was seldom seen.
+"""Rates at which people change the regions that they are shown, also of what was seldom seen.
 
 Every region was left, moved, reshaped, relabeled or deleted. The shares are learned by class, with or without
 a mask, and tenth of the score; those among few regions are drawn to those of their class, and these to those
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 CHANGES: tuple[EditKind, ...] = ("moved", "reshaped", "relabeled", "deleted")
-"""What may happen to a region that is shown, other than that it is left."""
+"""The fates of a region that is shown, other than that it is left."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

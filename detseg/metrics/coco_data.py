@@ -144,7 +144,7 @@ class _Side:
 
 
 def _ranks(order: Sequence[int]) -> Ints:
-    """Where each comes in that order."""
+    """Return where each comes in that order."""
     ranks = np.empty(len(order), dtype=np.int64)
     ranks[np.array(order, dtype=np.int64)] = np.arange(len(order))
     return ranks

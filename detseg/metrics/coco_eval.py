@@ -39,7 +39,7 @@ MATCH_IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class CocoArrays:
-    """What COCO calls the accumulated evaluation; -1 where there is nothing to measure.
+    """COCO's accumulated evaluation; -1 where there is nothing to measure.
 
     Of T = 10 IoUs .50:.05:.95, R = 101 recalls 0:.01:1, K classes sorted by id, A = 4 areas (all, small,
     medium, large) and M = 3 limits of detections per image and class (1, 10, 100).
@@ -57,7 +57,7 @@ class CocoArrays:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What became of every detection at one IoU, without a limit of detections per image."""
+    """The match of every detection at one IoU, without a limit of detections per image."""
 
     truth: Ints
     """(N,), the row of the true object that a detection hit; -1 for none"""
@@ -92,7 +92,8 @@ def evaluate(data: DetectionData) -> CocoArrays:
 
 
 def match(data: DetectionData, ious: Sequence[float] = COCO_IOUS) -> tuple[Matches, ...]:
-    """Which true object of its class each detection hit, best score first, as COCO matches at each IoU."""
+    """Match each detection with the true object of its class that it hits, best score first, as COCO does, at
+    each IoU."""
     evaluator = _evaluator(data)
     evaluator.params.area_rng, evaluator.params.area_rng_lbl = [[0.0, 1e10]], ["all"]
     evaluator.params.iou_thrs = list(ious)
@@ -110,7 +111,8 @@ def _matches(evaluator: hotcoco.COCOeval, iou: float, n_found: int) -> Matches:
 
 
 def confuse(data: DetectionData, *, min_score: float) -> Ints:
-    """How often each label (row) was taken for each label (column): (K + 1, K + 1), the last is background.
+    """Count how often each label (row) was taken for each label (column): (K + 1, K + 1), the last is
+    background.
 
     Objects and detections of all classes meet at IoU 0.5, the best score first.
     """

@@ -34,7 +34,7 @@ class _Said:
 
 
 def find_consensus(reviews: Sequence[Annotation], *, quorum: int | None = None) -> Consensus | None:
-    """What ``quorum`` people say alike of one image; without one, more than half of those who judged it.
+    """Find what ``quorum`` people say alike of one image; without one, more than half of those who judged it.
 
     Regions of different people are one object if they have one label and overlap by ``MIN_IOU`` or more: the
     pairs that overlap most come first, and nobody means one object twice. An object that a quorum lacks is

@@ -1,4 +1,4 @@
-"""What people's work costs: seconds and prices per region, as settings give them."""
+"""The cost model of people's work: seconds and prices per region, as settings give them."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class PrecisionRecall:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """What truth was taken for what, at IoU 0.5 and a score threshold.
+    """The confusion matrix of labels, at IoU 0.5 and a score threshold.
 
     ``counts[i][j]`` is how often truth ``labels[i]`` was predicted as ``labels[j]``. The last row and
     column are background: false alarms and misses.
@@ -101,7 +101,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class DetectionQuality:
-    """How well a model finds things, by box or by mask, on the images that people judged.
+    """The quality with which a model finds things, by box or by mask, on the images that people judged.
 
     ``n_unreviewed`` images were opened and nobody judged them: they do not count, as those that nobody opened
     (``Basis.states``). ``n_left_out`` things of truth and prediction have no mask where masks are compared;

@@ -1,4 +1,4 @@
-"""How sure the figures of detection are, where images are what was drawn."""
+"""Intervals of the figures of detection, by resampling images."""
 
 from __future__ import annotations
 

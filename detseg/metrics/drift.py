@@ -1,4 +1,4 @@
-"""What changes from week to week, which classes are taken for which, and which images cost most."""
+"""Drift: what changes from week to week, which classes are taken for which, and which images cost most."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WeekOfEdits:
 
 @dataclass(frozen=True, slots=True)
 class Relabel:
-    """What people renamed: the model says one class, they say another."""
+    """A pair of classes that people renamed: the model says one, they say the other."""
 
     model_label: str
     person_label: str
@@ -59,7 +59,7 @@ class CostlyImage:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What to look at next; of people who were shown the model's regions (arms helped and gold)."""
+    """The things to look at next; of people who were shown the model's regions (arms helped and gold)."""
 
     weeks: tuple[WeekOfEdits, ...]
     """by time, without reviews of unknown date"""

@@ -1,4 +1,4 @@
-"""How much of what the model says people accept, and how far they change the rest."""
+"""Rates of acceptance and of each kind of edit, and how far changed regions went."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AT_ONCE = 64  # slices in memory
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """How values are spread; all None without any."""
+    """Quartiles of values; all None without any."""
 
     n: int
     p10: float | None
@@ -36,7 +36,7 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class HowFar:
-    """How much was changed where something was, over the changed regions."""
+    """The size of the changes, over the changed regions."""
 
     iou: Quantiles
     """of a moved or relabeled box, or of a reshaped mask, before against after, in [0, 1]"""
@@ -49,7 +49,7 @@ class HowFar:
 
 @dataclass(frozen=True, slots=True)
 class EditRates:
-    """What became of regions: of all, or of one class, model version, annotator, week or score."""
+    """The edits of regions: of all, or of one class, model version, annotator, week or score."""
 
     n_images: int
     """images with a judged review in this slice (class and score: of all reviews)"""
@@ -153,7 +153,7 @@ def _rates(tables: WorkTables, slicing: _Slicing, *, seed: int) -> Iterator[tupl
 
 
 def _per_image(tables: WorkTables, slicing: _Slicing, codes: Ints) -> tuple[Floats, dict[EditKind, Floats]]:
-    """How many reviews, and edits of each kind, every image has in those slices: (n_images, k) each."""
+    """Count the reviews, and the edits of each kind, of every image in those slices: (n_images, k) each."""
     helped = ~tables.reviews["blind"]
     images = np.unique(tables.reviews["image"][helped])
     column = np.full(len(slicing.names) + 1, -1)  # its last entry is that of -1: in no slice

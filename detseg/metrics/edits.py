@@ -1,4 +1,4 @@
-"""What people did to the model's regions, found by comparing values, never by what the page says it did."""
+"""Edits of the model's regions, found by comparing values, never by what the page says it did."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REDRAWN_IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class EditCounts:
-    """How many regions met which fate."""
+    """The number of regions by kind of edit."""
 
     kept: int = 0
     moved: int = 0
@@ -37,7 +37,7 @@ class EditCounts:
 
     @property
     def n_changes(self) -> int:
-        """What people did: all but the kept ones."""
+        """Count people's edits: all but the kept ones."""
         return self.n_predicted - self.kept + self.added
 
     @property

@@ -1,4 +1,5 @@
-"""What pre-annotations saved: against images that people labeled without them, or against a cost model."""
+"""The time that pre-annotations saved: against images that people labeled without them, or against a cost
+model."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ Method = Literal["blind", "costs"]
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What was saved on the images that were reviewed with the model's regions.
+    """The saving on the images that were reviewed with the model's regions.
 
     Negative where people were slower with them. Hours and money follow from the share, so they are told
     whenever it is, and their intervals are those of the share.
@@ -66,7 +67,7 @@ class Effort:
 
 
 def effort_saved(tables: WorkTables, *, seed: int) -> Effort:
-    """What the model's regions saved the people who were shown them."""
+    """Estimate what the model's regions saved the people who were shown them."""
     blind, costs = _against_blind(tables, seed=seed), _against_costs(tables, seed=seed)
     method: Method | None = "costs" if costs.share.value is not None else None
     return Effort("blind" if blind.share.value is not None else method, blind, costs)
@@ -131,7 +132,7 @@ def _against_blind(tables: WorkTables, *, seed: int) -> Saving:
 
 
 def _by_image(image: Ints, author: Ints, seconds: Floats, *, n_authors: int) -> Floats:
-    """What each image adds to each annotator's reviews, seconds and squared seconds: (n_images, 3 k)."""
+    """Sum what each image adds to each annotator's reviews, seconds and squared seconds: (n_images, 3 k)."""
     images, row = np.unique(image, return_inverse=True)
     sums = np.zeros((len(images), 3, n_authors))
     for column, values in enumerate((np.ones_like(seconds), seconds, seconds**2)):

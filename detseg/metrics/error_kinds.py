@@ -1,4 +1,4 @@
-"""Why detections are wrong, and what each reason costs (Bolya et al., "TIDE", ECCV 2020)."""
+"""Kinds of errors of detections, and what each costs (Bolya et al., "TIDE", ECCV 2020)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
 @dataclass(frozen=True, slots=True)
 class ErrorCost:
-    """How often a kind of error happens, and what it costs.
+    """The number of errors of a kind, and what they cost.
 
     To mend is to move a misplaced or mislabeled detection onto its object (of several on one object the
     best; the others, and all on objects that another detection hit, go), to drop a duplicate, a background
@@ -61,7 +61,8 @@ class ErrorCosts:
 
 
 def error_costs(data: DetectionData, matches: Matches) -> ErrorCosts:
-    """Why each detection that hit nothing did so, which objects were missed, and what each reason costs.
+    """Sort the detections that hit nothing by reason, find the missed objects, and compute what each reason
+    costs.
 
     A detection has one reason, the first that holds of location, class, duplicate and background (where an
     IoU is exactly 0.5, too, it is location; exactly 0.1 is background), else both.

@@ -1,4 +1,4 @@
-"""What people are expected to change in images that nobody has reviewed, by the rates of ``change_rates``."""
+"""Edits to expect in images that nobody has reviewed, by the rates of ``change_rates``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTHING = (0.0,) * len(CHANGES)
 
 @dataclass(frozen=True, slots=True)
 class ShownRegion:
-    """What is known of a region of the model before anybody looks at it."""
+    """The facts about a region of the model that are known before anybody looks at it."""
 
     label: str
     masked: bool
@@ -45,7 +45,7 @@ class PerChange:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What to expect of one region: the probability of each of ``CHANGES``, and the seconds of each."""
+    """The expectation for one region: the probability of each of ``CHANGES``, and the seconds of each."""
 
     shares: tuple[float, ...]
     costs_s: tuple[float, ...]
@@ -53,7 +53,7 @@ class Fate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expectations:
-    """What to expect of regions and images, from ``learn_expectations``."""
+    """The expectations for regions and images, from ``learn_expectations``."""
 
     by_score: Mapping[tuple[str, bool, int], Fate]
     """by class, mask and tenth of the score"""
@@ -68,7 +68,7 @@ class Expectations:
     """seconds to draw an added region, as a mean"""
 
     def edits(self, regions: Sequence[ShownRegion]) -> PerChange:
-        """How many regions of an image that shows those are expected to meet which fate."""
+        """Sum the edits of each kind that an image with those regions is expected to need."""
         return _total([self.fate(region).shares for region in regions], self._n_added(regions))
 
     def costs_s(self, regions: Sequence[ShownRegion]) -> PerChange:

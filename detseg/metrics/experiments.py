@@ -1,4 +1,5 @@
-"""What experiments say of people: wrong regions that they waved through, and their work on known truth."""
+"""Experiments on people's work: planted mistakes that they missed, and their labels of images of known
+truth."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class DecoyScore:
 
 @dataclass(frozen=True, slots=True)
 class Decoys:
-    """How often wrong regions that were planted on purpose passed. ``per_kind``: label, shift, nothing."""
+    """The rate at which planted mistakes were missed. ``per_kind``: label, shift, nothing."""
 
     all: DecoyScore
     per_kind: Mapping[str, DecoyScore]
@@ -67,7 +68,7 @@ class GoldScore:
 
 @dataclass(frozen=True, slots=True)
 class Golds:
-    """How good people's labels are, on images whose truth is known."""
+    """The quality of people's labels on images whose truth is known."""
 
     min_iou: float
     all: GoldScore

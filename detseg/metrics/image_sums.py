@@ -1,4 +1,4 @@
-"""What each image adds to the sums of each class, kept so that images can be resampled."""
+"""The part of each image in the sums of each class, kept so that images can be resampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure a figure is: 95 % intervals of shares and of other statistics, and when there is too little data.
+"""Intervals of 95 % for shares and other statistics, and the rule by which there is too little data.
 
 Images are drawn, not regions: regions of one image resemble each other, so whatever is counted by region or
 by second is resampled, or corrected, image by image.
@@ -101,7 +101,7 @@ def wilson_by_image(successes: npt.ArrayLike, trials: npt.ArrayLike) -> Estimate
 
 
 def effective_trials(successes: Floats, trials: Floats) -> float:
-    """How many independent trials tell as much as these of ``wilson_by_image``; 0 to all of them.
+    """Return how many independent trials tell as much as these of ``wilson_by_image``; 0 to all of them.
 
     Every image has trials. One image alone tells nothing about how images differ: 0.
     """
@@ -193,7 +193,7 @@ def mapped(estimate: Estimate, increasing: Callable[[float], float]) -> Estimate
 
 
 def say_missing(estimate: Estimate, unit: str = "image") -> str:
-    """What stands in place of a figure that is not told, for people.
+    """Return the text that stands in place of a figure that is not told.
 
     >>> say_missing(Estimate(None, None, None, 12, 57))
     'n/a (12 images; 57 are needed for ±5 %)'

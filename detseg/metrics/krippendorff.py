@@ -40,7 +40,7 @@ class Alpha(Generic[Value]):
         self._disagreements: dict[str, dict[int, float]] = {}
 
     def add(self, values: Sequence[Value]) -> None:
-        """What people said of one unit. One value alone, or none, is not kept."""
+        """Add what people said of one unit. One value alone, or none, is not kept."""
         if len(values) < 2:
             return
         unit = len(self._n_values)

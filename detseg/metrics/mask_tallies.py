@@ -24,14 +24,14 @@ from detseg.metrics.semantic import ClassPixels, PixelCounts, PixelMeans, count_
 from detseg.types import ImageId
 
 _BACKGROUND = ""
-"""What stands for pixels without a mask; no class has an empty name."""
+"""The name of pixels without a mask; no class has an empty one."""
 
 _KINDS = ("thing", "stuff")
 
 
 @dataclass(frozen=True, slots=True)
 class PixelConfusion:
-    """Whose pixels were taken for whose.
+    """The confusion matrix of pixels.
 
     ``counts[i][j]`` are the pixels of truth ``labels[i]`` that were predicted as ``labels[j]``. The last row
     and column are background: pixels without a mask.
@@ -196,7 +196,7 @@ class PanopticTally:
 
 
 class _Images:
-    """Which images count, and why others do not."""
+    """The number of images that count, and of those that do not, by reason."""
 
     def __init__(self, painter: ScenePainter | None) -> None:
         self._painter = painter or ScenePainter()

@@ -79,7 +79,7 @@ class MatchedRows:
         self._numbers.extend(getattr(matched, name) for name in _NAMES)
 
     def column(self, name: str) -> Floats:
-        """What that field of ``Matched`` is in each image: (n_images,)."""
+        """Return that field of ``Matched`` for each image: (n_images,)."""
         column: Floats = np.array(self._numbers[_NAMES.index(name) :: len(_NAMES)], dtype=np.float64)
         return column
 

@@ -15,7 +15,7 @@ MIN_SCORES = tuple(k / 100 for k in range(101))
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What a model does when detections with a score below ``min_score`` are dropped, at IoU 0.5."""
+    """The figures of a model whose detections with a score below ``min_score`` are dropped, at IoU 0.5."""
 
     min_score: float
     tp: int
@@ -56,7 +56,7 @@ class OperatingCurves:
 
 
 def operating_curves(data: DetectionData, matches: Matches) -> OperatingCurves:
-    """What all thresholds would do; all classes together count as one, object by object."""
+    """Compute the figures at all thresholds; all classes together count as one, object by object."""
     found, right = data.found, matches.right
     n_truth = np.bincount(data.truth.label, minlength=len(data.labels))
     per_class = {

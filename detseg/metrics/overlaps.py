@@ -28,7 +28,7 @@ def mask_iou_matrix(a: Sequence[Mask], b: Sequence[Mask]) -> Matrix:
 
 
 def instance_iou_matrix(a: Sequence[Instance], b: Sequence[Instance]) -> Matrix:
-    """How much instances overlap: (N, M), in [0, 1].
+    """Compute the overlap of instances: (N, M), in [0, 1].
 
     The IoU of the masks where both have one, else that of the boxes, taking the tight box of a mask where
     there is no box.

@@ -1,4 +1,4 @@
-"""Which prediction is measured against which review."""
+"""The pairs of a prediction and the review that it is measured against."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detseg.types import Annotation, ImageId
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What a person says about an image, and what a model said about it."""
+    """A person's review of an image, and a model's prediction of it."""
 
     truth: Annotation
     prediction: Annotation

@@ -141,7 +141,8 @@ def summarize_classes(per_class: Mapping[str, PanopticScore], kinds: Mapping[str
 
 
 def match_segments(scene: Scene) -> dict[str, list[float]]:
-    """What an image adds to each of its classes: the sum of the matched IoUs, tp, fp and fn."""
+    """Match an image's segments, and return what they add to each class: the sum of the matched IoUs, tp, fp
+    and fn."""
     truth, predicted = scene.truth.segments, scene.prediction.segments
     sums = {segment.label: [0.0, 0, 0, 0] for segment in (*truth, *predicted)}
     for segment in truth:

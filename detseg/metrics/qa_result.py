@@ -18,7 +18,7 @@ from detseg.types import Arm, State
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What the figures rest on: one project of the catalog, at one moment."""
+    """The basis of the figures: one project of the catalog, at one moment."""
 
     project: str
     created_at: datetime

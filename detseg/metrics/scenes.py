@@ -23,7 +23,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painting:
-    """Who owns each pixel: number i + 1 is that of ``segments[i]``, 0 that of nobody."""
+    """The owner of each pixel: number i + 1 is that of ``segments[i]``, 0 that of nobody."""
 
     owners: LabelMap
     segments: tuple[Segment, ...]
@@ -38,7 +38,7 @@ class Scene:
 
 
 class Kinds:
-    """What each label is: by the people's word, else by the model's; once a thing, always a thing."""
+    """The kind of each label: by the people's word, else by the model's; once a thing, always a thing."""
 
     def __init__(self) -> None:
         self._true: dict[str, Kind] = {}
@@ -67,7 +67,8 @@ def paint_scene(truth: Annotation, prediction: Annotation) -> Scene:
 
 
 def paint_annotation(annotation: Annotation) -> Painting:
-    """Who owns each pixel, by the rules of ``paint_regions``. Regions of one stuff label are one segment."""
+    """Find the owner of each pixel, by the rules of ``paint_regions``. Regions of one stuff label are one
+    segment."""
     owners, regions = paint_regions(annotation)
     segments: dict[object, Segment] = {}
     numbers = np.zeros(len(regions) + 1, dtype=np.int32)
@@ -83,7 +84,8 @@ def paint_annotation(annotation: Annotation) -> Painting:
 
 
 def paint_regions(annotation: Annotation) -> tuple[LabelMap, tuple[Region, ...]]:
-    """Who owns each pixel: number i + 1 is that of the region at position i of the answer, 0 that of nobody.
+    """Find the owner of each pixel: number i + 1 is that of the region at position i of the answer, 0 that of
+    nobody.
 
     Where masks overlap the higher score wins, then things before stuff, then the smaller mask, then the
     earlier region; a person's region counts as certain. Regions without a mask, or without a pixel left, are

@@ -19,13 +19,13 @@ Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.int64]
 
 BOUNDARY_SHARE = 0.02
-"""How far from a contour its boundary reaches, as a share of the image's diagonal."""
+"""The distance to which a contour's boundary reaches, as a share of the image's diagonal."""
 
 IGNORE = 255
 """The value of label maps that marks pixels of the truth that do not count, as in Cityscapes and others."""
 
 _NOTHING = ""
-"""What stands for pixels of the results that were given no class."""
+"""The name of pixels of the results that were given no class."""
 
 TRUTH, PREDICTED, SHARED, TRUTH_EDGE, PREDICTED_EDGE, SHARED_EDGE = range(6)
 """Columns of ``PixelCounts.sums``: the pixels of a class, and those of its boundary."""
@@ -33,7 +33,7 @@ TRUTH, PREDICTED, SHARED, TRUTH_EDGE, PREDICTED_EDGE, SHARED_EDGE = range(6)
 
 @dataclass(frozen=True, slots=True)
 class ClassPixels:
-    """How well the pixels of one class were found, summed over all images.
+    """The quality with which the pixels of one class were found, summed over all images.
 
     Ratios are in [0, 1]; None where nothing is there to be divided by.
     """
@@ -147,7 +147,8 @@ def score_label_maps(
 
 
 def _places(values: Sequence[int], *, other: int) -> npt.NDArray[np.int32]:
-    """What ``renumber`` needs: the place of each of those values, and ``other`` for all others."""
+    """Make the table that ``renumber`` needs: the place of each of those values, and ``other`` for all
+    others."""
     places = np.full(N_VALUES, other, dtype=np.int32)
     places[list(values)] = np.arange(len(values))
     return places
@@ -158,7 +159,8 @@ def _name(value: int, names: Mapping[int, str] | None) -> str:
 
 
 def count_pixels(truth: LabelMap, predicted: LabelMap, n: int) -> Pixels:
-    """How many pixels have number i by the truth and j by the prediction, at [i, j, :, :]; i and j below n.
+    """Count the pixels that have number i by the truth and j by the prediction, at [i, j, :, :]; i and j
+    below n.
 
     The last two axes say whether the pixel is inside the truth's class i, and inside the predicted class j:
     farther from its contour than ``boundary_distance``, with the image's border as a part of the contour.
@@ -172,7 +174,7 @@ def count_pixels(truth: LabelMap, predicted: LabelMap, n: int) -> Pixels:
 
 
 def boundary_distance(size: Size) -> int:
-    """How many pixels the boundary of a contour is wide, at least 1 (Cheng et al. 2021).
+    """Return the width of a contour's boundary in pixels, at least 1 (Cheng et al. 2021).
 
     >>> boundary_distance(Size(640, 480))
     16

@@ -1,4 +1,4 @@
-"""How far the mean of a few is believed: empirical Bayes by moments, from groups to the group above them.
+"""Shrinkage of the means of few: empirical Bayes by moments, from groups to the group above them.
 
 Bühlmann and Straub, "Glaubwürdigkeit für Schadensätze", 1970; Bühlmann and Gisler, "A Course in Credibility
 Theory and its Applications", 2005, chapter 4.

@@ -1,4 +1,4 @@
-"""Which score threshold makes people's work least, class by class."""
+"""The score threshold that makes people's work least, class by class."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def best_threshold(scores: Floats, gains: Floats) -> float:
 
 
 def _cross_fitted(scores: Floats, gains: Floats, image: npt.NDArray[np.intp], n_images: int) -> Floats:
-    """What each image saves by the threshold that the images of the other folds choose: (n_images,)."""
+    """Compute what each image saves by the threshold that the images of the other folds choose:
+    (n_images,)."""
     saved = np.zeros(n_images)
     for fold in range(N_FOLDS):
         inside = image % N_FOLDS == fold

@@ -1,4 +1,4 @@
-"""How long people took.
+"""The time that people took.
 
 Lead times hold lunches: a page was left open, or a draft was counted twice, as some releases of Label Studio
 do. So times far outside are left out: more than three interquartile ranges above the upper quartile, of the
@@ -47,7 +47,8 @@ class ReviewTimes:
 
 @dataclass(frozen=True, slots=True)
 class WorkTimes:
-    """How long people took who were shown the model's regions (arms helped and gold), and who were not.
+    """The times of people who were shown the model's regions (arms helped and gold), and of those who were
+    not.
 
     Label Studio adds up the time of all saves of an annotation, drafts included, and of each person the
     latest annotation of an image counts: no second counts twice.
@@ -92,7 +93,7 @@ def usable_seconds(tables: WorkTables) -> Floats:
 
 
 def _is_known(lead_s: Floats) -> npt.NDArray[np.bool_]:
-    """Whether it is a time at all: from a millisecond to some years."""
+    """Tell which are times at all: from a millisecond to some years."""
     known: npt.NDArray[np.bool_] = (lead_s >= 1e-3) & (lead_s < 1e8)
     return known
 

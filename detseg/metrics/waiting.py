@@ -1,4 +1,4 @@
-"""Which of the images that wait for review will cost people most, and how far that order can be trusted."""
+"""The images that wait for review by what they will cost people, and how far that order can be trusted."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class RankedImage:
 
 @dataclass(frozen=True, slots=True)
 class RankingCheck:
-    """How well the same order would have done on the reviewed images.
+    """The success that the same order would have had on the reviewed images.
 
     They are drawn into five folds, and each is ranked by what the other folds teach. Chance would find a
     fifth of the seconds in the first fifth of the list.
@@ -135,7 +135,8 @@ def _ranked(image: WaitingImage, expected: Expectations) -> RankedImage:
 
 
 def check_ranking(sample: Sample, *, seed: int) -> RankingCheck:
-    """How much of the reviewed images' cost the order would have found first; ``seed`` draws the folds."""
+    """Measure how much of the reviewed images' cost the order would have found first; ``seed`` draws the
+    folds."""
     _, row = np.unique(sample.images, return_inverse=True)
     n_reviews = np.bincount(row)
     n = len(n_reviews)

@@ -48,7 +48,7 @@ EDIT = np.dtype(
         ("repainted", np.float64),
     ]
 )
-"""What a person who was shown the model's regions did to one, or added."""
+"""An edit by a person who was shown the model's regions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +143,7 @@ class WorkLog:
 
 
 def moved_px(before: Instance, after: Instance) -> float:
-    """How far the four sides of the box went, as a mean, in pixels."""
+    """Return how far the four sides of the box went, as a mean, in pixels."""
     sides = zip(extent(before).xyxy, extent(after).xyxy, strict=True)
     return sum(abs(a - b) for a, b in sides) / 4.0
 

@@ -1,6 +1,6 @@
 """The labels that may be taken out of a project. Every export goes through this door.
 
-People's work is not all labels: decoys that they waved through are wrong, gold images were there to measure
+People's work is not all labels: decoys that they missed are wrong, gold images were there to measure
 them, skipped images say nothing, and reviews of which a part could not be read say half of it.
 """
 

@@ -146,7 +146,7 @@ def test_where_several_were_asked_their_consensus_counts(catalog: Catalog) -> No
     labels = labels_of(catalog, project, LabelRules(consensus=True))
     assert {image: regions_of(label) for image, label in labels.items()} == {
         image_id(0): {BOLT.id},
-        image_id(1): {BOLT.id},  # also a decoy that everybody waved through
+        image_id(1): {BOLT.id},  # also a decoy that everybody missed
     }
     assert labels[image_id(0)].authors == both
     assert labels[image_id(0)].annotation.author == "consensus"

@@ -52,7 +52,7 @@ def find_over_smoothed(scene: Scene) -> Iterator[Finding]:
 
 
 def _smoother(shape: Shape, reference: Reference, j: int, options: SuspectOptions) -> Finding | None:
-    """Whether a mask is much smoother than the reference's mask j, which is not just jagged itself."""
+    """Find a mask that is much smoother than the reference's mask j, which is not just jagged itself."""
     other, shown = reference.layer.shapes[j].region.instance.mask, reference.layer.shapes[j].outline
     if other is None or shown is None or shape.outline is None or other == shape.region.instance.mask:
         return None
@@ -85,7 +85,7 @@ def _specks(shape: Shape, outline: Outline, bitmap: Bitmap, scene: Scene) -> Ite
 def _is_cut_off(
     pieces: npt.NDArray[np.int32], number: int, where: tuple[slice, slice], *, others: Bitmap
 ) -> bool:
-    """Whether a piece lies beside the pixels of other regions, and on none of them."""
+    """Tell whether a piece lies beside the pixels of other regions, and on none of them."""
     around = tuple(slice(max(0, side.start - _BESIDE_PX), side.stop + _BESIDE_PX) for side in where)
     piece, other = pieces[around] == number, others[around]
     if not other.any() or (piece & other).any():
@@ -94,7 +94,7 @@ def _is_cut_off(
 
 
 def _other_pixels(shape: Shape, window: Box, scene: Scene) -> Bitmap:
-    """Where the masks of the other regions are in a window, which may reach over the image's edge: (H, W)."""
+    """Draw the masks of the other regions in a window, which may reach over the image's edge: (H, W)."""
     x0, y0, x1, y1 = (int(edge) for edge in window.xyxy)
     found = np.zeros((y1 - y0, x1 - x0), dtype=bool)
     for other in scene.layer.shapes:
@@ -153,6 +153,6 @@ def _place(where: tuple[slice, slice], crop: Box) -> Box:
 
 
 def _holds(outer: Box, inner: Box) -> bool:
-    """Whether the middle of one box lies in the other."""
+    """Tell whether the middle of one box lies in the other."""
     x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
     return outer.x0 <= x <= outer.x1 and outer.y0 <= y <= outer.y1

@@ -15,7 +15,7 @@ from detseg.metrics.suspects.scene import Choice, Finding, Matrix, Reference, Sc
 from detseg.types import Region
 
 _OVERRULED = 0.5
-"""What is left of the model's word where a person saw it and decided otherwise."""
+"""The part that is left of the model's confidence where a person saw it and decided otherwise."""
 _FAR_SMALLER_SURELY = 0.1
 
 
@@ -86,13 +86,13 @@ def _times(ratio: float) -> str:
 
 
 def _sure(scene: Scene) -> Choice:
-    """Which of the model's regions it is sure of, (M,)."""
+    """Choose the model's regions of which it is sure, (M,)."""
     sure: Choice = scene.model.trust >= scene.options.sure_score
     return sure
 
 
 def _drawn(scene: Scene) -> Choice:
-    """Which of the model's regions the review has, in one way or another, (M,).
+    """Choose the model's regions that the review has, in one way or another, (M,).
 
     It has what is in the same place, whatever its label is, and what lies in a region of its label or around
     one: how large that should be is the matter of other rules.
@@ -116,18 +116,18 @@ def _any(choice: Choice, *, axis: int) -> Choice:
 
 
 def _trust(scene: Scene, j: int) -> float:
-    """How sure a rule is that relies on the model's region j, in [0, 1]."""
+    """Return the confidence of a rule that relies on the model's region j, in [0, 1]."""
     trust = float(scene.model.trust[j]) * (1.0 if scene.case.arm == "blind" else _OVERRULED)
     return 1.0 - (1.0 - trust) * 0.5 ** _n_agreeing(scene, j)
 
 
 def _n_agreeing(scene: Scene, j: int) -> int:
-    """How many of the other people drew the model's region j."""
+    """Count the other people who drew the model's region j."""
     return sum(_has(person, scene, j) for person in scene.people)
 
 
 def _has(person: Reference, scene: Scene, j: int) -> bool:
-    """Whether a person drew the model's region j, with its label and kind."""
+    """Tell whether a person drew the model's region j, with its label and kind."""
     wanted = scene.model.layer.shapes[j].region.instance
     overlap = overlaps(person.layer, scene.model.layer)[:, j]
     return any(

@@ -1,4 +1,4 @@
-"""What is found: suspects, how many there are of each rule, and how good the labels of an image are."""
+"""The findings: suspects, how many there are of each rule, and how good the labels of an image are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """How often a rule triggered, also beyond what the ranked list keeps."""
+    """The number of findings of a rule, also beyond what the ranked list keeps."""
 
     n_suspects: int
     n_images: int

@@ -1,4 +1,4 @@
-"""Where the rules draw their lines."""
+"""The thresholds of the rules."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class SuspectOptions:
 
 
 def sureness(value: float, *, even: float, certain: float) -> float:
-    """How sure a rule is: 0.5 where the value is at ``even``, 1 from ``certain`` on, straight in between.
+    """Return the confidence of a rule: 0.5 where the value is at ``even``, 1 from ``certain`` on, straight in
+    between.
 
     >>> sureness(0.3, even=0.5, certain=0.1)
     0.75

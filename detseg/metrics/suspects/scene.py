@@ -26,7 +26,7 @@ _FAR_PX = 1e7
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule says of a region (None for the whole image), and how sure it is, in [0, 1]."""
+    """A rule's finding about a region (None for the whole image), and its confidence, in [0, 1]."""
 
     rule: str
     sure: float
@@ -62,7 +62,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What somebody else says about the image, against the review.
+    """Another view of the image, to compare the review with: the model's or another person's.
 
     ``iou`` and the areas are (N, M), the review's regions by the reference's: of masks where both have one,
     else of extents. ``same`` says where both have one label and one kind. ``trust`` (M,) is the model's
@@ -129,7 +129,7 @@ def build_context(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Sc
 
 
 def overlaps(a: Layer, b: Layer) -> Matrix:
-    """How much regions overlap: (N, M), in [0, 1]; of masks where both have one, else of extents."""
+    """Compute the overlap of regions: (N, M), in [0, 1]; of masks where both have one, else of extents."""
     iou = box_iou_matrix(a.boxes, b.boxes)
     (rows, masks_a), (columns, masks_b) = _masks(a), _masks(b)
     if rows and columns:
@@ -138,7 +138,7 @@ def overlaps(a: Layer, b: Layer) -> Matrix:
 
 
 def _masks(layer: Layer) -> tuple[list[int], list[Mask]]:
-    """Which regions have a mask, and the masks."""
+    """Return the places of the regions that have a mask, and the masks."""
     found = [(i, mask) for i, shape in enumerate(layer.shapes) if (mask := shape.region.instance.mask)]
     return [i for i, _ in found], [mask for _, mask in found]
 

@@ -71,7 +71,7 @@ class SuspectTally:
 
 
 def _suspects_of(scene: Scene) -> tuple[Suspect, ...]:
-    """What the rules find, each rule at most once for a region: the surer finding stands."""
+    """Apply the rules, each at most once for a region: the surer finding stands."""
     surest: dict[tuple[str, str | None], Finding] = {}
     for finding in (finding for find in _FINDERS for finding in find(scene)):
         key = (finding.rule, finding.region.id if finding.region else None)

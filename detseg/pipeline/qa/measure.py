@@ -46,7 +46,8 @@ class Measures:
     def add(self, case: Case) -> None:
         """Shows the case to every measure.
 
-        Images with decoys say nothing about the model: one that was waved through would count as missed.
+        Images with decoys say nothing about the model: one that a person missed would count as an object that
+        the model missed.
         """
         if case.arm != "decoy":
             for of_model in (self._boxes, self._masks, self._segmentation, self._panoptic):

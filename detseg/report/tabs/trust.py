@@ -1,4 +1,4 @@
-"""How good the labels are: people against each other, against known truth, and against planted mistakes."""
+"""The tab on the labels: people against each other, against known truth, and against planted mistakes."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _GOLD = (
     Column("Wrong", about="regions"),
     Column("Lacking", about="regions"),
 )
-_DECOY = (Column("Waved through"), Column("Passed"), Column("Shown"))
+_DECOY = (Column("Share missed"), Column("Missed"), Column("Shown"))
 
 
 def agreement_section(report: QaReport) -> Section:
-    """How far people say the same of one image."""
+    """Show how far people say the same of one image."""
     agreement = report.result.agreement
     if not agreement.n_images:
         missing = "No image was judged by two people yet: set queue.overlap = 2 and push."
@@ -142,12 +142,12 @@ def _gold_rows(named: Iterable[tuple[Cell, GoldScore]], total_first: bool) -> li
 
 
 def decoys_section(report: QaReport) -> Section:
-    """How often planted mistakes passed."""
+    """Show how often planted mistakes were missed."""
     decoys = report.result.decoys
     if not decoys.all.n_shown:
         missing = (
             "No planted mistake was reviewed yet: decoy_share = 0.02 plants some, known to the catalog "
-            "only and never exported, to see how often people wave them through."
+            "only and never exported, to see how often people miss them."
         )
         return Section("decoys", "Planted mistakes", (Block(missing=missing),))
     people = {"All": decoys.all} | dict(sorted(decoys.per_annotator.items()))
