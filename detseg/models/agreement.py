@@ -1,4 +1,4 @@
-"""How far two answers to the same images agree. Knows no torch."""
+"""The agreement of two answers to the same images. Knows no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint's settings may ask for: a network about as large as the weights that lie beside them.
+"""The bounds of a checkpoint's settings: a network about as large as the weights that lie beside them.
 
 A ``config.json`` with an absurd number in it (300,000 layers, a hidden size of 10**9) would be built for
 hours, or fill the memory, before anybody compared it with the weights.
@@ -31,7 +31,7 @@ _SIDES = ("size", "height", "width", "edge")
 
 @dataclass(slots=True)
 class _Size:
-    """How many tensors there are, the numbers in them, and the longest side of one."""
+    """The size of weights: how many tensors, the numbers in them, and the longest side of one."""
 
     n_tensors: int = 0
     n_numbers: int = 0
@@ -101,7 +101,8 @@ def bounded_building(name: str, folder: Path) -> Iterator[None]:
 
 
 def _weights(folder: Path) -> _Size:
-    """What the headers of the files say. Raises what safetensors raises for a damaged one."""
+    """Read the size of the weights from the headers of the files. Raises what safetensors raises for a
+    damaged one."""
     found = _Size()
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as weights:

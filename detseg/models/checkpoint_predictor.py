@@ -97,7 +97,7 @@ class CheckpointPredictor(Abilities):
 
     @property
     def engines(self) -> Mapping[str, str]:
-        """How the checkpoints run, by name: device, precision, compiled or not."""
+        """Say how the checkpoints run, by name: device, precision, compiled or not."""
         return {part.name: str(part.engine) for part in self._parts}
 
     def expect(self, n_images: int) -> None:
@@ -220,7 +220,7 @@ def _run(part: Part, images: Sequence[DecodedImage], inputs: Any) -> Iterator[tu
 
 
 def _read(part: Part, group: Group, runs: Sequence[tuple[int, Any]]) -> list[Findings]:
-    """What a part says about every image of the group."""
+    """Read what a part says about every image of the group."""
     size = group.images[0].size
     with answering(part.name, group.images):
         return [

@@ -38,7 +38,7 @@ _LOADING_ERRORS = (
     SafetensorError,
     StrictDataclassError,
 )
-"""What transformers raises for a file that is missing, damaged or of another kind."""
+"""The errors that transformers raises for a file that is missing, damaged or of another kind."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,7 +200,7 @@ def _require_files(name: str, folder: Path) -> None:
 
 
 def _prepares_by_itself(name: str, folder: Path) -> bool:
-    """Whether it is a model of torchvision: what those do to images stands in their ``config.json``."""
+    """Tell whether it is a model of torchvision: what those do to images stands in their ``config.json``."""
     config = folder / "config.json"
     return config.is_file() and read_json(name, config).get("model_type") == "torchvision"
 

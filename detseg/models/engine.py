@@ -1,4 +1,4 @@
-"""Where and how a network runs: device, precision, compiled or not."""
+"""The engine that runs a network: device, precision, compiled or not."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from detseg.models.predictor import COMPILE_FROM, EngineName, Precision
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NARROW_PX = 64  # of which convolutions with strides of two make one pixel, down to the coarsest map
 _COMPILER_ERRORS = (RuntimeError, OSError, ImportError, SubprocessError)
-"""What torch.compile raises, and the compilers that it calls."""
+"""The errors of torch.compile, and of the compilers that it calls."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass(slots=True)
 class CompileSwitch:
-    """Whether functions run compiled from now on. Once on, it stays on, unless the compiler is ``broken``.
+    """A switch by which functions run compiled from now on. Once on, it stays on, unless the compiler is
+    ``broken``.
 
     ``required``: a function that cannot be compiled is an error then, and is not run eagerly.
     """
@@ -44,7 +45,7 @@ class CompileSwitch:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What was chosen for one network. Without a switch nothing is ever compiled."""
+    """The choices for one network. Without a switch nothing is ever compiled."""
 
     device: torch.device
     precision: torch.dtype = torch.float32
@@ -52,7 +53,7 @@ class Engine:
 
     @property
     def largest_batch(self) -> int | None:
-        """How many images one forward pass may hold; None where the user says.
+        """Return how many images one forward pass may hold; None where the user says.
 
         A CPU gains nothing from a second image (its caches are full with one), and with one image at a time
         no answer can depend on what else was in the batch.
@@ -159,7 +160,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies in bfloat16 itself, so that it is faster than float32."""
+    """Tell whether the hardware multiplies in bfloat16 itself, so that it is faster than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
@@ -169,7 +170,7 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether what ``torch.compile`` needs on that device is installed."""
+    """Check that what ``torch.compile`` needs on that device is installed."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (7, 0)
     compilers = (os.environ.get("CXX"), "g++", "clang++")

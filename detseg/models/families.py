@@ -23,7 +23,8 @@ from detseg.models.networks.universal import Universal
 from detseg.models.networks.zero_shot import GroundingDino, OmDetTurbo, Owl
 
 Prompt = Literal["none", "names", "boxes"]
-"""What a family needs beside the image: nothing, the names of classes (zero-shot), or a detector's boxes."""
+"""The input of a family beside the image: nothing, the names of classes (zero-shot), or a detector's
+boxes."""
 
 
 @dataclass(frozen=True, slots=True)

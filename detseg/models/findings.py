@@ -1,4 +1,4 @@
-"""What detections mean in the project's classes. Knows no torch."""
+"""Detections in the project's classes. Knows no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detseg.types import Box, Instance, Mask, SeenBy, Size
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one model says about one image, and how often it saw a label that no class takes."""
+    """The instances that one model finds in one image, and how often it saw a label that no class takes."""
 
     instances: tuple[Instance, ...] = ()
     unmapped: Counter[str] = field(default_factory=Counter)

@@ -56,7 +56,8 @@ def _pairs(model: nn.Module, probe: Callable[[], Any]) -> list[tuple[nn.Conv2d, 
 
 
 def is_batch_norm(module: nn.Module) -> bool:
-    """Whether it is a 2-d batch norm with fixed statistics: in evaluation mode, or a library's frozen one."""
+    """Tell whether it is a 2-d batch norm with fixed statistics: in evaluation mode, or a library's frozen
+    one."""
     if type(module) is nn.BatchNorm2d:  # subclasses hold more than the norm (timm's: an activation)
         return not module.training and module.running_var is not None and module.weight is not None
     return type(module).__name__.endswith("FrozenBatchNorm2d")

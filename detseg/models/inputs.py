@@ -14,11 +14,11 @@ from detseg.plurals import format_count
 from detseg.types import DecodedImage, Size
 
 _IMAGE_ERRORS = (ValueError, RuntimeError, ArithmeticError, IndexError)
-"""What processors and models raise for pixels that they cannot take (too thin, too small)."""
+"""The errors of processors and models for pixels that they cannot take (too thin, too small)."""
 
 
 def processor_inputs(checkpoint: Checkpoint, images: Sequence[DecodedImage], **more: Any) -> dict[str, Any]:
-    """What the checkpoint's own processor makes of images of one size (so that none is padded for another).
+    """Run the checkpoint's own processor on images of one size (so that none is padded for another).
 
     A pixel mask that hides nothing is left out: without one, attention takes its faster form.
     """

@@ -1,4 +1,4 @@
-"""What a checkpoint's label ids mean in the project's taxonomy. Knows no torch."""
+"""The meaning of a checkpoint's label ids in the project's taxonomy. Knows no torch."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def is_placeholder(name: str) -> bool:
 def thing_names(
     labels: Iterable[str], *, declared: Iterable[str] | None, detected: Iterable[str]
 ) -> frozenset[str]:
-    """Which of a segmenter's labels are things, by the first of these that knows one of them.
+    """Choose the things among a segmenter's labels, by the first of these that knows one of them.
 
     The checkpoint's own ``thing_labels`` (``declared``), the labels of the detector beside it, the 80 things
     of COCO. If none does, all are things: a person can drop a thing, but cannot split fused stuff.

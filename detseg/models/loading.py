@@ -200,7 +200,7 @@ def _prompted(detector: Part, segmenter: Part) -> Part:
 
 
 def _things(loaded: Sequence[_Loaded]) -> frozenset[str]:
-    """Which of the segmenter's labels are things."""
+    """Choose the things among the segmenter's labels."""
     for one in loaded:
         if "segmenter" in one.roles and one.labels:
             return thing_names(

@@ -1,4 +1,4 @@
-"""What every family of models does: images to inputs, inputs to raw output, raw output to detections.
+"""The protocol of every family of models: images to inputs, inputs to raw output, raw output to detections.
 
 The three steps are apart because they run in different places: ``prepare`` and ``read`` in any thread while
 the accelerator is busy, ``run`` in one thread at a time.
@@ -32,7 +32,7 @@ class RawDetection:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRequest:
-    """What is asked of a network. The thresholds are those of ``PredictorOptions``.
+    """A request to a network. The thresholds are those of ``PredictorOptions``.
 
     ``panoptic`` says that every pixel has one owner, stuff among them; ``names`` are the class names by label
     id that a zero-shot network looks for (empty for the others).

@@ -18,7 +18,7 @@ GROUP = "detseg.predictors"
 """The entry point group in which a distribution registers its predictors."""
 
 PREFIX = "plugin:"
-"""What a user writes before the name of one."""
+"""The text that a user writes before the name of a plug-in."""
 
 PredictorFactory = Callable[..., Predictor]
 """Called as ``factory(options=PredictorOptions, taxonomy=Taxonomy | None)``."""
@@ -37,7 +37,7 @@ _FOREIGN_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What foreign code is known to raise. ImageError and ModelError are not among them, they pass."""
+"""The errors that foreign code is known to raise. ImageError and ModelError are not among them, they pass."""
 
 _MEMBERS: Mapping[str, type | None] = {
     "taxonomy": Taxonomy,
@@ -122,7 +122,8 @@ def load_plugin(
 
 
 def find_plugin(name: str) -> PredictorFactory | None:
-    """What is registered under that name, None if nothing is; ModelError if it cannot be imported."""
+    """Find the plug-in that is registered under that name, None if none is; ModelError if it cannot be
+    imported."""
     found = {one.value: one for one in _registered(name)}
     if len(found) > 1:
         raise ModelError(f"{PREFIX}{name} is registered as {' and as '.join(sorted(found))}: uninstall one")

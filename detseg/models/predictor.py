@@ -1,4 +1,4 @@
-"""What a predictor is, and the border where every answer of one is checked. Knows no torch."""
+"""The protocol of predictors, and the border where every answer of one is checked. Knows no torch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LONGEST_VERSION = 200
 """Letters of a model version, as many as the catalog keeps."""
 
 OVERSHOOT_PX = 1.0
-"""How far a box may stick out of its image (rounding) before it counts as a broken contract."""
+"""The pixels by which a box may stick out of its image (rounding) before it counts as a broken contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictorOptions:
-    """What a user can choose. What changes an answer is part of the model version.
+    """The options that a user can choose. What changes an answer is part of the model version.
 
     ``device`` is auto, cpu, cuda, cuda:N or mps; ``engine`` auto, eager or compile; ``precision`` auto,
     float32, bfloat16 or float16 (see ``detseg.models.engine``). ``batch_size`` is the most images in one
@@ -86,7 +86,8 @@ class Predictor(Protocol):
 
     @property
     def unmapped(self) -> Mapping[str, int]:
-        """How often, until now, a label was seen that no class of the taxonomy takes; those are left out."""
+        """Count, until now, the instances by label that no class of the taxonomy takes; those are left
+        out."""
 
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
         """One tuple of instances per image, in the order of the batch, each sorted as ``ordered`` does.
@@ -101,10 +102,10 @@ class StagedPredictor(Predictor, Protocol):
 
     @property
     def window(self) -> int:
-        """How many images to give at once, at best: those of one size among them run together."""
+        """Return how many images to give at once, at best: those of one size among them run together."""
 
     def prepare(self, batch: Sequence[DecodedImage]) -> Any:
-        """What runs forward, made on the CPU. Any thread; ImageError as in ``predict``."""
+        """Make on the CPU what runs forward. Any thread; ImageError as in ``predict``."""
 
     def forward(self, prepared: Any) -> Any:
         """The raw outputs. One thread at a time."""
@@ -122,7 +123,7 @@ class AblePredictor(Predictor, Protocol):
 
     @property
     def engines(self) -> Mapping[str, str]:
-        """How the checkpoints run, by name."""
+        """Say how the checkpoints run, by name."""
 
     @property
     def files(self) -> tuple[str, ...] | None:

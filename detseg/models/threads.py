@@ -1,4 +1,4 @@
-"""How many cores torch's operators take, thread by thread."""
+"""The number of cores that torch's operators take, thread by thread."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ from detseg.types import DecodedImage, Mask, Size
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one image has of one concept: ``scores`` (N,), ``boxes`` (N, 4) as xyxy in [0, 1], mask logits."""
+    """The finds of one concept in one image: ``scores`` (N,), ``boxes`` (N, 4) as xyxy in [0, 1], mask
+    logits."""
 
     label_id: int
     scores: torch.Tensor
@@ -90,7 +91,7 @@ class Concepts:
         return features.pooler_output, inputs["attention_mask"]
 
     def _surviving(self, label_id: int, outputs: Any, i: int) -> Found:
-        """What scores enough of image ``i``: a query's score times that of the concept's presence."""
+        """Choose what scores enough in image ``i``: a query's score times that of the concept's presence."""
         scores = outputs.pred_logits[i].float().sigmoid() * outputs.presence_logits[i].float().sigmoid()
         require_numbers(scores)
         keep = scores > self._threshold

@@ -35,7 +35,7 @@ _QUERIES_AT_ONCE = 6
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What DETR says about one image, on the CPU.
+    """DETR's answer about one image, on the CPU.
 
     ``scores`` and ``label_ids`` (Q,) are of the best real label of every query, ``boxes`` (Q, 4) are cxcywh
     in [0, 1]. ``masked`` (N,) are the queries that have a mask, and ``masks`` (N, h, w) its logits, on the

@@ -32,7 +32,7 @@ def panoptic_segments(
     pixel_threshold: float,
     overlap_threshold: float,
 ) -> Segments:
-    """Who owns each pixel, from mask logits (N, h, w) and scores (N,), N at least 1.
+    """Find the owner of each pixel, from mask logits (N, h, w) and scores (N,), N at least 1.
 
     The rules are those of transformers' ``compute_segments``: probabilities are upsampled (bilinear) and
     weighed by the scores; the largest owns the pixel, of equal ones the first. A mask is kept if it owns more

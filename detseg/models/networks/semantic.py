@@ -119,7 +119,7 @@ def _regions(
 
 
 def _without_crop(processor: Any, size: Size) -> dict[str, Any]:
-    """What the processor is told so that it shows the model the whole image.
+    """Return the options by which the processor shows the model the whole image.
 
     Some processors (MobileNetV2's, MobileViT's) cut out the centre, as for classification. The library's
     post-processing then stretches the map of the centre over the image.

@@ -67,7 +67,7 @@ _SEMANTIC: Mapping[str, Any] = {
     "image_mean": [0.485, 0.456, 0.406],
     "image_std": [0.229, 0.224, 0.225],
 }
-"""What is done to an image before a semantic model, which keeps none of it; the values are torchvision's."""
+"""The preparation of an image for a semantic model, which keeps none of it; the values are torchvision's."""
 
 _IN_PIXELS = ("min_size", "max_size", "resize_size")
 _OF_ALL = frozenset({"model_type", "architectures", "id2label", "thing_labels", "frozen_norm_eps"})
@@ -93,7 +93,7 @@ class TorchvisionConfig:
         return self.builder.split("_")[0] not in SETTINGS
 
     def to_dict(self) -> dict[str, Any]:
-        """What changes an answer, for the model version."""
+        """Return what changes an answer, for the model version."""
         return {
             "builder": self.builder,
             "settings": dict(self.settings),
@@ -103,7 +103,7 @@ class TorchvisionConfig:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What is done to an image before the model; a detector does all of it itself (None)."""
+    """The preparation of an image for the model; a detector does all of it itself (None)."""
 
     resize_size: int | None = None
     image_mean: tuple[float, ...] | None = None

@@ -28,7 +28,7 @@ TEXT_THRESHOLD = 0.25
 """Grounding DINO's: how much the words of a name must be meant on average, for a box to be of that class."""
 
 _SEPARATORS = re.compile(r"[.?\s]+")
-"""What ends a phrase of a Grounding DINO prompt, and so may not be inside a name."""
+"""The characters that end a phrase of a Grounding DINO prompt, and so may not be inside a name."""
 
 
 class GroundingDino:

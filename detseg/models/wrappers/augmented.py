@@ -20,7 +20,7 @@ from detseg.types import Box, DecodedImage, Instance, Size
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """How an image is shown: at ``scale`` times its size, and mirrored left to right or not."""
+    """A view of an image: at ``scale`` times its size, and mirrored left to right or not."""
 
     scale: float
     flipped: bool

@@ -1,4 +1,4 @@
-"""What is built around the models: tiles, views, a committee, and what is done to their answers."""
+"""The wrappers around the models: tiles, views, a committee, and the refining of their answers."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class EnsembleOptions:
 
     @property
     def votes(self) -> bool:
-        """Whether several views of an image are fused."""
+        """Tell whether several views of an image are fused."""
         return self.flip or self.scales != (1.0,)
 
 
 def inner_options(options: PredictorOptions, *, votes: bool) -> PredictorOptions:
-    """What the members are asked for, so that the answer as a whole is what the options say."""
+    """Return the members' options, with which the answer as a whole is what the user's options say."""
     if not votes:
         return options
 

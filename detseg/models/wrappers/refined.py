@@ -1,4 +1,4 @@
-"""What is done after any predictor: thresholds per class, suppression of what is doubled, clean masks."""
+"""Refining after any predictor: thresholds per class, suppression of what is doubled, clean masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from detseg.types import DecodedImage, Instance
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions:
-    """What to do, in this order; what is not named is left as it is.
+    """The steps of refining, in this order; what is not named is left as it is.
 
     ``box_thresholds`` and ``mask_thresholds`` are lowest scores by label: the first for what a detector saw,
     the second for what the segmenter alone saw. ``suppression`` compares things of one class or of all
@@ -57,7 +57,7 @@ class RefineOptions:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether an answer stays what it is."""
+        """Tell whether an answer stays what it is."""
         asked = self.box_thresholds or self.mask_thresholds or self.suppression != "none"
         return not asked and self.cleaning.changes_nothing
 

@@ -1,4 +1,4 @@
-"""What predictors over predictors have in common: names, versions, and the images that they make up."""
+"""The common part of predictors over predictors: names, versions, and the images that they make up."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class WrappingPredictor(Abilities, ABC):
 
     @property
     def engines(self) -> Mapping[str, str]:
-        """How the checkpoints of all members run, by name."""
+        """Say how the checkpoints of all members run, by name."""
         return {name: how for one in self._members for name, how in one.engines.items()}
 
     @property
