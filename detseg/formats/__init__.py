@@ -9,7 +9,7 @@ from detseg.types import ImageId, Instance, Size
 
 @dataclass(frozen=True, slots=True)
 class ImageLabels:
-    """What a file says about one image; without instances, that nothing is there.
+    """The labels of one image in a file; without instances, nothing is there.
 
     ``name`` is the file's word for the image: a file name, path or address. ``split`` is its side (train,
     val), empty where there is none. Where they are known, ``uri`` is where the bytes are, and ``image`` which

@@ -85,7 +85,8 @@ def read_coco_files(truth_path: Path, results_path: Path, iou_type: IouType) -> 
 
 
 def predictions_to_coco(predictions: Path, truth_path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """What ``detseg predict`` wrote, as COCO results with the ids of a truth file, and lines for people.
+    """Convert what ``detseg predict`` wrote to COCO results with the ids of a truth file, and lines for
+    people.
 
     pycocotools' ``loadRes`` reads them. Raises FormatError where one of the files is something else.
     """

@@ -54,7 +54,7 @@ def encode_prediction(
 
 
 def is_predictions(data: Any) -> bool:
-    """Whether that is the content of such a file."""
+    """Tell whether that is the content of such a file."""
     return isinstance(data, dict) and isinstance(data.get("images"), list) and "failed" in data
 
 

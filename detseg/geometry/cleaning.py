@@ -24,7 +24,7 @@ _FOUR = ndimage.generate_binary_structure(2, 1)
 
 @dataclass(frozen=True, slots=True)
 class CleaningOptions:
-    """What to do, in this order; 0 leaves a step out.
+    """The steps of cleaning, in this order; 0 leaves a step out.
 
     ``opening_px`` and ``closing_px`` are radii of a disc in pixels: an opening takes away what the disc does
     not fit into, a closing fills the gaps that it does not fit into. Holes of fewer than ``min_hole_px``
@@ -46,7 +46,7 @@ class CleaningOptions:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether every step is left out."""
+        """Tell whether every step is left out."""
         return not (
             self.opening_px or self.closing_px or self.min_hole_px or self.min_speck_px or self.min_area_px
         )
