@@ -23,6 +23,11 @@ Loss = Literal[
     "masks in several pieces",
     "pieces written as objects of their own",
     "stuff written as things",
+    "stuff regions joined with others of their class",
+    "regions without a mask left out",
+    "masks cut where others cover them",
+    "masks hidden by others left out",
+    "boxes moved to whole pixels",
 ]
 """What a format cannot hold; a count of regions (of pieces) goes with it."""
 

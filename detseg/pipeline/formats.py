@@ -10,12 +10,14 @@ from detseg.errors import ConfigError
 if TYPE_CHECKING:
     from detseg.formats.dataset import Format
 
-FormatName = Literal["coco", "yolo", "yolo-segment"]
+FormatName = Literal["coco", "coco-panoptic", "yolo", "yolo-segment", "voc"]
 
 _FORMATS: dict[str, str] = {
     "coco": "formats.coco_dataset.COCO",
+    "coco-panoptic": "formats.coco_panoptic.COCO_PANOPTIC",
     "yolo": "formats.yolo.YOLO",
     "yolo-segment": "formats.yolo.YOLO_SEGMENT",
+    "voc": "formats.voc.VOC",
 }
 
 
