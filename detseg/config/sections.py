@@ -100,7 +100,8 @@ class ModelSettings(Section):
 
     detector: str | None = Field(
         default="sample",
-        description='boxes: "sample", a folder, a name on the Hugging Face hub, or "" for none',
+        description='boxes: "sample", a folder, a name on the Hugging Face hub, results:FILE of predictions, '
+        'or "" for none',
     )
     segmenter: str | None = Field(
         default="sample",

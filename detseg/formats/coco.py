@@ -141,11 +141,12 @@ def read_coco_labels(path: Path) -> CocoLabels:
     return CocoLabels(path, images, annotations, labels)
 
 
-def read_instances(file: CocoLabels, name: str, size: Size) -> Iterator[Instance]:
+def read_instances(file: CocoLabels, name: str, size: Size, *, scored: bool = False) -> Iterator[Instance]:
     """Yield what the file says about the image of that name, whose upright size is known, as things.
 
-    A box is cut at the image's border. Left out are crowds, which are no single objects, and what has no area
-    in the image. Raises FormatError for an image of another size.
+    With their scores, if they are wanted; an annotation without one has 1. A box is cut at the image's
+    border. Left out are crowds, which are no single objects, and what has no area in the image. Raises
+    FormatError for an image of another size.
     """
     image = file.images[name]
     entries = file.annotations.get(image["id"], ())
@@ -159,7 +160,8 @@ def read_instances(file: CocoLabels, name: str, size: Size) -> Iterator[Instance
             continue
         box, mask = clip_box(xywh_to_box(entry["bbox"]), size), _mask(entry.get("segmentation"), size)
         if box or mask:
-            yield Instance(file.labels[entry["category_id"]], "thing", box, mask)
+            score = min(max(float(entry.get("score", 1.0)), 0.0), 1.0) if scored else None
+            yield Instance(file.labels[entry["category_id"]], "thing", box, mask, score)
 
 
 def write_coco(path: Path, images: Iterable[ImageLabels], labels: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import detseg
 from detseg.files import parse_json
 from detseg.models.plugins import installed_files, is_plugin
+from detseg.models.recorded import is_recorded, recorded_files
 from detseg.pipeline.predictors import PredictorSettings, named_models
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import ModelVersion
@@ -90,6 +91,8 @@ def _fingerprint(settings: PredictorSettings, files: Iterable[str]) -> str | Non
 
 def _content(name: str) -> list[Any] | None:
     """Fingerprint the files of a checkpoint or a plug-in; None for what may change unseen."""
+    if is_recorded(name):
+        return _stamps(recorded_files(name))
     if not is_plugin(name):
         return _stamps([Path(name)]) if Path(name).is_dir() else None
     installed = installed_files(name)

@@ -10,6 +10,7 @@ from detseg.config.sections import ClassSettings, EngineSettings, ModelSettings,
 from detseg.config.settings import Settings, to_taxonomy
 from detseg.errors import ModelError
 from detseg.models.plugins import is_plugin, load_plugin
+from detseg.models.recorded import PREFIX, is_recorded, load_recorded, recorded_files
 from detseg.samples.checkpoints import Role, checkpoint_path
 from detseg.types import ModelVersion
 
@@ -60,13 +61,16 @@ def predictor_settings(settings: Settings) -> PredictorSettings:
     def located(name: str | None) -> str | None:
         if not name or name == SAMPLE:
             return name
+        if is_recorded(name):
+            return PREFIX + "@".join(str(settings.path(path)) for path in recorded_files(name))
         folder = settings.path(name)
         return str(folder) if folder.is_dir() else name
 
     model = settings.model
+    alone = is_recorded(model.detector) and model.segmenter == SAMPLE  # which nobody chose
     names = {
         "detector": located(model.detector),
-        "segmenter": located(model.segmenter),
+        "segmenter": None if alone else located(model.segmenter),
         "committee": tuple(located(name) for name in model.committee),
     }
     return PredictorSettings(
@@ -103,11 +107,24 @@ def _load(chosen_json: str) -> AblePredictor:
 def _load_member(
     detector: str | None, segmenter: str | None, options: PredictorOptions, taxonomy: Taxonomy | None
 ) -> AblePredictor:
+    if is_recorded(detector) or is_recorded(segmenter):
+        return _load_recorded(detector, segmenter, options, taxonomy)
     if is_plugin(detector) or is_plugin(segmenter):
         return load_plugin(detector, segmenter, options=options, taxonomy=taxonomy)
     from detseg.models.loading import load_predictor  # and with it torch, which a plug-in may do without
 
     return load_predictor(detector, segmenter, options=options, taxonomy=taxonomy)
+
+
+def _load_recorded(
+    detector: str | None, segmenter: str | None, options: PredictorOptions, taxonomy: Taxonomy | None
+) -> AblePredictor:
+    if detector and segmenter and detector != segmenter:
+        raise ModelError(
+            f"{detector} and {segmenter} cannot be joined, for a file of predictions answers alone: set the "
+            "other to ''"
+        )
+    return load_recorded(detector or segmenter or "", options=options, taxonomy=taxonomy)
 
 
 def _options(model: ModelSettings, engine: EngineSettings) -> PredictorOptions:

@@ -1,0 +1,160 @@
+"""Predictions out of files: what somebody's own program said, image by image, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detseg.config import ClassSettings, Settings
+from detseg.errors import ImageError, ModelError
+from detseg.geometry.masks import encode_mask
+from detseg.images import read_image
+from detseg.models.predictor import PredictorOptions, check_answer
+from detseg.models.recorded import RecordedPredictor, load_recorded
+from detseg.pipeline.predict import predict
+from detseg.pipeline.predictors import load, predictor_settings
+from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.types import DecodedImage
+from tests.pipeline.labeled import SIZE, disc
+
+TAXONOMY = Taxonomy((LabelClass("bolt", aliases=("screw",)), LabelClass("nut"), LabelClass("belt", "stuff")))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[DecodedImage]:
+    """Three pictures of noise in two folders."""
+    found = []
+    for number, name in enumerate(("a/one.png", "a/two.png", "b/one.png")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (SIZE.height, SIZE.width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        found.append(read_image(str(path)))
+    return found
+
+
+def dataset(**changes: Any) -> dict[str, Any]:
+    """Boxes on two images, one with a mask, one of a class that nobody knows."""
+    size = {"width": SIZE.width, "height": SIZE.height}
+    made = {
+        "images": [
+            {"id": 7, "file_name": "a/one.png", **size},
+            {"id": 8, "file_name": "a/two.png", **size},
+            {"id": 9, "file_name": "b/one.png", **size},
+        ],
+        "categories": [{"id": 1, "name": "screw"}, {"id": 2, "name": "nut"}, {"id": 3, "name": "gear"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 1, "bbox": [2, 3, 10, 12.5], "score": 0.9},
+            {"id": 2, "image_id": 7, "category_id": 3, "bbox": [5, 5, 5, 5], "score": 0.9},
+            {
+                "id": 3,
+                "image_id": 8,
+                "category_id": 2,
+                "bbox": [21, 11, 18, 18],
+                "score": 0.6,
+                "segmentation": encode_mask(disc(30, 20, 9)),
+            },
+            {"id": 4, "image_id": 8, "category_id": 2, "bbox": [0, 0, 5, 5], "score": 0.2},
+        ],
+    }
+    return made | changes
+
+
+def write(path: Path, content: Any) -> str:
+    path.write_text(json.dumps(content))
+    return f"results:{path}"
+
+
+def load_named(name: str, taxonomy: Taxonomy | None = TAXONOMY, **options: Any) -> RecordedPredictor:
+    return load_recorded(name, options=PredictorOptions(**options), taxonomy=taxonomy)
+
+
+def test_a_coco_dataset_says_what_it_says(tmp_path: Path, images: list[DecodedImage]) -> None:
+    predictor = load_named(write(tmp_path / "found.json", dataset()))
+    first, second, third = check_answer(predictor, images, predictor.predict(images))
+    (bolt,) = first
+    assert (bolt.label, bolt.score, bolt.seen_by) == ("bolt", 0.9, "detector")
+    assert bolt.box is not None
+    assert bolt.box.xyxy == (2, 3, 12, 15.5)
+    (nut,) = second
+    assert (nut.label, nut.seen_by, nut.mask) == ("nut", "both", disc(30, 20, 9))
+    assert third == ()
+    assert predictor.unmapped == {"gear": 1}
+    (faint,) = load_named(predictor.detector, box_threshold=0.7).predict(images[:1])[0]
+    assert faint == bolt
+    assert load_named(predictor.detector, box_threshold=0.7).predict(images[1:2]) == ((),)
+
+
+def test_coco_results_need_their_dataset(tmp_path: Path, images: list[DecodedImage]) -> None:
+    truth = write(tmp_path / "instances.json", dataset(annotations=[])).removeprefix("results:")
+    results = write(tmp_path / "found.json", dataset()["annotations"])
+    answers = load_named(f"{results}@{truth}").predict(images)
+    assert answers == load_named(write(tmp_path / "whole.json", dataset())).predict(images)
+    with pytest.raises(ModelError, match=r"name the dataset that has these, as results:.*@instances\.json"):
+        load_named(results)
+
+
+def test_what_detseg_predicts_is_read_back(tmp_path: Path, images: list[DecodedImage]) -> None:
+    """The file of a run is the detector of the next one, and gives the same file again."""
+    classes = (ClassSettings(name="bolt", aliases=("screw",)), ClassSettings(name="nut"))
+    settings = Settings(root=tmp_path, classes=classes)
+    name = write(tmp_path / "found.json", dataset())
+    paths = [Path(image.ref.uri) for image in images]
+    for number in range(2):
+        settings = settings.updated(model__detector=name)
+        report = predict(settings, paths, tmp_path / f"out{number}", pictures=False)
+        assert report.failed == ()
+        name = f"results:{report.file}"
+    first, second = (json.loads((tmp_path / f"out{n}" / "predictions.json").read_text()) for n in range(2))
+    assert [one["instances"] for one in first["images"]] == [one["instances"] for one in second["images"]]
+    assert sum(len(one["instances"]) for one in first["images"]) == 2
+
+
+def test_an_image_that_the_file_does_not_know_fails_alone(tmp_path: Path, images: list[DecodedImage]) -> None:
+    name = write(tmp_path / "found.json", dataset())
+    (tmp_path / "c").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "c" / "three.png")
+    with pytest.raises(ImageError, match=r"is not in .*found\.json: name it there"):
+        load_named(name).predict([read_image(str(tmp_path / "c" / "three.png"))])
+    Image.new("RGB", (9, 9)).save(images[1].ref.uri)
+    with pytest.raises(ImageError, match=r"two\.png: the file says 60x40, the upright image is 9x9"):
+        load_named(name).predict([read_image(images[1].ref.uri)])
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"images": []}', '{"a": 1}', "7", None])
+def test_a_file_that_is_none_is_refused_in_a_line(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "found.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ModelError, match=r"^results:.*found\.json cannot be read: ") as caught:
+        load_named(f"results:{path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_version_is_that_of_the_file(tmp_path: Path) -> None:
+    version = load_named(write(tmp_path / "found.json", dataset())).version
+    assert version.startswith("found@")
+    (tmp_path / "elsewhere").mkdir()
+    assert load_named(write(tmp_path / "elsewhere" / "found.json", dataset())).version == version
+    assert load_named(f"results:{tmp_path / 'found.json'}", box_threshold=0.1).version != version
+    changed = dataset()
+    changed["annotations"][0]["score"] = 0.91
+    assert load_named(write(tmp_path / "found.json", changed)).version != version
+
+
+def test_the_settings_name_it_without_a_segmenter(tmp_path: Path) -> None:
+    write(tmp_path / "found.json", dataset())
+    chosen = Settings(root=tmp_path).updated(model__detector="results:found.json")
+    assert load(predictor_settings(chosen)).taxonomy.names == ("gear", "nut", "screw")
+    with pytest.raises(ModelError, match="cannot be joined, for a file of predictions answers alone"):
+        load(predictor_settings(chosen.updated(model__segmenter=str(tmp_path))))
+
+
+def test_a_strict_project_names_what_it_does_not_know(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no class for gear: add them to \[\[classes\]\]"):
+        load_named(write(tmp_path / "found.json", dataset()), strict=True)
