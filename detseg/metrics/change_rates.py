@@ -3,6 +3,12 @@
 Every region was left, moved, reshaped, relabeled or deleted. The shares are learned by class, with or without
 a mask, and tenth of the score; those among few regions are drawn to those of their class, and these to those
 of all (``credible_means``). How many regions people add is learned per image, by how many regions it shows.
+
+scikit-learn's LogisticRegression of class and tenth orders images about as well: on 24 made projects
+(``bench.ranking``) its list has 1.1 +- 0.5 points less of the seconds in its first fifth with 60 reviewed
+images, 0.6 +- 0.2 more with 300 and 0.1 +- 0.1 more with 1,000, of 34 to 36 in all; gradient boosting is
+within 0.6. Neither knows what to expect of a class that nobody has reviewed, and their import takes longer
+than this.
 """
 
 from __future__ import annotations
