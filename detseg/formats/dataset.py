@@ -36,12 +36,15 @@ Loss = Literal[
 class Contents:
     """A dataset to be written.
 
-    ``images`` goes through its images, anew each time it is called; ``read`` gives the encoded bytes of one.
+    ``images`` goes through its images, anew each time it is called; ``read`` gives the encoded bytes of one,
+    None for one that cannot be had and is left out. ``images_inside``: formats that can hold the bytes of
+    images are to do so.
     """
 
     classes: tuple[LabelClass, ...]
     images: Callable[[], Iterable[ImageLabels]]
-    read: Callable[[ImageLabels], bytes]
+    read: Callable[[ImageLabels], bytes | None]
+    images_inside: bool = True
 
 
 def _no_notes(splits: Mapping[str, int]) -> Sequence[str]:  # noqa: ARG001

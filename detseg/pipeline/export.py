@@ -102,10 +102,11 @@ def export_version(
         if chosen.image_path is not None and options.images != "none":
             for image in source.images():
                 images.place(image, chosen.image_path(image))
-        if images.missing and not options.skip_missing:
-            raise DatasetError(_describe_missing(images.missing))
-        contents = Contents(source.version.recipe.classes, images.there, images.read)
+        images.check(skip_missing=options.skip_missing)
+        classes = source.version.recipe.classes
+        contents = Contents(classes, images.there, images.read, images_inside=options.images == "copy")
         written = list(chosen.write(contents, folder))
+        images.check(skip_missing=options.skip_missing)
         if options.images == "none":
             written.append(_write_manifest(source, folder / "manifest.jsonl"))
     return Exported(
@@ -182,32 +183,40 @@ class _Images:
         n_images = n_regions = 0
         for image in self.source.images():
             if image.name not in self.missing:
-                n_images, n_regions = n_images + 1, n_regions + len(image.instances)
                 yield image
+            if image.name not in self.missing:
+                n_images, n_regions = n_images + 1, n_regions + len(image.instances)
         self.n_images, self.n_regions = n_images, n_regions
 
     def place(self, image: ImageLabels, path: str) -> None:
         """Copy or link an image's file; what cannot be had becomes one of ``missing``."""
         target = self.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
+        n_turned = self.n_turned
+        data = self.read(image)
+        if data is None:
+            return
+        if self.mode == "link" and self.n_turned == n_turned:
+            target.symlink_to(_local_path(image.uri))
+        else:
+            with replacing(target, binary=True) as file:
+                file.write(data)
+
+    def read(self, image: ImageLabels) -> bytes | None:
+        """The encoded bytes of an image, its pixels upright; None for what becomes one of ``missing``."""
         try:
             data = self._bytes(image)
             upright = upright_copy(data, image.uri)
         except ImageError as error:
             self.missing[image.name] = f"{image.uri or image.name} {error}"
-            return
-        if upright is not None:
-            self.n_turned += 1
-        if self.mode == "link" and upright is None:
-            target.symlink_to(_local_path(image.uri))
-        else:
-            with replacing(target, binary=True) as file:
-                file.write(data if upright is None else upright)
+            return None
+        self.n_turned += upright is not None
+        return data if upright is None else upright
 
-    def read(self, image: ImageLabels) -> bytes:
-        """The encoded bytes of an image, its pixels upright."""
-        data = self._bytes(image)
-        return upright_copy(data, image.uri) or data
+    def check(self, *, skip_missing: bool) -> None:
+        """Raises DatasetError for images that are missing, unless they are to be left out."""
+        if self.missing and not skip_missing:
+            raise DatasetError(_describe_missing(self.missing))
 
     def _bytes(self, image: ImageLabels) -> bytes:
         if not image.uri:

@@ -10,7 +10,7 @@ from detseg.errors import ConfigError
 if TYPE_CHECKING:
     from detseg.formats.dataset import Format
 
-FormatName = Literal["coco", "coco-panoptic", "yolo", "yolo-segment", "voc"]
+FormatName = Literal["coco", "coco-panoptic", "yolo", "yolo-segment", "voc", "hf", "hf-imagefolder"]
 
 _FORMATS: dict[str, str] = {
     "coco": "formats.coco_dataset.COCO",
@@ -18,6 +18,8 @@ _FORMATS: dict[str, str] = {
     "yolo": "formats.yolo.YOLO",
     "yolo-segment": "formats.yolo.YOLO_SEGMENT",
     "voc": "formats.voc.VOC",
+    "hf": "formats.hf.HF",
+    "hf-imagefolder": "formats.hf.HF_IMAGEFOLDER",
 }
 
 

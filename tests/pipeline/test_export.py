@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from detseg.datasets.splits import SplitRule
 from detseg.errors import ConfigError, DatasetError
@@ -132,12 +133,17 @@ def test_an_image_that_is_not_there_as_it_was_is_named(
         project.path(1).unlink()
     else:
         project.path(1).write_bytes(project.path(0).read_bytes())
-    out = tmp_path / "out"
-    with pytest.raises(DatasetError, match=r"^1 image cannot be exported: .*photo 1\.jpg .*--skip-missing"):
-        export_version(project.settings, "v1", "coco", out, options=PLAIN)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".detseg", "photos"]
-    done = export_version(project.settings, "v1", "coco", out, options=ExportOptions(skip_missing=True))
-    assert (done.images, len(done.missing), len(coco(out)["images"])) == (2, 1, 2)
+    for name in ("coco", "hf"):
+        out = tmp_path / name
+        with pytest.raises(
+            DatasetError, match=r"^1 image cannot be exported: .*photo 1\.jpg .*--skip-missing"
+        ):
+            export_version(project.settings, "v1", name, out, options=PLAIN)
+        assert {path.name for path in tmp_path.iterdir()} <= {".detseg", "photos", "coco"}
+        done = export_version(project.settings, "v1", name, out, options=ExportOptions(skip_missing=True))
+        assert (done.images, len(done.missing), done.turned) == (2, 1, 1)
+    assert len(coco(tmp_path / "coco")["images"]) == 2
+    assert parquet.read_table(done.written[0]).num_rows == 2
 
 
 def test_equal_names_of_two_folders_are_two_files(project: LabeledProject, tmp_path: Path) -> None:
