@@ -28,6 +28,7 @@ Loss = Literal[
     "masks cut where others cover them",
     "masks hidden by others left out",
     "boxes moved to whole pixels",
+    "boxes of stuff left out",
 ]
 """What a format cannot hold; a count of regions (of pieces) goes with it."""
 

@@ -1,5 +1,6 @@
 """The only room that knows Label Studio.
 
+tasks_file    a dataset as tasks that another server imports, with their annotations
 server        EmbeddedLabelStudio: the server that detseg starts itself; up(), down(), status()
 install       the server's own environment in the user's cache folder
 client        LabelStudioClient: the few requests that we make; only what may be repeated is retried

@@ -10,7 +10,9 @@ from detseg.errors import ConfigError
 if TYPE_CHECKING:
     from detseg.formats.dataset import Format
 
-FormatName = Literal["coco", "coco-panoptic", "yolo", "yolo-segment", "voc", "hf", "hf-imagefolder"]
+FormatName = Literal[
+    "coco", "coco-panoptic", "yolo", "yolo-segment", "voc", "hf", "hf-imagefolder", "label-studio"
+]
 
 _FORMATS: dict[str, str] = {
     "coco": "formats.coco_dataset.COCO",
@@ -20,6 +22,7 @@ _FORMATS: dict[str, str] = {
     "voc": "formats.voc.VOC",
     "hf": "formats.hf.HF",
     "hf-imagefolder": "formats.hf.HF_IMAGEFOLDER",
+    "label-studio": "labelstudio.tasks_file.LABEL_STUDIO",
 }
 
 
