@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from detseg.errors import FormatError
+from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_task
 from detseg.labelstudio.shapes import (
     PARTS,
     Part,
@@ -14,7 +16,8 @@ from detseg.labelstudio.shapes import (
     split_parts,
     with_parts,
 )
-from detseg.types import Mask, Region
+from detseg.taxonomy import Taxonomy
+from detseg.types import Annotation, ImageRef, Mask, ModelVersion, Region, Size
 
 _POLYGONS_ALONE = (
     "the labeling interface has polygons alone, and its mask cannot be one (holes, several pieces or too "
@@ -28,6 +31,37 @@ class Fitting:
 
     regions: tuple[Region, ...]
     left_out: tuple[str, ...] = ()
+
+
+def encode_fitting(
+    ref: ImageRef,
+    prediction: Annotation,
+    *,
+    missing: Collection[str],
+    version: ModelVersion,
+    taxonomy: Taxonomy,
+    policy: ShapePolicy,
+) -> tuple[EncodedTask, tuple[str, ...]]:
+    """Encode the task of what fits of a prediction, without the image's URL; a line for each region that
+    does not.
+
+    Raises FormatError if it is not single regions that are wrong.
+    """
+
+    def encode(regions: Sequence[Region]) -> EncodedTask:
+        return encode_task(
+            ref, size, regions, version=version, taxonomy=taxonomy, image_url="", policy=policy
+        )
+
+    size = prediction.size
+    fitting = fit_regions(prediction.regions, missing, policy)
+    try:
+        return encode(fitting.regions), fitting.left_out
+    except FormatError:
+        sound = _sound_regions(fitting.regions, size, taxonomy)
+        if not sound.left_out:
+            raise
+        return encode(sound.regions), (*fitting.left_out, *sound.left_out)
 
 
 def fit_regions(regions: Sequence[Region], missing: Collection[str], policy: ShapePolicy) -> Fitting:
@@ -58,3 +92,17 @@ def fit_regions(regions: Sequence[Region], missing: Collection[str], policy: Sha
 
 def _is_too_hard(mask: Mask, policy: ShapePolicy) -> bool:
     return mask.area > 0 and not can_draw(mask, policy)
+
+
+def _sound_regions(regions: Sequence[Region], size: Size, taxonomy: Taxonomy) -> Fitting:
+    """The regions that can be encoded by themselves, and why the others cannot."""
+    kept: list[Region] = []
+    broken: list[str] = []
+    for region in regions:
+        try:
+            encode_regions([region], size, taxonomy, where="left out")
+        except FormatError as error:
+            broken.append(str(error))
+        else:
+            kept.append(region)
+    return Fitting(tuple(kept), tuple(broken))

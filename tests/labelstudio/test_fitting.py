@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
+import pytest
+
+from detseg.errors import FormatError
 from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap
-from detseg.labelstudio.codec import prediction_regions
-from detseg.labelstudio.fitting import Fitting, fit_regions
+from detseg.labelstudio.codec import EncodedTask, encode_task, prediction_regions
+from detseg.labelstudio.fitting import Fitting, encode_fitting, fit_regions
 from detseg.labelstudio.label_config import fit_policy, missing_labels, taxonomy_to_config
 from detseg.labelstudio.shapes import ShapePolicy
-from detseg.types import ImageId, Region
-from tests.labelstudio.scenes import TAXONOMY, VERSION, disc, instances
+from detseg.types import Annotation, Box, ImageId, ImageRef, Region
+from tests.labelstudio.scenes import SIZE, TAXONOMY, VERSION, disc, instances
 
-REGIONS = prediction_regions(ImageId("sha256:" + "5" * 64), VERSION, instances())
+REF = ImageRef(ImageId("sha256:" + "5" * 64), "a.png")
+REGIONS = prediction_regions(REF.id, VERSION, instances())
 BELT, BOLT, NUT, NUT_BOX, BOLT_BOX = REGIONS
 
 
@@ -83,3 +88,33 @@ def test_where_a_mask_does_not_fit_its_box_stands_for_it() -> None:
     assert len(fitting.left_out) == 3
     masks = taxonomy_to_config(TAXONOMY, ShapePolicy(annotate="masks"))
     assert halves(fit(masks, policy).regions) == {one.id: (False, True) for one in (BELT, BOLT, NUT)}
+
+
+def encode(regions: tuple[Region, ...], missing: Collection[str] = ()) -> tuple[EncodedTask, tuple[str, ...]]:
+    prediction = Annotation(REF.id, SIZE, VERSION, "labeled", regions)
+    return encode_fitting(
+        REF, prediction, missing=missing, version=VERSION, taxonomy=TAXONOMY, policy=ShapePolicy()
+    )
+
+
+def encode_whole(regions: tuple[Region, ...]) -> EncodedTask:
+    return encode_task(REF, SIZE, regions, version=VERSION, taxonomy=TAXONOMY, image_url="")
+
+
+def test_a_prediction_that_fits_is_encoded_as_it_is() -> None:
+    assert encode(REGIONS) == (encode_whole(REGIONS), ())
+
+
+def test_a_broken_region_is_left_out_beside_what_the_interface_lacks() -> None:
+    outside = replace(NUT_BOX, instance=replace(NUT_BOX.instance, box=Box(700.0, 10.0, 750.0, 50.0)))
+    encoded, left_out = encode((BELT, BOLT, outside), {"mask: belt"})
+    assert encoded == encode_whole((BOLT,))
+    assert [line.split(":")[0].split(" (")[0] for line in left_out] == [
+        f"region {BELT.id}",
+        f"left out, region {outside.id}",
+    ]
+
+
+def test_what_no_single_region_is_to_blame_for_is_an_error() -> None:
+    with pytest.raises(FormatError, match="two regions have one id"):
+        encode((BOLT, BOLT))

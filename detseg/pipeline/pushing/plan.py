@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from detseg.catalog import Assignment
 from detseg.errors import FormatError
-from detseg.labelstudio.codec import EncodedTask, encode_regions, encode_task
-from detseg.labelstudio.fitting import fit_regions
+from detseg.labelstudio.codec import EncodedTask
+from detseg.labelstudio.fitting import encode_fitting
 from detseg.labelstudio.queued import TaskMark, check_mark, image_field, parse_queued
 from detseg.labelstudio.shapes import NOTHING_DRAWN
 from detseg.paging import pages
@@ -261,50 +261,14 @@ def _fit(
 ) -> PlannedTask:
     """The planned task with what fits of the prediction."""
     regions = plant(prediction.regions, assignment.decoys) if assignment else prediction.regions
-    encoded, left_out = encode_fitting(spec, planned.ref, replace(prediction, regions=regions))
-    if is_blind(assignment):  # made all the same, so that no arm lacks
-        encoded, left_out = replace(encoded, report=NOTHING_DRAWN), []  # images that the others refuse
-    return replace(planned, encoded=encoded, regions=regions, left_out=tuple(left_out), assignment=assignment)
-
-
-def encode_fitting(spec: PushSpec, ref: ImageRef, prediction: Annotation) -> tuple[EncodedTask, list[str]]:
-    """The task of what fits of a prediction, without the image's URL; a line for each region that does not.
-
-    Raises FormatError if it is not single regions that are wrong.
-    """
-    fitting = fit_regions(prediction.regions, spec.missing, spec.policy)
-    try:
-        return _encode(spec, ref, prediction, fitting.regions), [*fitting.left_out]
-    except FormatError:
-        regions, broken = _sound(spec, prediction, fitting.regions)
-        if not broken:
-            raise
-        return _encode(spec, ref, prediction, regions), [*fitting.left_out, *broken]
-
-
-def _encode(spec: PushSpec, ref: ImageRef, prediction: Annotation, regions: Sequence[Region]) -> EncodedTask:
-    return encode_task(
-        ref,
-        prediction.size,
-        regions,
+    encoded, left_out = encode_fitting(
+        planned.ref,
+        replace(prediction, regions=regions),
+        missing=spec.missing,
         version=spec.version,
         taxonomy=spec.taxonomy,
-        image_url="",
         policy=spec.policy,
     )
-
-
-def _sound(
-    spec: PushSpec, prediction: Annotation, regions: Sequence[Region]
-) -> tuple[list[Region], list[str]]:
-    """The regions that can be encoded by themselves, and why the others cannot."""
-    kept: list[Region] = []
-    broken: list[str] = []
-    for region in regions:
-        try:
-            encode_regions([region], prediction.size, spec.taxonomy, where="left out")
-        except FormatError as error:
-            broken.append(str(error))
-        else:
-            kept.append(region)
-    return kept, broken
+    if is_blind(assignment):  # made all the same, so that no arm lacks
+        encoded, left_out = replace(encoded, report=NOTHING_DRAWN), ()  # images that the others refuse
+    return replace(planned, encoded=encoded, regions=regions, left_out=left_out, assignment=assignment)
