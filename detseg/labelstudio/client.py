@@ -38,7 +38,6 @@ from detseg.labelstudio.responses import (
     read_moment,
     read_number,
     read_object,
-    read_objects,
 )
 from detseg.labelstudio.session import Json, Session
 from detseg.paging import pages
@@ -114,7 +113,7 @@ class LabelStudioClient:
     def ensure_user(self, email: str, *, first_name: str, last_name: str) -> int:
         """The id of the user with that e-mail address, added to the organisation if there is none yet."""
         with expecting("users", self.url):
-            for user in self._objects("/api/users/"):
+            for user in self._session.objects("/api/users/"):
                 if user["email"] == email:
                     return int(user["id"])
         names = {"first_name": first_name, "last_name": last_name}
@@ -173,7 +172,7 @@ class LabelStudioClient:
 
     def storages(self, project: int, kind: str) -> tuple[Json, ...]:
         """The project's storage rows of a kind (``localfiles``, ``s3``, ``gcs``, ``azure``)."""
-        return tuple(self._objects(f"/api/storages/{kind}", {"project": project}))
+        return tuple(self._session.objects(f"/api/storages/{kind}", {"project": project}))
 
     def create_storage(self, kind: str, row: Json) -> None:
         """A storage row, which the server tries before it takes it. Nothing is synchronised."""
@@ -196,7 +195,7 @@ class LabelStudioClient:
         """The paths of our uploads below the server's ``/data/``: of those ids, or of all."""
         params: Json = {"all": "true"} if ids is None else {"ids": json.dumps(list(ids))}
         with expecting("uploads", self.url):
-            answer = self._objects(f"/api/projects/{project}/file-uploads", params)
+            answer = self._session.objects(f"/api/projects/{project}/file-uploads", params)
             return tuple(str(upload["file"]) for upload in answer)
 
     def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
@@ -356,10 +355,6 @@ class LabelStudioClient:
             return None if location is None else urljoin(path, location)
         except ValueError as error:
             raise LabelStudioError(f"{self.url}{path} is sent on to {location!r}, which is no URL") from error
-
-    def _objects(self, path: str, params: Json | None = None) -> list[Json]:
-        """The list of objects behind a path."""
-        return read_objects(self._session.send("GET", path, params=params), f"{self.url}{path}")
 
     def _listed(
         self, project: int, filters: Sequence[Json], *, page_size: int = _IDS_PER_PAGE, **wanted: str

@@ -1,7 +1,10 @@
 """Lists of a project's tasks, whatever is in them: one task that the server cannot show ends none.
 
     for task in list_tasks(session, project, filters, {"include": "id,data", "page_size": 100}): ...
-    for task in in_halves(ids, show, show_alone): ...
+
+    lister = TaskLister(session, project, {"include": "id,data"}, n_next=100, n_most=500)
+    lister.ask(filters, order="tasks:updated_at")       # the first page
+    for tasks in lister.by_ids(filters): ...            # all of them
 
 Label Studio keeps text that is no Unicode and times that are no numbers, and fails (HTTP 500) whenever it is
 to show them; other tasks are larger than an answer may be. A page with one of them is asked for again in
@@ -10,105 +13,171 @@ halves, down to the task alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from detseg.errors import BrokenAnswer, LabelStudioError
 from detseg.labelstudio.filters import build_query, by_id
-from detseg.labelstudio.responses import expecting, one_line, read_number, read_object
+from detseg.labelstudio.responses import expecting, read_moment, read_number, read_object
 from detseg.labelstudio.session import Json, Session
 
 UNSHOWN = "detseg: unshown"
 """The field of a task or an annotation of which the server itself cannot show all."""
 
-MOST_IN_HALVES = 200
+_PATH = "/api/tasks/"
+_BYTES_PER_PAGE = 4_000_000
+_MOST_IN_HALVES = 200
 """Tasks that are asked for at once where some of them break the answer."""
+
+Page = tuple[Json, ...]
+"""Tasks with the fields that were asked for, checked to be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """The first tasks that match, of ``n_total`` in all, and the bytes of the answer.
+
+    A page that was asked for in halves may have ``ids`` whose tasks are gone by then.
+    """
+
+    tasks: Page
+    ids: tuple[int, ...]
+    n_total: int
+    n_bytes: int
+
+    @property
+    def is_last(self) -> bool:
+        return len(self.ids) >= self.n_total
+
+
+@dataclass(slots=True)
+class TaskLister:
+    """The tasks of a project with the fields that ``params`` say, at most ``n_most`` of them in a page.
+
+    Pages learn from each other how many tasks to ask for (``n_next``), so a lister is for one thread.
+    ``show_alone`` has what the server can show of a task that breaks each of its pages: by default all but
+    its data, with ``UNSHOWN``. Without an ``include`` in ``params``, such a task is an error.
+    """
+
+    session: Session
+    project: int
+    params: Json
+    n_next: int
+    n_most: int
+    show_alone: Callable[[int], Iterable[Json]] | None = None
+
+    def ask(
+        self, filters: Sequence[Json], *, order: str = "tasks:id", selected: Sequence[int] = ()
+    ) -> TaskPage:
+        """The first page of the tasks that match, of the ``selected`` ones if there are any."""
+        query = build_query(filters, order=order, selected=selected)
+        n_tasks = min(self.n_next, self.n_most)
+        try:
+            page = self._ask(query, n_tasks)
+        except BrokenAnswer:
+            if "include" not in self.params:
+                raise
+            self.n_next = min(max(1, n_tasks // 2), _MOST_IN_HALVES)
+            return self._in_order(self._ask(query, self.n_next, include="id"))
+        if page.tasks:
+            self.n_next = max(1, _BYTES_PER_PAGE * len(page.tasks) // max(page.n_bytes, 1))
+        return page
+
+    def by_ids(
+        self, filters: Sequence[Json], after: int = 0, *, selected: Sequence[int] = ()
+    ) -> Iterator[Page]:
+        """All tasks that match, by their ids from ``after`` (not it) on.
+
+        Every page is asked from the last id seen, so that nothing shifts between pages.
+        """
+        last = after
+        while True:
+            page = self.ask([*filters, by_id("greater", last)], selected=selected)
+            ids = list(page.ids)
+            if ids != sorted(set(ids)) or (ids and ids[0] <= last):
+                raise self._disorder(ids)
+            if page.tasks:
+                yield page.tasks
+            if page.is_last:
+                return
+            last = ids[-1]
+
+    def alone(self, task: int, include: str, *, patient: bool = True) -> Page:
+        """The task of that id with other fields; empty where it is gone."""
+        return self._ask(build_query([by_id("equal", task)]), 1, include=include, patient=patient).tasks
+
+    def _in_order(self, listed: TaskPage) -> TaskPage:
+        """The page with the tasks of its ids, as far as the server can show them."""
+        found = {int(task["id"]): task for task in self._in_halves(listed.ids)}
+        if not found.keys() <= set(listed.ids):
+            raise self._disorder(list(found))
+        tasks = tuple(found[id_] for id_ in listed.ids if id_ in found)
+        return TaskPage(tasks, listed.ids, listed.n_total, listed.n_bytes)
+
+    def _in_halves(self, ids: Sequence[int]) -> Iterator[Json]:
+        try:
+            shown = self._ask(build_query([by_id("in_list", ids)]), len(ids), patient=False).tasks
+        except BrokenAnswer:
+            if len(ids) > 1:
+                middle = len(ids) // 2
+                yield from self._in_halves(ids[:middle])
+                yield from self._in_halves(ids[middle:])
+            else:
+                yield from (self.show_alone or self._without_data)(ids[0])
+        else:
+            yield from shown
+
+    def _without_data(self, task: int) -> Iterator[Json]:
+        include = ",".join(name for name in self.params["include"].split(",") if name != "data")
+        for shown in self.alone(task, include):
+            yield {**shown, "data": {}, UNSHOWN: True}
+
+    def _ask(self, query: str, n_tasks: int, *, patient: bool = True, **other: str) -> TaskPage:
+        params = {"project": self.project, "query": query, **self.params, **other, "page_size": n_tasks}
+        response = self.session.send("GET", _PATH, params=params, patient=patient)
+        place = f"{self.session.url}{_PATH}"
+        answer = read_object(response, place)
+        include = set(str(params.get("include", "data")).split(","))
+        with expecting("tasks", place):
+            tasks, n_total = tuple(answer["tasks"]), read_number(answer["total"])
+            for task in tasks:
+                _check_task(task, include)
+        if n_total > 0 and not tasks:
+            raise LabelStudioError(
+                f"{self.session.url} lists none of {n_total} tasks of project {self.project}"
+            )
+        return TaskPage(tasks, tuple(task["id"] for task in tasks), n_total, len(response.content))
+
+    def _disorder(self, ids: Sequence[int]) -> LabelStudioError:
+        return LabelStudioError(
+            f"{self.session.url} lists tasks of project {self.project} out of order: {ids[:5]}"
+        )
 
 
 def list_tasks(session: Session, project: int, filters: Sequence[Json], params: Json) -> Iterator[Json]:
-    """Tasks by ascending id, asked from the last id seen, so that nothing shifts between pages.
-
-    A task whose data the server cannot show comes without it, and with ``UNSHOWN``, where ``params`` say what
-    to ``include``.
-    """
-    last = 0
-    while True:
-        tasks, ids, n_total = _page(session, project, [*filters, by_id("greater", last)], params)
-        shown = [task["id"] for task in tasks]
-        if ids != sorted(set(ids)) or (ids and ids[0] <= last) or shown != sorted({*shown}.intersection(ids)):
-            raise LabelStudioError(f"{session.url} lists tasks of project {project} out of order: {ids[:5]}")
-        yield from tasks
-        if len(ids) >= n_total:
-            return
-        last = ids[-1]
+    """Tasks that match by ascending id, at most ``page_size`` of ``params`` in an answer."""
+    n_most = int(params["page_size"])
+    for page in TaskLister(session, project, params, n_next=n_most, n_most=n_most).by_ids(filters):
+        yield from page
 
 
-def in_halves(
-    ids: Sequence[int],
-    show: Callable[[Sequence[int]], Iterable[Json]],
-    show_alone: Callable[[int], Iterable[Json]],
-) -> Iterator[Json]:
-    """What ``show`` has of the ids, or of each half of them where that is a BrokenAnswer.
-
-    ``show_alone`` is asked for what breaks it alone.
-    """
-    try:
-        yield from show(ids)
-    except BrokenAnswer:
-        if len(ids) > 1:
-            middle = len(ids) // 2
-            yield from in_halves(ids[:middle], show, show_alone)
-            yield from in_halves(ids[middle:], show, show_alone)
-        else:
-            yield from show_alone(ids[0])
+def _check_task(entry: Any, include: Collection[str]) -> None:
+    """Raise KeyError, TypeError or ValueError for a task that lacks any of these fields."""
+    _check_row(entry, include)
+    for name, kind in (("data", dict), ("annotations", list)):
+        if name in include and type(entry[name]) is not kind:
+            raise TypeError(f"{name}: {type(entry[name]).__name__}")
+    for annotation in entry["annotations"] if "annotations" in include else ():
+        _check_row(annotation, include)
+        for name in ("was_cancelled", "completed_by"):
+            if name in include and name not in annotation:
+                raise KeyError(name)
 
 
-def _page(
-    session: Session, project: int, filters: Sequence[Json], params: Json
-) -> tuple[list[Json], list[int], int]:
-    """The tasks of the first page, its ids, and how many match in all (not only on this page).
-
-    A page that is asked for in halves may have ids whose tasks are gone by then: the list goes on after them.
-    """
-
-    def ask(filters: Sequence[Json], params: Json, *, patient: bool = True) -> tuple[list[Json], int]:
-        return _ask(session, filters, {"project": project, **params}, patient=patient)
-
-    def show(ids: Sequence[int]) -> list[Json]:
-        return ask([by_id("in_list", ids)], {**params, "page_size": len(ids)}, patient=False)[0]
-
-    def show_alone(id_: int) -> list[Json]:
-        include = ",".join(name for name in params["include"].split(",") if name != "data")
-        found, _ = ask([by_id("equal", id_)], {**params, "include": include, "page_size": 1})
-        return [{**task, "data": {}, UNSHOWN: True} for task in found]
-
-    try:
-        found, n_total = ask(filters, params)
-        return found, [task["id"] for task in found], n_total
-    except BrokenAnswer:
-        if "include" not in params:
-            raise
-        n_most = min(params["page_size"], MOST_IN_HALVES)
-        found, n_total = ask(filters, {"include": "id", "page_size": n_most})
-        ids = [task["id"] for task in found]
-        shown = sorted(in_halves(ids, show, show_alone), key=lambda task: int(task["id"]))
-        return shown, ids, n_total
-
-
-def _ask(session: Session, filters: Sequence[Json], params: Json, *, patient: bool) -> tuple[list[Json], int]:
-    params = {"query": build_query(filters), **params}
-    response = session.send("GET", "/api/tasks/", params=params, patient=patient)
-    answer = read_object(response, f"{session.url}/api/tasks/")
-    tasks, n_total = answer.get("tasks"), answer.get("total")
-    if not isinstance(tasks, list):
-        words = one_line(str(answer))[:120]
-        raise LabelStudioError(f"{session.url} answered without the list 'tasks': {words}")
-    if not isinstance(n_total, int) or (n_total > 0 and not tasks):
-        raise LabelStudioError(
-            f"{session.url} lists {len(tasks)} of {n_total} tasks of project {params['project']}"
-        )
-    with expecting("tasks", session.url):
-        for task in tasks:
-            read_number(task["id"])
-            if "data" in params.get("include", "data").split(",") and not isinstance(task["data"], dict):
-                raise TypeError(f"data: {type(task['data']).__name__}")
-    return tasks, n_total
+def _check_row(entry: Any, include: Collection[str]) -> None:
+    """Check that it has a number, and the moments that were asked for."""
+    read_number(entry["id"])
+    for name in ("created_at", "updated_at"):
+        if name in include:
+            read_moment(entry[name])

@@ -107,7 +107,7 @@ def expecting(what: str, place: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise LabelStudioError(
-            f"{place} answered something else than {what} ({error!r}): is a proxy in between, or is it "
+            f"{place} answered something else than {what} ({error!r:.160}): is a proxy in between, or is it "
             "another version?"
         ) from error
 

@@ -25,6 +25,7 @@ from detseg.labelstudio.responses import (
     is_loopback,
     one_line,
     read_object,
+    read_objects,
     read_reason,
     retry_after_s,
 )
@@ -77,6 +78,10 @@ class Session:
         """The object that the server answers with."""
         response = self.send(method, path, params=params, body=body, timeout=timeout)
         return read_object(response, f"{self.url}{path}")
+
+    def objects(self, path: str, params: Json | None = None) -> list[Json]:
+        """The list of objects behind a path."""
+        return read_objects(self.send("GET", path, params=params), f"{self.url}{path}")
 
     def send(
         self,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from detseg.labelstudio.client import KEY, LabelStudioClient
 from detseg.labelstudio.filters import by_data
-from detseg.labelstudio.responses import expecting, read_objects
+from detseg.labelstudio.responses import expecting
 from detseg.labelstudio.session import Json
 
 SECONDS = "data.expected_seconds"
@@ -121,9 +121,8 @@ def remove_tab(client: LabelStudioClient, project: int, title: str) -> bool:
 
 def _views(client: LabelStudioClient, project: int) -> list[Json]:
     """The project's tabs, by ascending id."""
-    response = client.session.send("GET", _VIEWS, params={"project": project})
+    views = client.session.objects(_VIEWS, {"project": project})
     with expecting("tabs", client.url):
-        views = read_objects(response, f"{client.url}{_VIEWS}")
         return sorted(
             ({**view, "data": dict(view["data"] or {})} for view in views), key=lambda view: int(view["id"])
         )

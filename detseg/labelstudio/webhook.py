@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from detseg.errors import LabelStudioError, ServiceError
-from detseg.labelstudio.responses import expecting, read_id, read_objects
+from detseg.labelstudio.responses import expecting, read_id
 from detseg.labelstudio.session import Session
 
 HEADER = "X-Detseg-Secret"
@@ -95,9 +95,9 @@ def register(session: Session, project: int, url: str, secret: str) -> int:
         "headers": {HEADER: secret},
         "is_active": True,
     }
-    known = session.send("GET", "/api/webhooks/", params={"project": project})
+    known = session.objects("/api/webhooks/", {"project": project})
     with expecting("webhooks", session.url):
-        same = [int(entry["id"]) for entry in read_objects(known, session.url) if entry["url"] == url]
+        same = [int(entry["id"]) for entry in known if entry["url"] == url]
     try:
         if same:
             return read_id(session.json("PATCH", f"/api/webhooks/{same[0]}/", body=webhook), session.url)
