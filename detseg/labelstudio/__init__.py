@@ -15,6 +15,7 @@ shown         what of a prediction annotators see, kept with it when it is sent
 values        the value of one result: a box or a mask
 brush, bits, bitmask   masks <-> Label Studio's run lengths and PNGs
 changes       TaskReader: which tasks changed, which there are, how many in a range
+listing       TaskLister: pages of tasks, whatever is in them (used by client, changes, predictions)
 filters       the data manager's queries (used by client, changes, predictions, tabs)
 tabs          show_in_tab, remove_tab: some of a project's tasks under a name
 reviews       one annotation as a review, with a line for whatever in it cannot be read

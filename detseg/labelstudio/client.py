@@ -38,6 +38,7 @@ from detseg.labelstudio.responses import (
     read_moment,
     read_number,
     read_object,
+    read_text,
 )
 from detseg.labelstudio.session import Json, Session
 from detseg.paging import pages
@@ -108,14 +109,14 @@ class LabelStudioClient:
         """The user that the token belongs to: ``id``, ``email``, ..."""
         answer = self._session.json("GET", "/api/current-user/whoami")
         with expecting("a user", self.url):
-            return {**answer, "email": str(answer["email"])}
+            return {**answer, "email": read_text(answer["email"])}
 
     def ensure_user(self, email: str, *, first_name: str, last_name: str) -> int:
         """The id of the user with that e-mail address, added to the organisation if there is none yet."""
         with expecting("users", self.url):
             for user in self._session.objects("/api/users/"):
                 if user["email"] == email:
-                    return int(user["id"])
+                    return read_number(user["id"])
         names = {"first_name": first_name, "last_name": last_name}
         body = {"email": email, "username": email.split("@")[0], **names}
         return read_id(self._session.json("POST", "/api/users/", body=body), self.url)
@@ -163,7 +164,7 @@ class LabelStudioClient:
     def local_storages(self, project: int) -> tuple[str, ...]:
         """The folders that the server serves files of to this project's page, sorted."""
         with expecting("storages", self.url):
-            return tuple(sorted(str(row["path"]) for row in self.storages(project, "localfiles")))
+            return tuple(sorted(read_text(row["path"]) for row in self.storages(project, "localfiles")))
 
     def create_local_storage(self, project: int, folder: str) -> None:
         """Let the server serve the files below that folder (absolute, strictly below its document root)."""
@@ -196,7 +197,7 @@ class LabelStudioClient:
         params: Json = {"all": "true"} if ids is None else {"ids": json.dumps(list(ids))}
         with expecting("uploads", self.url):
             answer = self._session.objects(f"/api/projects/{project}/file-uploads", params)
-            return tuple(str(upload["file"]) for upload in answer)
+            return tuple(read_text(upload["file"]) for upload in answer)
 
     def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
         """Add tasks (with predictions) in one transaction; their ids, ascending, in the order given.
@@ -374,7 +375,7 @@ def _project(entry: Json, url: str) -> Project:
     with expecting("a project", url):
         return Project(
             id=read_number(entry["id"]),
-            title=str(entry["title"]),
+            title=read_text(entry["title"]),
             label_config=str(entry.get("label_config") or ""),
             model_version=str(entry.get("model_version") or ""),
             n_tasks=read_number(entry.get("task_number") or 0),

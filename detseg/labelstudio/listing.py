@@ -138,11 +138,9 @@ class TaskLister:
         response = self.session.send("GET", _PATH, params=params, patient=patient)
         place = f"{self.session.url}{_PATH}"
         answer = read_object(response, place)
-        include = set(str(params.get("include", "data")).split(","))
         with expecting("tasks", place):
-            tasks, n_total = tuple(answer["tasks"]), read_number(answer["total"])
-            for task in tasks:
-                _check_task(task, include)
+            tasks = _checked(answer["tasks"], str(params.get("include", "data")).split(","))
+            n_total = read_number(answer["total"])
         if n_total > 0 and not tasks:
             raise LabelStudioError(
                 f"{self.session.url} lists none of {n_total} tasks of project {self.project}"
@@ -162,22 +160,23 @@ def list_tasks(session: Session, project: int, filters: Sequence[Json], params: 
         yield from page
 
 
-def _check_task(entry: Any, include: Collection[str]) -> None:
-    """Raise KeyError, TypeError or ValueError for a task that lacks any of these fields."""
-    _check_row(entry, include)
-    for name, kind in (("data", dict), ("annotations", list)):
-        if name in include and type(entry[name]) is not kind:
-            raise TypeError(f"{name}: {type(entry[name]).__name__}")
-    for annotation in entry["annotations"] if "annotations" in include else ():
-        _check_row(annotation, include)
-        for name in ("was_cancelled", "completed_by"):
-            if name in include and name not in annotation:
-                raise KeyError(name)
+def _checked(tasks: Any, fields: Collection[str]) -> Page:
+    """The tasks of an answer. Raise KeyError, TypeError or ValueError where one lacks any of these fields."""
+    moments = [name for name in ("created_at", "updated_at") if name in fields]
+    of_annotations = {name for name in ("was_cancelled", "completed_by") if name in fields}
 
+    def check_row(row: Any) -> None:
+        read_number(row["id"])
+        for name in moments:
+            read_moment(row[name])
 
-def _check_row(entry: Any, include: Collection[str]) -> None:
-    """Check that it has a number, and the moments that were asked for."""
-    read_number(entry["id"])
-    for name in ("created_at", "updated_at"):
-        if name in include:
-            read_moment(entry[name])
+    for task in tasks:
+        check_row(task)
+        for name, kind in (("data", dict), ("annotations", list)):
+            if name in fields and type(task[name]) is not kind:
+                raise TypeError(f"{name}: {type(task[name]).__name__}")
+        for annotation in task["annotations"] if "annotations" in fields else ():
+            check_row(annotation)
+            if not of_annotations <= annotation.keys():
+                raise KeyError(min(of_annotations - annotation.keys()))
+    return tuple(tasks)

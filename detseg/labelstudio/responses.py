@@ -125,6 +125,13 @@ def read_number(value: Any) -> int:
     return value
 
 
+def read_text(value: Any) -> str:
+    """Text, of any length and any characters. Raises TypeError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError(f"no text: {value!r:.40}")
+    return value
+
+
 def read_moment(value: Any) -> datetime:
     """A moment as the server writes it, with its time zone. Raises TypeError and ValueError for others."""
     moment = datetime.fromisoformat(value)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from detseg.catalog import Catalog, Project, ReviewRecord
-from detseg.labelstudio.changes import Page, TaskReader
+from detseg.labelstudio.changes import TaskReader
 from detseg.labelstudio.client import KEY, seen_task
 from detseg.labelstudio.codec import is_ours
 from detseg.labelstudio.joining import result_labels
+from detseg.labelstudio.listing import Page
 from detseg.labelstudio.predictions import find_parents
 from detseg.labelstudio.reviews import Reading, Target, read_reviews
 from detseg.labelstudio.session import Json

@@ -142,6 +142,7 @@ def test_annotations_are_updated_and_read_back(
 
 
 READS: dict[str, Callable[[LabelStudioClient], object]] = {
+    "a user": lambda client: client.whoami(),
     "a project": lambda client: client.project(1),
     "projects": lambda client: client.find_projects("parts"),
     "a new project": lambda client: client.create_project("parts", "<View/>"),
@@ -156,6 +157,8 @@ NONSENSE: tuple[bytes, ...] = (
     b'{"unexpected": [1, 2, 3]}',
     b'[{"unexpected": 1}]',
     b"[1, 2]",
+    b'[{"id": "x", "path": 5, "file": null, "email": {}}]',
+    b'{"id": 1, "title": 5, "email": 3, "created_at": "2026-03-01T12:00:00Z", "data": []}',
     b'"text"',
     b"null",
     b'{"id": 1, "title": "par',
