@@ -291,7 +291,7 @@ class LabelStudioClient:
         params = {"resolve_uri": "false", "project": project}
         answer = self._session.json("GET", f"/api/tasks/{task}/", params=params)
         with expecting("a task", self.url):
-            return dict(answer["data"])
+            return {**answer["data"]}
 
     def update_task(self, task: int, **fields: Any) -> None:
         """Set fields of a task, for instance its data as a whole."""
@@ -301,7 +301,7 @@ class LabelStudioClient:
         """One task with its annotations (skipped ones too) and predictions."""
         answer = self._session.json("GET", f"/api/tasks/{task}/")
         with expecting("a task", self.url):
-            return {**answer, "id": read_number(answer["id"]), "data": dict(answer["data"])}
+            return {**answer, "id": read_number(answer["id"]), "data": {**answer["data"]}}
 
     def tasks(self, project: int) -> Iterator[Json]:
         """All tasks with their annotations (skipped ones too) and predictions, by ascending id."""

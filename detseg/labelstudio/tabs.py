@@ -124,7 +124,7 @@ def _views(client: LabelStudioClient, project: int) -> list[Json]:
     views = client.session.objects(_VIEWS, {"project": project})
     with expecting("tabs", client.url):
         return sorted(
-            ({**view, "data": dict(view["data"] or {})} for view in views), key=lambda view: int(view["id"])
+            ({**view, "data": {**(view["data"] or {})}} for view in views), key=lambda view: int(view["id"])
         )
 
 
