@@ -8,6 +8,7 @@ order, so the sides stay what they are when images come and go, as long as the s
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from detseg.types import ImageId
 
 _SALT = "detseg split:"
 _ROUNDING = 1e-9
+_SIDE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def parse_shares(text: str) -> tuple[tuple[str, float], ...]:
             value = float(share)
         except ValueError:
             value = -1.0
-        if not name.isidentifier() or name in shares or not 0 <= value <= 1:
+        if not _SIDE.fullmatch(name) or name in shares or not 0 <= value <= 1:
             raise ConfigError(
                 f"--split {text!r}: expected names with shares, as train=0.8,val=0.1,test=0.1, not {part!r}"
             )
@@ -59,9 +61,17 @@ def parse_shares(text: str) -> tuple[tuple[str, float], ...]:
 
 
 def choose_split(rule: SplitRule, image: ImageId, metadata: str) -> str:
-    """Return the side of an image; "" where the rule has no shares, and no column that names one."""
+    """Return the side of an image; "" where the rule has no shares, and no column that names one.
+
+    Raises ConfigError where the column's value is no name of a side, which becomes that of a folder.
+    """
     known = read_metadata(metadata)
     if rule.column is not None and (side := known.get(rule.column)) not in (None, ""):
+        if not _SIDE.fullmatch(str(side)):
+            raise ConfigError(
+                f"the column {rule.column!r} calls the side of {image} {str(side)[:60]!r}: expected letters, "
+                "digits, dashes and underscores, 40 at most"
+            )
         return str(side)
     return split_of_group(rule.shares, group_of(rule, image, known))
 

@@ -37,6 +37,14 @@ def test_a_side_that_is_named_wins() -> None:
     assert choose_split(SplitRule(), image_id(1), "") == ""
 
 
+@pytest.mark.parametrize("side", ["../../etc", "a/b", ".", " train", "x" * 41, "träin", "a\\b"])
+def test_a_side_is_the_name_of_a_folder_and_no_path(side: str) -> None:
+    """A manifest may be a stranger's."""
+    rule = SplitRule(THREE, column="side")
+    with pytest.raises(ConfigError, match="the column 'side' calls the side of sha256:"):
+        choose_split(rule, image_id(1), json.dumps({"side": side}))
+
+
 def test_a_side_without_a_share_gets_nothing() -> None:
     rule = SplitRule((("train", 1.0), ("val", 0.0)))
     assert {choose_split(rule, image_id(n), "") for n in range(500)} == {"train"}
