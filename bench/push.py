@@ -179,7 +179,7 @@ def compare(folder: Path, n_tasks: int, kind: str, rounds: int) -> dict[str, obj
         tasks = bodies(folder, server, prepared)
         warm = min(n_tasks, 1000)
         post_all(server, tasks[:warm], 250, "bench warm")
-        sizes = [size for size in BATCHES if size <= n_tasks]
+        sizes = [size for size in BATCHES if size <= n_tasks] or [n_tasks]
         first = {size: n_tasks / post_all(server, tasks, size, f"bench raw {size}") for size in sizes}
         best = max(first, key=lambda size: first[size])
         raw, ours = [], []

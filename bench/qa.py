@@ -131,7 +131,7 @@ def _record_waiting(
             for image, number in images.items()
         )
         catalog.predictions.record(
-            replace(known[number % 500], image=image) for image, number in images.items()
+            replace(known[number % len(known)], image=image) for image, number in images.items()
         )
         catalog.tasks.open_push(key, list(images), VERSION)
         catalog.tasks.confirm_push(key, {image: number + 1 for image, number in images.items()})

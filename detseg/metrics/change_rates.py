@@ -7,8 +7,7 @@ of all (``credible_means``). How many regions people add is learned per image, b
 scikit-learn's LogisticRegression of class and tenth orders images about as well: on 24 made projects
 (``bench.ranking``) its list has 1.1 +- 0.5 points less of the seconds in its first fifth with 60 reviewed
 images, 0.6 +- 0.2 more with 300 and 0.1 +- 0.1 more with 1,000, of 34 to 36 in all; gradient boosting is
-within 0.6. Neither knows what to expect of a class that nobody has reviewed, and their import takes longer
-than this.
+within 0.6. Importing them takes longer than all of this.
 """
 
 from __future__ import annotations
