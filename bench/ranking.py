@@ -60,7 +60,7 @@ def _make_case(rng: np.random.Generator, image: str, rates: Floats, steepness: F
 
 
 def _review(rng: np.random.Generator, region: Region, rates: Floats, steepness: float) -> Iterator[Region]:
-    """What becomes of a region: nothing if it is deleted."""
+    """Review a region: yield it as it is left, changed, or not at all."""
     doubt, box = 1.0 - (region.instance.score or 0.0), region.instance.box
     kept = replace(region.instance, score=None)
     deleted, renamed, moved = rates * np.array([doubt**steepness, doubt, 1.0])

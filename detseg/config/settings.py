@@ -84,7 +84,7 @@ class Settings(BaseModel):
 
     @property
     def datasets_location(self) -> str:
-        """Where dataset versions are kept, as an absolute path or a URL."""
+        """Return where dataset versions are kept, as an absolute path or a URL."""
         if self.datasets is not None and "://" in self.datasets:
             return self.datasets
         return str(self.path(self.datasets) if self.datasets else self.state_path / "datasets")

@@ -198,7 +198,7 @@ def _encode_objects(image: ImageLabels, ids: Iterator[int]) -> dict[str, list[An
 
 
 def _encode_features(classes: Sequence[LabelClass]) -> dict[str, Any]:
-    """What the columns mean, as ``datasets`` keeps it in a schema."""
+    """Encode what the columns mean, as ``datasets`` keeps it in a schema."""
 
     def value(dtype: str) -> dict[str, Any]:
         return {"dtype": dtype, "_type": "Value"}

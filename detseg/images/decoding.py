@@ -148,7 +148,8 @@ def upright_size(
 
 
 def looks_turned(data: bytes) -> bool:
-    """Whether a file asks to be turned, as browsers read it or as Pillow does. Raises ImageError for none."""
+    """Tell whether a file asks to be turned, as browsers read it or as Pillow does. Raises ImageError for
+    none."""
     image, header = _open(data)
     with image, _decoding(image):
         return _orientation(image, header) != 1 or image.getexif().get(Base.Orientation, 1) != 1

@@ -27,7 +27,7 @@ from detseg.taxonomy import Taxonomy, taxonomy_of_labels
 from detseg.types import DecodedImage, Instance, ModelVersion, SeenBy
 
 PREFIX = "results:"
-"""What a user writes before the path of a file of predictions."""
+"""The text that a user writes before the path of a file of predictions."""
 
 _SEPARATOR = "@"
 _REVISION = 1
@@ -35,7 +35,7 @@ _RESULT_OPTIONS = ("box_threshold", "mask_threshold", "class_box_thresholds", "c
 
 
 def is_recorded(name: str | None) -> bool:
-    """Whether a name stands for a file of predictions."""
+    """Tell whether a name stands for a file of predictions."""
     return bool(name and name.startswith(PREFIX))
 
 
@@ -110,7 +110,7 @@ class RecordedPredictor(Abilities):
         return tuple(answers)
 
     def _is_clear(self, instance: Instance) -> bool:
-        """Whether it scores enough: as a box where it has one, else as a mask."""
+        """Tell whether it scores enough: as a box where it has one, else as a mask."""
         chosen = self.options
         lowest, of_classes = (
             (chosen.mask_threshold, chosen.class_mask_thresholds)
@@ -127,7 +127,7 @@ def _as_seen(instance: Instance) -> Instance:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What a file says, by the numbers that its images' names lead to."""
+    """The content of a file, by the numbers that its images' names lead to."""
 
     path: Path
     labels: frozenset[str]

@@ -26,11 +26,11 @@ class Suspect:
     rule: str
     """The name of one of ``RULES``."""
     score: float
-    """How sure the rule is, times what such a label costs if it stays; in [0, 1], 1 to be looked at first."""
+    """the rule's confidence, times what such a label costs if it stays; in [0, 1], 1 to be looked at first"""
     reason: str
     """A short sentence with the figures that made the rule trigger."""
     box: Box | None
-    """Where to look, in pixels of the image; None for the whole image."""
+    """the place to look at, in pixels of the image; None for the whole image"""
 
 
 @dataclass(frozen=True, slots=True)
