@@ -234,7 +234,7 @@ def file_name(image: ImageId, uri: str) -> str:
     'IMG_7-0123456789ab.jpg'
     """
     path = PurePosixPath(unquote(urlsplit(uri).path) if "://" in uri else uri)
-    stem = _UNSAFE.sub("_", path.stem).strip("._")[:_MOST_STEM] or "image"
+    stem = _UNSAFE.sub("_", path.stem).strip("._-")[:_MOST_STEM] or "image"
     suffix = _UNSAFE.sub("", path.suffix.lower())
     return f"{stem}-{image.removeprefix('sha256:')[:_DIGITS]}{suffix}"
 
