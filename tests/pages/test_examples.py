@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 from detseg.cli.app import app
+from detseg.config import load_settings
 from detseg.formats.coco import read_coco
+from detseg.pipeline.predict import predict
+from detseg.samples.checkpoints import checkpoint_path
 from detseg.samples.scenes import generate_scene
 from detseg.types import Size
 from tests.pipeline.labeled import CLASSES, bolt, make_project, ring
@@ -70,3 +73,29 @@ def test_the_commands_of_the_pages_about_datasets_run(
     read = read_coco(tmp_path / "v1-coco" / "annotations" / "instances_train.json", "bbox")
     assert 0 < len(read.images) < 40
     assert len(read.annotations) == 2 * len(read.images)
+
+
+def test_a_detector_learns_from_an_export_and_labels_the_next_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/datasets.md shows it, from the small detector that comes with the package."""
+    project = make_project(tmp_path)
+    project.add(range(6))
+    for number in range(6):
+        project.review(number, [bolt(f"a{number}"), ring(f"b{number}")] if number else [])
+    classes = [f'[[classes]]\nname = "{cls.name}"\nkind = "{cls.kind}"' for cls in CLASSES]
+    (tmp_path / "detseg.toml").write_text("\n".join(classes))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    app(["dataset", "create", "v1", "--split", "train=1"], standalone_mode=False)
+    app(["dataset", "export", "v1", "--format", "hf", "--out", "v1-hf"], standalone_mode=False)
+    (program,) = programs("datasets.md")
+    assert '"PekingU/rtdetr_v2_r18vd"' in program
+    small = repr(str(checkpoint_path("detector")))
+    exec(program.replace('"PekingU/rtdetr_v2_r18vd"', small), {})
+    settings = load_settings(model__detector="mine", model__segmenter="", model__box_threshold=0.0)
+    report = predict(settings, [tmp_path / "photos"], tmp_path / "found", pictures=False)
+    assert report.failed == ()
+    assert report.unmapped.keys() <= {"belt"}  # a surface, which has no boxes
+    found = json.loads(report.file.read_text())["images"]
+    assert {one["label"] for image in found for one in image["instances"]} == {"bolt", "nut"}
