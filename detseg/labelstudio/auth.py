@@ -1,4 +1,4 @@
-"""How requests prove who they are: a legacy token as it is, a personal access token through one it buys.
+"""Authentication of requests: a legacy token as it is, a personal access token through one it buys.
 
 A personal access token is a JWT that only buys access tokens, which live for about five minutes
 (``POST /api/token/refresh/``); it is refused when it is sent itself.
@@ -53,7 +53,7 @@ def read_token(file: Path) -> str:
 
 
 def is_private(file: Path) -> bool:
-    """Whether nobody but the file's owner may read it."""
+    """Check that nobody but the file's owner may read it."""
     return not file.stat().st_mode & 0o077
 
 

@@ -135,7 +135,7 @@ def _blocks_of_runs() -> tuple[_Ints, _Ints]:
 
 
 def _read_values(data: bytes, size: Size) -> Iterator[tuple[Ints, Ints]]:
-    """How many values there are up to the end of each run of one value, and that value; many at a time.
+    """Yield how many values there are up to the end of each run of one value, and that value; many at a time.
 
     What comes after the last value of an image of that size is padding.
     """

@@ -40,8 +40,7 @@ _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
-    """How many tasks there are, how many annotations of them that were not skipped, and how many of the tasks
-    somebody has skipped."""
+    """The counts of tasks, of their annotations that were not skipped, and of tasks that somebody skipped."""
 
     n_tasks: int
     n_annotations: int
@@ -88,7 +87,7 @@ class TaskReader:
         return TaskCounts(n_tasks, n_annotations, n_skipped)
 
     def totals(self) -> tuple[int, int]:
-        """How many tasks have our key, and how many predictions they have."""
+        """Count the tasks that have our key, and their predictions."""
         n_tasks, _, n_predictions = self._count([by_data(KEY, "empty", False)])
         return n_tasks, n_predictions
 
@@ -128,7 +127,7 @@ class TaskReader:
             yield from self._lister.by_ids([], selected=wanted)
 
     def _count(self, filters: list[Json]) -> tuple[int, int, int]:
-        """How many tasks match, and how many annotations (not skipped) and predictions they have."""
+        """Count the tasks that match, their annotations (not skipped) and their predictions."""
         params = {"project": self.project, "query": build_query(filters), "include": "id", "page_size": 1}
         answer = self.session.json("GET", "/api/tasks/", params=params)
         with expecting("tasks", self.session.url):

@@ -63,7 +63,7 @@ _OF_A_PROJECT = {  # all fields would have the server count more than it lists
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What we need to know of a project. ``model_version`` is the one whose predictions are shown,
+    """The facts about a project that we need. ``model_version`` is the one whose predictions are shown,
     ``overlap`` how many people are asked about each task."""
 
     id: int
@@ -254,7 +254,7 @@ class LabelStudioClient:
         return {name: tuple(sorted(tasks, key=lambda task: int(task["id"]))) for name, tasks in found.items()}
 
     def _key_of(self, project: int, task: Json, keys: Sequence[str], *, key: str) -> str:
-        """Which of the keys the data of a task holds that the server cannot show."""
+        """Find which of the keys a task has whose data the server cannot show."""
         while len(keys) > 1:
             middle = len(keys) // 2
             asked = [by_id("equal", int(task["id"])), by_data(key, "in_list", keys[:middle])]
@@ -350,7 +350,7 @@ class LabelStudioClient:
         return path
 
     def redirect(self, path: str) -> str | None:
-        """Where the server sends a GET on to, for instance a signed URL; None if it answers itself."""
+        """Ask where the server sends a GET on to, for instance a signed URL; None if it answers itself."""
         location: str | None = self._session.send("GET", path, redirects=True).headers.get("Location")
         try:
             return None if location is None else urljoin(path, location)
@@ -364,7 +364,7 @@ class LabelStudioClient:
 
 
 def seen_task(task: Json) -> SeenTask:
-    """What tells a task of a list from others. Raises LabelStudioError where it is not there."""
+    """Read what tells a task of a list from others. Raises LabelStudioError where it is not there."""
     with expecting("a task", "Label Studio"):
         image = task["data"].get(KEY)
         created_at = read_moment(task["created_at"])

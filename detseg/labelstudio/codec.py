@@ -54,7 +54,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class TaskReview:
-    """What people made of a task: its annotations by ascending id. None: the task is unlabeled."""
+    """People's reviews of a task: its annotations by ascending id. None: the task is unlabeled."""
 
     task_id: int
     image: ImageId
@@ -84,7 +84,8 @@ def prediction_regions(
 
 
 def prediction_score(regions: Iterable[Region]) -> float:
-    """How sure the model is of an image, in [0, 1]; Label Studio can show the least sure first.
+    """Compute the model's confidence about an image, in [0, 1]; Label Studio can show the least certain
+    first.
 
     The mean score of the regions, where one that only one of the two models saw counts half. 0 for an image
     without regions: "nothing there" is the claim that costs most when it is wrong.
@@ -124,7 +125,7 @@ def encode_task(
 
 
 def is_ours(task: Mapping[str, Any]) -> bool:
-    """Whether a task's data has our image id; others were put into the project by somebody else."""
+    """Tell whether a task's data has our image id; others were put into the project by somebody else."""
     data = task.get("data")
     return isinstance(data, Mapping) and isinstance(data.get("image_id"), str)
 

@@ -58,7 +58,7 @@ def get_object(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def is_name(value: Any) -> bool:
-    """Whether that is text that can be shown in a line and kept in any database.
+    """Check that the value is text that can be shown in a line and kept in any database.
 
     >>> is_name("a-1"), is_name(""), is_name("a\\n1"), is_name("\\ud800"), is_name(7)
     (True, False, False, False, False)
@@ -76,7 +76,7 @@ def quote(text: str) -> str:
 
 
 def describe(value: Any) -> str:
-    """What kind of JSON that is.
+    """Name the kind of JSON that the value is.
 
     >>> describe([1, 2]), describe(None), describe(1e308)
     ('a list', 'missing', 'a number')

@@ -1,4 +1,5 @@
-"""What of a prediction fits a labeling interface that somebody edited: labels renamed, tags removed."""
+"""The part of a prediction that fits a labeling interface that somebody edited: labels renamed, tags
+removed."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ def encode_fitting(
 
 
 def fit_regions(regions: Sequence[Region], missing: Collection[str], policy: ShapePolicy) -> Fitting:
-    """What the interface takes of regions. ``missing`` is what it lacks, by ``missing_labels``."""
+    """Choose what the interface takes of regions. ``missing`` is what it lacks, by ``missing_labels``."""
     if not missing and policy.kinds != {"polygon"}:
         return Fitting(tuple(regions))
     kept: list[Region] = []

@@ -22,7 +22,7 @@ from detseg.errors import FormatError
 Json = dict[str, Any]
 
 Shape = Literal["rectangle", "brush", "bitmask", "polygon"]
-"""What we draw."""
+"""The shapes that we draw."""
 
 OWN_NAMES: Mapping[Shape, str] = {
     "rectangle": "box",
@@ -30,7 +30,7 @@ OWN_NAMES: Mapping[Shape, str] = {
     "bitmask": "bitmask",
     "polygon": "polygon",
 }
-"""What the tags of our own interfaces are called."""
+"""The names of the tags of our own interfaces."""
 
 IMAGE_NAME = "image"
 
@@ -68,11 +68,11 @@ class Interface:
 
     @property
     def is_own(self) -> bool:
-        """Whether all its tags have our names."""
+        """Tell whether all its tags have our names."""
         return all(tool.name == OWN_NAMES[tool.shape] for tool in self.tools)
 
     def find(self, shape: Shape, label: str) -> Tool | None:
-        """What draws that shape with that label."""
+        """Find the tool that draws that shape with that label."""
         return next((tool for tool in self.tools if tool.shape == shape and label in tool.labels), None)
 
     def offered(self, shape: Shape) -> frozenset[str]:

@@ -62,7 +62,7 @@ Links = frozenset[frozenset[str]]
 
 
 def read_links(results: Sequence[Mapping[str, Any]]) -> Links:
-    """What ``parentID`` and relations link."""
+    """Read what ``parentID`` and relations link."""
     pairs = [(result.get("id"), result.get("parentID")) for result in results]
     pairs += [
         (result.get("from_id"), result.get("to_id")) for result in results if result.get("type") == "relation"

@@ -82,7 +82,7 @@ def mask_control(policy: ShapePolicy) -> Control:
 
 
 def missing_labels(config: str, taxonomy: Taxonomy, policy: ShapePolicy = DEFAULT_POLICY) -> tuple[str, ...]:
-    """What that interface lacks, as ``box: bolt``, in the taxonomy's order; empty if it fits.
+    """List what that interface lacks, as ``box: bolt``, in the taxonomy's order; empty if it fits.
 
     More than the taxonomy asks for (further tags, further labels) is fine.
     Raises FormatError if it is no XML.
@@ -99,7 +99,7 @@ def missing_labels(config: str, taxonomy: Taxonomy, policy: ShapePolicy = DEFAUL
 
 
 def offered_kinds(config: str, taxonomy: Taxonomy) -> frozenset[MaskKind]:
-    """What masks may be drawn as in that interface: the kinds that have every class.
+    """Return what masks may be drawn as in that interface: the kinds that have every class.
 
     Raises FormatError if it is no XML.
     """
@@ -108,7 +108,7 @@ def offered_kinds(config: str, taxonomy: Taxonomy) -> frozenset[MaskKind]:
 
 
 def fit_policy(policy: ShapePolicy, config: str, taxonomy: Taxonomy) -> ShapePolicy:
-    """What annotators can be asked in that interface, of what they are to be asked.
+    """Reduce a policy to what annotators can be asked in that interface.
 
     An interface that others made may ask for boxes alone, or for masks alone: then so do we.
     """

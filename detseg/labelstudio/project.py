@@ -1,4 +1,4 @@
-"""What a project needs before tasks are sent: itself and its labeling interface."""
+"""A project made ready for tasks: itself and its labeling interface."""
 
 from __future__ import annotations
 

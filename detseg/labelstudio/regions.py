@@ -114,7 +114,7 @@ def read_regions(
 
 
 def _is_on(image_name: str | None, entry: Any) -> bool:
-    """Whether a result may be about the image: it names no other tag, and no other image of a list."""
+    """Tell whether a result may be about the image: it names no other tag, and no other image of a list."""
     if not isinstance(entry, dict):
         return True  # which is said where it is read
     names = (None, image_name or entry.get("to_name"))

@@ -1,4 +1,4 @@
-"""Which Label Studio answers at an address, asked without a token, and whether it is known to work."""
+"""The release of the Label Studio at an address, asked without a token, and whether it is known to work."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_release(url: str) -> str:
 
 
 def is_too_old(release: str) -> bool:
-    """Whether that version comes before the one that is tested, its last number aside."""
+    """Tell whether that version comes before the one that is tested, its last number aside."""
     return _numbers(release)[:2] < _numbers(TESTED)[:2]
 
 

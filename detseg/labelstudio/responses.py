@@ -1,4 +1,4 @@
-"""What an HTTP answer of Label Studio means for a person, and how long to wait before asking again."""
+"""The meaning of Label Studio's HTTP answers for a person, and the wait before asking again."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _read_date(text: str) -> datetime | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether that URL is on this machine."""
+    """Tell whether that URL is on this machine."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True

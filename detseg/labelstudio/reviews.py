@@ -28,7 +28,8 @@ SIMULATED_AUTHOR = "simulated-reviewer"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a task of ours is about, as the catalog knows it. ``sent`` are our labels by result id.
+    """The image and labels that a task of ours is about, as the catalog knows them. ``sent`` are our labels
+    by result id.
 
     ``image_name`` is the tag of the interface that shows the image; None where there is no other image.
     """
@@ -60,7 +61,7 @@ class Reading:
 
 
 def read_reviews(task: Json, target: Target, taxonomy: Taxonomy) -> tuple[Reading, ...]:
-    """What people made of a task, by ascending annotation id. Never raises for what they wrote.
+    """Read what people made of a task, by ascending annotation id. Never raises for what they wrote.
 
     The task, its annotations, their numbers and dates are the server's, as ``TaskReader`` gives them. Skipped
     annotations have no regions, whatever their result holds. Of a task whose data is not about the target any
@@ -101,7 +102,7 @@ def read_reviews(task: Json, target: Target, taxonomy: Taxonomy) -> tuple[Readin
 
 
 def _mismatch(data: Json, target: Target) -> str:
-    """Why the task's data is not about the target; empty if it is."""
+    """Say why the task's data is not about the target; empty if it is."""
     image, width, height = (data.get(name) for name in ("image_id", "width", "height"))
     if image != target.image:
         now = quote(image[:19]) if isinstance(image, str) else describe(image)
@@ -132,7 +133,7 @@ def _annotation(entry: Json, target: Target, read: ReadRegions) -> Annotation:
 
 
 def _lead_time_s(entry: Json) -> float | None:
-    """How long somebody worked; None where nobody says, and for what is no time that anybody works."""
+    """Read how long somebody worked; None where nobody says, and for what is no time that anybody works."""
     try:
         lead_time_s = get_number(entry, "lead_time")
     except FormatError:

@@ -83,7 +83,8 @@ class ServedFolder:
         names[ref.id] = name
 
     def url(self, image: ImageId) -> str | None:
-        """What a task's data holds for an image that is served, relative to the server; None for others."""
+        """Return what a task's data holds for an image that is served, relative to the server; None for
+        others."""
         name = self._listed().get(image)
         return None if name is None else f"{LOCAL_FILES}{FOLDER}/{name}"
 
@@ -92,7 +93,7 @@ class ServedFolder:
         return tuple(sorted(self._listed()))
 
     def holds(self, image: ImageId, listed: Iterable[Entry] = ()) -> bool:
-        """Whether what is served for an image is still the image.
+        """Check that what is served for an image is still the image.
 
         A file with the size and time of change of one of its ``listed`` entries is not read.
         """
@@ -157,7 +158,8 @@ def _own_time_ns(name: str) -> int:
 
 
 def _is_linked(source: Path, path: Path, read: os.stat_result) -> bool:
-    """Whether ``path`` is now the very file that was read, unchanged since; it is as it was otherwise."""
+    """Link ``path`` to the very file that was read, unchanged since, and return True; else leave it as it
+    was."""
     beside = path.with_name(f".{secrets.token_hex(8)}.link")
     try:
         os.link(os.path.realpath(source), beside, follow_symlinks=False)

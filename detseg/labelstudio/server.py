@@ -55,7 +55,7 @@ _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "HOME", "USE
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where Label Studio is and how to get in. Username and password are for the web page's login."""
+    """The address of Label Studio and the way in. Username and password are for the web page's login."""
 
     url: str
     token: str = field(repr=False)
@@ -65,7 +65,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """Whether the process runs, whether it answers, and where."""
+    """The state of the process: whether it runs, whether it answers, and where."""
 
     running: bool
     healthy: bool
@@ -136,7 +136,7 @@ class EmbeddedLabelStudio:
             return stop(self._spec(port))
 
     def status(self) -> ServerStatus:
-        """Whether it runs and answers; starts and changes nothing."""
+        """Look whether it runs and answers; start and change nothing."""
         port = self._remembered_port()
         running = None if port is None else find_running(self._spec(port))
         if port is None or running is None:
@@ -146,7 +146,7 @@ class EmbeddedLabelStudio:
         return ServerStatus(running=True, healthy=healthy, url=f"http://{HOST}:{port}", pid=running.pid)
 
     def connection(self) -> Connection | None:
-        """How to get in, if it is our server that has the port; None if not."""
+        """Return the way in, if it is our server that has the port; None if not."""
         port = self._remembered_port()
         if port is None or not is_listening(self._spec(port)):
             return None

@@ -1,4 +1,5 @@
-"""How an annotator's browser gets the images of tasks: a protocol, and the way of files of this machine.
+"""Ways in which an annotator's browser gets the images of tasks: a protocol, and that of files of this
+machine.
 
     serving.prepare(refs)          # before tasks are sent: storages, uploads; doing it again changes nothing
     serving.renew(refs)            # for tasks that are there: puts back what got lost
@@ -32,7 +33,7 @@ class ImageServing(Protocol):
         """Puts back what the tasks of these images, which are there, have lost on this machine."""
 
     def url(self, ref: ImageRef) -> str:
-        """What a task's data holds as its image; after ``prepare``.
+        """Return what a task's data holds as its image; after ``prepare``.
 
         Raises FormatError or ImageError for an image that cannot be served.
         """
@@ -104,7 +105,7 @@ def check_local(ref: ImageRef) -> None:
 
 
 def check_bytes(task: Json, fetch: Callable[[], bytes], *, mend: str) -> None:
-    """Whether what is fetched for a task's image is the image that was predicted.
+    """Check that what is fetched for a task's image is the image that was predicted.
 
     Raises LabelStudioError that names the task, what came instead, and the mend.
     """

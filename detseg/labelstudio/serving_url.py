@@ -92,7 +92,7 @@ def plain_url(ref: ImageRef, root: str, prefix: str | None) -> str:
 
 
 def fetch_as_page(http: httpx.Client, url: str, page_url: str, limits: Limits) -> bytes:
-    """What a page of Label Studio gets to see of an image on another server.
+    """Fetch an image on another server as a page of Label Studio would.
 
     Raises ImageError that says why the browser would show nothing.
     """

@@ -1,4 +1,4 @@
-"""What annotators are asked for, and what masks are drawn as.
+"""Shape policies: what annotators are asked for, and what masks are drawn as.
 
 A brush mask is what the page paints best: exact, editable, and heavy, since the browser keeps a picture of
 the whole image for each (a hundred of them freeze it), and ragged ones are long. A bitmask is exact and
@@ -55,7 +55,7 @@ DEFAULT_POLICY = ShapePolicy()
 
 @dataclass(frozen=True, slots=True)
 class ShapeReport:
-    """What the regions of one task, or of many, were drawn as.
+    """The shapes that the regions of one task, or of many, were drawn as.
 
     ``n_unasked`` are halves that annotators are not asked for, ``n_over_budget`` tasks that no choice could
     bring below the budget. ``reasons`` say why masks are not what was preferred, and of how many, sorted.
@@ -84,7 +84,7 @@ def sum_reports(reports: Iterable[ShapeReport]) -> ShapeReport:
 
 
 def shape_warnings(report: ShapeReport) -> Iterator[str]:
-    """What people should know about the choices, a line each."""
+    """Yield what people should know about the choices, a line each."""
     for reason, n in report.reasons:
         yield f"{format_count(n, 'mask', 'is', 'are')} not drawn as preferred: {reason}"
     if report.n_over_budget:
@@ -108,8 +108,8 @@ def parts_of(instance: Instance) -> frozenset[Part]:
 def split_parts(
     kind: Kind, parts: Set[Part], annotate: Annotate, left_out: Set[Part] = frozenset()
 ) -> tuple[frozenset[Part], frozenset[Part]]:
-    """Which parts of an instance annotators are shown, and which of those that they were to be shown are
-    left out: ``left_out`` are the parts that cannot be, whatever is asked for.
+    """Split the parts of an instance: those that annotators are shown, and those that they were to be shown
+    and that are left out: ``left_out`` are the parts that cannot be, whatever is asked for.
 
     For boxes: a thing's box, or that of its mask. For masks: the mask alone, whose box is its own. For both:
     one of the two, so that one movement of the hand changes the whole thing: the mask, or the box where there
@@ -132,7 +132,7 @@ def with_parts(instance: Instance, parts: Set[Part]) -> Instance | None:
 
 
 def asked(instance: Instance, annotate: Annotate) -> Instance | None:
-    """What annotators are asked about an instance; None for nothing."""
+    """Return what annotators are asked about an instance; None for nothing."""
     shown, _ = split_parts(instance.kind, parts_of(instance), annotate)
     return with_parts(instance, shown)
 
@@ -163,7 +163,7 @@ def draw_masks(masks: Sequence[Mask], policy: ShapePolicy) -> tuple[tuple[DrawnM
 
 
 def all_fit(masks: Sequence[Mask], policy: ShapePolicy) -> bool:
-    """Whether all of a task's masks are surely exact, without drawing any; False says nothing."""
+    """Tell whether all of a task's masks are surely exact, without drawing any; False says nothing."""
     if "brush" not in policy.kinds:
         return False
     if policy.mask_as != "auto":
@@ -196,7 +196,8 @@ def _fit(masks: Sequence[Mask], policy: ShapePolicy) -> tuple[tuple[DrawnMask, .
 
 
 def _excess(drawn: Sequence[DrawnMask], policy: ShapePolicy) -> tuple[bool, bool]:
-    """Whether masks weigh more than the budget, and whether more of them fill the browser than it allows."""
+    """Tell whether masks weigh more than the budget, and whether more of them fill the browser than it
+    allows."""
     n_full = sum(one.kind != "polygon" for one in drawn)
     return sum(one.n_bytes for one in drawn) > policy.max_bytes, n_full > policy.max_masks
 
@@ -227,7 +228,7 @@ def _draw(mask: Mask, kind: MaskKind, policy: ShapePolicy) -> DrawnMask | None:
 
 
 def can_draw(mask: Mask, policy: ShapePolicy) -> bool:
-    """Whether any kind that the interface offers can be the mask, which is not empty."""
+    """Tell whether any kind that the interface offers can be the mask, which is not empty."""
     return policy.kinds != {"polygon"} or _draw(mask, "polygon", policy) is not None
 
 
@@ -244,5 +245,6 @@ def _draw_brush(mask: Mask) -> DrawnMask:
 
 
 def _outline_px(size: Size) -> int:
-    """How wide an outline has to be to be seen where the page shrinks the picture to its own width."""
+    """Compute how wide an outline has to be to be seen where the page shrinks the picture to its own
+    width."""
     return max(1, round(max(size.width, size.height) / _PAGE_PX))

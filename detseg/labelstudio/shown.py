@@ -1,4 +1,5 @@
-"""What annotators were shown of a prediction. Their work is compared with that, and with nothing else.
+"""The part of a prediction that annotators were shown. Their work is compared with that, and with nothing
+else.
 
 What is asked for, what masks are drawn as and what the interface offers may be others tomorrow; a task that
 was sent stays as it is. So this is kept with every prediction that is sent.
@@ -51,7 +52,7 @@ class Shown:
 
 
 def find_shown(regions: Sequence[Region], results: Iterable[Mapping[str, Any]], policy: ShapePolicy) -> Shown:
-    """What is shown of regions by the results that were made of them under that policy."""
+    """Find what is shown of regions by the results that were made of them under that policy."""
     types = {str(result["id"]): result["type"] for result in results}
     return Shown(
         policy.annotate,
@@ -62,7 +63,7 @@ def find_shown(regions: Sequence[Region], results: Iterable[Mapping[str, Any]], 
 
 
 def plan_shown(regions: Sequence[Region], policy: ShapePolicy) -> Shown:
-    """What would be shown of regions under a policy: the answer where it was not kept."""
+    """Plan what would be shown of regions under a policy: the answer where it was not kept."""
     masks = [(one.id, mask) for one, mask in _asked_masks(regions, policy.annotate)]
     if all_fit([mask for _, mask in masks], policy):
         return Shown(policy.annotate)
@@ -108,7 +109,7 @@ def settle_parts(review: Annotation, shown: Sequence[Region]) -> Annotation:
 
 
 def in_parts(region: Region) -> bool:
-    """Whether ``settle_parts`` may have to do with it: only a part is there, or two that do not meet."""
+    """Tell whether ``settle_parts`` may have to do with it: only a part is there, or two that do not meet."""
     box, mask = region.instance.box, region.instance.mask
     return region.origin == "model" and (box is None or (mask is not None and not _meet(box, mask)))
 
@@ -128,7 +129,8 @@ def encode_shown(shown: Shown) -> str:
 
 
 def decode_shown(text: str) -> Shown:
-    """What ``encode_shown`` was given, or an earlier version of it, whose ``both`` was a box and a mask."""
+    """Decode what ``encode_shown`` was given, or an earlier version of it, whose ``both`` was a box and a
+    mask."""
     entry = parse_json(text, "what was shown")
     earlier = entry.get("annotate")
     return Shown(

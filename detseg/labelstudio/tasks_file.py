@@ -39,7 +39,7 @@ def image_path(image: ImageLabels) -> str:
 
 
 def losses(image: ImageLabels) -> Mapping[Loss, int]:
-    """What the page cannot show: boxes of stuff, and what has no area in the image."""
+    """Count what the page cannot show: boxes of stuff, and what has no area in the image."""
     lost: Counter[Loss] = Counter()
     for one in image.instances:
         lost["boxes of stuff left out"] += one.kind == "stuff" and one.box is not None
@@ -91,7 +91,8 @@ def _shown(instance: Instance, image: ImageLabels) -> Instance | None:
 
 
 def _url(image: ImageLabels, contents: Contents) -> str:
-    """What the annotator's browser loads: the file in the folder, or where an image that is not there is."""
+    """Return what the annotator's browser loads: the file in the folder, or where an image that is not there
+    is."""
     if not contents.images_inside and "://" in image.uri and not image.uri.startswith("file://"):
         return image.uri
     return LOCAL_FILES + quote(image_path(image))

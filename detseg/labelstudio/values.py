@@ -31,7 +31,7 @@ around pixels once."""
 
 @dataclass(slots=True)
 class CrossingBudget:
-    """How many more crossings of sides and rows are read of an annotation: the time of its polygons."""
+    """The crossings of sides and rows that may still be read of an annotation: the time of its polygons."""
 
     left: int
 

@@ -36,7 +36,7 @@ ACTIONS = (
     "ANNOTATIONS_DELETED",
     "TASKS_DELETED",
 )
-"""What people do. That tasks are created is our own doing."""
+"""The actions of people; creating tasks is our own."""
 
 _MOST_BYTES = 1_000_000
 _PATIENCE_S = 5.0

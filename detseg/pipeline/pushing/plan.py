@@ -1,4 +1,4 @@
-"""What is to become of every image of a push, decided before anything is written.
+"""The plan of a push: what is to become of every image, decided before anything is written.
 
     for page in pages(refs):
         plan = plan_page(spec, page)        # by the catalog and the server; writes to neither
@@ -49,7 +49,7 @@ class PlannedPrediction:
 
 @dataclass(frozen=True, slots=True)
 class PagePlan:
-    """What is to become of a page of images; each is in one of the first three, in order.
+    """The plan of a page of images; each is in one of the first three, in order.
 
     ``new`` become tasks, ``predictions`` go to tasks that are there, ``outcomes`` are of images of which
     nothing is sent. To be recorded before: ``marks`` and ``existing`` are tasks that are there and that the
@@ -68,7 +68,7 @@ class PagePlan:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTask:
-    """What is to be sent of one image: a new task, or a prediction for ``task_id``.
+    """The plan of one image: a new task, or a prediction for ``task_id``.
 
     ``encoded`` is the task without the image's URL; None where the version has not predicted the image yet.
     ``regions`` are those of the prediction, wrong ones that were planted among them. ``left_out`` has a line
@@ -126,7 +126,7 @@ def plan_page(spec: PushSpec, page: Sequence[ImageRef]) -> PagePlan:
 
 
 def _plan_unknown(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
-    """What becomes of images that have no task by the catalog: somebody else may have made them one."""
+    """Plan images that have no task by the catalog: somebody else may have made them one."""
     marks = _plan_marks(spec, refs)
     marked = {one.ref.id for one in marks.predictions} | {one.ref.id for one in marks.outcomes}
     refs = [ref for ref in refs if ref.id not in marked]
@@ -169,7 +169,7 @@ def _plan_unknown(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
 
 
 def _plan_marks(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
-    """What becomes of the images that were found in tasks of this very project, which get a mark."""
+    """Plan the images that were found in tasks of this very project, which get a mark."""
     client, project = spec.client, spec.project
     here = [ref for ref in refs if project and parse_queued(ref.uri)[0] == project.server_id]
     if not (here and client and project):
@@ -195,7 +195,7 @@ def _plan_marks(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
 
 
 def _replaces(spec: PushSpec, one: ExistingTask) -> bool:
-    """Whether the prediction of a task that is to be imported gives way; all of them are ours then."""
+    """Tell whether the prediction of a task that is to be imported gives way; all of them are ours then."""
     return spec.settings.queue.predictions == "replace" and not one.task.touched and bool(one.versions)
 
 
@@ -235,7 +235,7 @@ def _servable(
 
 
 def plan_tasks(spec: PushSpec, plan: PagePlan) -> Iterator[PlannedTask | ImageOutcome]:
-    """What is to be sent of the images of a page, or why nothing is; made one by one, for they are large."""
+    """Yield what is to be sent of the images of a page, or why nothing is; one by one, for they are large."""
     statuses: Mapping[bool, Status] = {False: "added", True: "replaced"}
     new = {ref.id: PlannedTask(ref, "pushed") for ref in plan.new}
     more = {one.ref.id: PlannedTask(one.ref, statuses[one.replaces], one.task_id) for one in plan.predictions}
