@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torchmetrics.detection import PanopticQuality as TorchmetricsQuality
 
-from detseg.geometry.masks import segments_to_masks
+from detseg.geometry.label_maps import segments_to_masks
 from detseg.metrics.panoptic import PanopticQuality, panoptic_quality
 from detseg.types import Annotation, ImageId, Instance, Region, RegionId, Size
 

@@ -35,9 +35,8 @@ from detseg.formats.coco_entries import (
 )
 from detseg.geometry.boxes import box_to_xywh, clip_box, xywh_to_box
 from detseg.geometry.extent import extent
-from detseg.geometry.masks import decode_mask, encode_mask
+from detseg.geometry.masks import decode_mask, encode_mask, unite_masks
 from detseg.geometry.polygons import polygon_to_mask
-from detseg.geometry.runs import unite_masks
 from detseg.types import Instance, Mask, Size
 
 

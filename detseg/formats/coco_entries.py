@@ -22,6 +22,7 @@ Record = Mapping[str, Any]
 
 _LARGEST = sys.float_info.max
 _MOST_PIXELS = 2**31  # along a side; no format of images has more
+_MOST_AREA = 2**32  # of a mask: run lengths have 32 bits
 
 
 def entry_check(
@@ -100,7 +101,7 @@ def truth_problem(entry: Mapping[str, Any]) -> Problem:
 
 def _mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
     if isinstance(mask, list):
-        lacks_size = "polygons need width and height of their image" if None in size else None
+        lacks_size = None if all(size) else "polygons need width and height of their image"
         return _polygons_problem(mask) or lacks_size
     if not isinstance(mask, dict) or not _is_size(mask.get("size")):
         return f"expected segmentation as polygons or run lengths, not {_short(mask)}"
@@ -114,6 +115,8 @@ def _mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
             return str(error)
     if not isinstance(counts, (list, tuple)) or not all(is_id(count) for count in counts):
         return f"expected run lengths as whole numbers or as a compressed string, not {_short(counts)}"
+    if sum(counts) >= _MOST_AREA:
+        return f"a mask has fewer than 2**32 pixels, not {sum(counts)}"
     if sum(counts) != mask["size"][0] * mask["size"][1]:
         return f"the run lengths sum to {sum(counts)}, which are not the pixels of a mask of {mask['size']}"
     return None

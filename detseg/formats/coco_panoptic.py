@@ -24,8 +24,8 @@ from detseg.formats.dataset import Contents, Format, Loss, check_new
 from detseg.formats.json_lists import JsonLists
 from detseg.formats.layers import overlap_losses, paint_masks
 from detseg.geometry.boxes import box_to_xywh
-from detseg.geometry.label_maps import map_to_array
-from detseg.geometry.masks import mask_to_box, segments_to_masks
+from detseg.geometry.label_maps import map_to_array, segments_to_masks
+from detseg.geometry.masks import mask_to_box
 from detseg.images import open_png, read_bytes
 from detseg.taxonomy import LabelClass
 

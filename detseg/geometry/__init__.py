@@ -1,1 +1,1 @@
-"""Boxes and masks as pure numpy: conversions, overlaps, matching."""
+"""Boxes and masks, with numpy and hotcoco: conversions, overlaps, matching."""

@@ -8,6 +8,7 @@ Label Studio counts them row by row.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,11 @@ def edges_to_mask(edges: Edges, size: Size) -> Mask:
     """The mask of that size that flips there, column by column."""
     counts = np.diff(edges, prepend=np.int32(0), append=np.int32(size.area))
     return Mask(size, tuple(counts.tolist() if counts[-1] or counts.size == 1 else counts[:-1].tolist()))
+
+
+def runs_to_edges(starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Where a mask flips, from the starts and ends of its runs in order, which may touch but not overlap."""
+    return without_pairs(np.stack((starts, ends), axis=1).reshape(-1))
 
 
 def columns_to_rows(edges: Edges, size: Size) -> Edges:

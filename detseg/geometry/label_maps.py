@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detseg.geometry.edges import mask_to_edges
+from detseg.geometry.edges import edges_to_mask, mask_to_edges, runs_to_edges
 from detseg.types import Mask, Size
 
 Numbers = npt.NDArray[np.int32]
@@ -58,12 +58,20 @@ def paint(masks: Sequence[Mask], size: Size) -> LabelMap:
     return _tidy(size, flips[order], numbers)
 
 
-def array_to_map(array: npt.NDArray[np.integer[Any]]) -> LabelMap:
+def array_to_map(array: npt.NDArray[np.integer[Any] | np.bool_]) -> LabelMap:
     """The map of an array of shape (H, W), both at least 1."""
     height, width = array.shape
     flat = np.ascontiguousarray(array.T).reshape(-1)
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1)).astype(np.int32)
     return LabelMap(Size(width, height), starts, flat[starts].astype(np.int32))
+
+
+def segments_to_masks(segments: npt.NDArray[np.integer[Any]], numbers: Sequence[int]) -> tuple[Mask, ...]:
+    """The masks of the pixels of each number in an array of shape (H, W): one pass for all."""
+    labels = array_to_map(segments)
+    ends = np.append(labels.starts[1:], np.int32(labels.size.area))
+    runs = (labels.numbers == number for number in numbers)
+    return tuple(edges_to_mask(runs_to_edges(labels.starts[mine], ends[mine]), labels.size) for mine in runs)
 
 
 def map_to_array(labels: LabelMap) -> Numbers:
@@ -122,9 +130,7 @@ def interior(labels: LabelMap, distance: int) -> LabelMap:
         alike = (rows[:-1] == rows[1:]) & (rows[:-1] != 0)
         squares = _all_of(alike.reshape(-1), side - 1, step=rows.shape[1])
         inner[distance:-distance, start : start + n_rows] = squares.reshape(-1, rows.shape[1])
-    flat = inner.reshape(-1)
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1)).astype(np.int32)
-    return LabelMap(labels.size, starts, flat[starts].astype(np.int32))
+    return array_to_map(inner.T)
 
 
 def _inner_of_columns(labels: LabelMap, distance: int) -> npt.NDArray[Any]:

@@ -1,7 +1,8 @@
-"""Masks: bitmaps to and from COCO run lengths, overlaps without decoding twice.
+"""Masks: bitmaps, boxes, overlaps and unions of COCO run lengths, and their compressed form.
 
 Bitmaps are bool arrays of shape (H, W). Run lengths are column-major and start with background, as in
 COCO's ``maskApi``; the compressed string is its 6-bit form (LEB128-like, difference to the run two before).
+hotcoco (Rust, MIT) does what it does faster than numpy; it takes masks of fewer than 2**32 pixels.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import hotcoco
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +18,7 @@ from detseg.errors import FormatError
 from detseg.types import Box, Mask, Size
 
 Bitmap = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 _TILE = 256
 _MAX_CHUNK = 10
@@ -34,26 +37,7 @@ def bitmap_to_mask(bitmap: Bitmap) -> Mask:
 
 def mask_to_bitmap(mask: Mask) -> Bitmap:
     """Convert run lengths to a bitmap, bool of shape (H, W)."""
-    values = np.arange(len(mask.counts)) % 2 == 1
-    flat = np.repeat(values, mask.counts)
-    return flat.reshape((mask.size.height, mask.size.width), order="F")
-
-
-def segments_to_masks(segments: npt.NDArray[np.integer[Any]], numbers: Sequence[int]) -> tuple[Mask, ...]:
-    """The masks of the pixels that hold each of the numbers, from a map of shape (H, W): one pass for all."""
-    height, width = segments.shape
-    size = Size(width, height)
-    flat = np.ascontiguousarray(segments.T).reshape(-1)  # column-major, (W*H,)
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    ends = np.append(starts[1:], flat.size)
-    owners = flat[starts]
-    masks = []
-    for number in numbers:
-        mine = owners == number
-        edges = np.stack((starts[mine], ends[mine]), axis=1).reshape(-1)  # start, end, start, end, ...
-        counts = np.diff(edges, prepend=0, append=flat.size).tolist()
-        masks.append(Mask(size, tuple(counts[:-1] if counts[-1] == 0 else counts)))
-    return tuple(masks)
+    return hotcoco.mask.decode(_rle(mask)).view(np.bool_)
 
 
 def empty_mask(size: Size) -> Mask:
@@ -63,43 +47,32 @@ def empty_mask(size: Size) -> Mask:
 
 def mask_to_box(mask: Mask) -> Box | None:
     """The tight half-open box of the foreground; None for an empty mask."""
-    edges = np.cumsum(mask.counts)
-    starts, ends = edges[:-1:2], edges[1::2]  # of every foreground run, half-open, column-major
-    starts, ends = starts[starts < ends], ends[starts < ends]
-    if starts.size == 0:
-        return None
-    height = mask.size.height
-    x0, x1 = starts[0] // height, (ends[-1] - 1) // height + 1
-    if np.any(starts // height != (ends - 1) // height):  # a run goes on in the next column
-        return Box(float(x0), 0.0, float(x1), float(height))
-    return Box(float(x0), float((starts % height).min()), float(x1), float(((ends - 1) % height).max() + 1))
+    x, y, width, height = hotcoco.mask.to_bbox(_rle(mask)).tolist()
+    return Box(x, y, x + width, y + height) if width else None
 
 
 def mask_iou(a: Mask, b: Mask) -> float:
     """Intersection over union in [0, 1]; 0 when both are empty."""
-    if a.size != b.size:
-        raise ValueError(f"masks of one image have one size, not {a.size} and {b.size}")
-    edges = np.concatenate(([0], np.cumsum(a.counts)))
-    before = _foreground_before(b, edges)
-    intersection = int(np.sum(before[2::2] - before[1:-1:2]))
-    union = a.area + b.area - intersection
-    return intersection / union if union else 0.0
+    _check_sizes((a, b))
+    return float(mask_iou_matrix([a], [b])[0, 0])
 
 
-def counts_to_string(counts: Sequence[int]) -> str:
-    """COCO's compressed form of run lengths (``maskApi.c``, ``rleToString``)."""
-    values = np.array(counts, dtype=np.int64)
-    values[3:] -= np.array(counts[1:-2], dtype=np.int64)
-    columns: list[npt.NDArray[np.int64]] = []  # the k-th character of every value, -1 where it has ended
-    alive = np.ones(values.size, dtype=bool)
-    while alive.any():
-        chunk = values & 0x1F
-        values >>= 5
-        more = alive & np.where(chunk & 0x10, values != -1, values != 0)
-        columns.append(np.where(alive, chunk + 48 + np.where(more, 0x20, 0), -1))
-        alive = more
-    characters = np.stack(columns, axis=1).ravel() if columns else np.zeros(0, dtype=np.int64)
-    return characters[characters >= 0].astype(np.uint8).tobytes().decode("ascii")
+def mask_iou_matrix(a: Sequence[Mask], b: Sequence[Mask]) -> Floats:
+    """Intersection over union of every mask of ``a`` with every mask of ``b``: (N, M), in [0, 1].
+
+    0 where both are empty, and for masks of different sizes.
+    """
+    if not a or not b:
+        return np.zeros((len(a), len(b)))
+    iou = hotcoco.mask.iou([_rle(mask) for mask in a], [_rle(mask) for mask in b], [False] * len(b))
+    return np.maximum(iou, 0.0)  # hotcoco says -1 for masks of different sizes
+
+
+def unite_masks(masks: Sequence[Mask]) -> Mask:
+    """The pixels that any of the masks has. At least one mask, all of one size."""
+    _check_sizes(masks)
+    united = hotcoco.mask.merge([_rle(mask) for mask in masks])
+    return Mask(masks[0].size, string_to_counts(united["counts"].decode()))
 
 
 def string_to_counts(text: str) -> tuple[int, ...]:
@@ -123,7 +96,8 @@ def string_to_counts(text: str) -> tuple[int, ...]:
 
 def encode_mask(mask: Mask) -> dict[str, Any]:
     """Encode a mask as COCO's JSON has it: ``{"size": [height, width], "counts": compressed string}``."""
-    return {"size": [mask.size.height, mask.size.width], "counts": counts_to_string(mask.counts)}
+    rle = _rle(mask)
+    return {**rle, "counts": hotcoco.mask.rle_to_string(rle)}
 
 
 def decode_mask(entry: Mapping[str, Any]) -> Mask:
@@ -146,10 +120,10 @@ def _column_major(bitmap: Bitmap) -> Bitmap:
     return out.reshape(-1)
 
 
-def _foreground_before(mask: Mask, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """How many foreground pixels lie before each position in column-major order."""
-    counts = np.array(mask.counts)
-    edges = np.concatenate(([0], np.cumsum(counts)))
-    areas = np.concatenate(([0], np.cumsum(np.where(np.arange(counts.size) % 2, counts, 0))))
-    before: npt.NDArray[np.float64] = np.interp(positions, edges, areas)
-    return before
+def _rle(mask: Mask) -> dict[str, Any]:
+    return {"size": [mask.size.height, mask.size.width], "counts": mask.counts}
+
+
+def _check_sizes(masks: Sequence[Mask]) -> None:
+    if any(mask.size != masks[0].size for mask in masks):
+        raise ValueError(f"masks of one image have one size, not {sorted({str(m.size) for m in masks})}")

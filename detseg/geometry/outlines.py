@@ -8,13 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from detseg.geometry.edges import mask_to_edges
 from detseg.geometry.masks import Bitmap
+from detseg.geometry.runs import Positions, column_runs
 from detseg.types import Box, Mask
-
-Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +36,9 @@ class Outline:
 
 def measure_outline(mask: Mask) -> Outline | None:
     """The outline of a mask; None for an empty one. Bounded by runs and columns, not by pixels."""
-    edges = mask_to_edges(mask).astype(np.int64)
-    if edges.size == 0:
+    columns, tops, bottoms = column_runs(mask)
+    if columns.size == 0:
         return None
-    columns, tops, bottoms = _split(edges[::2], edges[1::2], mask.size.height)
     stride = mask.size.height + 2  # background above and below, so that no neighbour is in another column
     starts, ends = columns * stride + tops + 1, columns * stride + bottoms + 1
     first = np.searchsorted(ends, starts - stride, side="left")  # runs to the left, over corners too
@@ -58,16 +54,6 @@ def measure_outline(mask: Mask) -> Outline | None:
         n_pieces=n_pieces,
         n_holes=n_pieces - int(starts.size - n_left.sum()),  # the Euler number is runs less what joins them
     )
-
-
-def crop_to_box(mask: Mask, box: Box) -> Bitmap:
-    """The pixels in the tight box of a mask: bool of shape (h, w)."""
-    x0, y0, x1, y1 = (int(edge) for edge in box.xyxy)
-    height = mask.size.height
-    edges = mask_to_edges(mask) - x0 * height
-    lengths = np.diff(edges, prepend=0, append=(x1 - x0) * height)
-    flat = np.repeat(np.arange(lengths.size) % 2 == 1, lengths)
-    return np.ascontiguousarray(flat.reshape(x1 - x0, height)[:, y0:y1].T)
 
 
 def roughness(bitmap: Bitmap) -> float:
@@ -116,16 +102,3 @@ def _follow(met: dict[int, int], one: int) -> int:
     while one in met:
         one = met[one]
     return one
-
-
-def _split(starts: Positions, ends: Positions, height: int) -> tuple[Positions, Positions, Positions]:
-    """Column, first row and row after the last of runs that are cut where a column ends."""
-    first, last = starts // height, (ends - 1) // height
-    n_columns = last - first + 1
-    if n_columns.max() == 1:
-        return first, starts - first * height, ends - first * height
-    before = np.cumsum(n_columns) - n_columns
-    columns = np.arange(int(n_columns.sum())) + np.repeat(first - before, n_columns)
-    tops = np.maximum(np.repeat(starts, n_columns) - columns * height, 0)
-    bottoms = np.minimum(np.repeat(ends, n_columns) - columns * height, height)
-    return columns, tops, bottoms

@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from detseg.geometry.edges import edges_to_mask, rows_to_columns, without_pairs
+from detseg.geometry.edges import edges_to_mask, rows_to_columns, runs_to_edges
 from detseg.geometry.masks import Bitmap, empty_mask, mask_to_box
 from detseg.geometry.runs import cut_bitmap
 from detseg.types import Mask, Size
@@ -147,8 +147,8 @@ def _spans_to_mask(rows: Ints, x0: Ints, x1: Ints, size: Size) -> Mask:
     """The pixels of half-open spans of columns, which are in order and do not overlap."""
     starts, ends = rows * size.width + x0, rows * size.width + x1
     filled = starts < ends
-    edges = np.stack((starts[filled], ends[filled]), axis=1).reshape(-1).astype(np.int32)
-    return edges_to_mask(rows_to_columns(without_pairs(edges), size), size)
+    edges = runs_to_edges(starts[filled], ends[filled]).astype(np.int32)
+    return edges_to_mask(rows_to_columns(edges, size), size)
 
 
 def _trace(bitmap: Bitmap) -> Iterator[tuple[Ints, bool]]:

@@ -13,9 +13,9 @@ from scipy.sparse.csgraph import connected_components
 
 from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
 from detseg.geometry.extent import NOWHERE, extent
-from detseg.geometry.masks import mask_iou
+from detseg.geometry.masks import mask_iou, unite_masks
 from detseg.geometry.matching import match_one_to_one
-from detseg.geometry.runs import cut_mask, paste_mask, unite_masks
+from detseg.geometry.runs import cut_mask, paste_mask
 from detseg.types import Box, Instance, Mask, Size
 
 _EDGE_PX = 4.0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from detseg.formats.coco_entries import IouType
 from detseg.geometry.extent import extent
-from detseg.metrics.overlaps import compress_mask
+from detseg.geometry.masks import encode_mask
 from detseg.types import Annotation, ImageId, Instance, Region
 
 Ints = npt.NDArray[np.int64]
@@ -120,7 +120,7 @@ class _Side:
         self.label.extend([labels.setdefault(instance.label, len(labels)) for instance in things])
         self.score.extend([1.0 if instance.score is None else instance.score for instance in things])
         if iou_type == "segm":
-            self.masks.extend(compress_mask(instance.mask) for instance in things if instance.mask)
+            self.masks.extend(encode_mask(instance.mask) for instance in things if instance.mask)
             return
         for instance in things:
             self.corners.extend(_CORNERS(instance.box or extent(instance)))

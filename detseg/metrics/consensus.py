@@ -8,9 +8,9 @@ from statistics import median
 
 import numpy as np
 
-from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap
+from detseg.geometry.extent import instance_iou_matrix
+from detseg.geometry.runs import vote
 from detseg.metrics.matched import MIN_IOU
-from detseg.metrics.overlaps import instance_iou_matrix
 from detseg.types import Annotation, Box, Instance, Mask, Region
 
 CONSENSUS_AUTHOR = "consensus"
@@ -118,6 +118,5 @@ def _median_box(boxes: Sequence[Box]) -> Box:
 
 def _majority(masks: Sequence[Mask]) -> Mask | None:
     """The pixels of at least half of the masks; None if there is none."""
-    votes = np.sum([mask_to_bitmap(mask) for mask in masks], axis=0)
-    mask = bitmap_to_mask(2 * votes >= len(masks))
+    mask = vote(masks, [1.0] * len(masks))
     return mask if mask.area else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from detseg.geometry.extent import box_iou_of, instance_iou_matrix
+from detseg.geometry.masks import mask_iou_matrix
 from detseg.geometry.matching import match_by_label, match_one_to_one
-from detseg.metrics.overlaps import box_iou_of, instance_iou_matrix, mask_iou_matrix
 from detseg.types import Annotation, Box, Edit, EditKind, Instance, Mask, Region
 
 SAME_CORNER_PX = 0.05

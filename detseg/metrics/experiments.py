@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from detseg.geometry.extent import instance_iou_matrix
 from detseg.metrics.cases import Case
 from detseg.metrics.intervals import Estimate, wilson_by_image
 from detseg.metrics.matched import MIN_IOU, Matched, MatchedRows, match_regions
-from detseg.metrics.overlaps import instance_iou_matrix
 from detseg.metrics.weeks import WeekShare, WeekTally
 from detseg.types import DECOY_KINDS, Annotation, Decoy, DecoyKind, Instance, Region
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from detseg.geometry.extent import box_iou_of, instance_iou_matrix
 from detseg.geometry.matching import match_by_label
 from detseg.metrics.bootstrap import bootstrap
 from detseg.metrics.intervals import Estimate, wilson_by_image
-from detseg.metrics.overlaps import box_iou_of, instance_iou_matrix
 from detseg.types import Annotation
 
 Floats = npt.NDArray[np.float64]

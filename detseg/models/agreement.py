@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
-from detseg.geometry.masks import Bitmap, mask_to_bitmap
+from detseg.geometry.masks import Bitmap, mask_to_bitmap, unite_masks
 from detseg.geometry.matching import match_by_label
-from detseg.geometry.runs import unite_masks
 from detseg.types import Instance
 
 SAME_BOX_IOU = 0.95

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from detseg.geometry.boxes import clip_box
-from detseg.geometry.masks import mask_to_box
-from detseg.geometry.runs import unite_masks
+from detseg.geometry.masks import mask_to_box, unite_masks
 from detseg.models.labels import LabelMap, is_placeholder
 from detseg.models.network import RawDetection
 from detseg.models.predictor import PredictorOptions

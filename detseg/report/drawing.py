@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from detseg.geometry.masks import Bitmap
+from detseg.geometry.masks import Bitmap, mask_to_box
+from detseg.geometry.runs import crop_to_box
 from detseg.report.typography import Text, typeset_within
 from detseg.types import Box, Mask, Size
 
@@ -186,20 +187,8 @@ def scale_mask(mask: Mask, frame: Frame, *, margin: int = 0) -> tuple[Rectangle,
 
 def crop_mask(mask: Mask) -> tuple[int, int, Bitmap] | None:
     """Left, top and the tight bitmap of the foreground, without decoding the rest; None if there is none."""
-    height = mask.size.height
-    edges = np.cumsum(mask.counts)
-    starts, ends = edges[:-1:2], edges[1::2]
-    starts, ends = starts[ends > starts], ends[ends > starts]
-    if starts.size == 0:
-        return None
-    left, right = int(starts[0]) // height, (int(ends[-1]) - 1) // height + 1
-    steps = np.zeros((right - left) * height + 1, dtype=np.int8)
-    np.add.at(steps, starts - left * height, 1)
-    np.add.at(steps, ends - left * height, -1)
-    columns = np.cumsum(steps[:-1], dtype=np.int8).astype(bool).reshape(right - left, height)  # (W, H)
-    rows = np.flatnonzero(columns.any(axis=0))
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    return left, top, columns[:, top:bottom].T
+    box = mask_to_box(mask)
+    return (int(box.x0), int(box.y0), crop_to_box(mask, box)) if box else None
 
 
 def place_chips(chips: Sequence[Chip], frame: Frame) -> Iterator[tuple[Chip, Rectangle, Text]]:

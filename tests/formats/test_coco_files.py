@@ -131,6 +131,8 @@ def test_polygons_need_the_size_of_their_image(tmp_path: Path) -> None:
     assert score(tmp_path, truth, results, "segm").ap == pytest.approx(1.0)
     with pytest.raises(FormatError, match="annotations 0: polygons need width and height of their image"):
         score(tmp_path, {**truth, "images": [{"id": 1}]}, results, "segm")
+    with pytest.raises(FormatError, match="annotations 0: polygons need width and height of their image"):
+        score(tmp_path, {**truth, "images": [{"id": 1, "width": 0, "height": 9}]}, results, "segm")
 
 
 def test_what_is_read_has_numbers_only(tmp_path: Path) -> None:

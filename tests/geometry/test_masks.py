@@ -7,15 +7,18 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from detseg.errors import FormatError
+from detseg.geometry.label_maps import segments_to_masks
 from detseg.geometry.masks import (
     bitmap_to_mask,
-    counts_to_string,
+    decode_mask,
     empty_mask,
+    encode_mask,
     mask_iou,
+    mask_iou_matrix,
     mask_to_bitmap,
     mask_to_box,
-    segments_to_masks,
     string_to_counts,
+    unite_masks,
 )
 from detseg.types import Box, Mask, Size
 
@@ -45,12 +48,45 @@ def test_a_bitmap_survives_and_its_string_is_cocos(made: list[np.ndarray]) -> No
     mask = bitmap_to_mask(bitmap)
     assert np.array_equal(mask_to_bitmap(mask), bitmap)
     assert mask.area == np.count_nonzero(bitmap)
-    assert counts_to_string(mask.counts) == coco_encode(bitmap)["counts"].decode()
+    assert encode_mask(mask)["counts"] == coco_encode(bitmap)["counts"].decode()
+
+
+def rle_to_string(counts: list[int]) -> str:
+    """``rleToString`` of COCO's ``maskApi.c``, word by word."""
+    text = ""
+    for i, count in enumerate(counts):
+        x, more = count - (counts[i - 2] if i > 2 else 0), True
+        while more:
+            c, x = x & 0x1F, x >> 5
+            more = x != -1 if c & 0x10 else x != 0
+            text += chr((c | 0x20 if more else c) + 48)
+    return text
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=20))
 def test_any_counts_survive_the_string(counts: list[int]) -> None:
-    assert string_to_counts(counts_to_string(counts)) == tuple(counts)
+    assert string_to_counts(rle_to_string(counts)) == tuple(counts)
+
+
+@given(st.lists(st.integers(0, 2**32 // 20 - 1), min_size=1, max_size=20).filter(any))
+def test_any_mask_survives_its_json(counts: list[int]) -> None:
+    """Runs without pixels are legal, and stay as they are."""
+    mask = Mask(Size(1, sum(counts)), tuple(counts))
+    assert encode_mask(mask) == {"size": [sum(counts), 1], "counts": rle_to_string(counts)}
+    assert decode_mask(encode_mask(mask)) == decode_mask({**encode_mask(mask), "counts": counts}) == mask
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30).filter(any), st.integers(1, 5))
+def test_runs_without_pixels_change_nothing(counts: list[int], width: int) -> None:
+    counts = [*counts, -sum(counts) % width]  # the size is a multiple of the width
+    mask = Mask(Size(width, sum(counts) // width), tuple(counts))
+    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    bitmap = flat.reshape((mask.size.height, width), order="F")
+    tidy = bitmap_to_mask(bitmap)
+    assert np.array_equal(mask_to_bitmap(mask), bitmap)
+    assert mask_to_box(mask) == mask_to_box(tidy)
+    assert unite_masks([mask, mask]) == tidy
+    assert mask_iou(mask, tidy) == float(bitmap.any())
 
 
 @given(bitmaps())
@@ -73,6 +109,15 @@ def test_iou_is_cocos(made: list[np.ndarray]) -> None:
     assert mask_iou(a, b) == mask_iou(b, a)
 
 
+@given(bitmaps(n=3))
+def test_a_matrix_of_ious_is_that_of_the_pairs(made: list[np.ndarray]) -> None:
+    masks = [bitmap_to_mask(bitmap) for bitmap in made]
+    expected = [[mask_iou(a, b) for b in masks] for a in masks[:2]]
+    assert mask_iou_matrix(masks[:2], masks).tolist() == expected
+    assert mask_iou_matrix([], masks).shape == (0, 3)
+    assert mask_iou_matrix([empty_mask(Size(3, 30))], masks).tolist() == [[0.0] * 3]
+
+
 def test_zero_runs_in_the_middle_are_legal() -> None:
     mask = Mask(Size(2, 3), (1, 0, 1, 2, 0, 1, 1))
     assert mask_to_box(mask) == Box(0, 0, 2, 3)
@@ -85,7 +130,7 @@ def test_an_image_larger_than_a_tile() -> None:
     bitmap[250:290, 10:690] = True
     mask = bitmap_to_mask(bitmap)
     assert mask_to_box(mask) == Box(10, 250, 690, 290)
-    assert counts_to_string(mask.counts) == coco_encode(bitmap)["counts"].decode()
+    assert encode_mask(mask)["counts"] == coco_encode(bitmap)["counts"].decode()
 
 
 def test_empty_masks() -> None:

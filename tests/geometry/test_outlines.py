@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from detseg.geometry.masks import bitmap_to_mask, empty_mask, mask_to_box
-from detseg.geometry.outlines import crop_to_box, measure_outline, roughness
+from detseg.geometry.outlines import measure_outline, roughness
+from detseg.geometry.runs import crop_to_box
 from detseg.types import Size
 
 bitmaps = arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))

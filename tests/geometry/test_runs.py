@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.geometry.masks import bitmap_to_mask, empty_mask, mask_to_bitmap
+from detseg.geometry.masks import bitmap_to_mask, empty_mask, mask_to_bitmap, unite_masks
 from detseg.geometry.runs import (
     cut_bitmap,
     flip_mask,
     paste_bitmap,
     paste_mask,
     resize_mask,
-    unite_masks,
     vote,
 )
 from detseg.types import Mask, Size

@@ -199,6 +199,7 @@ def test_a_results_file_that_is_not_one(tmp_path: Path, results: Any, message: s
         ({"size": [10, 12], "counts": [120]}, r"the mask is \[10, 12\], its image \[10, 10\]"),
         ({"size": [10, 10], "counts": [5]}, "the run lengths sum to 5"),
         ({"size": [10, 10], "counts": [-5, 105]}, "expected run lengths"),
+        ({"size": [10, 10], "counts": [2**40]}, "a mask has fewer than 2.*32 pixels, not 1099511627776"),
         ({"size": [10, 10], "counts": "~~~"}, "not a compressed COCO mask"),
         ({"size": [10, 10], "counts": None}, "expected run lengths"),
         ([[1, 1, 5, 5]], "expected a polygon"),

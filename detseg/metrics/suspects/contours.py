@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from detseg.geometry.masks import Bitmap
-from detseg.geometry.outlines import Outline, crop_to_box, roughness
+from detseg.geometry.outlines import Outline, roughness
+from detseg.geometry.runs import crop_to_box
 from detseg.metrics.suspects.options import SuspectOptions, sureness
 from detseg.metrics.suspects.scene import Finding, Reference, Scene, Shape
 from detseg.types import Box, Region

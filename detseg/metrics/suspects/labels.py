@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from detseg.geometry.boxes import box_iou_matrix
-from detseg.metrics.overlaps import mask_iou_matrix
+from detseg.geometry.masks import mask_iou_matrix
 from detseg.metrics.suspects.options import sureness
 from detseg.metrics.suspects.scene import Finding, Scene
 from detseg.types import Instance

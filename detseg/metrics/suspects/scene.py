@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
 from detseg.geometry.extent import NOWHERE
+from detseg.geometry.masks import mask_iou_matrix
 from detseg.geometry.outlines import Outline, measure_outline
 from detseg.metrics.cases import Case
-from detseg.metrics.overlaps import mask_iou_matrix
 from detseg.metrics.suspects.options import SuspectOptions
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, Box, Mask, Region

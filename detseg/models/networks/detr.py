@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from detseg.geometry.masks import segments_to_masks
+from detseg.geometry.label_maps import segments_to_masks
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.folding import fold_batch_norms

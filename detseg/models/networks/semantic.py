@@ -15,7 +15,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from detseg.geometry.masks import segments_to_masks
+from detseg.geometry.label_maps import segments_to_masks
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from detseg.geometry.masks import bitmap_to_mask, segments_to_masks
+from detseg.geometry.label_maps import segments_to_masks
+from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
