@@ -6,15 +6,14 @@ text, which becomes numbers.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detseg.errors import FormatError
-from detseg.files import read_json, write_whole
+from detseg.files import read_json
 from detseg.formats import ImageLabels
 from detseg.formats.coco_entries import (
     IouType,
@@ -161,26 +160,6 @@ def read_instances(file: CocoLabels, name: str, size: Size, *, scored: bool = Fa
         if box or mask:
             score = min(max(float(entry.get("score", 1.0)), 0.0), 1.0) if scored else None
             yield Instance(file.labels[entry["category_id"]], "thing", box, mask, score)
-
-
-def write_coco(path: Path, images: Iterable[ImageLabels], labels: Sequence[str]) -> None:
-    """Write a dataset of those images, whose instances have those labels.
-
-    Categories have the ids from 1 in the order of ``labels``, images and annotations in the order in which
-    they come. Masks are compressed run lengths; what has none has the area of its box.
-    """
-    ids = {label: number for number, label in enumerate(labels, 1)}
-    entries: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for image_id, image in enumerate(images, 1):
-        entries.append(encode_image(image, image_id))
-        for instance in image.instances:
-            owner = {"image_id": image_id, "category_id": ids[instance.label]}
-            area = instance.mask.area if instance.mask else extent(instance).area
-            shape = {**encode_shape(instance), "area": area, "iscrowd": 0}
-            annotations.append({"id": len(annotations) + 1, **owner, **shape})
-    categories = [{"id": number, "name": label} for label, number in ids.items()]
-    write_whole(path, json.dumps({"images": entries, "annotations": annotations, "categories": categories}))
 
 
 def encode_image(image: ImageLabels, image_id: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ The format is the fourth of https://cocodataset.org/#format-data.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -89,7 +89,8 @@ def losses(image: ImageLabels) -> Mapping[Loss, int]:
 def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
     """Write a file and a folder of PNGs for each split, in one pass over the images.
 
-    A PNG has the name of its image.
+    A PNG has the name of its image. A pixel belongs to the first mask that covers it; a segment's id is the
+    place of its mask, from 1, and pixels of none are 0.
     """
     (folder / "annotations").mkdir(exist_ok=True)
     files: dict[str, _PanopticFile] = {}
@@ -106,20 +107,6 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
 
 
 COCO_PANOPTIC = Format("coco-panoptic", image_path, losses, write)
-
-
-def write_coco_panoptic(path: Path, images: Iterable[ImageLabels], classes: Sequence[LabelClass]) -> None:
-    """Write the masks of those images, and a PNG of each into the folder ``path`` without ``.json``.
-
-    A pixel belongs to the first mask of its image that covers it. A segment's id is the place of its mask,
-    from 1; pixels of none are 0. Categories and images have the ids from 1 in their order; a PNG has
-    its image's as name.
-    """
-    with ExitStack() as stack:
-        file = _PanopticFile(path, classes, stack)
-        for image_id, image in enumerate(images, 1):
-            file.add(image, f"{image_id:012}.png")
-        file.close()
 
 
 class _PanopticFile:

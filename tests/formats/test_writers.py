@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,20 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from detseg.formats import ImageLabels
-from detseg.formats.coco import read_coco_labels, read_instances, write_coco
-from detseg.formats.coco_panoptic import write_coco_panoptic
+from detseg.formats.coco import read_coco_labels, read_instances
+from detseg.formats.coco_dataset import COCO as DETECTION
+from detseg.formats.coco_panoptic import COCO_PANOPTIC
+from detseg.formats.dataset import Contents, Format
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.metrics.detection import score_coco_files
 from detseg.metrics.panoptic import score_panoptic_files
 from detseg.samples.scenes import SAMPLE_CLASSES, THING_NAMES, Scene, generate_scene
+from detseg.taxonomy import LabelClass
 from detseg.types import Box, Instance, Size
 
 SIZE = Size(160, 120)
 SEEDS = (4, 5, 12)
+THINGS = tuple(cls for cls in SAMPLE_CLASSES if cls.kind == "thing")
 CATEGORY_IDS = {cls.name: number for number, cls in enumerate(SAMPLE_CLASSES, 1)}
 
 
@@ -32,20 +37,25 @@ def scenes() -> list[Scene]:
     return [generate_scene(seed, SIZE) for seed in SEEDS]
 
 
+def write(
+    format_: Format, folder: Path, images: Sequence[ImageLabels], classes: Sequence[LabelClass]
+) -> Path:
+    """The JSON file."""
+    folder.mkdir(exist_ok=True)
+    return format_.write(Contents(tuple(classes), lambda: images, lambda _: None), folder)[0]
+
+
 @pytest.fixture(scope="module")
 def detection(scenes: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The things alone."""
-    path = tmp_path_factory.mktemp("detection") / "instances.json"
-    write_coco(path, [ImageLabels(f"{scene.seed}.png", SIZE, things(scene)) for scene in scenes], THING_NAMES)
-    return path
+    images = [ImageLabels(f"{scene.seed}.png", SIZE, things(scene)) for scene in scenes]
+    return write(DETECTION, tmp_path_factory.mktemp("detection"), images, THINGS)
 
 
 @pytest.fixture(scope="module")
 def panoptic(scenes: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("panoptic") / "panoptic.json"
     images = [ImageLabels(f"{scene.seed}.png", SIZE, scene.instances) for scene in scenes]
-    write_coco_panoptic(path, images, SAMPLE_CLASSES)
-    return path
+    return write(COCO_PANOPTIC, tmp_path_factory.mktemp("panoptic"), images, SAMPLE_CLASSES)
 
 
 def things(scene: Scene) -> tuple[Instance, ...]:
@@ -103,34 +113,35 @@ def test_the_truth_scores_perfectly_against_itself(detection: Path, panoptic: Pa
     assert score_coco_files(detection, results, "segm").ap == pytest.approx(1.0)
 
 
-def test_no_images_make_an_empty_data_set(tmp_path: Path) -> None:
-    write_coco(tmp_path / "instances.json", (), THING_NAMES)
-    write_coco_panoptic(tmp_path / "panoptic.json", (), SAMPLE_CLASSES)
-    assert json.loads((tmp_path / "panoptic.json").read_text())["annotations"] == []
-    assert read_with_pycocotools(tmp_path / "instances.json").getImgIds() == []
+def test_images_without_anything_make_data_sets(tmp_path: Path) -> None:
+    images = [ImageLabels("a.png", SIZE)]
+    panoptic = json.loads(write(COCO_PANOPTIC, tmp_path / "p", images, SAMPLE_CLASSES).read_text())
+    assert [one["segments_info"] for one in panoptic["annotations"]] == [[]]
+    coco = read_with_pycocotools(write(DETECTION, tmp_path / "d", images, THINGS))
+    assert (coco.getImgIds(), coco.getAnnIds()) == ([1], [])
+    assert DETECTION.write(Contents(THINGS, list, lambda _: None), tmp_path) == ()
 
 
 def test_what_is_written_is_what_is_read(detection: Path, scenes: list[Scene], tmp_path: Path) -> None:
-    for file in (detection, write_again(detection, tmp_path / "again.json")):
+    for file in (detection, write_again(detection, tmp_path / "again")):
         labels = read_coco_labels(file)
         assert list(labels.images) == [f"{scene.seed}.png" for scene in scenes]
         for scene in scenes:
             assert tuple(read_instances(labels, f"{scene.seed}.png", SIZE)) == things(scene)
 
 
-def write_again(file: Path, path: Path) -> Path:
+def write_again(file: Path, folder: Path) -> Path:
     labels = read_coco_labels(file)
-    images = (ImageLabels(name, SIZE, tuple(read_instances(labels, name, SIZE))) for name in labels.images)
-    write_coco(path, images, list(labels.labels.values()))
-    return path
+    images = [ImageLabels(name, SIZE, tuple(read_instances(labels, name, SIZE))) for name in labels.images]
+    return write(DETECTION, folder, images, [LabelClass(name) for name in labels.labels.values()])
 
 
 def test_a_box_alone_and_hidden_masks(scenes: list[Scene], tmp_path: Path) -> None:
     box = Instance("bolt", "thing", Box(1, 2, 11, 7))
-    write_coco(tmp_path / "i.json", [ImageLabels("a", SIZE, (box,))], ["bolt"])
-    (entry,) = json.loads((tmp_path / "i.json").read_text())["annotations"]
+    file = write(DETECTION, tmp_path / "d", [ImageLabels("a", SIZE, (box,))], THINGS)
+    (entry,) = json.loads(file.read_text())["annotations"]
     assert (entry["bbox"], entry["area"], "segmentation" in entry) == ([1, 2, 10, 5], 50, False)
     twice = (scenes[0].instances[0],) * 2
-    write_coco_panoptic(tmp_path / "p.json", [ImageLabels("a", SIZE, (box, *twice))], SAMPLE_CLASSES)
-    (annotation,) = json.loads((tmp_path / "p.json").read_text())["annotations"]
-    assert [segment["id"] for segment in annotation["segments_info"]] == [1]  # the second is hidden
+    file = write(COCO_PANOPTIC, tmp_path / "p", [ImageLabels("a", SIZE, (box, *twice))], SAMPLE_CLASSES)
+    (annotation,) = json.loads(file.read_text())["annotations"]
+    assert len(annotation["segments_info"]) == 1  # the other is hidden
