@@ -232,7 +232,7 @@ def _store(config: Path | None) -> DatasetStore:
 
 
 def _show(version: Version, *, as_json: bool) -> None:
-    from detseg.cli.output import print_json, say
+    from detseg.cli.output import print_json, print_table, say
 
     if as_json:
         print_json(_to_json(version))
@@ -240,16 +240,25 @@ def _show(version: Version, *, as_json: bool) -> None:
     counts = version.counts
     regions = format_count(counts.regions, "region")
     say(f"{version.name} ({version.id[:12]}): {format_count(counts.images, 'image')} with {regions}")
-    for name, figures in (
-        ("states", counts.states),
-        ("splits", counts.splits),
-        ("classes", counts.regions_by_class),
-        ("left out", counts.left_out),
-    ):
+    for name, figures in (("states", counts.states), ("left out", counts.left_out)):
         if figures:
             say(f"  {name}: " + ", ".join(f"{key} {n:,}" for key, n in figures.items()))
     if version.recipe.where:
         say(f"  where: {version.recipe.where}")
+    rows = [("images", counts.images, counts.splits)]
+    for label, n in counts.regions_by_class.items():
+        parts = {split: counts.regions_by_split[split].get(label, 0) for split in counts.splits}
+        rows.append((label, n, parts))
+    say()
+    print_table(
+        ("", "all", *counts.splits),
+        [(name, f"{n:,}", *(_share(parts[split], n) for split in counts.splits)) for name, n, parts in rows],
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    """Format a number, and what share of the whole it is."""
+    return f"{part:,} ({part / whole:.1%})"
 
 
 def _to_json(version: Version) -> dict[str, Any]:
@@ -264,6 +273,7 @@ def _to_json(version: Version) -> dict[str, Any]:
         "states": dict(counts.states),
         "splits": dict(counts.splits),
         "classes": dict(counts.regions_by_class),
+        "classes_by_split": {split: dict(one) for split, one in counts.regions_by_split.items()},
         "left_out": dict(counts.left_out),
         "recipe": version.recipe.to_json(),
     }

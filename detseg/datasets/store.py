@@ -340,7 +340,10 @@ def is_worth_sharing(version: Version) -> bool:
 
 
 def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int]) -> Counts:
-    by_class = Counter(label for row in rows for label in row.labels)
+    by_split: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        by_split[row.split].update(row.labels)
+    by_class = sum(by_split.values(), Counter[str]())
     splits = Counter(row.split for row in rows if row.split)
     return Counts(
         images=len(rows),
@@ -348,6 +351,7 @@ def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int]) -> Counts:
         states=dict(Counter(row.state for row in rows)),
         splits=dict(sorted(splits.items())),
         regions_by_class=dict(sorted(by_class.items())),
+        regions_by_split={name: dict(sorted(by_split[name].items())) for name in sorted(splits)},
         left_out=dict(left_out),
     )
 

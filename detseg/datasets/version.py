@@ -44,7 +44,8 @@ class Recipe:
 class Counts:
     """The size of a version. ``regions_by_class`` and the others name every key that occurs.
 
-    ``left_out`` says how many images of the project are not in it, by the reason.
+    ``regions_by_split`` has the regions of each class in each split. ``left_out`` says how many images of the
+    project are not in it, by the reason.
     """
 
     images: int = 0
@@ -52,6 +53,7 @@ class Counts:
     states: Mapping[str, int] = field(default_factory=dict)
     splits: Mapping[str, int] = field(default_factory=dict)
     regions_by_class: Mapping[str, int] = field(default_factory=dict)
+    regions_by_split: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
