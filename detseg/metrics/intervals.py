@@ -24,7 +24,7 @@ from scipy.special import bdtrik, ndtri, stdtrit
 Floats = npt.NDArray[np.float64]
 
 Scale = Literal["share", "relative"]
-"""Whether the width of an interval is told in points or as a multiple of the value."""
+"""The scale of an interval's width: in points, or as a multiple of the value."""
 
 LEVEL = 0.95
 """The share of intervals that hold the true value."""

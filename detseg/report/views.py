@@ -31,7 +31,7 @@ class Part:
     x: float
     width: float
     fits: Literal["always", "wide", "never"]
-    """Whether its number has room in it; the table beside it has the numbers that do not."""
+    """whether its number has room in it; the table beside it has the numbers that do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Section:
     blocks: tuple[Block, ...]
     note: str = ""
     beside: bool = False
-    """Whether blocks stand beside each other where there is room."""
+    """whether blocks stand beside each other where there is room"""
 
 
 @dataclass(frozen=True, slots=True)
