@@ -71,7 +71,7 @@ def _reference_problem(entry: Mapping[str, Any], key: str, known: Collection[int
 
 
 def is_elsewhere(entry: Any, known: Collection[int]) -> bool:
-    """Whether an entry lies on an image that is not among those known."""
+    """Tell whether an entry lies on an image that is not among those known."""
     image = entry.get("image_id") if isinstance(entry, dict) else None
     return (is_id(image) or isinstance(image, str)) and image not in known
 
@@ -152,7 +152,7 @@ def _without_lines(entry: Any) -> Any:
 
 
 def is_id(value: Any) -> bool:
-    """Whether a JSON value is a whole number from 0."""
+    """Tell whether a JSON value is a whole number from 0."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
@@ -269,7 +269,7 @@ def file_names(images: Iterable[Mapping[str, Any]]) -> FileNames:
 
 
 def count_texts(entries: Iterable[Any], *keys: str) -> int:
-    """How many entries have a text under one of the keys."""
+    """Count the entries that have a text under one of the keys."""
     return sum(isinstance(e, dict) and any(isinstance(e.get(key), str) for key in keys) for e in entries)
 
 

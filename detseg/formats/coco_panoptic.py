@@ -76,7 +76,7 @@ def image_path(image: ImageLabels) -> str:
 
 
 def losses(image: ImageLabels) -> Mapping[Loss, int]:
-    """What has no mask, boxes that are more than the masks', and overlaps."""
+    """Count what has no mask, boxes that are more than the masks', and overlaps."""
     lost = overlap_losses(image)
     for one in image.instances:
         if one.mask is None or not one.mask.area:
@@ -251,7 +251,7 @@ def _check_images(
 
 
 def _check_png(path: Path) -> None:
-    """What reads them takes a header's word for the memory that it makes ready."""
+    """Check a PNG: what reads it takes its header's word for the memory that it makes ready."""
     try:
         with open_png(read_bytes(str(path))):
             pass

@@ -1,4 +1,4 @@
-"""What every format reads and writes: images with what is on them, and the classes that they use."""
+"""The content that every format reads and writes: images with what is on them, and their classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Loss = Literal[
     "boxes moved to whole pixels",
     "boxes of stuff left out",
 ]
-"""What a format cannot hold; a count of regions (of pieces) goes with it."""
+"""The kinds of things that a format cannot hold; a count of regions (of pieces) goes with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ Edges = npt.NDArray[np.int32]
 
 
 def mask_to_edges(mask: Mask) -> Edges:
-    """Where the mask flips, column by column. Runs without pixels are left out."""
+    """Find where the mask flips, column by column. Runs without pixels are left out."""
     counts = np.frombuffer(struct.pack(f"{len(mask.counts)}i", *mask.counts), np.int32)  # 3 times np.array
     edges = np.cumsum(counts, dtype=np.int32)
     edges = edges[: edges.size // 2 * 2]  # what follows the last foreground is no edge
@@ -34,28 +34,30 @@ def edges_to_mask(edges: Edges, size: Size) -> Mask:
 
 
 def runs_to_edges(starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Where a mask flips, from the starts and ends of its runs in order, which may touch but not overlap."""
+    """Find where a mask flips, from the starts and ends of its runs in order, which may touch but not
+    overlap."""
     return without_pairs(np.stack((starts, ends), axis=1).reshape(-1))
 
 
 def columns_to_rows(edges: Edges, size: Size) -> Edges:
-    """Where a mask flips row by row, from where it flips column by column. Bounded by runs, not by pixels."""
+    """Find where a mask flips row by row, from where it flips column by column. Bounded by runs, not by
+    pixels."""
     return _across(edges, size.height, size.width)
 
 
 def rows_to_columns(edges: Edges, size: Size) -> Edges:
-    """Where a mask flips column by column, from where it flips row by row."""
+    """Find where a mask flips column by column, from where it flips row by row."""
     return _across(edges, size.width, size.height)
 
 
 def count_across(edges: Edges, size: Size) -> int:
-    """How many edges a mask has row by row, or a few more, from where it flips column by column."""
+    """Count the edges of a mask row by row, or a few more, from where it flips column by column."""
     starts, ends = _across_along(edges, size.height)
     return int((ends - starts).sum())
 
 
 def _across(edges: Edges, line: int, n_lines: int) -> Edges:
-    """Where a mask flips when read across its lines, from where it flips along them.
+    """Find where a mask flips when read across its lines, from where it flips along them.
 
     Read across, a pixel flips where it differs from its neighbour one line before: those pixels are the
     mask xor itself shifted by a line, and the edges of an xor are both masks' edges together. The line after
@@ -103,7 +105,7 @@ def without_pairs(edges: Edges) -> Edges:
 
 
 def inner_edges(mask: Mask, width: int) -> Edges:
-    """Where the mask without its outline flips, row by row: its pixels with no background beside them.
+    """Find where the mask without its outline flips, row by row: its pixels with no background beside them.
 
     Beside is up to ``width`` pixels along the row and along the column. What lies at the image's edge has no
     outline there.
@@ -115,12 +117,12 @@ def inner_edges(mask: Mask, width: int) -> Edges:
 
 
 def ring_edges(mask: Mask, width: int) -> Edges:
-    """Where a ring within the mask flips, row by row: twice the width, and the width from background."""
+    """Find where a ring within the mask flips, row by row: twice the width, and the width from background."""
     return without_pairs(np.sort(np.concatenate((inner_edges(mask, width), inner_edges(mask, 3 * width)))))
 
 
 def intersect_edges(first: Edges, second: Edges) -> Edges:
-    """Where the pixels that two masks share flip, from where each flips, all in one order."""
+    """Find where the pixels that two masks share flip, from where each flips, all in one order."""
     edges = np.concatenate((first, second))
     steps = np.tile(np.array((1, -1), dtype=np.int32), edges.size // 2)
     order = np.argsort(edges, kind="stable")

@@ -1,4 +1,4 @@
-"""Where instances lie, whether a box says so or a mask, and how much they overlap."""
+"""The extents of instances, whether a box gives them or a mask, and how much they overlap."""
 
 from __future__ import annotations
 

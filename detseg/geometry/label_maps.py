@@ -86,13 +86,14 @@ def renumber(labels: LabelMap, new: npt.NDArray[np.integer[Any]]) -> LabelMap:
 
 
 def same_map(a: LabelMap, b: LabelMap) -> bool:
-    """Whether two maps hold the same numbers everywhere."""
+    """Tell whether two maps hold the same numbers everywhere."""
     same = a.size == b.size and np.array_equal(a.starts, b.starts) and np.array_equal(a.numbers, b.numbers)
     return bool(same)
 
 
 def shared_pixels(*maps: LabelMap, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """How many pixels have number i in the first map, j in the second, ..., at [i, j, ...] of that shape.
+    """Count the pixels that have number i in the first map, j in the second, ..., at [i, j, ...] of that
+    shape.
 
     At least one map, all of one size.
     """
@@ -149,7 +150,8 @@ def _inner_of_columns(labels: LabelMap, distance: int) -> npt.NDArray[Any]:
 
 
 def _all_of(values: Bools, n: int, *, step: int) -> Bools:
-    """Whether ``values[i]``, ``values[i + step]``, ... are all true, ``n`` of them, for every i that has."""
+    """Tell whether ``values[i]``, ``values[i + step]``, ... are all true, ``n`` of them, for every i that
+    has."""
     span = 1
     while span < n:
         more = min(span, n - span)

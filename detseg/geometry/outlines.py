@@ -16,7 +16,7 @@ from detseg.types import Box, Mask
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What the runs of a mask say about it, without looking at its pixels."""
+    """The outline of a mask as its runs give it, without a look at its pixels."""
 
     area_px: int
     """Foreground pixels, at least 1."""

@@ -78,7 +78,7 @@ def polygon_to_mask(points: Sequence[Point], size: Size) -> Mask:
 
 
 def count_crossings(points: Sequence[Point], size: Size) -> int:
-    """How often the sides of a polygon cross a row of the image: what ``polygon_to_mask`` has to do."""
+    """Count how often the sides of a polygon cross a row of the image: what ``polygon_to_mask`` has to do."""
     ends = np.array(points, dtype=np.float64).reshape(-1, 2)
     return int(_crossed_rows(np.roll(ends[:, 1], 1), ends[:, 1], size)[1].sum())
 
@@ -91,7 +91,7 @@ def _crossed_rows(y0: Floats, y1: Floats, size: Size) -> tuple[Ints, Ints]:
 
 
 def _crossings_by_place(starts: Floats, ends: Floats, size: Size) -> tuple[Ints, Ints]:
-    """Where sides cross rows, in order, and how often more downwards than upwards.
+    """Find where sides cross rows, in order, and how often more downwards than upwards.
 
     A place is the first pixel to the right, ``row * (width + 1) + column``: the last column is beyond the
     image.
@@ -207,7 +207,7 @@ def _simplify(ring: Floats, tolerance_px: float) -> Floats:
 
 
 def _distances(points: Floats, start: Floats, end: Floats) -> Floats:
-    """How far points (n, 2) are from a line between two others, its ends included."""
+    """Compute how far points (n, 2) are from a line between two others, its ends included."""
     along = end - start
     length2 = float(along @ along)
     share = np.clip((points - start) @ along / length2, 0, 1) if length2 else np.zeros(len(points))

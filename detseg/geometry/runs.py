@@ -18,7 +18,7 @@ from detseg.types import Box, Mask, Size
 Positions = npt.NDArray[np.int64]
 
 _ROUNDING = 1e-9
-"""What sums of weights may be off by, as a share of all weights."""
+"""The error that sums of weights may have, as a share of all weights."""
 
 
 def cut_mask(mask: Mask, *, x0: int, y0: int, x1: int, y1: int) -> Mask:

@@ -91,7 +91,7 @@ def merge_tiles(
 
 
 def _is_left(one: Instance, tile: Tile, tiles: Sequence[Tile], size: Size) -> bool:
-    """Whether a thing of a tile is left to another one that does not cut it."""
+    """Tell whether a thing of a tile is left to another one that does not cut it."""
     box = extent(one)
     return (
         one.kind == "thing"
@@ -101,7 +101,7 @@ def _is_left(one: Instance, tile: Tile, tiles: Sequence[Tile], size: Size) -> bo
 
 
 def _lies_free(box: Box, tile: Tile, size: Size) -> bool:
-    """Whether a box lies in a tile and away from those of its edges that are not the image's."""
+    """Tell whether a box lies in a tile and away from those of its edges that are not the image's."""
     return (
         (box.x0 >= tile.x0 + _EDGE_PX or tile.x0 == 0)
         and (box.y0 >= tile.y0 + _EDGE_PX or tile.y0 == 0)
@@ -112,7 +112,7 @@ def _lies_free(box: Box, tile: Tile, size: Size) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """What of the thing at that position lies in a window; the mask in the window's coordinates."""
+    """The part in a window of the thing at that position; the mask in the window's coordinates."""
 
     position: int
     label: str
@@ -198,6 +198,6 @@ def _shared(first: Tile, second: Tile) -> Tile | None:
 
 
 def _starts(length: int, tile: int, step: int) -> list[int]:
-    """Where tiles begin along one side, so that the last one ends with it."""
+    """Return where tiles begin along one side, so that the last one ends with it."""
     n = math.ceil((length - tile) / step) + 1
     return [min(i * step, length - tile) for i in range(n)]
