@@ -33,7 +33,8 @@ begun = time.perf_counter()
 from detseg.config import load_settings
 from detseg.datasets.differences import compare_versions
 from detseg.pipeline.datasets import Wish, create_version, open_store
-from detseg.pipeline.export import ExportOptions, export_version
+from detseg.pipeline.export import export_version
+from detseg.pipeline.placing import WriteOptions
 
 settings, step = load_settings(Path(sys.argv[1])), sys.argv[2]
 store = open_store(settings)
@@ -42,7 +43,7 @@ if step in ("v1", "v2"):
 elif step == "diff":
     compare_versions(store, store.version("v1"), store.version("v2"))
 else:
-    export_version(settings, "v1", "coco", settings.root / "out", options=ExportOptions("none"))
+    export_version(settings, "v1", "coco", settings.root / "out", options=WriteOptions("none"))
 seconds = time.perf_counter() - begun
 status = Path("/proc/self/status").read_text()
 peak = 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", status).group(1))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import detseg
-from detseg.cli import dataset, demo, files, hook, loop, score, servers
+from detseg.cli import convert, dataset, demo, files, hook, loop, score, servers
 from detseg.cli.output import say
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.command("collect")(loop.collect)
 app.command("hook")(hook.hook)
 app.command("qa")(loop.qa)
 app.add_typer(dataset.app, name="dataset")
+app.command("convert")(convert.convert)
 app.command("predict")(files.predict)
 app.command("score")(score.score)
 app.command("doctor")(servers.doctor)

@@ -151,10 +151,12 @@ def export(
     """
     from detseg.cli.output import note, print_json, say
     from detseg.config import load_settings
-    from detseg.pipeline.export import ExportOptions, export_version
+    from detseg.pipeline.export import export_version
+    from detseg.pipeline.placing import WriteOptions
 
-    chosen = ExportOptions(images, split, strict=strict, skip_missing=skip_missing)
-    done = export_version(load_settings(config), name, format_, out, options=chosen, warn=note)
+    chosen = WriteOptions(images, strict=strict, skip_missing=skip_missing)
+    settings = load_settings(config)
+    done = export_version(settings, name, format_, out, split=split, options=chosen, warn=note)
     if as_json:
         figures = {"images": done.images, "regions": done.regions, "written": list(map(str, done.written))}
         print_json(figures | {"lost": dict(done.lost), "missing": list(done.missing), "turned": done.turned})

@@ -71,6 +71,8 @@ class CocoLabels:
     images: Mapping[str, Record]
     annotations: Mapping[int, Sequence[Record]]
     labels: Mapping[int, str]
+    stuff: frozenset[str] = frozenset()
+    """labels whose supercategory is "stuff" """
 
     def used_labels(self) -> set[str]:
         """Return the names of the categories that have annotations."""
@@ -136,7 +138,8 @@ def read_coco_labels(path: Path) -> CocoLabels:
             raise FormatError(f"{path}, images {position}: expected a file_name of its own, not {name!r:.60}")
         images[name] = image
     labels = {category["id"]: category["name"] for category in data.categories}
-    return CocoLabels(path, images, annotations, labels)
+    stuff = frozenset(one["name"] for one in data.categories if one.get("supercategory") == "stuff")
+    return CocoLabels(path, images, annotations, labels, stuff)
 
 
 def read_instances(file: CocoLabels, name: str, size: Size, *, scored: bool = False) -> Iterator[Instance]:

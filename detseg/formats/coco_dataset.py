@@ -14,6 +14,7 @@ from typing import Any
 
 from detseg.formats import ImageLabels
 from detseg.formats.coco import encode_image, encode_shape
+from detseg.formats.coco_files import read_coco_files
 from detseg.formats.dataset import Contents, Format
 from detseg.formats.json_lists import JsonLists
 from detseg.geometry.extent import extent
@@ -44,7 +45,7 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-COCO = Format("coco", image_path, None, write)
+COCO = Format("coco", image_path, None, write, read=read_coco_files)
 
 
 def _add(file: JsonLists, image: ImageLabels, numbers: dict[str, int]) -> None:

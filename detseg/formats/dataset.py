@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,14 +58,28 @@ def controls_problem(label: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A dataset that is read: its classes, and its images, lazily and anew at each call.
+
+    ``left_out`` counts what the last time through did not give.
+    """
+
+    classes: tuple[LabelClass, ...]
+    images: Callable[[], Iterator[ImageLabels]]
+    left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
-    """A way to write a dataset into a folder.
+    """A way to write a dataset into a folder, and to read one.
 
     ``image_path`` is where an image's file is to be, relative to the folder; None where ``write`` holds the
     images itself. ``losses`` counts what the format cannot hold of an image; None where it holds everything.
     ``write`` gets a folder that is there and empty but for the images; it returns the files that it wrote, or
     the folders of such as there is one of for each image. ``label_problem`` says why a label cannot be
-    spelled. ``notes`` are lines about what becomes of the splits, from the number of images in each.
+    spelled. ``notes`` are lines about what becomes of the splits, from the number of images in each. ``read``
+    opens a folder or a file; it, and going through the images, raise FormatError with file and place. It is
+    None where nothing of ours reads the format.
     """
 
     name: str
@@ -74,6 +88,7 @@ class Format:
     write: Callable[[Contents, Path], tuple[Path, ...]]
     label_problem: Callable[[str], str | None] = controls_problem
     notes: Callable[[Mapping[str, int]], Sequence[str]] = _no_notes
+    read: Callable[[Path], Opened] | None = None
 
 
 def check_names(format_: Format, classes: Sequence[LabelClass], splits: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ from detseg.files import replacing, write_whole
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents, Format, Loss, check_new, controls_problem
 from detseg.formats.layers import overlap_losses, paint_masks
+from detseg.formats.voc_files import VOID, read_voc
 from detseg.geometry.boxes import clip_box
 from detseg.geometry.extent import extent
 from detseg.geometry.label_maps import map_to_array
@@ -32,7 +33,6 @@ from detseg.types import Box, Instance
 
 Bytes = npt.NDArray[np.uint8]
 
-VOID = 255
 _MOST = VOID - 1
 _BACKGROUND = "background"
 
@@ -85,7 +85,7 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return (*(folder / name for name in folders), folder / "labelmap.txt")
 
 
-VOC = Format("voc", image_path, losses, write, label_problem, notes)
+VOC = Format("voc", image_path, losses, write, label_problem, notes, read_voc)
 
 
 class _Writer:

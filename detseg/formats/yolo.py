@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from detseg.files import replacing, write_whole
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents, Format, Loss, check_new
+from detseg.formats.yolo_files import read_yolo
 from detseg.geometry.boxes import clip_box
 from detseg.geometry.extent import extent
 from detseg.geometry.masks import mask_to_box
@@ -87,8 +88,8 @@ def write_segments(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return _write(contents, folder, _polygon_rows)
 
 
-YOLO = Format("yolo", image_path, detection_losses, write_detection, notes=notes)
-YOLO_SEGMENT = Format("yolo-segment", image_path, segment_losses, write_segments, notes=notes)
+YOLO = Format("yolo", image_path, detection_losses, write_detection, notes=notes, read=read_yolo)
+YOLO_SEGMENT = Format("yolo-segment", image_path, segment_losses, write_segments, notes=notes, read=read_yolo)
 
 
 def _side(split: str) -> str:

@@ -14,6 +14,9 @@ FormatName = Literal[
     "coco", "coco-panoptic", "yolo", "yolo-segment", "voc", "hf", "hf-imagefolder", "label-studio"
 ]
 
+SourceName = Literal["coco", "yolo", "yolo-segment", "voc"]
+"""Those that are read, too."""
+
 _FORMATS: dict[str, str] = {
     "coco": "formats.coco_dataset.COCO",
     "coco-panoptic": "formats.coco_panoptic.COCO_PANOPTIC",
@@ -33,3 +36,8 @@ def find_format(name: str) -> Format:
     module, _, constant = _FORMATS[name].rpartition(".")
     found: Format = getattr(import_module(f"detseg.{module}"), constant)
     return found
+
+
+def readable_formats() -> tuple[str, ...]:
+    """The names of the formats that are read."""
+    return get_args(SourceName)

@@ -86,7 +86,7 @@ def test_what_the_page_cannot_show_is_counted(tmp_path: Path) -> None:
 def test_images_that_are_not_copied_are_named_where_they_are(tmp_path: Path) -> None:
     for uri, wanted in (("s3://bucket/a.png", "s3://bucket/a.png"), ("/here/a.png", "images/a.png")):
         image = ImageLabels("a.png", SIZE, uri=uri)
-        contents = Contents(TAXONOMY.classes, lambda one=image: [one], lambda _: b"", images_inside=False)
+        contents = Contents(TAXONOMY.classes, [image].copy, lambda _: b"", images_inside=False)
         LABEL_STUDIO.write(contents, tmp_path)
         (task,) = json.loads((tmp_path / TASKS).read_text())
         assert task["data"]["image"].endswith(wanted)

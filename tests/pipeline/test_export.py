@@ -13,10 +13,11 @@ from pyarrow import parquet
 from detseg.datasets.splits import SplitRule
 from detseg.errors import ConfigError, DatasetError
 from detseg.pipeline.datasets import Wish, create_version
-from detseg.pipeline.export import ExportOptions, export_version
+from detseg.pipeline.export import export_version
+from detseg.pipeline.placing import WriteOptions
 from tests.pipeline.labeled import SIZE, LabeledProject, bolt, make_project, ring
 
-PLAIN = ExportOptions()
+PLAIN = WriteOptions()
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_images_lie_where_the_file_says(project: LabeledProject, tmp_path: Path)
 
 def test_links_lead_to_the_files(project: LabeledProject, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    export_version(project.settings, "v1", "coco", out, options=ExportOptions("link"))
+    export_version(project.settings, "v1", "coco", out, options=WriteOptions("link"))
     links = {path.resolve() for path in (out / "images").iterdir() if path.is_symlink()}
     assert links == {project.path(0), project.path(1)}
     assert len(list((out / "images").iterdir())) == 3
@@ -71,7 +72,7 @@ def test_links_lead_to_the_files(project: LabeledProject, tmp_path: Path) -> Non
 def test_without_images_a_manifest_says_where_they_are(project: LabeledProject, tmp_path: Path) -> None:
     project.path(0).unlink()  # nobody reads it
     out = tmp_path / "out"
-    export_version(project.settings, "v1", "coco", out, options=ExportOptions("none"))
+    export_version(project.settings, "v1", "coco", out, options=WriteOptions("none"))
     assert files(out) == {"annotations/instances.json", "manifest.jsonl"}
     rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert {row["uri"] for row in rows} == {str(project.path(number)) for number in range(3)}
@@ -86,12 +87,10 @@ def test_each_side_of_a_split_has_a_file_and_a_folder(project: LabeledProject, t
     for split, n_images in version.counts.splits.items():
         assert len(coco(out, f"instances_{split}.json")["images"]) == n_images
         assert len(list((out / split).iterdir())) == n_images
-    only = export_version(
-        project.settings, "v2", "coco", tmp_path / "one", options=ExportOptions(split="val")
-    )
+    only = export_version(project.settings, "v2", "coco", tmp_path / "one", split="val", options=PLAIN)
     assert only.images == version.counts.splits["val"]
     with pytest.raises(DatasetError, match="has no split 'test'; it has train, val"):
-        export_version(project.settings, "v2", "coco", tmp_path / "none", options=ExportOptions(split="test"))
+        export_version(project.settings, "v2", "coco", tmp_path / "none", split="test", options=PLAIN)
 
 
 def test_what_is_there_stays(project: LabeledProject, tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ def test_what_is_lost_is_said_before_it_is(project: LabeledProject, tmp_path: Pa
     said: list[str] = []
     out = tmp_path / "out"
     with pytest.raises(DatasetError, match=r"^yolo cannot hold all of v1: masks left out: 1$"):
-        export_version(project.settings, "v1", "yolo", out, options=ExportOptions(strict=True))
+        export_version(project.settings, "v1", "yolo", out, options=WriteOptions(strict=True))
     assert not out.exists()
     done = export_version(project.settings, "v1", "yolo", out, options=PLAIN, warn=said.append)
     assert done.lost == {"masks left out": 1}
@@ -140,7 +139,7 @@ def test_an_image_that_is_not_there_as_it_was_is_named(
         ):
             export_version(project.settings, "v1", name, out, options=PLAIN)
         assert {path.name for path in tmp_path.iterdir()} <= {".detseg", "photos", "coco"}
-        done = export_version(project.settings, "v1", name, out, options=ExportOptions(skip_missing=True))
+        done = export_version(project.settings, "v1", name, out, options=WriteOptions(skip_missing=True))
         assert (done.images, len(done.missing), done.turned) == (2, 1, 1)
     assert len(coco(tmp_path / "coco")["images"]) == 2
     assert parquet.read_table(done.written[0]).num_rows == 2

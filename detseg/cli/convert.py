@@ -1,0 +1,52 @@
+"""``detseg convert``: datasets from one format into another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detseg.cli import options
+from detseg.cli.dataset import ImagesOption
+from detseg.pipeline.formats import FormatName, SourceName
+from detseg.plurals import format_count
+
+
+def convert(
+    path: Annotated[Path, typer.Argument(help="A dataset: its folder, its JSON file or its data.yaml.")],
+    *,
+    from_: Annotated[SourceName, typer.Option("--from", help="What it is.")],
+    to: Annotated[FormatName, typer.Option("--to", help="What to write it as.")],
+    out: Annotated[Path, typer.Option(help="A folder that is new or empty.")],
+    images: ImagesOption = "copy",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what the format cannot hold in full.")
+    ] = False,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out images whose files are not there.")
+    ] = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Writes a dataset in another format, without a project.
+
+    What the format cannot hold is counted before anything is written.
+    """
+    from detseg.cli.output import note, print_json, say
+    from detseg.pipeline.convert import convert_dataset
+    from detseg.pipeline.placing import WriteOptions
+
+    chosen = WriteOptions(images, strict=strict, skip_missing=skip_missing)
+    done = convert_dataset(path, from_, to, out, options=chosen, warn=note)
+    written = done.written
+    if as_json:
+        figures = {"images": written.images, "regions": written.regions, "lost": dict(written.lost)}
+        files = {"written": list(map(str, written.written)), "missing": list(written.missing)}
+        print_json(figures | files | {"turned": written.turned, "left_out": dict(done.left_out)})
+        return
+    for what, n in done.left_out.items():
+        note(f"left out: {what} {n:,}")
+    regions = format_count(written.regions, "region")
+    say(f"{out}: {format_count(written.images, 'image')} with {regions} as {to}")
+    for one in written.written:
+        say(f"  {one}")

@@ -1,0 +1,108 @@
+"""COCO datasets that others made, a file or a folder of them, with the files of their images.
+
+A class whose supercategory is "stuff" is that; all others are things.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from detseg.errors import FormatError
+from detseg.formats import ImageLabels
+from detseg.formats.coco import CocoLabels, read_coco_labels, read_instances
+from detseg.formats.dataset import Opened
+from detseg.formats.folders import size_of
+from detseg.taxonomy import LabelClass, distinct_colour
+from detseg.types import Instance, Size
+
+_PREFIX = "instances"
+
+
+def read_coco_files(path: Path) -> Opened:
+    """Open a JSON file, or a folder with ``annotations/instances*.json``, Roboflow's files or ``*.json``.
+
+    The split is in the name, as ``instances_train``, or is the folder's. Raises FormatError for what is none.
+    """
+    files = [path] if path.is_file() else _find_files(path)
+    kinds: dict[str, bool] = {}
+    for file in files:
+        labels = read_coco_labels(file)
+        kinds |= {name: name in labels.stuff for name in labels.labels.values()}
+    classes = (
+        LabelClass(name, "stuff" if is_stuff else "thing", distinct_colour(n))
+        for n, (name, is_stuff) in enumerate(kinds.items())
+    )
+    reader = _Reader(files, Counter())
+    return Opened(tuple(classes), reader.images, reader.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    files: Sequence[Path]
+    left_out: Counter[str]
+
+    def images(self) -> Iterator[ImageLabels]:
+        """One file's entries are in memory at a time."""
+        self.left_out.clear()
+        for file in self.files:
+            labels, split = read_coco_labels(file), split_of(file)
+            for name in labels.images:
+                picture = _find_image(file, split, name)
+                size = _size(labels, name, picture)
+                found = tuple(_kinds(labels, read_instances(labels, name, size)))
+                self._count(labels, name, len(found))
+                uri = str(picture.absolute()) if picture is not None else ""
+                yield ImageLabels(name, size, found, split, uri)
+
+    def _count(self, labels: CocoLabels, name: str, n_found: int) -> None:
+        entries = labels.annotations.get(labels.images[name]["id"], ())
+        n_crowds = sum(bool(entry["iscrowd"]) for entry in entries)
+        self.left_out.update({"crowds": n_crowds, "regions without area": len(entries) - n_crowds - n_found})
+
+
+def split_of(file: Path) -> str:
+    """The split that a file's name says, else its folder's.
+
+    >>> [split_of(Path(name)) for name in ("annotations/instances_val2017.json", "a/instances.json")]
+    ['val2017', '']
+    >>> [split_of(Path(name)) for name in ("valid/_annotations.coco.json", "labels.json")]
+    ['valid', '']
+    """
+    if file.stem.startswith(f"{_PREFIX}_"):
+        return file.stem.removeprefix(f"{_PREFIX}_")
+    return file.parent.name if file.stem == "_annotations.coco" else ""
+
+
+def _find_files(folder: Path) -> list[Path]:
+    for pattern in (f"annotations/{_PREFIX}*.json", "*/_annotations.coco.json", "*.json"):
+        if found := sorted(folder.glob(pattern)):
+            return found
+    raise FormatError(f"{folder} has no COCO file: expected annotations/{_PREFIX}*.json, or name the file")
+
+
+def _find_image(file: Path, split: str, name: str) -> Path | None:
+    """Where the image is: as COCO is laid out, or beside the file."""
+    roots = [file.parent.parent / (split or "images"), file.parent.parent / "images", file.parent]
+    below = [root / name for root in (*roots, file.parent / "images", file.parent.parent)]
+    return next((one for one in below if one.is_file()), None)
+
+
+def _size(labels: CocoLabels, name: str, picture: Path | None) -> Size:
+    image = labels.images[name]
+    if image.get("width") and image.get("height"):
+        return Size(image["width"], image["height"])
+    if picture is None:
+        raise FormatError(f"{labels.path}, {name}: it has no width and height, and its file is not there")
+    return size_of(picture)
+
+
+def _kinds(labels: CocoLabels, instances: Iterator[Instance]) -> Iterator[Instance]:
+    """Stuff as that: with its mask alone, if it has one."""
+    for one in instances:
+        if one.label not in labels.stuff:
+            yield one
+        else:
+            yield replace(one, kind="stuff", box=None if one.mask is not None else one.box)

@@ -1,0 +1,48 @@
+"""Files in folders of datasets that others made: images, their sizes, and texts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from detseg.errors import FormatError, ImageError
+from detseg.files import open_regular
+from detseg.images import read_bytes, upright_size
+from detseg.types import Size
+
+SUFFIXES = frozenset(
+    (".avif", ".bmp", ".dng", ".gif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+)
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """The image files in a folder and those below it, sorted within each; links to folders stay out."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise FormatError(f"{folder} cannot be listed: {error.strerror}") from error
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from images_below(Path(entry.path))
+        elif Path(entry.name).suffix.lower() in SUFFIXES and not entry.name.startswith("."):
+            yield Path(entry.path)
+
+
+def size_of(path: Path) -> Size:
+    """The upright size of an image file. Raises FormatError where that cannot be read."""
+    try:
+        return upright_size(read_bytes(str(path)))
+    except ImageError as error:
+        raise FormatError(f"{path} {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises FormatError for what cannot be read or is not UTF-8."""
+    try:
+        with open_regular(path) as file:
+            return file.read().decode("utf-8-sig")
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path} is not text in UTF-8: write it anew") from error

@@ -1,0 +1,71 @@
+"""A dataset of one format as another: file to file, without a project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from detseg.errors import ConfigError, FormatError, ImageError
+from detseg.formats import ImageLabels
+from detseg.images import read_bytes
+from detseg.pipeline.formats import find_format, readable_formats
+from detseg.pipeline.placing import Source, WriteOptions, Written, write_dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """``left_out`` counts what of the source is not in the new dataset."""
+
+    written: Written
+    left_out: Mapping[str, int]
+
+
+def convert_dataset(
+    path: Path,
+    from_: str,
+    to: str,
+    out: Path,
+    *,
+    options: WriteOptions,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Converted:
+    """Write a folder or file of one format as a folder of another, as ``write_dataset`` does.
+
+    The images are gone through several times, one by one. An image in a folder of its own gets that folder's
+    name before its own. Raises FormatError for what cannot be read, ConfigError for a format that there is
+    not, and what ``write_dataset`` raises.
+    """
+    read = find_format(from_).read
+    if read is None:
+        raise ConfigError(f"nothing here reads {from_}: convert from {', '.join(readable_formats())}")
+    chosen = find_format(to)
+    if not path.exists():
+        raise FormatError(f"{path} does not exist: name a folder or file of {from_}")
+    opened = read(path)
+
+    def images() -> Iterator[ImageLabels]:
+        return (replace(image, name=_flat_name(image.name, path)) for image in opened.images())
+
+    source = Source(str(path), opened.classes, images, _read)
+    written = write_dataset(chosen, source, out, options=options, warn=warn)
+    left_out = {what: n for what, n in sorted(opened.left_out.items()) if n}
+    return Converted(written, left_out)
+
+
+def _flat_name(name: str, path: Path) -> str:
+    """The name of an image's file without folders.
+
+    >>> _flat_name("day 1/a.jpg", Path("coco.json"))
+    'day 1_a.jpg'
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or ".." in parts:
+        raise FormatError(f"{path}: the name of the image {name!r} leads out of its folder")
+    return "_".join(part for part in parts if part != "/")
+
+
+def _read(image: ImageLabels) -> bytes:
+    if not image.uri:
+        raise ImageError("is not beside the labels: put it there, or leave images out with --images none")
+    return read_bytes(image.uri)
