@@ -79,6 +79,17 @@ def understand(cases: Sequence[Case]) -> tuple[list[Thing], list[Thing]]:
     return truth, found
 
 
+def has_equal_targets(cases: Sequence[Case]) -> bool:
+    """Whether a wrong class lies on two objects alike: then everybody is free to say which one is meant."""
+    truth, found = understand(cases)
+    for one in found:
+        if one.kind == "class":
+            near = [overlap(one.instance, t.instance) for t in truth if is_near(one, t, same=False)]
+            if near.count(max(near)) > 1:
+                return True
+    return False
+
+
 def is_near(one: Thing, true: Thing, *, same: bool) -> bool:
     return one.image == true.image and (one.instance.label == true.instance.label) == same
 
@@ -171,7 +182,7 @@ def test_kinds_and_costs_are_those_of_the_oracle(iou_type: IouType, data: st.Dat
 def test_hotcoco_says_the_same_but_of_classes_that_are_missed_altogether(cases: list[Case]) -> None:
     errors = measure(cases)
     dataset, results = to_records(cases, "bbox")
-    if errors.ap50 is None or not results:
+    if errors.ap50 is None or not results or has_equal_targets(cases):
         return
     truth = hotcoco.COCO(dataset)
     evaluated = hotcoco.COCOeval(truth, truth.load_res(results), "bbox")

@@ -175,7 +175,7 @@ def test_with_a_detector_things_have_box_and_mask(
     assert things
     assert all(one.box is not None for one in things)
     assert any(one.mask is not None and one.seen_by == "both" for one in things)
-    assert predictor.version.startswith(f"rt-detr+{kind}@")
+    assert predictor.version.startswith(f"rt_detr_v2+{kind}@")
 
 
 def test_without_a_detector_there_are_no_boxes(saved: Callable[[str], str]) -> None:
