@@ -6,8 +6,9 @@ A class whose supercategory is "stuff" is that; all others are things.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from detseg.errors import FormatError
@@ -27,28 +28,30 @@ def read_coco_files(path: Path) -> Opened:
     The split is in the name, as ``instances_train``, or is the folder's. Raises FormatError for what is none.
     """
     files = [path] if path.is_file() else _find_files(path)
+    read = lru_cache(maxsize=1)(read_coco_labels)
     kinds: dict[str, bool] = {}
     for file in files:
-        labels = read_coco_labels(file)
+        labels = read(file)
         kinds |= {name: name in labels.stuff for name in labels.labels.values()}
     classes = (
         LabelClass(name, "stuff" if is_stuff else "thing", distinct_colour(n))
         for n, (name, is_stuff) in enumerate(kinds.items())
     )
-    reader = _Reader(files, Counter())
+    reader = _Reader(files, read, Counter())
     return Opened(tuple(classes), reader.images, reader.left_out)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
     files: Sequence[Path]
+    read: Callable[[Path], CocoLabels]
     left_out: Counter[str]
 
     def images(self) -> Iterator[ImageLabels]:
-        """One file's entries are in memory at a time."""
+        """The entries of one file, the last that was read, are in memory."""
         self.left_out.clear()
         for file in self.files:
-            labels, split = read_coco_labels(file), split_of(file)
+            labels, split = self.read(file), split_of(file)
             for name in labels.images:
                 picture = _find_image(file, split, name)
                 size = _size(labels, name, picture)
