@@ -87,7 +87,7 @@ def split_of_group(shares: tuple[tuple[str, float], ...], group: str) -> str:
 
     >>> halves = (("train", 0.5), ("val", 0.5))
     >>> [split_of_group(halves, group) for group in ("a", "b", "c", "d")]
-    ['val', 'train', 'val', 'train']
+    ['val', 'train', 'train', 'val']
     """
     place = int.from_bytes(hashlib.sha256((_SALT + group).encode()).digest()[:8]) / 2**64
     end = 0.0

@@ -62,8 +62,15 @@ def load(name: str = "plugin:mine", **more: Any) -> Predictor:
     return load_plugin(name, None, options=PredictorOptions(**more))
 
 
+def example() -> list[str]:
+    """The blocks of code from the page's complete example on."""
+    _, heading, rest = PAGE.read_text().partition("## A complete example\n")
+    assert heading
+    return re.findall(r"(?ms)^```\w+\n(.*?)^```", rest)
+
+
 def test_the_example_of_the_docs_runs(install: Install) -> None:
-    code, project, _ = re.findall(r"(?ms)^```\w+\n(.*?)^```", PAGE.read_text())
+    code, project, _ = example()
     assert len(re.findall(r"(?m)^.*\S", code)) <= 32
     (entry_points,) = re.findall(r'(?ms)^\[project\.entry-points\."detseg\.predictors"\]\n(.*?)\n\n', project)
     install("bright_spots", code, entry_points.replace('"', ""), distribution="bright-spots")
@@ -82,7 +89,7 @@ def test_the_example_of_the_docs_runs(install: Install) -> None:
 
 
 def test_the_example_of_the_docs_takes_the_projects_taxonomy(install: Install) -> None:
-    code, *_ = re.findall(r"(?ms)^```\w+\n(.*?)^```", PAGE.read_text())
+    code, *_ = example()
     install("bright_spots", code, "bright-spots = bright_spots:BrightSpots")
     options = PredictorOptions(box_threshold=0.9)
     classes = taxonomy_of_labels(["bolt", "Spot"])
