@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from detseg.datasets.version import Version
     from detseg.pipeline.datasets import Trace
 
-app = typer.Typer(help="Versions of the labels: made, compared, checked, exported.", no_args_is_help=True)
+app = typer.Typer(help="Makes, compares, checks and exports versions of the labels.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of a version, or the beginning of its id.")]
 ImagesOption = Annotated[
