@@ -8,10 +8,10 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from detseg.errors import DatasetError, ImageError
 from detseg.files import replacing
@@ -91,10 +91,11 @@ def write_dataset(
         images.check(skip_missing=options.skip_missing)
         inside = options.images == "copy"
         contents = Contents(tuple(source.classes), images.there, images.read, images_inside=inside)
-        written = list(chosen.write(contents, folder))
+        with images.listed(folder / "manifest.jsonl") if options.images == "none" else nullcontext():
+            written = list(chosen.write(contents, folder))
         images.check(skip_missing=options.skip_missing)
         if options.images == "none":
-            written.append(_write_manifest(source, folder / "manifest.jsonl"))
+            written.append(folder / "manifest.jsonl")
     return Written(
         images.n_images,
         images.n_regions,
@@ -136,10 +137,20 @@ class _Images:
     n_images: int = 0
     n_regions: int = 0
     n_turned: int = 0
+    manifest: IO[str] | None = None
+
+    @contextmanager
+    def listed(self, path: Path) -> Iterator[None]:
+        """In here, the first time through all images writes where they are, as they are not copied."""
+        with replacing(path) as self.manifest:
+            yield
 
     def there(self) -> Iterator[ImageLabels]:
         n_images = n_regions = 0
+        manifest, self.manifest = self.manifest, None
         for image in self.source.images():
+            if manifest is not None:
+                manifest.write(_manifest_line(image))
             if (image.split, image.name) not in self.missing:
                 yield image
             if (image.split, image.name) not in self.missing:
@@ -193,13 +204,9 @@ def _describe_missing(missing: Mapping[tuple[str, str], str]) -> str:
     )
 
 
-def _write_manifest(source: Source, path: Path) -> Path:
-    """Where the images are that were not copied."""
-    with replacing(path) as file:
-        for image in source.images():
-            entry = {"file_name": image.name, "id": image.image, "uri": image.uri}
-            file.write(json.dumps(entry | ({"split": image.split} if image.split else {})) + "\n")
-    return path
+def _manifest_line(image: ImageLabels) -> str:
+    entry = {"file_name": image.name, "id": image.image, "uri": image.uri}
+    return json.dumps(entry | ({"split": image.split} if image.split else {})) + "\n"
 
 
 @contextmanager
