@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from detseg.cli import options
-from detseg.cli.dataset import ImagesOption
+from detseg.cli.dataset import ImagesOption, written_json
 from detseg.pipeline.formats import FormatName, SourceName
 from detseg.plurals import format_count
 
@@ -40,9 +40,7 @@ def convert(
     done = convert_dataset(path, from_, to, out, options=chosen, warn=note)
     written = done.written
     if as_json:
-        figures = {"images": written.images, "regions": written.regions, "lost": dict(written.lost)}
-        files = {"written": list(map(str, written.written)), "missing": list(written.missing)}
-        print_json(figures | files | {"turned": written.turned, "left_out": dict(done.left_out)})
+        print_json(written_json(written) | {"left_out": dict(done.left_out)})
         return
     for what, n in done.left_out.items():
         note(f"left out: {what} {n:,}")

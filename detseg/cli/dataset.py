@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
     from detseg.pipeline.datasets import Trace
+    from detseg.pipeline.placing import Written
 
 app = typer.Typer(help="Makes, compares, checks and exports versions of the labels.", no_args_is_help=True)
 
@@ -158,8 +159,7 @@ def export(
     settings = load_settings(config)
     done = export_version(settings, name, format_, out, split=split, options=chosen, warn=note)
     if as_json:
-        figures = {"images": done.images, "regions": done.regions, "written": list(map(str, done.written))}
-        print_json(figures | {"lost": dict(done.lost), "missing": list(done.missing), "turned": done.turned})
+        print_json(written_json(done))
         return
     regions = format_count(done.regions, "region")
     say(f"{out}: {format_count(done.images, 'image')} with {regions} as {format_}")
@@ -224,6 +224,18 @@ def remove(name: NameArgument, *, config: options.ConfigOption = None) -> None:
 
     version = _store(config).remove(name)
     say(f"removed {version.name} ({version.id[:12]})")
+
+
+def written_json(done: Written) -> dict[str, Any]:
+    """Put what was written into words for a program."""
+    return {
+        "images": done.images,
+        "regions": done.regions,
+        "written": list(map(str, done.written)),
+        "lost": dict(done.lost),
+        "missing": list(done.missing),
+        "turned": done.turned,
+    }
 
 
 def _store(config: Path | None) -> DatasetStore:
