@@ -47,6 +47,10 @@ class Projects:
         with self.database.reading() as connection:
             return tuple(map(_project, connection.execute(sa.select(projects).order_by(projects.c.key))))
 
+    def titled(self, title: str) -> tuple[Project, ...]:
+        """Every project of that title, oldest first: several where a server was set up anew."""
+        return tuple(project for project in self.all() if project.title == title)
+
 
 def _project(row: Row) -> Project:
     return Project(ProjectKey(row.key), row.server_id, row.url, row.title, row.created_at, row.label_config)

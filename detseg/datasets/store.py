@@ -127,6 +127,11 @@ class DatasetStore:
         columns = self.index_columns(version, *INDEX.names)
         return tuple(map(IndexRow, *(columns[name] for name in INDEX.names)))
 
+    def splits(self, version: Version) -> dict[bytes, str]:
+        """The side of each image of a version, in the order of images."""
+        columns = self.index_columns(version, "image", "split")
+        return dict(zip(columns["image"], columns["split"], strict=True))
+
     def index_columns(self, version: Version, *names: str) -> dict[str, list[Any]]:
         """Some columns of a version's index (``INDEX``), sorted by image."""
         path = self._path("versions", f"{version.id}.parquet")

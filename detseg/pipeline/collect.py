@@ -223,7 +223,7 @@ def _own_project(
     client: LabelStudioClient, catalog: Catalog, title: str, found: Sequence[QueueProject]
 ) -> QueueProject:
     """Ours of those that were found under that title. Raises LabelStudioError that says what became of it."""
-    known = [project for project in catalog.projects.all() if project.title == title]
+    known = catalog.projects.titled(title)
     own = own_projects(catalog, found)
     if len(own) == 1:
         return own[0]

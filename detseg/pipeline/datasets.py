@@ -80,7 +80,7 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
 
 
 def _find_project(catalog: Catalog, settings: Settings) -> Project:
-    found = [one for one in catalog.projects.all() if one.title == settings.queue.project]
+    found = catalog.projects.titled(settings.queue.project)
     if not found:
         raise DatasetError(
             f"the catalog {catalog.url} knows no project {settings.queue.project!r}: run `detseg "
@@ -209,7 +209,7 @@ def trace_image(settings: Settings, image: str) -> tuple[Trace, ...]:
     store = open_store(settings)
     found = []
     for version in store.versions():
-        splits = {row.image: row.split for row in store.index(version)}
+        splits = store.splits(version)
         digits = image.removeprefix("sha256:")
         by_id = {one for one in splits if len(digits) >= _SHORTEST_ID and one.hex().startswith(digits)}
         for row in store.rows(version, by_id or None):

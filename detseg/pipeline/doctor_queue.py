@@ -105,7 +105,7 @@ def _project(settings: Settings) -> Check:
     """Check that the token's user sees the project. One that is not made yet is fine."""
     title = settings.queue.project
     with _client(find_connection(settings)) as client, opened_catalog(settings) as catalog:
-        known = [project for project in catalog.projects.all() if project.title == title]
+        known = catalog.projects.titled(title)
         try:
             found = client.find_projects(title)
         except LabelStudioError as error:
@@ -145,7 +145,7 @@ def _images(settings: Settings) -> Iterator[Check]:
 def _overwritten(settings: Settings) -> Iterator[Check]:
     """Check that annotators see the pictures that were predicted, as far as the catalog knows."""
     with opened_catalog(settings) as catalog:
-        for project in [one for one in catalog.projects.all() if one.title == settings.queue.project][-1:]:
+        for project in catalog.projects.titled(settings.queue.project)[-1:]:
             found = describe_overwritten(settings, catalog, project)
             if found:
                 yield Check("pictures", False, found, MEND)

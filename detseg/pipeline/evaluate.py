@@ -160,7 +160,7 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
 
 
 def _find_project(catalog: Catalog, title: str) -> Project:
-    found = [project for project in catalog.projects.all() if project.title == title]
+    found = catalog.projects.titled(title)
     if not found:
         raise CatalogError(
             f"the catalog {catalog.url} knows no project {title!r}: `detseg preannotate` makes it, "

@@ -72,7 +72,7 @@ class _VersionImages:
     def of(cls, settings: Settings, name: str, split: str | None) -> _VersionImages:
         store = open_store(settings)
         version = store.version(name)
-        splits = {row.image: row.split for row in store.index(version) if split in (None, row.split)}
+        splits = {image: side for image, side in store.splits(version).items() if split in (None, side)}
         if not splits:
             there = ", ".join(version.counts.splits) or "none"
             raise DatasetError(f"{version.name} has no split {split!r}; it has {there}")

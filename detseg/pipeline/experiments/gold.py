@@ -73,10 +73,8 @@ def schedule_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]
     if file is None:
         return tuple(refs)
     gold = _find_images(settings, catalog, file, {ref.uri: ref.id for ref in refs}).keys()
-    project = next(
-        (one.key for one in reversed(catalog.projects.all()) if one.title == settings.queue.project), None
-    )
-    queued = catalog.tasks.of_images(project, (ref.id for ref in refs)) if project is not None else {}
+    project = next(reversed(catalog.projects.titled(settings.queue.project)), None)
+    queued = catalog.tasks.of_images(project.key, (ref.id for ref in refs)) if project is not None else {}
     return tuple(
         scheduled(
             refs,

@@ -311,7 +311,7 @@ def _find_project(
     One that is on the server and that the catalog does not know has a key of which nothing is recorded.
     """
     if client is None:
-        return next((one for one in reversed(catalog.projects.all()) if one.title == title), None)
+        return next(reversed(catalog.projects.titled(title)), None)
     if on_server is None:
         return None
     same = (on_server.id, on_server.created_at)
