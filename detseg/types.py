@@ -241,3 +241,34 @@ class DecodedImage:
                 f"rgb is uint8 of shape {(self.size.height, self.size.width, 3)}, "
                 f"not {self.rgb.dtype} of shape {self.rgb.shape}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """An image's pixels in short, by which near duplicates are found; see ``detseg.images.fingerprints``.
+
+    ``hash`` are 8 bytes, ``thumbnail`` is uint8 in grey, rows first.
+    """
+
+    hash: bytes
+    thumbnail: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """An image as a backbone sees it: float16 of shape (D,), of length 1.
+
+    Only embeddings of one ``model`` (``name@8hex``, a hash over its weights) can be compared.
+    """
+
+    model: str
+    values: npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFeatures:
+    """The features of an image that are kept beside its predictions; not every model gives an embedding."""
+
+    image: ImageId
+    fingerprint: Fingerprint
+    embedding: Embedding | None = None

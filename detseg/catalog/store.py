@@ -14,6 +14,7 @@ from datetime import datetime
 from detseg.catalog.arms import Arms
 from detseg.catalog.cursors import Cursors
 from detseg.catalog.database import BUSY_S, SILENT_S, Database, utc_now
+from detseg.catalog.features import Features
 from detseg.catalog.gold import Gold
 from detseg.catalog.images import Images
 from detseg.catalog.locks import Locks
@@ -36,6 +37,7 @@ class Catalog:
 
     url: str
     images: Images
+    features: Features
     predictions: Predictions
     projects: Projects
     tasks: Tasks
@@ -72,6 +74,7 @@ def open_catalog(
         yield Catalog(
             url=database.name,
             images=Images(database, clock),
+            features=Features(database),
             predictions=Predictions(database, clock),
             projects=Projects(database),
             tasks=Tasks(database, clock),

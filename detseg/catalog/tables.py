@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Named,
     String,
@@ -79,6 +80,14 @@ class PredictionColumns(TypedColumns):
     state: Named[str] = Column(String(20))
     regions: Named[str] = Column(Text)
     created_at: Named[datetime] = Column(UtcDateTime)
+
+
+class FeatureColumns(TypedColumns):
+    image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
+    hash: Named[bytes] = Column(LargeBinary)
+    thumbnail: Named[bytes] = Column(LargeBinary)
+    model: Named[str] = Column(String(200))
+    embedding: Named[bytes] = Column(LargeBinary)
 
 
 class ProjectColumns(TypedColumns):
@@ -177,6 +186,7 @@ class CursorColumns(TypedColumns):
 images = Table("images", metadata, ImageColumns)
 locations = Table("locations", metadata, LocationColumns)
 predictions = Table("predictions", metadata, PredictionColumns)
+features = Table("features", metadata, FeatureColumns)
 projects = Table("projects", metadata, ProjectColumns, UniqueConstraint("server_id", "created_at"))
 tasks = Table("tasks", metadata, TaskColumns, UniqueConstraint("project", "task_id"))
 copies = Table(

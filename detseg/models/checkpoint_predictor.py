@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from detseg.models.backbone import BackboneTap
 from detseg.models.combine import combine
 from detseg.models.engine import Engine
 from detseg.models.findings import Findings, boxes_of_masks, drop_faint, read_findings
@@ -19,37 +22,53 @@ from detseg.models.network import Network, Role
 from detseg.models.predictor import Abilities, PredictorOptions, check_answer, ordered
 from detseg.paging import pages
 from detseg.taxonomy import Taxonomy
-from detseg.types import DecodedImage, Instance, ModelVersion, Size
+from detseg.types import DecodedImage, Embedding, ImageId, Instance, ModelVersion, Size
 
 _WINDOW = 4
 """So many batches' images are looked at to find some of one size."""
 
+_EMBEDDINGS_KEPT = 1024
+"""The images whose embeddings are kept until somebody takes them: some batches are on their way at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A network, what its labels mean, and the checkpoints behind it, by role, as the user named them."""
+    """A network, what its labels mean, and the checkpoints behind it, by role, as the user named them.
+
+    ``tap`` has the embeddings of what runs through the network, if it gives any.
+    """
 
     names: Mapping[Role, str]
     network: Network
     labels: LabelMap
     engine: Engine
+    tap: BackboneTap | None = None
 
     @property
     def name(self) -> str:
         return " + ".join(dict.fromkeys(self.names.values()))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A network's raw output about so many images, and their embeddings (n_images, D), if it gives any."""
+
+    n_images: int
+    output: Any
+    embeddings: npt.NDArray[np.float16] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Images of one size that go through the networks together, and where they stood in the batch.
 
-    ``inputs`` has one entry per part; so has ``outputs``, each a run of (number of images, raw output).
+    ``inputs`` has one entry per part; so has ``outputs``, each of one run or several.
     """
 
     positions: tuple[int, ...]
     images: tuple[DecodedImage, ...]
     inputs: tuple[Any, ...]
-    outputs: tuple[tuple[tuple[int, Any], ...], ...] = ()
+    outputs: tuple[tuple[Run, ...], ...] = ()
 
 
 class CheckpointPredictor(Abilities):
@@ -70,6 +89,7 @@ class CheckpointPredictor(Abilities):
         self._options = options
         self._largest_batch = min(part.engine.largest_batch or options.batch_size for part in parts)
         self._unmapped: Counter[str] = Counter()
+        self._embeddings: dict[ImageId, Embedding] = {}
         self._counting, self._running = Lock(), Lock()
         self.taxonomy = taxonomy
         self.version = version
@@ -115,6 +135,11 @@ class CheckpointPredictor(Abilities):
         with self._counting:
             return dict(sorted(self._unmapped.items()))
 
+    def take_embedding(self, image: ImageId) -> Embedding | None:
+        """See ``AblePredictor.take_embedding``."""
+        with self._counting:
+            return self._embeddings.pop(image, None)
+
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
         """See ``Predictor.predict``. Only images of one size run together: none is padded for another.
 
@@ -158,18 +183,32 @@ class CheckpointPredictor(Abilities):
             by_part = [
                 _read(part, group, runs) for part, runs in zip(self._parts, group.outputs, strict=True)
             ]
+            self._keep_embeddings(group)
             for i, *found in zip(group.positions, *by_part, strict=True):
                 answers[i] = self._combine(found)
                 for one in found:
                     unmapped.update(one.unmapped)
         return check_answer(self, batch, answers)
 
+    def _keep_embeddings(self, group: Group) -> None:
+        """Keep those of the first part that gives some of every image."""
+        for part, runs in zip(self._parts, group.outputs, strict=True):
+            values = [run.embeddings for run in runs if run.embeddings is not None]
+            if part.tap is None or len(values) < len(runs):
+                continue
+            with self._counting:
+                for image, row in zip(group.images, np.concatenate(values), strict=True):
+                    self._embeddings[image.ref.id] = Embedding(part.tap.name, row)
+                while len(self._embeddings) > _EMBEDDINGS_KEPT:
+                    self._embeddings.pop(next(iter(self._embeddings)))
+            return
+
     def _count(self, unmapped: Counter[str]) -> None:
         """Counts them at the end of a batch: one that fails is predicted again."""
         with self._counting:
             self._unmapped.update(unmapped)
 
-    def _outputs(self, group: Group) -> tuple[tuple[tuple[int, Any], ...], ...]:
+    def _outputs(self, group: Group) -> tuple[tuple[Run, ...], ...]:
         pairs = zip(self._parts, group.inputs, strict=True)
         return tuple(tuple(_run(part, group.images, inputs)) for part, inputs in pairs)
 
@@ -202,29 +241,30 @@ def _prepare(part: Part, images: Sequence[DecodedImage]) -> Any:
         return part.network.prepare(images)
 
 
-def _run(part: Part, images: Sequence[DecodedImage], inputs: Any) -> Iterator[tuple[int, Any]]:
+def _run(part: Part, images: Sequence[DecodedImage], inputs: Any) -> Iterator[Run]:
     """The raw outputs; what does not fit into an accelerator's memory runs again in two halves."""
     with answering(part.name, images):
         try:
             output = part.network.run(inputs)
+            embeddings = part.tap.take(len(images)) if part.tap else None
         except torch.OutOfMemoryError:
             if len(images) == 1:
                 raise
             output = None
     if output is not None:
-        yield len(images), output
+        yield Run(len(images), output, embeddings)
         return
     half = len(images) // 2
     for some in (images[:half], images[half:]):
         yield from _run(part, some, _prepare(part, some))
 
 
-def _read(part: Part, group: Group, runs: Sequence[tuple[int, Any]]) -> list[Findings]:
+def _read(part: Part, group: Group, runs: Sequence[Run]) -> list[Findings]:
     """Read what a part says about every image of the group."""
     size = group.images[0].size
     with answering(part.name, group.images):
         return [
             read_findings(detections, part.labels, size)
-            for n_images, output in runs
-            for detections in part.network.read(output, [size] * n_images)
+            for run in runs
+            for detections in part.network.read(run.output, [size] * run.n_images)
         ]

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 
 from detseg.errors import ModelError
+from detseg.models.backbone import BackboneTap, find_backbone
 from detseg.models.checkpoint_predictor import CheckpointPredictor, Part
 from detseg.models.checkpoints import Checkpoint, read_architecture
 from detseg.models.engine import Engine, choose_engine
@@ -22,8 +23,8 @@ from detseg.models.labels import (
     thing_names,
 )
 from detseg.models.network import BoxesThenMasks, Network, NetworkRequest, PromptedNetwork, Role
-from detseg.models.predictor import PredictorOptions
-from detseg.models.version import Fact, model_version
+from detseg.models.predictor import PredictorOptions, named_version
+from detseg.models.version import Fact, checkpoint_digest, model_version
 from detseg.taxonomy import Taxonomy
 
 
@@ -67,15 +68,18 @@ def load_predictor(
     options = _by_class(options, taxonomy)
     maps = [_map_labels(one, taxonomy, strict=options.strict) for one in loaded]
     engines = [_engine(one.family, options) for one in loaded]
+    digests = [checkpoint_digest(one.checkpoint) for one in loaded]
     facts = [
-        Fact("+".join(one.roles), one.checkpoint, labels, engine.precision)
-        for one, labels, engine in zip(loaded, maps, engines, strict=True)
+        Fact("+".join(one.roles), digest, one.checkpoint, labels, engine.precision)
+        for one, digest, labels, engine in zip(loaded, digests, maps, engines, strict=True)
     ]
     version = model_version(facts, options)  # before the parts, which change the weights to be faster
     wanted = [_wanted(one, taxonomy, things, options) for one in loaded]
+    taps = [_tap(one.checkpoint, digest) for one, digest in zip(loaded, digests, strict=True)]
 
     def build(engines: Sequence[Engine]) -> CheckpointPredictor:
         parts = [_part(*each) for each in zip(loaded, maps, engines, wanted, strict=True)]
+        parts = [replace(part, tap=tap) for part, tap in zip(parts, taps, strict=True)]
         if loaded[-1].family.prompt == "boxes":
             parts = [_prompted(*parts)]
         half = any(engine.precision is not torch.float32 for engine in engines)
@@ -192,11 +196,17 @@ def _part(one: _Loaded, labels: LabelMap, engine: Engine, wanted: NetworkRequest
     return Part(dict.fromkeys(one.roles, one.checkpoint.name), network, labels, engine)
 
 
+def _tap(checkpoint: Checkpoint, digest: str) -> BackboneTap | None:
+    """The tap of a checkpoint's backbone; the networks that are made of the checkpoint share it."""
+    backbone = find_backbone(checkpoint.model)
+    return BackboneTap(backbone, named_version(checkpoint.short_name, digest)) if backbone else None
+
+
 def _prompted(detector: Part, segmenter: Part) -> Part:
     network = BoxesThenMasks(
         detector.network, cast(PromptedNetwork, segmenter.network), detector.labels.classes
     )
-    return Part({**detector.names, **segmenter.names}, network, detector.labels, detector.engine)
+    return replace(detector, names={**detector.names, **segmenter.names}, network=network)
 
 
 def _things(loaded: Sequence[_Loaded]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from detseg.errors import ImageError, ModelError
 from detseg.geometry.boxes import clip_box
 from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
-from detseg.types import Box, DecodedImage, Instance, ModelVersion, Size
+from detseg.types import Box, DecodedImage, Embedding, ImageId, Instance, ModelVersion, Size
 
 EngineName = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -135,6 +135,9 @@ class AblePredictor(Predictor, Protocol):
     def in_float32(self) -> AblePredictor | None:
         """The same predictor in float32; None if it is."""
 
+    def take_embedding(self, image: ImageId) -> Embedding | None:
+        """Hand over the embedding of an image that was predicted just now, once; None if there is none."""
+
 
 class Abilities:
     """No ability beyond the contract. Predictors of this package inherit it and replace what they have."""
@@ -155,6 +158,9 @@ class Abilities:
         """Nothing to prepare for."""
 
     def in_float32(self) -> AblePredictor | None:
+        return None
+
+    def take_embedding(self, image: ImageId) -> Embedding | None:  # noqa: ARG002
         return None
 
 

@@ -34,9 +34,10 @@ _NO_RESULT_CONFIG = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A checkpoint in its role, what its labels mean, and the precision that it runs in."""
+    """A checkpoint in its role with its digest, what its labels mean, and the precision that it runs in."""
 
     role: str
+    digest: str
     checkpoint: Checkpoint
     labels: LabelMap
     precision: torch.dtype
@@ -52,7 +53,7 @@ def model_version(facts: Sequence[Fact], options: PredictorOptions) -> ModelVers
         "options": {k: v for k, v in asdict(options).items() if k not in _NO_RESULT_OPTIONS},
         "checkpoints": {
             fact.role: {
-                "files": checkpoint_digest(fact.checkpoint),
+                "files": fact.digest,
                 "labels": _mapping(fact.labels),
                 "precision": str(fact.precision),
             }

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from detseg.catalog import Catalog, Quarantined
 from detseg.errors import ImageError
 from detseg.images import BROWSER_FORMATS
+from detseg.images.fingerprints import fingerprint
 from detseg.labelstudio.codec import prediction_regions
 from detseg.models.predictor import AblePredictor
 from detseg.pipeline import progress
 from detseg.pipeline.reading import open_sources, read_from
 from detseg.pipeline.streaming import predict_stream
-from detseg.types import Annotation, DecodedImage, Failure, ImageId, ImageRef, Instance, State
+from detseg.types import Annotation, DecodedImage, Failure, ImageFeatures, ImageId, ImageRef, Instance, State
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -40,13 +41,15 @@ class ShardReport:
 def predict_shard(
     settings: Settings, catalog: Catalog, predictor: AblePredictor, refs: Sequence[ImageRef]
 ) -> ShardReport:
-    """Predicts the images that this model version has not answered yet and records them in one transaction.
+    """Predicts the images that this model version has not answered yet; records answers and features.
 
-    An image that cannot be used is quarantined with the reason. Raises CatalogError and ModelError.
+    All answers are recorded in one transaction, after the features: no image has an answer alone. An image
+    that cannot be used is quarantined with the reason. Raises CatalogError and ModelError.
     """
     missing = frozenset(catalog.predictions.missing((ref.id for ref in refs), predictor.version))
     progress.report("predict", advance=len(refs) - len(missing))
     predictions: list[Annotation] = []
+    features: list[ImageFeatures] = []
     failures: list[Quarantined] = []
     asked = [ref for ref in refs if ref.id in missing]
     with _one_at_a_time:
@@ -55,9 +58,11 @@ def predict_shard(
             if isinstance(outcome, ImageError):
                 failures.append(Quarantined(ref.uri, str(outcome), "predict", image=ref.id))
             else:
-                predictions.append(outcome)
+                predictions.append(outcome[0])
+                features.append(outcome[1])
             progress.report("predict", advance=1)
         unmapped = Counter(predictor.unmapped) - before
+    catalog.features.record(features)
     catalog.predictions.record(predictions)
     catalog.quarantine.record(failures)
     return ShardReport(
@@ -69,8 +74,8 @@ def predict_shard(
 
 def _predicted(
     settings: Settings, predictor: AblePredictor, refs: Sequence[ImageRef]
-) -> Iterator[Annotation | ImageError]:
-    """The prediction of every image, in order, or why there is none."""
+) -> Iterator[tuple[Annotation, ImageFeatures] | ImageError]:
+    """The prediction and the features of every image, in order, or why there is none."""
 
     def read(ref: ImageRef) -> DecodedImage:
         image = read_from(sources, ref.uri, max_pixels=settings.source.max_pixels, formats=BROWSER_FORMATS)
@@ -78,10 +83,13 @@ def _predicted(
             raise ImageError("changed while it was being read: run again")
         return image
 
-    def encode(ref: ImageRef, image: DecodedImage, instances: tuple[Instance, ...]) -> Annotation:
+    def encode(
+        ref: ImageRef, image: DecodedImage, instances: tuple[Instance, ...]
+    ) -> tuple[Annotation, ImageFeatures]:
         regions = prediction_regions(ref.id, predictor.version, instances)
         state: State = "labeled" if regions else "empty"
-        return Annotation(ref.id, image.size, predictor.version, state, regions=regions)
+        features = ImageFeatures(ref.id, fingerprint(image.rgb), predictor.take_embedding(ref.id))
+        return Annotation(ref.id, image.size, predictor.version, state, regions=regions), features
 
     with open_sources(settings) as sources:
         yield from predict_stream(

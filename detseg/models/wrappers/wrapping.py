@@ -17,7 +17,7 @@ from detseg.errors import ModelError
 from detseg.images import image_id
 from detseg.models.predictor import Abilities, AblePredictor, check_answer, named_version
 from detseg.taxonomy import Taxonomy
-from detseg.types import DecodedImage, ImageRef, Instance, Size
+from detseg.types import DecodedImage, Embedding, ImageId, ImageRef, Instance, Size
 
 REVISION = 1
 """Raised with every change of the code that changes an answer for the same members and options."""
@@ -68,6 +68,11 @@ class WrappingPredictor(Abilities, ABC):
         other = copy(self)
         other._members = tuple(one or member for one, member in zip(exact, self._members, strict=True))
         return other
+
+    def take_embedding(self, image: ImageId) -> Embedding | None:
+        """That of the first member which has one: it saw the image whole, as it is."""
+        taken = [member.take_embedding(image) for member in self._members]
+        return next((one for one in taken if one is not None), None)
 
     @property
     def files(self) -> tuple[str, ...] | None:

@@ -1,0 +1,79 @@
+"""Features of images: perceptual hashes and thumbnails of their pixels, embeddings of a model's backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+
+from detseg.catalog.database import Database, Row
+from detseg.catalog.tables import features
+from detseg.paging import pages
+from detseg.types import Embedding, Fingerprint, ImageFeatures, ImageId
+
+_HALF = np.dtype("<f2")
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """``catalog.features``"""
+
+    database: Database
+
+    def record(self, found: Iterable[ImageFeatures]) -> None:
+        """Records the features of images, in the place of earlier ones. The images have to be recorded first.
+
+        Without an embedding, the one of an earlier model stays.
+        """
+        for page in pages({one.image: one for one in found}.values()):
+            for with_embedding in (True, False):
+                rows = [_row(one) for one in page if (one.embedding is not None) == with_embedding]
+                if not rows:
+                    continue
+                statement = self.database.insert(features)
+                kept = {"image_id"} if with_embedding else {"image_id", "model", "embedding"}
+                values = {name: statement.excluded[name] for name in rows[0] if name not in kept}
+                statement = statement.on_conflict_do_update(index_elements=["image_id"], set_=values)
+                with self.database.writing() as connection:
+                    connection.execute(statement, rows)
+
+    def missing(self, ids: Iterable[ImageId]) -> tuple[ImageId, ...]:
+        """Those images that have no features, in their order, each once."""
+        missing: list[ImageId] = []
+        for page in pages(dict.fromkeys(ids)):
+            query = sa.select(features.c.image_id).where(features.c.image_id.in_(page))
+            with self.database.reading() as connection:
+                known = set(connection.scalars(query))
+            missing += [image for image in page if image not in known]
+        return tuple(missing)
+
+    def read(self, ids: Iterable[ImageId]) -> Iterator[ImageFeatures]:
+        """The features of those images, in the order of the ids; images that have none are left out.
+
+        Holds one page in memory.
+        """
+        for page in pages(dict.fromkeys(ids)):
+            query = sa.select(features).where(features.c.image_id.in_(page))
+            with self.database.reading() as connection:
+                rows = {row.image_id: row for row in connection.execute(query)}
+            for image in page:
+                if image in rows:
+                    yield _features(rows[image])
+
+
+def _row(one: ImageFeatures) -> dict[str, object]:
+    embedding = one.embedding
+    return {
+        "image_id": one.image,
+        "hash": one.fingerprint.hash,
+        "thumbnail": one.fingerprint.thumbnail,
+        "model": embedding.model if embedding else "",
+        "embedding": embedding.values.astype(_HALF).tobytes() if embedding else b"",
+    }
+
+
+def _features(row: Row) -> ImageFeatures:
+    embedding = Embedding(row.model, np.frombuffer(row.embedding, _HALF)) if row.embedding else None
+    return ImageFeatures(ImageId(row.image_id), Fingerprint(row.hash, row.thumbnail), embedding)
