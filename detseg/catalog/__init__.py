@@ -1,6 +1,7 @@
 """The catalog: the one truth of what was done. The only room that knows SQL."""
 
 from detseg.catalog.records import (
+    IMPORTED_BY,
     NOTHING_SHOWN,
     Assignment,
     FoundImage,
@@ -20,6 +21,7 @@ from detseg.catalog.records import (
 from detseg.catalog.store import Catalog, open_catalog
 
 __all__ = [
+    "IMPORTED_BY",
     "NOTHING_SHOWN",
     "Assignment",
     "Catalog",

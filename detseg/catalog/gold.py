@@ -22,15 +22,34 @@ class Gold:
 
     database: Database
 
-    def record(self, truths: Iterable[Annotation]) -> None:
-        """Records truths, each in the place of an earlier one. The images have to be recorded first."""
+    def record(self, truths: Iterable[Annotation], name: str = "") -> None:
+        """Records truths, each in the place of an earlier one. The images have to be recorded first.
+
+        ``name`` is that of an import; those of the file that the settings name have none.
+        """
         for page in pages(truths):
             rows = [
-                {"image_id": one.image, "state": one.state, "regions": encode_regions(one.regions)}
+                {
+                    "image_id": one.image,
+                    "state": one.state,
+                    "regions": encode_regions(one.regions),
+                    "name": name,
+                }
                 for one in page
             ]
             with self.database.writing() as connection:
                 self.database.upsert(connection, gold, rows)
+
+    def imported(self) -> frozenset[ImageId]:
+        """Return the images whose truth was imported."""
+        with self.database.reading() as connection:
+            found = connection.scalars(sa.select(gold.c.image_id).where(gold.c.name != ""))
+            return frozenset(map(ImageId, found))
+
+    def remove(self, name: str) -> int:
+        """Forget the truths of an import; how many there were."""
+        with self.database.writing() as connection:
+            return connection.execute(sa.delete(gold).where(gold.c.name == name)).rowcount
 
     def read(self, ids: Iterable[ImageId]) -> dict[ImageId, Annotation]:
         """The known truth of those images, by the author "gold"; images without one are left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -83,6 +83,23 @@ class Images:
             with self.database.reading() as connection:
                 found |= {row.uri: ImageId(row.image_id) for row in connection.execute(query)}
         return found
+
+    def places(self) -> Iterator[tuple[str, ImageId]]:
+        """Yield every place and the image that was found there, sorted by place. Holds one page in memory."""
+        last = ""
+        while True:
+            query = (
+                sa.select(locations.c.uri, locations.c.image_id)
+                .where(locations.c.uri > last)
+                .order_by(locations.c.uri)
+                .limit(5_000)
+            )
+            with self.database.reading() as connection:
+                page = connection.execute(query).all()
+            yield from ((row.uri, ImageId(row.image_id)) for row in page)
+            if not page:
+                return
+            last = page[-1].uri
 
     def sizes(self, ids: Iterable[ImageId]) -> dict[ImageId, Size]:
         """The upright sizes of those images that the catalog knows."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
+from detseg.catalog.imports import move_imports
 from detseg.catalog.records import Project, ProjectKey
 from detseg.catalog.tables import projects
+
+NO_SERVER = 0
+"""The ``server_id`` of a project that is on no server yet; servers count from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,7 @@ class Projects:
     """``catalog.projects``"""
 
     database: Database
+    clock: Callable[[], datetime]
 
     def record(
         self, server_id: int, *, url: str, title: str, created_at: datetime, label_config: str
@@ -24,7 +30,8 @@ class Projects:
         """The catalog's project for one on a server, made at the first call.
 
         The server's id and its ``created_at`` say which project it is, so a server that moved to another
-        port is the same one, and a new server that counts from 1 again is another one.
+        port is the same one, and a new server that counts from 1 again is another one. Labels that were
+        imported into former ones of that title are the new one's.
         """
         values = {
             "server_id": server_id,
@@ -40,16 +47,41 @@ class Projects:
         )
         with self.database.writing() as connection:
             row = connection.execute(statement.returning(*projects.c), values).one()
+            same = sa.and_(projects.c.title == title, projects.c.key < row.key)
+            former = connection.scalars(sa.select(projects.c.key).where(same)).all()
+            if former:
+                move_imports(self.database, connection, former, to=ProjectKey(row.key), now=self.clock())
+                connection.execute(sa.delete(projects).where(same, projects.c.server_id == NO_SERVER))
         return _project(row)
 
+    def record_unserved(self, title: str, *, label_config: str) -> Project:
+        """Make a project that is on no server, for labels that are there before any task is."""
+        values = {
+            "server_id": NO_SERVER,
+            "url": "",
+            "title": title,
+            "created_at": self.clock(),
+            "label_config": label_config,
+        }
+        with self.database.writing() as connection:
+            statement = self.database.insert(projects).returning(*projects.c)
+            return _project(connection.execute(statement, values).one())
+
     def all(self) -> tuple[Project, ...]:
-        """Every project that the catalog knows, oldest first."""
-        with self.database.reading() as connection:
-            return tuple(map(_project, connection.execute(sa.select(projects).order_by(projects.c.key))))
+        """Every project on a server that the catalog knows, oldest first."""
+        return tuple(project for project in self._read() if project.server_id != NO_SERVER)
 
     def titled(self, title: str) -> tuple[Project, ...]:
-        """Every project of that title, oldest first: several where a server was set up anew."""
+        """Every project on a server of that title, oldest first: several where one was set up anew."""
         return tuple(project for project in self.all() if project.title == title)
+
+    def latest(self, title: str) -> Project | None:
+        """The newest project of that title, also if it is on no server yet."""
+        return next((one for one in reversed(self._read()) if one.title == title), None)
+
+    def _read(self) -> tuple[Project, ...]:
+        with self.database.reading() as connection:
+            return tuple(map(_project, connection.execute(sa.select(projects).order_by(projects.c.key))))
 
 
 def _project(row: Row) -> Project:

@@ -23,8 +23,12 @@ from detseg.types import (
 ProjectKey = NewType("ProjectKey", int)
 """A project's number in the catalog; the server's own number is ``Project.server_id``."""
 
-TaskState = Literal["intent", "pushed", "deleted"]
-"""``intent``: about to be sent, or sent without an answer; ``deleted``: removed on the server."""
+TaskState = Literal["intent", "pushed", "deleted", "imported"]
+"""``intent``: about to be sent, or sent without an answer; ``deleted``: removed on the server; ``imported``:
+labeled by a file, so that no task is made."""
+
+IMPORTED_BY = "import:"
+"""The author of labels that came from a file is called that, and the name of the import."""
 
 NOTHING_SHOWN = ModelVersion("")
 """The model version of a task that somebody began to work on before it showed any."""
@@ -153,6 +157,11 @@ class ReviewRecord:
     annotation: Annotation
     simulated: bool = False
     unread: tuple[str, ...] = ()
+
+    @property
+    def imported(self) -> bool:
+        """True for a label that came from a file: nobody made it of what a model showed."""
+        return self.annotation_id < 0
 
 
 @dataclass(frozen=True, slots=True)

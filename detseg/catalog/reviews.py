@@ -187,18 +187,19 @@ class Reviews:
     def states(self, project: ProjectKey) -> dict[State, int]:
         """Count the project's tasks in each of the four states, by the latest review of the image.
 
-        Tasks that were deleted on the server are left out; every state is a key.
+        Images that an import labeled count, with or without a task. Tasks that were deleted on the server are
+        left out; every state is a key.
         """
         reviewed = (
-            sa.select(reviews.c.state, sa.func.count().label("n"))
+            sa.select(reviews.c.state, tasks.c.state.label("task"), sa.func.count().label("n"))
             .join(tasks)
             .where(
                 reviews.c.project == project,
                 reviews.c.deleted.is_(False),
-                tasks.c.state == "pushed",
+                tasks.c.state.in_(("pushed", "imported")),
                 ~_later_review(same_author=False),
             )
-            .group_by(reviews.c.state)
+            .group_by(reviews.c.state, tasks.c.state)
         )
         pushed = (
             sa.select(sa.func.count())
@@ -206,9 +207,12 @@ class Reviews:
             .where(tasks.c.project == project, tasks.c.state == "pushed")
         )
         with self.database.reading() as connection:
-            counts = Counter({row.state: row.n for row in connection.execute(reviewed)})
+            rows = connection.execute(reviewed).all()
             n_tasks = connection.scalar(pushed) or 0
-        counts["unlabeled"] += n_tasks - counts.total()
+        counts = Counter[State]()
+        for row in rows:
+            counts[row.state] += row.n
+        counts["unlabeled"] += n_tasks - sum(row.n for row in rows if row.task == "pushed")
         return {state: counts[state] for state in STATES}
 
 
@@ -222,11 +226,17 @@ def _latest(project: ProjectKey) -> sa.Select[Any]:
 
 
 def _later_review(*, same_author: bool) -> sa.Exists:
+    """Whether there is a later one of the image. People's own work counts before what was imported."""
     later = reviews.alias("later")
-    is_later = sa.and_(  # not an "or" of two: SQLite would walk through an index for each
-        later.c.updated_at >= reviews.c.updated_at,
-        sa.or_(later.c.updated_at > reviews.c.updated_at, later.c.annotation_id > reviews.c.annotation_id),
-    )
+    if same_author:
+        is_later = sa.and_(  # not an "or" of two: SQLite would walk through an index for each
+            later.c.updated_at >= reviews.c.updated_at,
+            sa.or_(
+                later.c.updated_at > reviews.c.updated_at, later.c.annotation_id > reviews.c.annotation_id
+            ),
+        )
+    else:
+        is_later = sa.tuple_(*_rank(later)) > sa.tuple_(*_rank(reviews))
     query = sa.select(sa.literal(1)).where(
         later.c.project == reviews.c.project,
         later.c.image_id == reviews.c.image_id,
@@ -236,6 +246,11 @@ def _later_review(*, same_author: bool) -> sa.Exists:
     if same_author:
         query = query.where(later.c.author == reviews.c.author)
     return query.exists()
+
+
+def _rank(table: sa.FromClause) -> tuple[sa.ColumnElement[Any], ...]:
+    number = table.c.annotation_id
+    return (sa.case((number < 0, 0), else_=1), table.c.updated_at, number)
 
 
 def _stored(

@@ -17,6 +17,7 @@ from detseg.catalog.database import BUSY_S, SILENT_S, Database, utc_now
 from detseg.catalog.features import Features
 from detseg.catalog.gold import Gold
 from detseg.catalog.images import Images
+from detseg.catalog.imports import Imports
 from detseg.catalog.locks import Locks
 from detseg.catalog.migrate import migrate
 from detseg.catalog.possible_duplicates import PossibleDuplicates
@@ -46,6 +47,7 @@ class Catalog:
     shown: ShownPredictions
     arms: Arms
     gold: Gold
+    imports: Imports
     possible_duplicates: PossibleDuplicates
     reviews: Reviews
     waiting: Waiting
@@ -76,13 +78,14 @@ def open_catalog(
             images=Images(database, clock),
             features=Features(database),
             predictions=Predictions(database, clock),
-            projects=Projects(database),
+            projects=Projects(database, clock),
             tasks=Tasks(database, clock),
             server_tasks=ServerTasks(database),
             task_predictions=TaskPredictions(database, clock),
             shown=ShownPredictions(database),
             arms=Arms(database),
             gold=Gold(database),
+            imports=Imports(database, clock),
             possible_duplicates=PossibleDuplicates(database, clock),
             reviews=Reviews(database),
             waiting=Waiting(database),

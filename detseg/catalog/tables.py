@@ -138,6 +138,7 @@ class GoldColumns(TypedColumns):
     image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
     state: Named[str] = Column(String(20))
     regions: Named[str] = Column(Text)
+    name: Named[str] = Column(Text)
 
 
 class DoubtColumns(TypedColumns):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import detseg
-from detseg.cli import convert, dataset, demo, files, hook, loop, score, servers
+from detseg.cli import convert, dataset, demo, files, hook, importing, loop, score, servers
 from detseg.cli.output import say
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.command("preannotate")(loop.preannotate)
 app.command("collect")(loop.collect)
 app.command("hook")(hook.hook)
 app.command("qa")(loop.qa)
+app.command("import")(importing.import_)
 app.add_typer(dataset.app, name="dataset")
 app.command("convert")(convert.convert)
 app.command("predict")(files.predict)

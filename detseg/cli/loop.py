@@ -219,6 +219,8 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
         f"{verb}predicted {report.predicted}, {verb}pushed {report.pushed}, "
         f"already done {report.already_done}",
     )
+    if report.imported:
+        say(f"{format_count(report.imported, 'image')} left out: labeled by `detseg import`")
     if report.gold_waiting:
         say(f"{format_count(report.gold_waiting, 'gold image')} kept back, to go along with other new ones")
     queue = report.queue

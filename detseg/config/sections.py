@@ -345,17 +345,18 @@ class ExperimentSettings(Section):
         default=None, description="a COCO JSON file with the truth of some of the source's images"
     )
     gold_share: float = Field(
-        default=0.0, ge=0, le=0.5, description="share of new tasks on images of `gold`, which wait for that"
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="share of new tasks on gold images (of `gold`, or imported), which wait for that",
     )
     seed: int = Field(default=0, description="decides which images get which kind of task")
 
-    @field_validator("decoy_share", "gold_share")
+    @field_validator("decoy_share")
     @classmethod
     def _fits_the_others(cls, share: float, info: ValidationInfo) -> float:
-        if info.field_name == "decoy_share" and share + info.data.get("blind_share", 0.0) > 1:
+        if share + info.data.get("blind_share", 0.0) > 1:
             raise ValueError("with blind_share it is more than 1")
-        if info.field_name == "gold_share" and share and info.data.get("gold") is None:
-            raise ValueError("needs `gold`, the file with the truth of these images")
         return share
 
 

@@ -80,13 +80,14 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
 
 
 def _find_project(catalog: Catalog, settings: Settings) -> Project:
-    found = catalog.projects.titled(settings.queue.project)
-    if not found:
+    found = catalog.projects.latest(settings.queue.project)
+    if found is None:
         raise DatasetError(
             f"the catalog {catalog.url} knows no project {settings.queue.project!r}: run `detseg "
-            "preannotate` and `detseg collect` first, or name the project in queue.project"
+            "preannotate` and `detseg collect` first, `detseg import` labels, or name the project in "
+            "queue.project"
         )
-    return found[-1]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

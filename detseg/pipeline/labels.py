@@ -51,8 +51,8 @@ class Label:
 @dataclass(frozen=True, slots=True)
 class LabelRules:
     """The rules by which labels are taken. ``consensus``: of all people who judged an image, where several
-    are asked about each (``overlap``); otherwise the latest one's word counts. ``quorum`` as in
-    ``find_consensus``.
+    are asked about each (``overlap``); otherwise the latest one's word counts, people's before what was
+    imported. ``quorum`` as in ``find_consensus``.
 
     ``gold``: also gold images, as people labeled them. ``disputed``: also images on which people are divided,
     without the objects in dispute.
@@ -122,7 +122,7 @@ def _label(
     if arm == "gold" and not rules.gold:
         return "gold"
     if not rules.consensus:
-        judged = [max(judged, key=lambda record: age(record.annotation))]
+        judged = [max(judged, key=lambda record: (not record.imported, age(record.annotation)))]
     decoys = assignment.decoys if assignment else ()
     found = find_consensus(
         [_without(decoys, record.annotation) for record in judged],

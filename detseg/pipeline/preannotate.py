@@ -58,8 +58,9 @@ class PreannotateReport:
 
     ``predicted`` images had no answer of this model when the run began, and have one now, also where the
     worker died that recorded it. ``already_done`` images needed nothing: predicted and in the queue before.
-    ``gold_waiting`` images have a known truth, and their turn has not come. ``project_id`` is None in a dry
-    run where there is no project yet; then ``predicted``, ``pushed`` and ``queue`` are what a run would do.
+    ``gold_waiting`` images have a known truth, and their turn has not come; ``imported`` ones were labeled by
+    an import. ``project_id`` is None in a dry run where there is no project yet; then ``predicted``,
+    ``pushed`` and ``queue`` are what a run would do.
     ``queue`` says what became of each image in Label Studio.
     ``precision_check`` says what a lower precision than float32 changed on the first images; None where there
     was nothing to check. ``unmapped`` counts by label what was seen and left out, because no class of the
@@ -72,6 +73,7 @@ class PreannotateReport:
     pushed: int
     already_done: int
     gold_waiting: int
+    imported: int
     quarantined: tuple[Failure, ...]
     model_version: ModelVersion
     project_id: int | None
@@ -94,6 +96,7 @@ class PreannotateReport:
             "pushed": self.pushed,
             "already_done": self.already_done,
             "gold_waiting": self.gold_waiting,
+            "imported": self.imported,
             "quarantined": [{"uri": one.uri, "reason": one.reason} for one in self.quarantined],
             "model_version": self.model_version,
             "project_id": self.project_id,
@@ -234,6 +237,7 @@ def _sum_up(
         pushed=len(pushed.pushed),
         already_done=done,
         gold_waiting=found.n_waiting,
+        imported=found.n_imported,
         quarantined=tuple(sorted(failures, key=lambda one: one.uri)),
         model_version=model.version,
         project_id=pushed.project_id or None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,13 +30,15 @@ _READERS = 8  # most of their time goes to waiting, for a disk or a network
 class Scan:
     """``images`` are the contents found, each once, in the order of the listing; ``n_new`` of them were
     never seen before. Files with equal bytes are one image, found at the first of their addresses. Gold
-    images are among them when it is their turn; ``n_waiting`` are not."""
+    images are among them when it is their turn; ``n_waiting`` are not, nor are the ``n_imported`` ones that
+    an import labeled."""
 
     n_files: int
     n_new: int
     images: tuple[ImageRef, ...]
     failures: tuple[Failure, ...]
     n_waiting: int = 0
+    n_imported: int = 0
 
     def shards(self, size: int) -> tuple[tuple[ImageRef, ...], ...]:
         """The images in groups of at most ``size``."""
@@ -90,8 +92,18 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
                     found.refs.setdefault(ids[entry.uri], ImageRef(ids[entry.uri], entry.uri))
             progress.report("scan", advance=len(page))
     failures = tuple(sorted(found.failures, key=lambda one: one.uri))
-    images = schedule_gold(settings, catalog, tuple(found.refs.values()))
-    return Scan(found.n_files, found.n_new, images, failures, len(found.refs) - len(images))
+    unlabeled = _without_imported(settings, catalog, found.refs)
+    images = schedule_gold(settings, catalog, unlabeled)
+    n_waiting, n_imported = len(unlabeled) - len(images), len(found.refs) - len(unlabeled)
+    return Scan(found.n_files, found.n_new, images, failures, n_waiting, n_imported)
+
+
+def _without_imported(
+    settings: Settings, catalog: Catalog, refs: Mapping[ImageId, ImageRef]
+) -> tuple[ImageRef, ...]:
+    project = catalog.projects.latest(settings.queue.project)
+    imported = catalog.imports.among(project.key, refs) if project is not None else ()
+    return tuple(ref for image, ref in refs.items() if image not in imported)
 
 
 def _forget_overwritten(catalog: Catalog, outcomes: Iterable[_Read]) -> None:

@@ -59,7 +59,7 @@ class Folders:
 
     def _is_closed(self, path: str) -> bool:
         real = os.path.realpath(path)
-        return any(_is_inside(real, folder) for folder in self.limits.closed)
+        return any(is_inside(real, folder) for folder in self.limits.closed)
 
     def _walk(self, found: list[tuple[str, os.DirEntry[str]]], root: str) -> Iterator[Listed]:
         for name, one in found:
@@ -109,7 +109,7 @@ def _scan(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
 
 def _link(one: os.DirEntry[str], root: str) -> Iterator[Listed]:
     target = os.path.realpath(one.path)
-    inside = _is_inside(target, root)
+    inside = is_inside(target, root)
     if os.path.isdir(target):
         if not inside:
             yield Failure(one.path, _outside(target))
@@ -122,7 +122,8 @@ def _link(one: os.DirEntry[str], root: str) -> Iterator[Listed]:
             yield stat_entry(one.path)
 
 
-def _is_inside(path: str, folder: str) -> bool:
+def is_inside(path: str, folder: str) -> bool:
+    """Tell whether a path is a folder or lies in it; both without links."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 

@@ -1,4 +1,4 @@
-"""Gold images, whose truth is known: read from their file, and scheduled into the queue.
+"""Gold images, whose truth is known: read from their file or imported, and scheduled into the queue.
 
 The file is a COCO detection dataset, its images those of the source: gold images lie among all others, so
 that no address tells them apart. An image is found by its ``file_name``: a path below the source's location,
@@ -7,13 +7,13 @@ a whole address, or a path beside the file itself. As many are scheduled as thei
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detseg.catalog.gold import GOLD_AUTHOR
-from detseg.errors import FormatError
+from detseg.errors import ConfigError, FormatError
 from detseg.formats.coco import CocoLabels, read_coco_labels, read_instances
 from detseg.labelstudio.results import region_id
 from detseg.pipeline.experiments.assignment import Lottery, lottery_of
@@ -28,13 +28,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KnownTruth:
-    """The gold file of the settings, and the names in it of images that the catalog knows."""
+    """The gold file of the settings, if they name one, the names in it of images that the catalog knows, and
+    the images whose truth was imported."""
 
-    file: CocoLabels
+    file: CocoLabels | None
     found: dict[ImageId, str]
+    imported: frozenset[ImageId] = frozenset()
+
+    @property
+    def images(self) -> frozenset[ImageId]:
+        """All images that may be gold ones."""
+        return self.imported | self.found.keys()
 
     def warnings(self) -> Iterator[str]:
         """Names of the file that are no images of the source, in a line."""
+        if self.file is None:
+            return
         missing = sorted(self.file.images.keys() - set(self.found.values()))
         if missing:
             yield (
@@ -44,9 +53,23 @@ class KnownTruth:
 
 
 def known_truth(settings: Settings, catalog: Catalog) -> KnownTruth | None:
-    """Read the truth of gold images that the settings name; None where they name none. Raises FormatError."""
-    file = _read_file(settings)
-    return None if file is None else KnownTruth(file, _find_images(settings, catalog, file, {}))
+    """Find the gold images of the settings; None where they want none. Raises FormatError for a bad file, and
+    ConfigError where a share of gold images is wanted and no truth is known."""
+    return _known_truth(settings, catalog, {})
+
+
+def _known_truth(settings: Settings, catalog: Catalog, listed: Mapping[str, ImageId]) -> KnownTruth | None:
+    """As ``known_truth``. ``listed`` are images by address, besides those that the catalog knows."""
+    if not settings.experiments.gold_share:
+        return None
+    file, imported = _read_file(settings), catalog.gold.imported()
+    if file is None and not imported:
+        raise ConfigError(
+            "experiments.gold_share needs images whose truth is known: name their file in experiments.gold, "
+            "or `detseg import FILE --as gold`"
+        )
+    found = {} if file is None else _find_images(settings, catalog, file, listed)
+    return KnownTruth(file, found, imported)
 
 
 def check_gold(settings: Settings, taxonomy: Taxonomy) -> None:
@@ -57,11 +80,13 @@ def check_gold(settings: Settings, taxonomy: Taxonomy) -> None:
 
 
 def record_truth(catalog: Catalog, known: KnownTruth, ids: Collection[ImageId], taxonomy: Taxonomy) -> None:
-    """Records the truth of those images, in the place of what was known before. Raises FormatError."""
+    """Records the file's truth of those images, in the place of what was known before. Raises FormatError."""
+    if known.file is None:
+        return
     _check_labels(known.file, taxonomy)
     sizes = catalog.images.sizes(ids)
     catalog.gold.record(
-        _truth(known, image, size=sizes[image], taxonomy=taxonomy)
+        _truth(known.file, known.found[image], image, size=sizes[image], taxonomy=taxonomy)
         for image in sorted(ids)
         if image in known.found and image in sizes
     )
@@ -69,16 +94,15 @@ def record_truth(catalog: Catalog, known: KnownTruth, ids: Collection[ImageId], 
 
 def schedule_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
     """The images that may go into the queue now, in order: of the gold ones, only those whose turn it is."""
-    file = _read_file(settings)
-    if file is None:
+    known = _known_truth(settings, catalog, {ref.uri: ref.id for ref in refs})
+    if known is None:
         return tuple(refs)
-    gold = _find_images(settings, catalog, file, {ref.uri: ref.id for ref in refs}).keys()
     project = next(reversed(catalog.projects.titled(settings.queue.project)), None)
     queued = catalog.tasks.of_images(project.key, (ref.id for ref in refs)) if project is not None else {}
     return tuple(
         scheduled(
             refs,
-            gold=gold,
+            gold=known.images,
             queued=queued,
             share=settings.experiments.gold_share,
             lottery=lottery_of(settings),
@@ -144,22 +168,29 @@ def _addresses(settings: Settings, path: Path, name: str) -> tuple[str, ...]:
     return (below, name, str((path.parent / name).absolute()))
 
 
-def _truth(known: KnownTruth, image: ImageId, *, size: Size, taxonomy: Taxonomy) -> Annotation:
-    """The truth of one image, in the project's classes."""
-    version = ModelVersion(f"{GOLD_AUTHOR} {known.file.path.name}")
-    instances = (
-        _in_class(instance, taxonomy) for instance in read_instances(known.file, known.found[image], size)
-    )
-    regions = tuple(
-        Region(region_id(image, version, rank), "person", instance)
-        for rank, instance in enumerate(filter(None, instances))
-    )
+def _truth(file: CocoLabels, name: str, image: ImageId, *, size: Size, taxonomy: Taxonomy) -> Annotation:
+    """The file's truth of one image, in the project's classes."""
+    version = ModelVersion(f"{GOLD_AUTHOR} {file.path.name}")
+    regions = as_regions(read_instances(file, name, size), image, version, taxonomy)
     return Annotation(image, size, GOLD_AUTHOR, "labeled" if regions else "empty", regions)
 
 
+def as_regions(
+    instances: Iterable[Instance], image: ImageId, version: ModelVersion, taxonomy: Taxonomy
+) -> tuple[Region, ...]:
+    """Labels of a file as regions of the project's classes, as if people had drawn them.
+
+    Left out are surfaces without a mask, and things without a box and a mask. ``version`` makes their ids.
+    """
+    named = filter(None, (_in_class(instance, taxonomy) for instance in instances))
+    return tuple(
+        Region(region_id(image, version, rank), "person", instance) for rank, instance in enumerate(named)
+    )
+
+
 def _in_class(instance: Instance, taxonomy: Taxonomy) -> Instance | None:
-    """The instance as one of its class; None for surfaces without a mask, and things without a box."""
     cls = taxonomy[instance.label]
+    named = replace(instance, label=cls.name, kind=cls.kind, score=None, seen_by=None)
     if cls.kind == "stuff":
-        return replace(instance, label=cls.name, kind="stuff", box=None) if instance.mask else None
-    return replace(instance, label=cls.name) if instance.box else None
+        return replace(named, box=None) if named.mask else None
+    return named if named.box or named.mask else None

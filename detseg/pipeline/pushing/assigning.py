@@ -22,7 +22,7 @@ def assign(spec: PushSpec, prediction: Annotation) -> Assignment:
     images would be others than the blind ones.
     """
     image, lottery = prediction.image, lottery_of(spec.settings)
-    if spec.gold is not None and image in spec.gold.found:
+    if spec.gold is not None and image in spec.gold.images:
         return Assignment(image, "gold")
     arm = lottery.arm(image)
     if arm != "decoy":

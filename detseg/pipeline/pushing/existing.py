@@ -24,7 +24,8 @@ class Missing:
     """Images of a page by what they need; each is in one of them, in order.
 
     ``tasks`` need a task, ``predictions`` have one (its id) without this version's prediction, ``present``
-    need nothing (blind ones never do), ``deleted`` had a task that was deleted on the server.
+    need nothing (blind ones never do, nor those that an import labeled), ``deleted`` had a task that was
+    deleted on the server.
     """
 
     tasks: tuple[ImageRef, ...] = ()
@@ -55,6 +56,8 @@ def find_missing(
             present.append(ref)
         elif task is not None and task.state == "deleted" and not restore:
             deleted.append(ref)
+        elif task is not None and task.state == "imported":
+            present.append(ref)
         elif task is None or task.task_id is None:
             new.append(ref)
         elif is_blind(arms.get(ref.id)):

@@ -23,7 +23,8 @@ class CaseReader:
     """The images of a project that people reviewed. ``policy`` is what annotators are asked for
     now, which stands in where it was not kept what they were shown.
 
-    Left out are reviews of which a part could not be read, and images that no model answered.
+    Left out are reviews of which a part could not be read, labels that were imported, whose authors saw
+    nothing of what a model said, and images that no model answered.
     """
 
     catalog: Catalog
@@ -40,7 +41,7 @@ class CaseReader:
         return {case.image: case for case in self._cases(records)}
 
     def _cases(self, records: Iterable[ReviewRecord]) -> Iterator[Case]:
-        complete = (record for record in records if not record.unread)
+        complete = (record for record in records if not (record.unread or record.imported))
         by_image = (tuple(group) for _, group in groupby(complete, key=lambda one: one.annotation.image))
         for page in pages(by_image):
             yield from self._page({records[0].annotation.image: records for records in page})

@@ -1,0 +1,103 @@
+"""``detseg import``: labels, known truth and predictions that people already have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from detseg.cli import options
+from detseg.pipeline.formats import SourceName
+from detseg.plurals import format_count
+
+if TYPE_CHECKING:
+    from detseg.pipeline.importing import Imported
+
+_MOST_NAMED = 10
+
+
+def import_(
+    path: Annotated[
+        Path | None, typer.Argument(help="A dataset: its folder, its JSON file or its data.yaml.")
+    ] = None,
+    *,
+    format_: Annotated[SourceName | None, typer.Option("--format", help="What it is.")] = None,
+    as_: Annotated[
+        Literal["labels", "gold", "predictions"] | None,
+        typer.Option(
+            "--as",
+            help="labels: as people's; gold: truth to measure people by; predictions: to be corrected.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="The folder with its images, where they are not beside it.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What to call the import; by default as the file is.")] = "",
+    forget: Annotated[
+        str, typer.Option(metavar="NAME", help="Take back the labels or the truth of that import.")
+    ] = "",
+    source: options.SourceOption = None,
+    project: options.ProjectOption = None,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Takes in a dataset that people already have: its labels count as theirs, and its images need no task.
+
+    Images are found by their bytes where their files are at hand, else by path or name among those of the
+    source. Doing it again changes nothing.
+    """
+    from detseg.cli.output import note, print_json, say
+    from detseg.config import load_settings
+    from detseg.errors import ConfigError
+    from detseg.pipeline.importing import Import, forget_import, import_dataset
+
+    settings = load_settings(config, source__location=source, queue__project=project)
+    if forget and path is None:
+        n_images = forget_import(settings, forget)
+        if as_json:
+            print_json({"name": forget, "images": n_images})
+        else:
+            say(f"took back the import {forget}: {format_count(n_images, 'image')}")
+    elif path is None or format_ is None or as_ is None or forget:
+        raise ConfigError("give PATH, --format and --as, or --forget NAME alone")
+    else:
+        done = import_dataset(settings, Import(path, format_, as_, images, name), warn=note)
+        if as_json:
+            print_json(_to_json(done))
+        else:
+            _show(done, path)
+
+
+def _show(done: Imported, path: Path) -> None:
+    from detseg.cli.output import note, say
+
+    lines = [f"{one.uri} {one.reason}" for one in done.failures]
+    lines += [f"{name} is nowhere among the images" for name in done.unmatched]
+    for line in lines[:_MOST_NAMED]:
+        note(f"left out: {line}")
+    if len(lines) > _MOST_NAMED:
+        note(f"left out: {len(lines) - _MOST_NAMED:,} more (--json names them all)")
+    for what, n in sorted(done.left_out.items()):
+        note(f"left out: {what} {n:,}")
+    regions = format_count(done.regions, "region")
+    changes = f"{done.new:,} new, {done.updated:,} changed" if done.new or done.updated else "nothing new"
+    say(f"{done.name}: {format_count(done.images, 'image')} with {regions} as {done.as_} ({changes})")
+    if done.as_ == "predictions":
+        say(f"push them with `detseg preannotate --detector results:{path} --segmenter ''`")
+    elif done.as_ == "gold":
+        say("they go into the queue by experiments.gold_share, where the source has them")
+
+
+def _to_json(done: Imported) -> dict[str, Any]:
+    return {
+        "name": done.name,
+        "as": done.as_,
+        "images": done.images,
+        "regions": done.regions,
+        "new": done.new,
+        "updated": done.updated,
+        "unmatched": done.unmatched,
+        "failed": [{"name": one.uri, "reason": one.reason} for one in done.failures],
+        "left_out": dict(done.left_out),
+    }

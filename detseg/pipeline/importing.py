@@ -1,0 +1,325 @@
+"""What people already have, out of a dataset's files into the catalog: labels, known truth, predictions.
+
+Labels become reviews by ``import:NAME``, truth becomes gold, predictions wait for the push of
+``results:PATH``. Doing it again changes nothing, and what came under a name can be taken back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from detseg.catalog import IMPORTED_BY, FoundImage, Project
+from detseg.catalog.gold import GOLD_AUTHOR
+from detseg.errors import ConfigError, FormatError, ImageError, SourceError
+from detseg.escaping import has_controls
+from detseg.images import BROWSER_FORMATS, image_id, upright_size
+from detseg.labelstudio.label_config import config_to_taxonomy, taxonomy_to_config
+from detseg.models.recorded import PREFIX
+from detseg.paging import pages
+from detseg.pipeline import predictors, progress, shards
+from detseg.pipeline.experiments.gold import as_regions
+from detseg.pipeline.formats import find_format, readable_formats
+from detseg.pipeline.predictors import predictor_settings
+from detseg.pipeline.reading import open_sources
+from detseg.pipeline.scan import scan
+from detseg.pipeline.workspace import opened_catalog
+from detseg.sources.folder import is_inside, stat_entry
+from detseg.taxonomy import Taxonomy
+from detseg.types import Annotation, Entry, Failure, ImageId, ImageRef, ModelVersion, Size, State
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog
+    from detseg.config import Settings
+    from detseg.formats import ImageLabels
+    from detseg.formats.dataset import Opened
+    from detseg.sources.registry import Sources
+
+ImportAs = Literal["labels", "gold", "predictions"]
+
+_READERS = 8  # most of their time goes to waiting, for a disk or a network
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A dataset that is to be imported: its file or folder, what it is, and what it becomes.
+
+    ``images`` is a folder in which its images are looked for, besides the places beside the file. ``name`` is
+    what the import is called, by default as the file or folder is.
+    """
+
+    path: Path
+    format_name: str
+    as_: ImportAs
+    images: Path | None = None
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.name or self.path.absolute().stem
+
+
+@dataclass(slots=True)
+class Imported:
+    """What was imported: images with ``regions``, of which ``new`` ones and ``updated`` ones were not there
+    as they are now.
+
+    ``unmatched`` are the file's names of images that are nowhere; ``failures`` those that are there, and what
+    is wrong with them. ``left_out`` counts regions that were not taken, by reason.
+    """
+
+    name: str
+    as_: ImportAs
+    images: int = 0
+    regions: int = 0
+    new: int = 0
+    updated: int = 0
+    unmatched: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def import_dataset(
+    settings: Settings, chosen: Import, *, warn: Callable[[str], None] = lambda _: None
+) -> Imported:
+    """Import a dataset's labels, truth or predictions into the catalog of the settings.
+
+    Images meet by their bytes where their files are at hand, else by path or file name among those of the
+    source. Raises FormatError for what cannot be read, ConfigError for a class that the project lacks.
+    """
+    opened = _open(chosen)
+    done = Imported(chosen.title, chosen.as_)
+    with opened_catalog(settings) as catalog, open_sources(settings) as sources:
+        finder = _Finder(settings, catalog, sources, chosen, warn)
+        if chosen.as_ == "predictions":
+            _import_predictions(finder, opened, done)
+        else:
+            _import_truth(finder, opened, done)
+    done.left_out.update({what: n for what, n in opened.left_out.items() if n})
+    return done
+
+
+def forget_import(settings: Settings, name: str) -> int:
+    """Take back the labels and the truth that came under a name; how many images had them."""
+    with opened_catalog(settings) as catalog:
+        n_removed = catalog.gold.remove(name)
+        project = catalog.projects.latest(settings.queue.project)
+        if project is not None:
+            with catalog.locks.hold(f"queue {settings.queue.project}"):
+                n_removed += catalog.imports.remove(project.key, name)
+    if not n_removed:
+        raise ConfigError(f"nothing was imported under the name {name!r} into {settings.queue.project!r}")
+    return n_removed
+
+
+def _open(chosen: Import) -> Opened:
+    read = find_format(chosen.format_name).read
+    if read is None:
+        raise ConfigError(
+            f"nothing here reads {chosen.format_name}: import one of {', '.join(readable_formats())}"
+        )
+    if not chosen.path.exists():
+        raise FormatError(f"{chosen.path} does not exist: name a file or folder of {chosen.format_name}")
+    if chosen.images is not None and not chosen.images.is_dir():
+        raise ConfigError(f"{chosen.images} is no folder: name the one that has the images")
+    if has_controls(chosen.title) or not chosen.title.strip():
+        raise ConfigError(f"an import cannot be called {chosen.title!r}: give it another --name")
+    return read(chosen.path)
+
+
+def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
+    """Record labels or gold, a page at a time: what a killed run left is the beginning of the next one's."""
+    settings, catalog, chosen = finder.settings, finder.catalog, finder.chosen
+    project = _find_project(settings, catalog, opened)
+    taxonomy = settings.taxonomy or config_to_taxonomy(project.label_config)
+    _check_classes(chosen, opened, taxonomy)
+    author = GOLD_AUTHOR if chosen.as_ == "gold" else IMPORTED_BY + done.name
+    seen: set[ImageId] = set()
+    for page in pages(opened.images()):
+        labels = []
+        for label, image, size in finder.met(page, done):
+            if image in seen:
+                done.failures.append(Failure(label.name, "is there twice: the first one counts"))
+                continue
+            seen.add(image)
+            regions = as_regions(label.instances, image, ModelVersion(author), taxonomy)
+            if left := len(label.instances) - len(regions):
+                done.left_out["surfaces without a mask"] += left
+            state: State = "labeled" if regions else "empty"
+            labels.append(Annotation(image, size, author, state, regions))
+        if chosen.as_ == "gold":
+            catalog.gold.record(labels, done.name)
+            done.new += len(labels)
+        else:
+            counts = catalog.imports.record(project.key, done.name, labels)
+            done.new, done.updated = done.new + counts.new, done.updated + counts.updated
+        done.images += len(labels)
+        done.regions += sum(len(one.regions) for one in labels)
+        progress.report("import", advance=len(page))
+
+
+def _import_predictions(finder: _Finder, opened: Opened, done: Imported) -> None:
+    """Record what ``preannotate --detector results:PATH`` would predict of the images of the source."""
+    path = str(finder.chosen.path.absolute())
+    named = finder.settings.updated(model__detector=PREFIX + path, model__segmenter="")
+    predictor = predictors.load(predictor_settings(named))
+    done.name = predictor.version
+    in_source = {ref.id: ref for ref in finder.scanned}
+    for page in pages(opened.images()):
+        refs: dict[ImageId, ImageRef] = {}
+        for label, image, _ in finder.met(page, done):
+            if image in in_source:
+                refs[image] = in_source[image]
+            else:
+                done.failures.append(Failure(label.name, "is not in the source, or labeled already"))
+        report = shards.predict_shard(named, finder.catalog, predictor, tuple(refs.values()))
+        done.failures += report.failures
+        failed = {one.uri for one in report.failures}
+        done.new += len(report.predicted)
+        there = [image for image, ref in refs.items() if ref.uri not in failed]
+        done.images += len(there)
+        found = finder.catalog.predictions.read(there, predictor.version)
+        done.regions += sum(len(one.regions) for one in found)
+        done.left_out.update({f"class {label!r}": n for label, n in report.unmapped.items()})
+        progress.report("import", advance=len(page))
+
+
+def _find_project(settings: Settings, catalog: Catalog, opened: Opened) -> Project:
+    """The project of the settings. Where there is none, one that a push takes to its server later."""
+    title = settings.queue.project
+    found = catalog.projects.latest(title)
+    if found is not None:
+        return found
+    label_config = taxonomy_to_config(settings.taxonomy or Taxonomy(opened.classes))
+    with catalog.locks.hold(f"queue {title}"):
+        return catalog.projects.latest(title) or catalog.projects.record_unserved(
+            title, label_config=label_config
+        )
+
+
+def _check_classes(chosen: Import, opened: Opened, taxonomy: Taxonomy) -> None:
+    unknown = [cls.name for cls in opened.classes if cls.name not in taxonomy]
+    if unknown:
+        raise ConfigError(
+            f"{chosen.path}: the project has no class for {', '.join(map(repr, unknown[:5]))} (it has "
+            f"{', '.join(taxonomy.names)}): add it to [[classes]], or as an alias of one of them"
+        )
+
+
+@dataclass
+class _Finder:
+    """Finds the images that a file speaks of: by their bytes where they are at hand, else by name."""
+
+    settings: Settings
+    catalog: Catalog
+    sources: Sources
+    chosen: Import
+    warn: Callable[[str], None]
+
+    def met(self, page: Sequence[ImageLabels], done: Imported) -> Iterator[tuple[ImageLabels, ImageId, Size]]:
+        """Yield the images of a page that are there, with what they are; the others go into ``done``."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = list(pool.map(self._read_local, page))
+        self.catalog.images.record(one for one in found if isinstance(one, FoundImage))
+        ids: list[ImageId | str | None] = []
+        for label, one in zip(page, found, strict=True):
+            if isinstance(one, FoundImage):
+                ids.append(one.id)
+            else:
+                ids.append(one if isinstance(one, str) else self._find_known(label))
+        sizes = self.catalog.images.sizes(ImageId(one) for one in ids if one and one.startswith("sha256:"))
+        for label, one in zip(page, ids, strict=True):
+            size = sizes.get(ImageId(one)) if one else None
+            if one is None:
+                done.unmatched.append(label.name)
+            elif size is None:
+                done.failures.append(Failure(label.name, one))
+            elif size != label.size:
+                done.failures.append(
+                    Failure(label.name, f"is {size} (upright), and {label.size} in the file")
+                )
+            else:
+                yield label, ImageId(one), size
+
+    @cached_property
+    def scanned(self) -> tuple[ImageRef, ...]:
+        """The images of the source, listed when first asked for; none where there is no source."""
+        try:
+            return scan(self.settings, self.catalog).images
+        except SourceError as error:
+            self.warn(f"images are met among those that the catalog knows, for {error}")
+            return ()
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sequence[tuple[str, ImageId]]]:
+        """The places of all known images by their last part."""
+        _ = self.scanned
+        by_name: defaultdict[str, list[tuple[str, ImageId]]] = defaultdict(list)
+        for uri, image in self.catalog.images.places():
+            by_name[PurePosixPath(uri).name].append((uri, image))
+        return by_name
+
+    def _read_local(self, label: ImageLabels) -> FoundImage | str | None:
+        """Read the image's file where it is at hand: what it is, or what is wrong with it."""
+        path = self._local_path(label)
+        if path is None:
+            return None
+        entry = stat_entry(str(path))
+        if isinstance(entry, Failure):
+            return entry.reason
+        if known := self.catalog.images.known([entry]):
+            (image,) = known.values()
+            return image
+        return self._read(entry)
+
+    def _read(self, entry: Entry) -> FoundImage | str:
+        try:
+            data = self.sources.read(entry.uri)
+            most = self.settings.source.max_pixels
+            size = upright_size(data, max_pixels=most, formats=BROWSER_FORMATS)
+        except ImageError as error:
+            return str(error)
+        return FoundImage(image_id(data), size, entry)
+
+    def _local_path(self, label: ImageLabels) -> Path | None:
+        """Where the image's file is: in the folder that was named, or beside the dataset's file.
+
+        A name that leads out of these is no file of theirs, whoever wrote it.
+        """
+        if self.chosen.images is not None:
+            root = self.chosen.images
+            below = [root / label.name, root / PurePosixPath(label.name).name]
+        else:
+            root = self._root
+            below = [Path(label.uri)] if label.uri and "://" not in label.uri else []
+        real_root = os.path.realpath(root)
+        for path in below:
+            if path.is_file() and is_inside(os.path.realpath(path), real_root):
+                return path.absolute()
+        return None
+
+    @cached_property
+    def _root(self) -> Path:
+        """The folder of the dataset: of COCO's files, the one above ``annotations``."""
+        path = self.chosen.path.absolute()
+        folder = path if path.is_dir() else path.parent
+        return folder.parent if folder.name == "annotations" else folder
+
+    def _find_known(self, label: ImageLabels) -> ImageId | str | None:
+        """Find a known image by what the file says it is, or is called."""
+        if label.image is not None and self.catalog.images.sizes([label.image]):
+            return label.image
+        pure = PurePosixPath(label.name.replace("\\", "/"))
+        candidates = self._by_name.get(pure.name, ())
+        ending = f"/{str(pure).lstrip('/')}"
+        exact = {image for uri, image in candidates if uri.endswith(ending) or uri == label.name}
+        images = exact or {image for _, image in candidates}
+        if len(images) > 1:
+            return f"is the name of {len(images)} images: give its path, or the images with --images"
+        return next(iter(images), None)
