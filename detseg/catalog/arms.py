@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from detseg.catalog.database import Database
 from detseg.catalog.records import Assignment, ProjectKey
-from detseg.catalog.region_json import decode_decoys, decode_labels, encode_decoys
+from detseg.catalog.region_json import decode_decoys, decode_labels, encode_decoys, relabel
 from detseg.catalog.tables import arms, tasks
 from detseg.paging import pages
+from detseg.taxonomy import NO_CHANGES, Relabeling
 from detseg.types import ARMS, Arm, ImageId, RegionId
 
 
@@ -24,6 +25,7 @@ class Arms:
     """``catalog.arms``"""
 
     database: Database
+    relabeling: Relabeling = NO_CHANGES
 
     def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, Assignment]:
         """The assignments of those images; images in the arm "helped" are left out."""
@@ -32,7 +34,8 @@ class Arms:
             with self.database.reading() as connection:
                 for row in connection.execute(_select(project, page)):
                     image = ImageId(row.image_id)
-                    found[image] = Assignment(image, row.arm, decode_decoys(row.decoys))
+                    decoys = decode_decoys(relabel(row.decoys, self.relabeling))
+                    found[image] = Assignment(image, row.arm, decoys)
         return found
 
     def record(self, project: ProjectKey, assignments: Iterable[Assignment]) -> None:
@@ -46,7 +49,7 @@ class Arms:
         for page in pages(ids):
             with self.database.reading() as connection:
                 for row in connection.execute(_select(project, page).where(arms.c.arm == "decoy")):
-                    found[ImageId(row.image_id)] = decode_labels(row.decoys)
+                    found[ImageId(row.image_id)] = decode_labels(relabel(row.decoys, self.relabeling))
         return found
 
     def counts(self, project: ProjectKey) -> dict[Arm, int]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from detseg.catalog.database import Database
-from detseg.catalog.region_json import decode_regions, encode_regions
+from detseg.catalog.region_json import decode_regions, encode_regions, relabel_review
 from detseg.catalog.tables import gold, images
 from detseg.paging import pages
+from detseg.taxonomy import NO_CHANGES, Relabeling
 from detseg.types import Annotation, ImageId, Size
 
 GOLD_AUTHOR = "gold"
@@ -21,6 +22,7 @@ class Gold:
     """``catalog.gold``"""
 
     database: Database
+    relabeling: Relabeling = NO_CHANGES
 
     def record(self, truths: Iterable[Annotation], name: str = "") -> None:
         """Records truths, each in the place of an earlier one. The images have to be recorded first.
@@ -63,6 +65,6 @@ class Gold:
             with self.database.reading() as connection:
                 for row in connection.execute(query):
                     image, size = ImageId(row.image_id), Size(row.width, row.height)
-                    regions = decode_regions(row.regions)
-                    found[image] = Annotation(image, size, GOLD_AUTHOR, row.state, regions)
+                    text, state = relabel_review(row.regions, row.state, self.relabeling)
+                    found[image] = Annotation(image, size, GOLD_AUTHOR, state, decode_regions(text))
         return found

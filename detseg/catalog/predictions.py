@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
-from detseg.catalog.region_json import decode_labels, decode_regions, encode_regions
+from detseg.catalog.region_json import decode_labels, decode_regions, encode_regions, relabel, relabel_review
 from detseg.catalog.tables import images, predictions
 from detseg.paging import pages
+from detseg.taxonomy import NO_CHANGES, Relabeling
 from detseg.types import Annotation, ImageId, ModelVersion, RegionId, Size
 
 
@@ -22,6 +23,7 @@ class Predictions:
 
     database: Database
     clock: Callable[[], datetime]
+    relabeling: Relabeling = NO_CHANGES
 
     def missing(self, ids: Iterable[ImageId], version: ModelVersion) -> tuple[ImageId, ...]:
         """Those images that this model version has not answered yet, in their order, each once."""
@@ -76,7 +78,7 @@ class Predictions:
                 rows = {row.image_id: row for row in connection.execute(query)}
             for image in page:
                 if image in rows:
-                    yield _annotation(rows[image])
+                    yield _annotation(rows[image], self.relabeling)
 
     def labels(self, ids: Iterable[ImageId]) -> dict[ImageId, dict[RegionId, str]]:
         """The label of every region that any model version saw on those images, by its id."""
@@ -87,16 +89,19 @@ class Predictions:
             )
             with self.database.reading() as connection:
                 for row in connection.execute(query):
-                    found.setdefault(ImageId(row.image_id), {}).update(decode_labels(row.regions))
+                    found.setdefault(ImageId(row.image_id), {}).update(
+                        decode_labels(relabel(row.regions, self.relabeling))
+                    )
         return found
 
 
-def _annotation(row: Row) -> Annotation:
+def _annotation(row: Row, relabeling: Relabeling) -> Annotation:
+    regions, state = relabel_review(row.regions, row.state, relabeling)
     return Annotation(
         image=ImageId(row.image_id),
         size=Size(row.width, row.height),
         author=row.model_version,
-        state=row.state,
-        regions=decode_regions(row.regions),
+        state=state,
+        regions=decode_regions(regions),
         updated_at=row.created_at,
     )

@@ -15,7 +15,8 @@ from typing import Any
 from detseg.catalog.records import RegionOutline
 from detseg.errors import FormatError
 from detseg.geometry.masks import decode_mask, encode_mask
-from detseg.types import Box, Decoy, Instance, Region, RegionId
+from detseg.taxonomy import Relabeling
+from detseg.types import Box, Decoy, Instance, Region, RegionId, State
 
 
 def encode_regions(regions: Sequence[Region]) -> str:
@@ -43,6 +44,38 @@ def decode_decoys(text: str) -> tuple[Decoy, ...]:
         return tuple(Decoy(entry["decoy"], _decode_region(entry)) for entry in json.loads(text))
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"not the catalog's JSON of decoys ({error}): {text[:60]!r}") from error
+
+
+def relabel(text: str, relabeling: Relabeling) -> str:
+    """Rewrite ``encode_regions``'s or ``encode_decoys``'s answer in the classes of now; what nothing concerns
+    stays the same text.
+
+    Regions of dropped classes are left out, and so are boxes of what is stuff now.
+    """
+    if not any(label_text(name) in text for name in relabeling.names):
+        return text
+    entries = (_relabeled(entry, relabeling) for entry in json.loads(text))
+    return json.dumps([entry for entry in entries if entry], separators=(",", ":"), allow_nan=False)
+
+
+def relabel_review(text: str, state: State, relabeling: Relabeling) -> tuple[str, State]:
+    """As ``relabel``, with the state of the review: where nothing is left, somebody found no class of now."""
+    now = relabel(text, relabeling)
+    return now, "empty" if state == "labeled" and now == "[]" != text else state
+
+
+def label_text(name: str) -> str:
+    """Return how a region with that label says it."""
+    return f'"label":{json.dumps(name)}'
+
+
+def _relabeled(entry: dict[str, Any], relabeling: Relabeling) -> dict[str, Any] | None:
+    label = relabeling.successor(entry["label"])
+    if label is None:
+        return None
+    kind = relabeling.kinds.get(label, entry["kind"])
+    kept = {key: value for key, value in entry.items() if key != "box" or kind == "thing"}
+    return {**kept, "label": label, "kind": kind} if "box" in kept or "mask" in kept else None
 
 
 def decode_labels(text: str) -> dict[RegionId, str]:

@@ -12,10 +12,11 @@ import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
 from detseg.catalog.records import Incomplete, ProjectKey, ReviewCounts, ReviewRecord
-from detseg.catalog.region_json import decode_regions, encode_regions
+from detseg.catalog.region_json import decode_regions, encode_regions, label_text, relabel_review
 from detseg.catalog.server_tasks import there
 from detseg.catalog.tables import images, reviews, tasks
 from detseg.paging import pages
+from detseg.taxonomy import NO_CHANGES, Relabeling
 from detseg.types import Annotation, ImageId, Size, State
 
 STATES: tuple[State, ...] = ("unlabeled", "labeled", "empty", "skipped")
@@ -63,6 +64,7 @@ class Reviews:
     """``catalog.reviews``"""
 
     database: Database
+    relabeling: Relabeling = NO_CHANGES
 
     def record(
         self, project: ProjectKey, records: Iterable[ReviewRecord], *, replace: bool = False
@@ -171,7 +173,7 @@ class Reviews:
             )
             with self.database.reading() as connection:
                 page = connection.execute(query).all()
-            yield from map(_read_stored, page)
+            yield from (_read_stored(row, self.relabeling) for row in page)
             if not page:
                 return
             image, author = page[-1].image_id, page[-1].author
@@ -182,7 +184,7 @@ class Reviews:
             query = _latest(project).where(reviews.c.image_id.in_(page))
             with self.database.reading() as connection:
                 rows = connection.execute(query).all()
-            yield from map(_record, rows)
+            yield from (_read_stored(row, self.relabeling).record() for row in rows)
 
     def states(self, project: ProjectKey) -> dict[State, int]:
         """Count the project's tasks in each of the four states, by the latest review of the image.
@@ -190,17 +192,14 @@ class Reviews:
         Images that an import labeled count, with or without a task. Tasks that were deleted on the server are
         left out; every state is a key.
         """
-        reviewed = (
-            sa.select(reviews.c.state, tasks.c.state.label("task"), sa.func.count().label("n"))
-            .join(tasks)
-            .where(
-                reviews.c.project == project,
-                reviews.c.deleted.is_(False),
-                tasks.c.state.in_(("pushed", "imported")),
-                ~_later_review(same_author=False),
-            )
-            .group_by(reviews.c.state, tasks.c.state)
+        latest = sa.and_(
+            reviews.c.project == project,
+            reviews.c.deleted.is_(False),
+            tasks.c.state.in_(("pushed", "imported")),
+            ~_later_review(same_author=False),
         )
+        columns = (reviews.c.state, tasks.c.state.label("task"), sa.func.count().label("n"))
+        reviewed = sa.select(*columns).join(tasks).where(latest).group_by(reviews.c.state, tasks.c.state)
         pushed = (
             sa.select(sa.func.count())
             .select_from(tasks)
@@ -209,11 +208,29 @@ class Reviews:
         with self.database.reading() as connection:
             rows = connection.execute(reviewed).all()
             n_tasks = connection.scalar(pushed) or 0
+            emptied = self._count_emptied(connection, latest)
         counts = Counter[State]()
         for row in rows:
             counts[row.state] += row.n
+        counts["labeled"] -= emptied
+        counts["empty"] += emptied
         counts["unlabeled"] += n_tasks - sum(row.n for row in rows if row.task == "pushed")
         return {state: counts[state] for state in STATES}
+
+    def _count_emptied(self, connection: sa.Connection, latest: sa.ColumnElement[bool]) -> int:
+        """Count the labeled ones among the latest reviews that have regions of dropped classes alone."""
+        dropped = [name for name, now in self.relabeling.names.items() if now is None]
+        if not dropped:
+            return 0
+        with_dropped = sa.or_(
+            *(reviews.c.regions.contains(label_text(name), autoescape=True) for name in dropped)
+        )
+        query = sa.select(reviews.c.regions).join(tasks).where(latest, with_dropped)
+        states = (
+            relabel_review(text, "labeled", self.relabeling)[1]
+            for text in connection.scalars(query.where(reviews.c.state == "labeled"))
+        )
+        return sum(state == "empty" for state in states)
 
 
 def _latest(project: ProjectKey) -> sa.Select[Any]:
@@ -333,7 +350,8 @@ def _values(project: ProjectKey, record: ReviewRecord) -> dict[str, Any]:
     }
 
 
-def _read_stored(row: Row) -> StoredReview:
+def _read_stored(row: Row, relabeling: Relabeling) -> StoredReview:
+    regions, state = relabel_review(row.regions, row.state, relabeling)
     return StoredReview(
         annotation_id=row.annotation_id,
         created_at=row.created_at,
@@ -341,14 +359,10 @@ def _read_stored(row: Row) -> StoredReview:
         image=ImageId(row.image_id),
         size=Size(row.width, row.height),
         author=row.author,
-        state=row.state,
-        regions=row.regions,
+        state=state,
+        regions=regions,
         lead_time_s=row.lead_time_s,
         updated_at=row.updated_at,
         simulated=row.simulated,
         unread=row.unread,
     )
-
-
-def _record(row: Row) -> ReviewRecord:
-    return _read_stored(row).record()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from detseg.catalog.arms import Arms
@@ -30,11 +30,15 @@ from detseg.catalog.shown import ShownPredictions
 from detseg.catalog.task_predictions import TaskPredictions
 from detseg.catalog.tasks import Tasks
 from detseg.catalog.waiting import Waiting
+from detseg.taxonomy import NO_CHANGES, Relabeling
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The record of what was done. ``url`` has its password hidden."""
+    """The record of what was done. ``url`` has its password hidden.
+
+    Labels are read by ``relabeling``: those of reviews, predictions, gold, decoys and waiting tasks alike.
+    """
 
     url: str
     images: Images
@@ -54,6 +58,20 @@ class Catalog:
     quarantine: Quarantine
     cursors: Cursors
     locks: Locks
+    relabeling: Relabeling = NO_CHANGES
+
+    def verbatim(self) -> Catalog:
+        """Return the same catalog with its labels as they were written, for what compares them with the
+        server's."""
+        return replace(
+            self,
+            relabeling=NO_CHANGES,
+            predictions=replace(self.predictions, relabeling=NO_CHANGES),
+            arms=replace(self.arms, relabeling=NO_CHANGES),
+            gold=replace(self.gold, relabeling=NO_CHANGES),
+            reviews=replace(self.reviews, relabeling=NO_CHANGES),
+            waiting=replace(self.waiting, relabeling=NO_CHANGES),
+        )
 
 
 @contextmanager
@@ -63,12 +81,13 @@ def open_catalog(
     clock: Callable[[], datetime] = utc_now,
     busy_s: float = BUSY_S,
     silent_s: float = SILENT_S,
+    relabeling: Relabeling = NO_CHANGES,
 ) -> Iterator[Catalog]:
     """The catalog behind a SQLAlchemy URL, made or migrated if need be, closed at the end of the block.
 
     ``busy_s`` is how long a writer waits for another one, ``silent_s`` how long a database server may be
-    silent before it is asked whether it is still there. Raises CatalogError for a database that cannot be
-    opened, is something else, or is newer than this code.
+    silent before it is asked whether it is still there. Labels are read by ``relabeling``. Raises
+    CatalogError for a database that cannot be opened, is something else, or is newer than this code.
     """
     database = Database(url, busy_s=busy_s, silent_s=silent_s)
     try:
@@ -77,21 +96,22 @@ def open_catalog(
             url=database.name,
             images=Images(database, clock),
             features=Features(database),
-            predictions=Predictions(database, clock),
+            predictions=Predictions(database, clock, relabeling),
             projects=Projects(database, clock),
             tasks=Tasks(database, clock),
             server_tasks=ServerTasks(database),
             task_predictions=TaskPredictions(database, clock),
             shown=ShownPredictions(database),
-            arms=Arms(database),
-            gold=Gold(database),
+            arms=Arms(database, relabeling),
+            gold=Gold(database, relabeling),
             imports=Imports(database, clock),
             possible_duplicates=PossibleDuplicates(database, clock),
-            reviews=Reviews(database),
-            waiting=Waiting(database),
+            reviews=Reviews(database, relabeling),
+            waiting=Waiting(database, relabeling),
             quarantine=Quarantine(database, clock),
             cursors=Cursors(database),
             locks=Locks(database),
+            relabeling=relabeling,
         )
     finally:
         database.close()

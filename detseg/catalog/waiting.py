@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
 from detseg.catalog.records import ProjectKey, WaitingTask
-from detseg.catalog.region_json import decode_outlines
+from detseg.catalog.region_json import decode_outlines, relabel
 from detseg.catalog.tables import arms, locations, predictions, reviews, shown, task_predictions, tasks
 from detseg.paging import PAGE
+from detseg.taxonomy import NO_CHANGES, Relabeling
 from detseg.types import ImageId, ModelVersion
 
 
@@ -20,6 +21,7 @@ class Waiting:
     """``catalog.waiting``"""
 
     database: Database
+    relabeling: Relabeling = NO_CHANGES
 
     def of_project(self, project: ProjectKey) -> Iterator[WaitingTask]:
         """The tasks in the arm "helped" that have no review of any kind, sorted by image.
@@ -31,7 +33,7 @@ class Waiting:
             query = _select(project).where(tasks.c.image_id > last).order_by(tasks.c.image_id).limit(PAGE)
             with self.database.reading() as connection:
                 page = connection.execute(query).all()
-            yield from map(_waiting, page)
+            yield from (_waiting(row, self.relabeling) for row in page)
             if not page:
                 return
             last = page[-1].image_id
@@ -75,12 +77,12 @@ def _select(project: ProjectKey) -> sa.Select[tuple[object, ...]]:
     )
 
 
-def _waiting(row: Row) -> WaitingTask:
+def _waiting(row: Row, relabeling: Relabeling) -> WaitingTask:
     return WaitingTask(
         image=ImageId(row.image_id),
         uri=row.uri or row.image_id,
         task_id=row.task_id,
         model_version=ModelVersion(row.model_version),
-        regions=decode_outlines(row.regions),
+        regions=decode_outlines(relabel(row.regions, relabeling)),
         shown=row.shown,
     )

@@ -11,6 +11,7 @@ import os
 import tomllib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -18,7 +19,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from detseg.config.sections import ClassSettings, Section
+from detseg.config.classes import ChangeSettings, ClassSettings
+from detseg.config.sections import Section
 from detseg.config.settings import Settings
 from detseg.errors import ConfigError
 from detseg.files import open_regular
@@ -180,7 +182,8 @@ def _first_problem(error: ValidationError, origins: Mapping[_Path, str]) -> str:
 def _known_names() -> list[str]:
     options = [f"{name}.{option}" for name, section in _SECTIONS.items() for option in section.model_fields]
     classes = [f"classes.0.{name}" for name in ClassSettings.model_fields]
-    return [*Settings.model_fields, *options, *classes]
+    changes = [f"taxonomy.changes.0.{name}" for name in ChangeSettings.model_fields]
+    return [*Settings.model_fields, *options, *classes, *changes]
 
 
 def settings_template(settings: Settings | None = None) -> str:
@@ -194,6 +197,8 @@ def settings_template(settings: Settings | None = None) -> str:
         if name not in (*_SECTIONS, "root", "classes"):
             lines += _option_lines(name, field, getattr(given, name))
     for name, section in _SECTIONS.items():
+        if name == "taxonomy":
+            continue
         lines += [f"# {section.__doc__}", f"[{name}]"]
         for option, field in section.model_fields.items():
             lines += _option_lines(option, field, getattr(getattr(given, name), option))
@@ -209,8 +214,23 @@ def settings_template(settings: Settings | None = None) -> str:
             '# kind = "thing"            # "stuff" for what cannot be counted',
             '# colour = "#d1495b"',
             '# aliases = ["screw"]       # other names that a model uses for it',
+            '# definition = "A threaded pin with a head."',
+            '# dos = ["Label bolts that are partly hidden."]',
+            '# donts = ["No pins without a thread: those are rivets."]',
+            '# examples = ["guide/bolt.jpg"]',
+            "",
+            "# How the classes have changed, the oldest first: rename, merge, drop or split.",
+            "# [[taxonomy.changes]]",
+            '# id = "2026-11-bolts"',
+            "# date = 2026-11-03",
+            '# kind = "merge"',
+            '# old = ["hex bolt", "stud"]',
+            '# new = "bolt"',
+            '# reason = "Nobody could tell them apart."',
             "",
         ]
+    for change in given.taxonomy.changes:
+        lines += ["[[taxonomy.changes]]", *(f"{name} = {_to_toml(value)}" for name, value in change), ""]
     return "\n".join(lines)
 
 
@@ -226,6 +246,8 @@ def _option_lines(name: str, field: FieldInfo, value: object) -> list[str]:
 def _to_toml(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, SecretStr):
         return json.dumps(value.get_secret_value())
     if isinstance(value, dict):

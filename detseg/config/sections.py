@@ -36,13 +36,14 @@ Scale = Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)]
 """A factor that a machine can bear."""
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a text that pages and terminals can show. Raises ValueError for any other."""
     if has_controls(name):
         raise ValueError("has control characters, which no page and no terminal shows: leave them out")
     return name
 
 
-ClassName = Annotated[str, Field(min_length=1), AfterValidator(_plain)]
+ClassName = Annotated[str, Field(min_length=1), AfterValidator(plain)]
 
 
 class Section(BaseModel):
@@ -59,19 +60,6 @@ def _without_password(url: str | None) -> str | None:
     if password is not None:
         raise ValueError("holds a password, which would stand in logs and tasks: leave it out of the URL")
     return url
-
-
-class ClassSettings(Section):
-    """What annotators are asked for: a table ``[[classes]]`` each. Without any, the models' own labels."""
-
-    name: ClassName = Field(description="what annotators see and exports say")
-    kind: Literal["thing", "stuff"] = Field(
-        default="thing", description="a thing can be counted (bolt), stuff cannot (belt)"
-    )
-    colour: str | None = Field(
-        default=None, pattern=r"^#[0-9a-fA-F]{6}$", description="#rrggbb; without it, one unlike the others"
-    )
-    aliases: tuple[ClassName, ...] = Field(default=(), description="other names that a model uses for it")
 
 
 class SourceSettings(Section):

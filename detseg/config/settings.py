@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.sections import (
-    ClassSettings,
     CostSettings,
     EngineSettings,
     ExperimentSettings,
@@ -21,7 +22,8 @@ from detseg.config.sections import (
     Section,
     SourceSettings,
 )
-from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
+from detseg.errors import ConfigError
+from detseg.taxonomy import Change, LabelClass, Relabeling, Taxonomy, distinct_colour, relabeling_of
 
 
 class Settings(BaseModel):
@@ -49,6 +51,7 @@ class Settings(BaseModel):
     experiments: ExperimentSettings = ExperimentSettings()
     costs: CostSettings = CostSettings()
     classes: tuple[ClassSettings, ...] = ()
+    taxonomy: TaxonomySettings = TaxonomySettings()
 
     @field_validator("state_dir")
     @classmethod
@@ -90,9 +93,19 @@ class Settings(BaseModel):
         return str(self.path(self.datasets) if self.datasets else self.state_path / "datasets")
 
     @property
-    def taxonomy(self) -> Taxonomy | None:
+    def declared_taxonomy(self) -> Taxonomy | None:
         """The classes of the settings; None where the model's own labels are to be taken."""
-        return to_taxonomy(self.classes)
+        return to_taxonomy(self.classes, self.taxonomy)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes of the classes, the oldest first."""
+        return tuple(one.to_change() for one in self.taxonomy.changes)
+
+    @property
+    def relabeling(self) -> Relabeling:
+        """The way to read labels of all times in the classes of now. Raises ConfigError."""
+        return relabeling_of(self.changes, [LabelClass(one.name, one.kind) for one in self.classes])
 
 
 def _dumped(value: object) -> object:
@@ -100,13 +113,29 @@ def _dumped(value: object) -> object:
     return dict(value) if isinstance(value, Section) else value
 
 
-def to_taxonomy(classes: Sequence[ClassSettings]) -> Taxonomy | None:
-    """The classes as a taxonomy; None where there are none, and the model's own labels are to be taken."""
+def to_taxonomy(classes: Sequence[ClassSettings], history: TaxonomySettings) -> Taxonomy | None:
+    """The classes as a taxonomy; None where there are none, and the model's own labels are to be taken.
+
+    Names that a class had, or that were merged into it, are aliases of it: models go on using them. Raises
+    ConfigError for changes that do not lead to the classes.
+    """
+    changes = tuple(one.to_change() for one in history.changes)
+    if not classes and changes:
+        raise ConfigError("[[taxonomy.changes]] need the classes that they lead to: declare [[classes]]")
     if not classes:
         return None
+    own = tuple(
+        LabelClass(**{**dict(entry), "colour": entry.colour or distinct_colour(i)})
+        for i, entry in enumerate(classes)
+    )
+    names = relabeling_of(changes, own).names
     return Taxonomy(
         tuple(
-            LabelClass(entry.name, entry.kind, entry.colour or distinct_colour(i), entry.aliases)
-            for i, entry in enumerate(classes)
+            replace(cls, aliases=tuple(dict.fromkeys((*cls.aliases, *_names_of(cls.name, names)))))
+            for cls in own
         )
     )
+
+
+def _names_of(name: str, names: Mapping[str, str | None]) -> tuple[str, ...]:
+    return tuple(old for old, now in names.items() if now == name)

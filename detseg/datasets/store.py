@@ -30,12 +30,11 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from detseg.datasets.sample import encode_sample
-from detseg.datasets.version import Addition, Counts, IndexRow, Recipe, Version, version_id
+from detseg.datasets.version import Addition, Counts, IndexRow, Recipe, Version, recipe_from_json, version_id
 from detseg.errors import DatasetError, FormatError
 from detseg.files import parse_json, write_whole
 from detseg.locking import file_lock
 from detseg.paging import pages
-from detseg.taxonomy import LabelClass
 
 ROW = pa.schema(
     [
@@ -384,13 +383,11 @@ def _encode_header(version: Version) -> dict[str, Any]:
 def _decode_header(header: Mapping[str, Any], name: str, entry: Mapping[str, str]) -> Version:
     if header["format"] != _FORMAT:
         raise ValueError(f"version {name} has format {header['format']}, and this detseg reads {_FORMAT}")
-    recipe = header["recipe"]
-    classes = tuple(LabelClass(**{**one, "aliases": tuple(one["aliases"])}) for one in recipe["classes"])
     return Version(
         name=name,
         id=header["id"],
         created_at=datetime.fromisoformat(entry["created_at"]),
-        recipe=Recipe(**{**recipe, "classes": classes}),
+        recipe=recipe_from_json(header["recipe"]),
         counts=Counts(**header["counts"]),
         parent=header["parent"],
         packs=header["packs"],

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from detseg.catalog.region_json import decode_labels
 from detseg.datasets.sample import Sample, image_bytes
-from detseg.taxonomy import LabelClass
+from detseg.taxonomy import Change, LabelClass, change_from_json, class_from_json
 from detseg.types import State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,7 +21,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Recipe:
     """The recipe of a version: the project's title, its classes, the rules of labels, filter and split.
 
-    ``rules`` and ``split`` are JSON objects; ``where`` is the filter's text, empty for none.
+    ``rules`` and ``split`` are JSON objects; ``where`` is the filter's text, empty for none. ``changes`` are
+    those of the classes by which older labels were read, the oldest first.
     """
 
     project: str
@@ -29,15 +30,28 @@ class Recipe:
     rules: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
     split: Mapping[str, Any] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
             "project": self.project,
-            "classes": [{**asdict(one), "aliases": list(one.aliases)} for one in self.classes],
+            "classes": [one.to_json() for one in self.classes],
             "rules": dict(self.rules),
             "where": self.where,
             "split": dict(self.split),
+            **({"changes": [one.to_json() for one in self.changes]} if self.changes else {}),
         }
+
+
+def recipe_from_json(entry: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that ``to_json`` made the object of."""
+    return Recipe(
+        **{
+            **entry,
+            "classes": tuple(map(class_from_json, entry["classes"])),
+            "changes": tuple(map(change_from_json, entry.get("changes", ()))),
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

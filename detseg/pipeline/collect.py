@@ -45,7 +45,7 @@ from detseg.pipeline.workspace import (
     record_project,
 )
 from detseg.plurals import format_count
-from detseg.taxonomy import Taxonomy
+from detseg.taxonomy import Taxonomy, taxonomy_of_all_times
 from detseg.types import Failure, State
 
 if TYPE_CHECKING:
@@ -116,10 +116,12 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
         project = record_project(catalog, client.url, on_server)
         settle_intents(client, catalog, project, patience_s=settings.label_studio.patience_s)
         removed = resolve_duplicates(client, catalog, project, remove=settings.queue.remove_duplicates)
-        taxonomy = settings.taxonomy or config_to_taxonomy(on_server.label_config)
+        drawn = config_to_taxonomy(on_server.label_config)
+        taxonomy = settings.declared_taxonomy or drawn
         reader = TaskReader(client.session, project.server_id)
         image_name = read_interface(on_server.label_config).image_name
-        recorder = Recorder(catalog, project, taxonomy, reader, image_name)
+        readable = taxonomy_of_all_times(taxonomy, settings.relabeling, drawn)
+        recorder = Recorder(catalog, project, readable, reader, image_name)
         if full:
             _collect_all(reader, recorder)
         else:

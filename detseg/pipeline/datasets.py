@@ -17,7 +17,15 @@ from detseg.datasets.version import Addition, IndexRow, Recipe, Version
 from detseg.errors import DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.paging import pages
-from detseg.pipeline.labels import Absence, Label, LabelRules, Reviewed, label_rules, read_reviewed
+from detseg.pipeline.labels import (
+    Absence,
+    Label,
+    LabelRules,
+    Reviewed,
+    awaits_split,
+    label_rules,
+    read_reviewed,
+)
 from detseg.pipeline.workspace import opened_catalog
 
 if TYPE_CHECKING:
@@ -60,13 +68,14 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
     with opened_catalog(settings) as catalog:
         project = _find_project(catalog, settings)
         rules = replace(label_rules(settings), gold=wish.gold, disputed=wish.disputed)
-        taxonomy = settings.taxonomy or config_to_taxonomy(project.label_config)
+        taxonomy = settings.declared_taxonomy or config_to_taxonomy(project.label_config)
         recipe = Recipe(
             project=project.title,
             classes=taxonomy.classes,
             rules=asdict(rules) | {"simulated": wish.simulated},
             where=wish.where.strip(),
             split=wish.split.to_json(),
+            changes=settings.changes,
         )
         parent = next(reversed(store.versions()), None)
         known = store.index(parent) if parent is not None and is_worth_sharing(parent) else ()
@@ -115,6 +124,9 @@ class _Source:
                     left_out[row] += 1
                     continue
                 described = row if isinstance(row, IndexRow) else row.index_row(b"")
+                if awaits_split(self.catalog, described.labels):
+                    left_out["split"] += 1
+                    continue
                 if not wanted(described):
                     left_out["filter"] += 1
                     continue

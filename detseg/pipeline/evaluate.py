@@ -135,7 +135,8 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     Raises CatalogError if nothing was pushed to the project of the settings.
     """
     project = _find_project(catalog, settings.queue.project)
-    taxonomy = config_to_taxonomy(project.label_config)
+    drawn = config_to_taxonomy(project.label_config)
+    taxonomy = (settings.declared_taxonomy if settings.changes else None) or drawn
     policy = fit_policy(shape_policy(settings.labels), project.label_config, taxonomy)
     reader = CaseReader(catalog, project, policy)
     basis = Basis(

@@ -137,7 +137,7 @@ def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
     """Record labels or gold, a page at a time: what a killed run left is the beginning of the next one's."""
     settings, catalog, chosen = finder.settings, finder.catalog, finder.chosen
     project = _find_project(settings, catalog, opened)
-    taxonomy = settings.taxonomy or config_to_taxonomy(project.label_config)
+    taxonomy = settings.declared_taxonomy or config_to_taxonomy(project.label_config)
     _check_classes(chosen, opened, taxonomy)
     author = GOLD_AUTHOR if chosen.as_ == "gold" else IMPORTED_BY + done.name
     seen: set[ImageId] = set()
@@ -196,7 +196,7 @@ def _find_project(settings: Settings, catalog: Catalog, opened: Opened) -> Proje
     found = catalog.projects.latest(title)
     if found is not None:
         return found
-    label_config = taxonomy_to_config(settings.taxonomy or Taxonomy(opened.classes))
+    label_config = taxonomy_to_config(settings.declared_taxonomy or Taxonomy(opened.classes))
     with catalog.locks.hold(f"queue {title}"):
         return catalog.projects.latest(title) or catalog.projects.record_unserved(
             title, label_config=label_config

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detseg.config import Settings
 
 
-Absence = Literal["skipped", "unread", "gold", "below quorum", "disputed"]
+Absence = Literal["skipped", "unread", "gold", "below quorum", "disputed", "split"]
 """The reason why an image that has reviews has no label."""
 
 
@@ -104,12 +104,20 @@ def read_reviewed(catalog: Catalog, project: Project) -> Iterator[Reviewed]:
 def read_labels(catalog: Catalog, project: Project, rules: LabelRules) -> Iterator[Label]:
     """Yield the labels of a project, one for each image that counts, sorted by image id.
 
-    Left out are images that nobody judged (unlabeled, skipped, deleted), and what ``rules`` does not want.
+    Left out are images that nobody judged (unlabeled, skipped, deleted), those with a label that was split
+    since, and what ``rules`` does not want.
     """
     for reviewed in read_reviewed(catalog, project):
         label = reviewed.label(rules)
         if isinstance(label, Label):
-            yield label
+            labels = (region.instance.label for region in label.annotation.regions)
+            if not awaits_split(catalog, labels):
+                yield label
+
+
+def awaits_split(catalog: Catalog, labels: Iterable[str]) -> bool:
+    """Tell whether any of an image's labels became several classes, so that people have to look again."""
+    return not catalog.relabeling.split.keys().isdisjoint(labels)
 
 
 def _label(

@@ -13,7 +13,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from detseg.files import parse_json
 from detseg.models.plugins import installed_files, is_plugin
 from detseg.models.recorded import is_recorded, recorded_files
 from detseg.pipeline.predictors import PredictorSettings, named_models
-from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.taxonomy import Taxonomy, class_from_json
 from detseg.types import ModelVersion
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def read_cached_model(settings: PredictorSettings, catalog: Catalog) -> CachedMo
     fingerprint = _fingerprint(settings, files)
     if fingerprint is None or known["fingerprint"] != fingerprint:
         return None
-    classes = (LabelClass(**{**one, "aliases": tuple(one["aliases"])}) for one in known["classes"])
-    return CachedModel(ModelVersion(known["version"]), Taxonomy(tuple(classes)), files)
+    classes = tuple(map(class_from_json, known["classes"]))
+    return CachedModel(ModelVersion(known["version"]), Taxonomy(classes), files)
 
 
 def cache_model(settings: PredictorSettings, catalog: Catalog, model: CachedModel) -> None:
@@ -64,7 +64,7 @@ def cache_model(settings: PredictorSettings, catalog: Catalog, model: CachedMode
         "fingerprint": fingerprint,
         "files": model.files,
         "version": model.version,
-        "classes": [asdict(one) for one in model.taxonomy.classes],
+        "classes": [one.to_json() for one in model.taxonomy.classes],
     }
     catalog.cursors.set(_name(settings), json.dumps(known, ensure_ascii=False))
 

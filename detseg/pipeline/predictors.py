@@ -6,7 +6,8 @@ import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from detseg.config.sections import ClassSettings, EngineSettings, ModelSettings, Section
+from detseg.config.classes import ClassSettings, TaxonomySettings
+from detseg.config.sections import EngineSettings, ModelSettings, Section
 from detseg.config.settings import Settings, to_taxonomy
 from detseg.errors import ModelError
 from detseg.models.plugins import is_plugin, load_plugin
@@ -53,6 +54,7 @@ class PredictorSettings(Section):
     model: ModelSettings
     engine: EngineSettings
     classes: tuple[ClassSettings, ...] = ()
+    taxonomy: TaxonomySettings = TaxonomySettings()
 
 
 def predictor_settings(settings: Settings) -> PredictorSettings:
@@ -74,7 +76,10 @@ def predictor_settings(settings: Settings) -> PredictorSettings:
         "committee": tuple(located(name) for name in model.committee),
     }
     return PredictorSettings(
-        model=model.model_copy(update=names), engine=settings.engine, classes=settings.classes
+        model=model.model_copy(update=names),
+        engine=settings.engine,
+        classes=settings.classes,
+        taxonomy=settings.taxonomy,
     )
 
 
@@ -98,7 +103,7 @@ def _load(chosen_json: str) -> AblePredictor:
     ensemble, options = _ensemble(model), _options(model, settings.engine)
     inner = inner_options(options, votes=ensemble.votes or bool(model.committee))
     detector, segmenter = _resolve(model.detector, "detector"), _resolve(model.segmenter, "segmenter")
-    members = [_load_member(detector, segmenter, inner, to_taxonomy(settings.classes))]
+    members = [_load_member(detector, segmenter, inner, to_taxonomy(settings.classes, settings.taxonomy))]
     for name in model.committee:
         members.append(_load_member(_resolve(name, "detector"), None, inner, members[0].taxonomy))
     return build_ensemble(members, ensemble, options)

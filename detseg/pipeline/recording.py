@@ -106,8 +106,9 @@ class Recorder:
     def _targets(self, images: Mapping[int, ImageId]) -> dict[int, Target]:
         """Read what the tasks of these images are about."""
         sizes = self.catalog.images.sizes(images.values())
-        labels = self.catalog.predictions.labels(images.values())
-        for image, decoys in self.catalog.arms.labels(self.project.key, images.values()).items():
+        as_sent = self.catalog.verbatim()  # as the server has them: people's labels are compared with these
+        labels = as_sent.predictions.labels(images.values())
+        for image, decoys in as_sent.arms.labels(self.project.key, images.values()).items():
             labels.setdefault(image, {}).update(decoys)
         return {
             task: Target(image, sizes[image], result_labels(labels.get(image, {})), self.image_name)
@@ -149,8 +150,9 @@ class Recorder:
             texts = self.catalog.shown.of_images(self.project.key, ids, version)
             shown = {image: decode_shown(text) for image, text in texts.items()}
             pairs = [image for image, one in shown.items() if one.annotate == "pairs"]
-            arms = self.catalog.arms.of_images(self.project.key, pairs)
-            for prediction in self.catalog.predictions.read(pairs, version):
+            as_sent = self.catalog.verbatim()
+            arms = as_sent.arms.of_images(self.project.key, pairs)
+            for prediction in as_sent.predictions.read(pairs, version):
                 image = prediction.image
                 decoys = arms[image].decoys if image in arms else ()
                 regions = (*prediction.regions, *(decoy.region for decoy in decoys))

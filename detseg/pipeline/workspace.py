@@ -22,12 +22,14 @@ INVITE = "sign in on its page once as that user, or ask an owner there for an in
 def opened_catalog(settings: Settings) -> Iterator[Catalog]:
     """Open the catalog of the settings; make it, and the state folder, where they are missing.
 
-    Raises CatalogError for a database that cannot be opened.
+    Labels are read in the classes of now, as the settings' taxonomy says. Raises CatalogError for a database
+    that cannot be opened, ConfigError for changes that do not lead to the settings' classes.
     """
     from detseg.catalog import open_catalog
 
+    relabeling = settings.relabeling
     private_folder(settings.state_path)
-    with open_catalog(settings.catalog_url) as catalog:
+    with open_catalog(settings.catalog_url, relabeling=relabeling) as catalog:
         private_folder(settings.state_path)  # SQLite makes files that others may read
         yield catalog
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from detseg.config import ClassSettings, Settings
+from detseg.config.classes import ChangeSettings
 from detseg.config.sections import Section
 from tests.pages.marks import table_row, with_generated
 
@@ -28,6 +30,7 @@ _KINDS = {
     SecretStr: "text, kept secret",
     tuple: "a list",
     dict: "a table",
+    date: "a date",
 }
 _LIMITS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
 
@@ -47,10 +50,14 @@ def _tables(settings: type[BaseModel]) -> Iterator[str]:
     yield "## Above all sections\n"
     yield from _table({name: settings.model_fields[name] for name in top})
     for name, section in sections.items():
+        if name == "taxonomy":
+            continue  # tables of its own, below
         yield f"## {name}\n\n{section.__doc__}\n"
         yield from _table(section.model_fields)
     yield f"## classes\n\n{ClassSettings.__doc__}\n"
     yield from _table(ClassSettings.model_fields)
+    yield f"## taxonomy.changes\n\n{ChangeSettings.__doc__}\n"
+    yield from _table(ChangeSettings.model_fields)
 
 
 def _is_section(field: FieldInfo) -> bool:

@@ -1,0 +1,159 @@
+"""Labels of before in the classes of now: read so everywhere, and left as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detseg.config import Settings, load_settings, settings_template
+from detseg.datasets.sample import decode_sample
+from detseg.errors import ConfigError, DatasetError
+from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.evaluate import qa
+from detseg.pipeline.labels import LabelRules, read_labels
+from detseg.pipeline.workspace import opened_catalog
+from detseg.types import Annotation
+from tests.pipeline.labeled import SIZE, VERSION, LabeledProject, belt, bolt, make_project, ring
+
+CLASSES = '[[classes]]\nname = "screw"\n[[classes]]\nname = "belt"\nkind = "stuff"\n'
+CHANGES = """
+[[taxonomy.changes]]
+id = "1-merge"
+date = 2026-11-01
+kind = "merge"
+old = ["bolt", "stud"]
+new = "pin"
+reason = "nobody could tell them apart"
+[[taxonomy.changes]]
+id = "2-rename"
+date = 2026-11-02
+kind = "rename"
+old = "pin"
+new = "screw"
+reason = "the catalogue's word"
+[[taxonomy.changes]]
+id = "3-drop"
+date = 2026-11-03
+kind = "drop"
+old = "nut"
+reason = "nobody asks for them"
+"""
+SPLIT = """
+[[taxonomy.changes]]
+id = "4-split"
+date = 2026-11-04
+kind = "split"
+old = "screw"
+new = ["hex", "torx"]
+reason = "two suppliers"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> LabeledProject:
+    """Four images: a bolt, a nut and a belt; a stud; a nut alone; nothing."""
+    made = make_project(tmp_path)
+    made.add(range(4))
+    made.review(0, [bolt("a"), ring("b"), belt("c")])
+    made.review(1, [bolt("d", label="stud")])
+    made.review(2, [ring("e")])
+    made.review(3)
+    return made
+
+
+def settings_of(project: LabeledProject, text: str) -> Settings:
+    file = project.settings.root / "detseg.toml"
+    file.write_text(text)
+    return load_settings(file, environ={})
+
+
+def labels_of(settings: Settings, project: LabeledProject) -> dict[int, list[str]]:
+    numbers = {image.id: number for number, image in project.images.items()}
+    with opened_catalog(settings) as catalog:
+        return {
+            numbers[one.image]: [region.instance.label for region in one.annotation.regions]
+            for one in read_labels(catalog, project.project(catalog), LabelRules())
+        }
+
+
+def test_old_reviews_are_read_in_the_classes_of_now_and_stay_as_they_are(project: LabeledProject) -> None:
+    with opened_catalog(project.settings) as catalog:
+        before = list(catalog.reviews.latest_stored(project.project(catalog).key))
+    settings = settings_of(project, CLASSES + CHANGES)
+    assert labels_of(settings, project) == {0: ["screw", "belt"], 1: ["screw"], 2: [], 3: []}
+    with opened_catalog(settings) as catalog:
+        key = project.project(catalog).key
+        states = catalog.reviews.states(key)
+        assert (states["labeled"], states["empty"]) == (2, 2)  # of the nut alone nothing is left
+        assert list(catalog.verbatim().reviews.latest_stored(key)) == before
+    version = create_version(settings, "v1", Wish())
+    assert version.counts.regions_by_class == {"belt": 1, "screw": 2}
+    assert version.counts.states == {"labeled": 2, "empty": 2}
+    assert [one.id for one in version.recipe.changes] == ["1-merge", "2-rename", "3-drop"]
+    assert open_store(settings).version("v1").recipe == version.recipe
+    rows = map(decode_sample, open_store(settings).rows(version))
+    assert all(row.annotation().state == row.state for row in rows)
+
+
+def test_a_change_is_no_work_of_people(project: LabeledProject) -> None:
+    """What a model said in the old words and a person left is accepted, as it was before the change."""
+    with opened_catalog(project.settings) as catalog:
+        predictions = [
+            Annotation(project.images[0].id, SIZE, VERSION, "labeled", (bolt("a"), ring("b"), belt("c"))),
+            Annotation(project.images[1].id, SIZE, VERSION, "labeled", (bolt("d", label="stud"),)),
+        ]
+        catalog.predictions.record(predictions)
+    settings = settings_of(project, CLASSES + CHANGES)
+    edits = qa(settings).result.work.edits
+    counts = edits.all.counts
+    assert (counts.kept, counts.relabeled, counts.deleted, counts.added) == (3, 0, 0, 0)
+    assert edits.per_class.keys() == {"screw", "belt"}
+
+
+def test_a_split_takes_images_out_until_people_looked_again(project: LabeledProject) -> None:
+    classes = CLASSES.replace("screw", "hex") + '[[classes]]\nname = "torx"\n'
+    settings = settings_of(project, classes + CHANGES + SPLIT)
+    assert labels_of(settings, project) == {2: [], 3: []}
+    version = create_version(settings, "v1", Wish())
+    assert version.counts.left_out == {"split": 2}
+    project.review(1, [bolt("d", label="torx")])
+    assert labels_of(settings, project) == {1: ["torx"], 2: [], 3: []}
+    assert create_version(settings, "v2", Wish()).counts.regions_by_class == {"torx": 1}
+
+
+def test_a_late_review_with_an_old_name_is_read_alike(project: LabeledProject) -> None:
+    settings = settings_of(project, CLASSES + CHANGES)
+    create_version(settings, "v1", Wish())
+    project.review(3, [bolt("f")])
+    assert create_version(settings, "v2", Wish()).counts.regions_by_class == {"belt": 1, "screw": 3}
+
+
+def test_settings_are_written_and_read_with_their_changes(project: LabeledProject) -> None:
+    settings = settings_of(project, CLASSES + CHANGES)
+    again = settings_of(project, settings_template(settings))
+    assert (again.changes, again.classes) == (settings.changes, settings.classes)
+    assert settings.declared_taxonomy is not None
+    assert settings.declared_taxonomy["bolt"].name == "screw"  # models go on saying so
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (CHANGES, r"\[\[taxonomy.changes\]\] need the classes|leads to 'screw', which is unknown"),
+        (CLASSES + CHANGES.replace('"drop"', '"delete"'), r"detseg.toml: taxonomy.changes.2.kind"),
+        (CLASSES + CHANGES.replace('reason = "nobody asks for them"', ""), "taxonomy.changes.2.reason"),
+        (CLASSES + CHANGES.replace("2026-11-03", '"soon"'), "taxonomy.changes.2.date"),
+        (CLASSES + CHANGES.replace("[[taxonomy.changes]]", "[[taxonomy.change]]"), "did you mean"),
+    ],
+)
+def test_changes_that_cannot_be_are_one_line(project: LabeledProject, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught, opened_catalog(settings_of(project, text)):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_that_no_change_explains_is_still_refused(project: LabeledProject) -> None:
+    settings = settings_of(project, CLASSES.replace("screw", "pin") + CHANGES.partition("[[taxonomy")[0])
+    with pytest.raises(DatasetError, match="no class of the project"):
+        create_version(settings, "v1", Wish())
