@@ -82,9 +82,11 @@ class CheckpointPredictor(Abilities):
         version: ModelVersion,
         options: PredictorOptions,
         in_float32: Callable[[], CheckpointPredictor] | None = None,
+        files: tuple[str, ...] = (),
     ) -> None:
-        """``in_float32`` makes the same predictor in float32, for one that is not."""
-        self._in_float32 = in_float32
+        """``in_float32`` makes the same predictor in float32, for one that is not. ``files`` are those of
+        ``AblePredictor.files``."""
+        self._in_float32, self._files = in_float32, files
         self._parts = tuple(parts)
         self._options = options
         self._largest_batch = min(part.engine.largest_batch or options.batch_size for part in parts)
@@ -104,7 +106,7 @@ class CheckpointPredictor(Abilities):
 
     @property
     def files(self) -> tuple[str, ...]:
-        return ()  # beside the checkpoints, whose folders the settings name
+        return self._files  # beside the checkpoints, whose folders and files the settings name
 
     @property
     def staged(self) -> CheckpointPredictor:

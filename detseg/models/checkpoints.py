@@ -23,6 +23,8 @@ from transformers.utils import logging as transformers_logging
 from detseg import files
 from detseg.errors import FormatError, ModelError
 from detseg.models.bounds import bounded_building, check_config, check_preprocessing
+from detseg.models.exports import read_export
+from detseg.models.onnx_files import SUFFIX, find_onnx
 from detseg.plurals import format_count
 
 _LOADING_ERRORS = (
@@ -43,11 +45,16 @@ _LOADING_ERRORS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A model in evaluation mode, float32, on the CPU, and what makes its inputs. ``name`` is as given."""
+    """A model in evaluation mode, float32, on the CPU, and what makes its inputs. ``name`` is as given.
+
+    ``digest`` stands for the weights of a model that is no module of torch; they may be in more ``files``.
+    """
 
     name: str
     model: Any
     processor: Any
+    digest: str | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def config(self) -> Any:
@@ -62,15 +69,19 @@ class Checkpoint:
     def short_name(self) -> str:
         """The last part of the name: ``detr-resnet-50`` of ``facebook/detr-resnet-50@main``."""
         folder = Path(self.name).expanduser()
-        return (folder.name or folder.resolve().name).partition("@")[0]
+        return (folder.name or folder.resolve().name).partition("@")[0].removesuffix(SUFFIX)
 
 
 def find_checkpoint(name: str) -> str:
-    """The folder or hub name to load from; ModelError for a folder that cannot hold a checkpoint."""
+    """The folder, ONNX file or hub name to load from; ModelError for a folder without a checkpoint."""
+    if exported := find_onnx(name):
+        return str(exported)
     folder = Path(name).expanduser()
     if folder.is_dir():
         _require_files(name, folder)
         return str(folder)
+    if name.lower().endswith(SUFFIX):
+        raise ModelError(f"the file {name} is not there: give the path of an exported model")
     if folder.exists():
         raise ModelError(f"{name} is a file, not a checkpoint: give the folder it lies in")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or not name.strip():
@@ -91,6 +102,9 @@ def split_revision(source: str) -> tuple[str, str | None]:
 def read_architecture(name: str) -> str:
     """The architecture that a checkpoint names; "" if it names none."""
     source = find_checkpoint(name)
+    if source.lower().endswith(SUFFIX):
+        export, _ = read_export(name, Path(source))
+        return export.architecture
     if Path(source).is_dir():  # read as it lies there: not every family is one that AutoConfig knows
         config = read_json(name, Path(source) / "config.json")
         named = config.get("architectures") or [""]

@@ -13,6 +13,7 @@ from detseg.models.networks.concepts import Concepts, load_concepts
 from detseg.models.networks.detection import Detection
 from detseg.models.networks.detr import Detr
 from detseg.models.networks.eomt import make_eomt
+from detseg.models.networks.exported import RfDetrExport, YoloExport, load_onnx
 from detseg.models.networks.oneformer import OneFormer, load_oneformer
 from detseg.models.networks.prompted import BoxPrompted, load_from_video
 from detseg.models.networks.rf_detr import RfDetr
@@ -34,6 +35,7 @@ class Family:
     ``kind`` is the ``model_type`` of its configuration. ``compiles`` and ``keeps_answers_in_half`` were tried
     and measured (docs/benchmarks.md); where they are False, ``engine = "auto"`` and ``precision = "auto"``
     stay with eager float32. ``weights`` names usual ones on the Hugging Face hub, ``licence`` theirs.
+    ``exported`` models are ONNX files, which run on the CPU as they are.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class Family:
     load: Callable[[str, str], Checkpoint] = load_transformers
     compiles: bool = False
     keeps_answers_in_half: bool = False
+    exported: bool = False
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -237,6 +240,20 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "MobileViTV2ForSemanticSegmentation": Family(
         "mobilevitv2", False, True, Semantic, "apple/mobilevitv2-1.5-voc-deeplabv3", "other"
+    ),
+    "YoloDetectOnnx": Family(
+        "yolo_onnx", True, False, YoloExport, "yolo26n.onnx", "AGPL-3.0", load=load_onnx, exported=True
+    ),
+    "YoloSegmentOnnx": Family(
+        "yolo_onnx", True, True, YoloExport, "yolo26n-seg.onnx", "AGPL-3.0", load=load_onnx, exported=True
+    ),
+    "RfDetrDetectOnnx": Family(
+        "rf_detr_onnx", True, False, RfDetrExport, "rfdetr-medium.onnx", "Apache-2.0",
+        load=load_onnx, exported=True,
+    ),
+    "RfDetrSegmentOnnx": Family(
+        "rf_detr_onnx", True, True, RfDetrExport, "rfdetr-seg-medium.onnx", "Apache-2.0",
+        load=load_onnx, exported=True,
     ),
 }  # fmt: skip
 """Every family, by architecture."""

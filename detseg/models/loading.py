@@ -90,6 +90,7 @@ def load_predictor(
             version=version,
             options=options,
             in_float32=(lambda: build(exact)) if half else None,
+            files=tuple(file for one in loaded for file in one.checkpoint.files),
         )
 
     return build(engines)
@@ -153,6 +154,8 @@ def _unknown(name: str, role: Role, architecture: str) -> str:
 
 
 def _engine(family: Family, options: PredictorOptions) -> Engine:
+    if family.exported:
+        return Engine(torch.device("cpu"))
     return choose_engine(
         device=options.device,
         engine=options.engine,
@@ -198,7 +201,7 @@ def _part(one: _Loaded, labels: LabelMap, engine: Engine, wanted: NetworkRequest
 
 def _tap(checkpoint: Checkpoint, digest: str) -> BackboneTap | None:
     """The tap of a checkpoint's backbone; the networks that are made of the checkpoint share it."""
-    backbone = find_backbone(checkpoint.model)
+    backbone = find_backbone(checkpoint.model) if checkpoint.digest is None else None
     return BackboneTap(backbone, named_version(checkpoint.short_name, digest)) if backbone else None
 
 

@@ -6,6 +6,7 @@ the accelerator is busy, ``run`` in one thread at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -46,6 +47,19 @@ class NetworkRequest:
     overlap_threshold: float
     panoptic: bool = False
     names: tuple[str, ...] = ()
+
+
+def lowest_score(wanted: NetworkRequest) -> float:
+    """The lowest score that a detection needs, of a box or of a mask, for what is wanted."""
+    asked = [wanted.box_threshold] if wanted.boxes else []
+    return min(asked + ([wanted.mask_threshold] if wanted.masks else []))
+
+
+def to_logit(probability: float) -> float:
+    """The logit of a probability; infinite at 0 and 1."""
+    if 0.0 < probability < 1.0:
+        return math.log(probability / (1.0 - probability))
+    return -math.inf if probability <= 0.0 else math.inf
 
 
 class Network(Protocol):

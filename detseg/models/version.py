@@ -68,6 +68,9 @@ def checkpoint_digest(checkpoint: Checkpoint) -> str:
     """The SHA-256 of the weights (name, type, shape and bytes of every tensor), shape and preprocessing."""
     config = {k: v for k, v in checkpoint.config.to_dict().items() if k not in _NO_RESULT_CONFIG}
     digest = hashlib.sha256(_canonical([config, checkpoint.processor.to_dict()]))
+    if checkpoint.digest is not None:
+        digest.update(checkpoint.digest.encode())
+        return digest.hexdigest()
     for name, tensor in sorted(checkpoint.model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import detseg
 from detseg.files import parse_json
+from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import installed_files, is_plugin
 from detseg.models.recorded import is_recorded, recorded_files
 from detseg.pipeline.predictors import PredictorSettings, named_models
@@ -94,7 +95,7 @@ def _content(name: str) -> list[Any] | None:
     if is_recorded(name):
         return _stamps(recorded_files(name))
     if not is_plugin(name):
-        return _stamps([Path(name)]) if Path(name).is_dir() else None
+        return _stamps([Path(name)]) if Path(name).is_dir() or is_onnx(Path(name)) else None
     installed = installed_files(name)
     if installed is None:
         return None

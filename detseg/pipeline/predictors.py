@@ -10,6 +10,7 @@ from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.sections import EngineSettings, ModelSettings, Section
 from detseg.config.settings import Settings, to_taxonomy
 from detseg.errors import ModelError
+from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import is_plugin, load_plugin
 from detseg.models.recorded import PREFIX, is_recorded, load_recorded, recorded_files
 from detseg.samples.checkpoints import Role, checkpoint_path
@@ -49,7 +50,7 @@ def load(
 
 
 class PredictorSettings(Section):
-    """All that a predictor depends on. Folders of models are absolute, wherever they were read."""
+    """All that a predictor depends on. Paths of models are absolute, wherever they were read."""
 
     model: ModelSettings
     engine: EngineSettings
@@ -58,15 +59,15 @@ class PredictorSettings(Section):
 
 
 def predictor_settings(settings: Settings) -> PredictorSettings:
-    """Return what a predictor depends on, out of all settings. Folders of models become absolute."""
+    """Return what a predictor depends on, out of all settings. Paths of models become absolute."""
 
     def located(name: str | None) -> str | None:
         if not name or name == SAMPLE:
             return name
         if is_recorded(name):
             return PREFIX + "@".join(str(settings.path(path)) for path in recorded_files(name))
-        folder = settings.path(name)
-        return str(folder) if folder.is_dir() else name
+        there = settings.path(name)
+        return str(there) if there.is_dir() or is_onnx(there) else name
 
     model = settings.model
     alone = is_recorded(model.detector) and model.segmenter == SAMPLE  # which nobody chose

@@ -11,7 +11,7 @@ from detseg.models.networks.semantic import Semantic
 from detseg.models.networks.torchvision_models import TorchvisionSemantic
 
 PAGE = Path(__file__).parents[2] / "docs" / "families.md"
-KINDS = ("boxes", "names", "both", "masks", "classes", "prompted")
+KINDS = ("boxes", "names", "both", "masks", "classes", "prompted", "exported")
 _HEAD = (
     "| family | boxes | masks | one pass | usual weights | their licence | on the command line |\n"
     "|---|---|---|---|---|---|---|\n"
@@ -46,6 +46,8 @@ def table(kind: str, families: Mapping[str, Family]) -> Iterator[str]:
 
 def kind_of(family: Family) -> str:
     """The table that a family belongs in."""
+    if family.exported:
+        return "exported"
     if family.prompt == "boxes":
         return "prompted"
     if family.prompt == "names":
@@ -56,15 +58,16 @@ def kind_of(family: Family) -> str:
 
 
 def _row(names: list[str], family: Family, kind: str) -> str:
-    hub = family.kind != "torchvision"
+    hub = family.kind != "torchvision" and not family.exported
+    name = "FOLDER" if family.kind == "torchvision" or not family.weights else family.weights
     cells = (
         f"{family.kind}: " + ", ".join(f"`{name}`" for name in names),
         "yes" if family.boxes else "the detector's" if kind == "prompted" else "the masks'",
         "yes" if family.masks else "",
         "yes" if family.masks and kind != "prompted" else "",
         _weights(family.weights, hub=hub),
-        _licence(family, hub=hub),
-        f"`{_flags(family, (hub and family.weights) or 'FOLDER', kind)}`",
+        _licence(family),
+        f"`{_flags(family, name, kind)}`",
     )
     return "| " + " | ".join(cells) + " |\n"
 
@@ -83,10 +86,10 @@ def _weights(name: str, *, hub: bool) -> str:
     return f"`{name}`" if name else "your own"
 
 
-def _licence(family: Family, *, hub: bool) -> str:
+def _licence(family: Family) -> str:
     if not family.weights:
         return ""
-    if not hub:
+    if family.kind == "torchvision":
         return "torchvision does not say"
     return {"": "not known", "other": "terms of its own"}.get(family.licence, family.licence)
 

@@ -15,7 +15,7 @@ from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint, load_with_text
 from detseg.models.engine import Engine
 from detseg.models.inputs import processor_inputs, require_numbers, to_device
-from detseg.models.network import NetworkRequest, RawDetection
+from detseg.models.network import NetworkRequest, RawDetection, lowest_score
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.sharing import with_forward
 from detseg.types import DecodedImage, Mask, Size
@@ -41,8 +41,7 @@ class Concepts:
 
     def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
-        asked = [wanted.box_threshold] if wanted.boxes else []
-        self._threshold = min(asked + ([wanted.mask_threshold] if wanted.masks else []))
+        self._threshold = lowest_score(wanted)
         encode = engine.compile(checkpoint.model.vision_encoder.forward)
         self._model = with_forward(checkpoint.model, "vision_encoder", encode)
         self._texts = [self._read_text(name) for name in wanted.names]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint, load_transformers
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
-from detseg.models.network import NetworkRequest
+from detseg.models.network import NetworkRequest, to_logit
 from detseg.models.networks.sharing import with_forward
 from detseg.types import DecodedImage, Mask, Size
 
@@ -30,7 +29,7 @@ class BoxPrompted:
 
     def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._engine = checkpoint, engine
-        self._threshold = _logit(wanted.pixel_threshold)
+        self._threshold = to_logit(wanted.pixel_threshold)
         encode = engine.compile(checkpoint.model.vision_encoder.forward)
         self._model = with_forward(checkpoint.model, "vision_encoder", encode)
 
@@ -105,9 +104,3 @@ def _of_image(embeddings: Any, row: int) -> Any:
     if isinstance(embeddings, list | tuple):
         return type(embeddings)(_of_image(one, row) for one in embeddings)
     return embeddings[row : row + 1]
-
-
-def _logit(probability: float) -> float:
-    if 0.0 < probability < 1.0:
-        return math.log(probability / (1.0 - probability))
-    return -math.inf if probability <= 0.0 else math.inf

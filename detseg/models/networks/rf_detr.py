@@ -7,7 +7,6 @@ made, and only for queries with a score above the threshold.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from detseg.geometry.masks import bitmap_to_mask
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
-from detseg.models.network import NetworkRequest, RawDetection
+from detseg.models.network import NetworkRequest, RawDetection, lowest_score, to_logit
 from detseg.models.networks.detection import read_box
 from detseg.types import DecodedImage, Mask, Size
 
@@ -44,9 +43,6 @@ class RfDetr:
     def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         self._trunk = engine.compile(self._run_trunk)
-        # The library compares logits, the project probabilities.
-        chance = wanted.pixel_threshold
-        self._pixel_logit = math.log(chance / (1 - chance)) if 0 < chance < 1 else math.inf * (chance or -1)
 
     def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
         return processor_inputs(self._checkpoint, images)
@@ -62,7 +58,10 @@ class RfDetr:
     def read(
         self, output: Sequence[Survivors], sizes: Sequence[Size]
     ) -> tuple[tuple[RawDetection, ...], ...]:
-        return tuple(self._read(one, size) for one, size in zip(output, sizes, strict=True))
+        pairs = zip(output, sizes, strict=True)
+        return tuple(
+            read_survivors(one, size, self._wanted, model=self._checkpoint.name) for one, size in pairs
+        )
 
     def _run_trunk(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Logits (B, Q, labels), boxes (B, Q, 4), states (B, Q, d), what masks are made of (B, d, h, w)."""
@@ -81,42 +80,54 @@ class RfDetr:
     def _surviving(
         self, logits: torch.Tensor, boxes: torch.Tensor, states: torch.Tensor, features: torch.Tensor
     ) -> Survivors:
-        """The best pairs of query and label, at most as many as there are queries: the library's rule."""
         require_numbers(logits)
-        scores, pairs = logits.sigmoid().flatten().topk(len(logits))
-        thresholds = [self._wanted.box_threshold] if self._wanted.boxes else []
-        thresholds += [self._wanted.mask_threshold] if self._wanted.masks else []
-        kept = scores > min(thresholds)
-        scores, pairs = scores[kept], pairs[kept]
-        queries = pairs // logits.shape[1]
+        scores, queries, label_ids = best_pairs(logits, self._wanted)
         masks = features.new_zeros(0, *features.shape[-2:])
         masked = queries[scores > self._wanted.mask_threshold]
         if self._wanted.masks and len(masked):
             masks = self._checkpoint.model.get_mask_logits(states[masked][None], features[None])[0]
         return Survivors(
             scores.cpu(),
-            (pairs % logits.shape[1]).cpu(),
+            label_ids.cpu(),
             boxes[queries].float().cpu(),
             masks.float().cpu(),
         )
 
-    def _read(self, survivors: Survivors, size: Size) -> tuple[RawDetection, ...]:
-        """A detection per pair: with its box, its mask (which may be empty), or both."""
-        rows = zip(survivors.scores.tolist(), survivors.label_ids.tolist(), strict=True)
-        corners = _to_xyxy_px(survivors.boxes, size)
-        detections = []
-        for k, (score, label_id) in enumerate(rows):
-            seen = self._wanted.boxes and score > self._wanted.box_threshold
-            box = read_box(corners[k], model=self._checkpoint.name) if seen else None
-            mask = self._upsample(survivors.masks[k], size) if k < len(survivors.masks) else None
-            detections.append(RawDetection(label_id, score, box, mask))
-        return tuple(detections)
 
-    def _upsample(self, logits: torch.Tensor, size: Size) -> Mask:
-        """The mask at the image's size, from logits (h, w). One at a time, so that memory stays small."""
-        (target,) = height_width([size])
-        large = functional.interpolate(logits[None, None], size=target, mode="bilinear", align_corners=False)
-        return bitmap_to_mask((large[0, 0] > self._pixel_logit).numpy())
+def best_pairs(
+    logits: torch.Tensor, wanted: NetworkRequest
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The scores, queries and label ids of the best pairs of both, from logits (queries, labels).
+
+    They pass the lowest threshold that is wanted, and are at most as many as there are queries: the library's
+    rule.
+    """
+    scores, pairs = logits.sigmoid().flatten().topk(len(logits))
+    kept = scores > lowest_score(wanted)
+    return scores[kept], pairs[kept] // logits.shape[1], pairs[kept] % logits.shape[1]
+
+
+def read_survivors(
+    survivors: Survivors, size: Size, wanted: NetworkRequest, *, model: str
+) -> tuple[RawDetection, ...]:
+    """A detection per pair: with its box, its mask (which may be empty), or both."""
+    rows = zip(survivors.scores.tolist(), survivors.label_ids.tolist(), strict=True)
+    corners = _to_xyxy_px(survivors.boxes, size)
+    pixel_logit = to_logit(wanted.pixel_threshold)  # the library compares logits, the project probabilities
+    detections = []
+    for k, (score, label_id) in enumerate(rows):
+        seen = wanted.boxes and score > wanted.box_threshold
+        box = read_box(corners[k], model=model) if seen else None
+        mask = _upsample(survivors.masks[k], size, pixel_logit) if k < len(survivors.masks) else None
+        detections.append(RawDetection(label_id, score, box, mask))
+    return tuple(detections)
+
+
+def _upsample(logits: torch.Tensor, size: Size, pixel_logit: float) -> Mask:
+    """The mask at the image's size, from logits (h, w). One at a time, so that memory stays small."""
+    (target,) = height_width([size])
+    large = functional.interpolate(logits[None, None], size=target, mode="bilinear", align_corners=False)
+    return bitmap_to_mask((large[0, 0] > pixel_logit).numpy())
 
 
 def _to_xyxy_px(cxcywh: torch.Tensor, size: Size) -> list[list[float]]:

@@ -15,7 +15,7 @@ from detseg.geometry.runs import paste_bitmap
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import require_numbers
-from detseg.models.network import NetworkRequest, RawDetection
+from detseg.models.network import NetworkRequest, RawDetection, lowest_score
 from detseg.models.networks.detection import read_box
 from detseg.models.networks.semantic import class_map, read_regions
 from detseg.models.networks.sharing import with_forward
@@ -41,8 +41,7 @@ class TorchvisionDetector:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         model = checkpoint.model
         heads = getattr(model, "roi_heads", model)
-        asked = [wanted.box_threshold] if wanted.boxes else []
-        heads.score_thresh = min(asked + ([wanted.mask_threshold] if wanted.masks else []))
+        heads.score_thresh = lowest_score(wanted)
         if hasattr(model, "roi_heads") and not wanted.masks:
             heads.mask_roi_pool = heads.mask_head = heads.mask_predictor = None
         model.transform.postprocess = _scale_boxes
