@@ -29,6 +29,7 @@ _STAGES = {
     "review": "reviewing (simulated)",
     "collect": "collecting reviews",
     "evaluate": "measuring",
+    "figures": "counting what is in it",
 }
 
 

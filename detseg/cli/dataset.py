@@ -96,8 +96,26 @@ def list_versions(*, config: options.ConfigOption = None, as_json: options.JsonO
 def show(
     name: NameArgument, *, config: options.ConfigOption = None, as_json: options.JsonOption = False
 ) -> None:
-    """Shows what a version holds: images by state and split, regions by class."""
-    _show(_store(config).version(name), as_json=as_json)
+    """Shows what a version holds: images and objects by class and split, sizes, pixels, people, growth.
+
+    Says also what each format would lose. Counted once for each version; positions are in the JSON.
+    """
+    from detseg.cli.bars import progress_bars
+    from detseg.cli.dataset_tables import print_figures
+    from detseg.cli.output import print_json
+    from detseg.config import load_settings
+    from detseg.pipeline.dataset_figures import measure_version
+    from detseg.pipeline.qa.figures_json import encode_figures
+
+    settings = load_settings(config)
+    version = _store(config).version(name)
+    with progress_bars():
+        figures = measure_version(settings, version)
+    if as_json:
+        print_json(_to_json(version) | {"figures": encode_figures(figures)})
+    else:
+        _show(version, as_json=False)
+        print_figures(figures)
 
 
 @app.command("diff")

@@ -11,6 +11,7 @@ from typing import IO, Any
 from detseg.errors import FormatError
 from detseg.escaping import escape_json
 from detseg.formats import ImageLabels
+from detseg.geometry.extent import covered_pixels
 from detseg.geometry.masks import decode_mask, encode_mask
 from detseg.types import Box, DecodedImage, Instance, Size
 
@@ -41,13 +42,19 @@ def encode_line(value: Any) -> str:
 def encode_prediction(
     image: DecodedImage, instances: Sequence[Instance], picture: Path | None
 ) -> dict[str, Any]:
-    """The entry of one image; ``counts`` are by label, in its order."""
+    """The entry of one image; ``counts`` are by label, in its order.
+
+    ``coverage`` is the share of the image's pixels that masks of each class cover, overlaps once, in [0, 1].
+    Boxes without a mask do not count, so a class that has only such is not in it.
+    """
+    covered = covered_pixels(instances, image.size)
     return {
         "path": image.ref.uri,
         "id": image.ref.id,
         "width": image.size.width,
         "height": image.size.height,
         "counts": dict(sorted(Counter(instance.label for instance in instances).items())),
+        "coverage": {label: round(n / image.size.area, 6) for label, n in covered.items()},
         "instances": [_encode_instance(instance) for instance in instances],
         "picture": str(picture) if picture else None,
     }

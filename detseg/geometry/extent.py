@@ -1,15 +1,16 @@
-"""The extents of instances, whether a box gives them or a mask, and how much they overlap."""
+"""The extents of instances, whether a box or a mask gives them: how they overlap, and what they cover."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from detseg.geometry.boxes import box_iou, box_iou_matrix, boxes_to_array
-from detseg.geometry.masks import mask_iou_matrix, mask_to_box
-from detseg.types import Box, Instance
+from detseg.geometry.masks import mask_iou_matrix, mask_to_box, unite_masks
+from detseg.types import Box, Instance, Mask, Size
 
 NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
 """A box without area: it overlaps nothing."""
@@ -38,3 +39,18 @@ def instance_iou_matrix(a: Sequence[Instance], b: Sequence[Instance]) -> npt.NDA
 def box_iou_of(a: Instance, b: Instance) -> float:
     """The IoU of two instances' boxes, in [0, 1]; the tight box of the mask where there is no box."""
     return box_iou(extent(a), extent(b))
+
+
+def covered_pixels(instances: Iterable[Instance], size: Size) -> dict[str, int]:
+    """Count the pixels of an image of that size that masks of each class cover, those in several masks once.
+
+    Sorted by label. Instances that have a box alone cover nothing, nor do masks of another size.
+    """
+    masks: defaultdict[str, list[Mask]] = defaultdict(list)
+    for instance in instances:
+        if instance.mask is not None and instance.mask.size == size:
+            masks[instance.label].append(instance.mask)
+    return {
+        label: (unite_masks(those) if len(those) > 1 else those[0]).area
+        for label, those in sorted(masks.items())
+    }

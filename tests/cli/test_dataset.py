@@ -48,7 +48,11 @@ def test_programs_get_one_object_each(project: LabeledProject, capfd: pytest.Cap
     second = run_json(capfd, "create", "v2", "--split", "train=0.5,val=0.5")
     assert second["parent"] == made["id"]
     assert [one["name"] for one in run_json(capfd, "list")["versions"]] == ["v1", "v2"]
-    assert run_json(capfd, "show", "v1")["id"] == made["id"]
+    shown = run_json(capfd, "show", "v1")
+    assert shown.items() > made.items()
+    assert shown["figures"]["labels"]["per_class"]["nut"]["n_masks"] == 4
+    assert shown["figures"]["lost"]["yolo"] == {"masks left out": 4}
+    assert [one["name"] for one in shown["figures"]["growth"]] == ["v1"]
     difference = run_json(capfd, "diff", "v1", "v2")
     assert difference["images"] == {"added": 0, "removed": 0, "changed": 2}
     assert difference["regions"] == {"added": 1, "removed": 1, "changed": 1}
@@ -65,7 +69,10 @@ def test_programs_get_one_object_each(project: LabeledProject, capfd: pytest.Cap
 def test_people_get_lines(capfd: pytest.CaptureFixture[str]) -> None:
     assert "`detseg dataset create NAME` makes one" in run(capfd, "list")
     assert "5 images with 8 regions" in run(capfd, "create", "v1")
-    assert re.search(r"bolt +4\nnut +4", run(capfd, "show", "v1"))
+    shown = run(capfd, "show", "v1")
+    assert re.search(r"bolt +4\nnut +4", shown)
+    assert re.search(r"nut +4 +7\.\d\d% +4 +0 +0", shown)
+    assert "as yolo it loses masks left out: 4" in shown
     assert "v1 is whole: 5 images as they were" in run(capfd, "verify", "v1")
     assert "authors: person 1" in run(capfd, "trace", "photo 2.jpg")
     assert "removed v1" in run(capfd, "rm", "v1")

@@ -48,6 +48,7 @@ def test_what_is_written_is_read() -> None:
     data = write(("a\n.png", INSTANCES), ("b.png", ()))
     assert is_predictions(data)
     assert data["images"][0]["counts"] == {"belt": 1, "bolt 🔩": 1, "nut": 1}
+    assert data["images"][0]["coverage"] == {"belt": 0.125, "bolt 🔩": 0.125}  # a nut has a box alone
     assert list(read_predictions(data, Path("p.json"))) == [
         ImageLabels("a\n.png", Size(8, 6), INSTANCES),
         ImageLabels("b.png", Size(8, 6)),
