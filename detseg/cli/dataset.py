@@ -26,6 +26,9 @@ ImagesOption = Annotated[
     Literal["copy", "link", "none"],
     typer.Option(help="The images' files: copied, linked to, or named in manifest.jsonl."),
 ]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", help="An HTML file that shows it, with pictures; needs no network.")
+]
 
 
 @app.command("create")
@@ -94,28 +97,37 @@ def list_versions(*, config: options.ConfigOption = None, as_json: options.JsonO
 
 @app.command("show")
 def show(
-    name: NameArgument, *, config: options.ConfigOption = None, as_json: options.JsonOption = False
+    name: NameArgument,
+    *,
+    report: ReportOption = None,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Shows what a version holds: images and objects by class and split, sizes, pixels, people, growth.
 
-    Says also what each format would lose. Counted once for each version; positions are in the JSON.
+    Says also what each format would lose. Counted once for each version; where objects lie is in the JSON and
+    in the report.
     """
     from detseg.cli.bars import progress_bars
     from detseg.cli.dataset_tables import print_figures
     from detseg.cli.output import print_json
     from detseg.config import load_settings
     from detseg.pipeline.dataset_figures import measure_version
+    from detseg.pipeline.dataset_reports import write_version_page
     from detseg.pipeline.qa.figures_json import encode_figures
 
     settings = load_settings(config)
     version = _store(config).version(name)
     with progress_bars():
         figures = measure_version(settings, version)
+        if report is not None:
+            write_version_page(report, version, figures)
     if as_json:
-        print_json(_to_json(version) | {"figures": encode_figures(figures)})
+        print_json(_to_json(version) | {"figures": encode_figures(figures), **_report_json(report)})
     else:
         _show(version, as_json=False)
         print_figures(figures)
+        _say_report(report)
 
 
 @app.command("diff")
@@ -123,20 +135,27 @@ def diff(
     before: NameArgument,
     after: NameArgument,
     *,
+    report: ReportOption = None,
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Compares two versions: images and regions added, removed and changed, by class."""
     from detseg.cli.output import print_json, print_table, say
+    from detseg.config import load_settings
     from detseg.datasets.differences import CHANGES, compare_versions
+    from detseg.pipeline.dataset_reports import write_difference_page
 
     store = _store(config)
-    found = compare_versions(store, store.version(before), store.version(after))
+    versions = (store.version(before), store.version(after))
+    found = compare_versions(store, *versions)
+    if report is not None:
+        write_difference_page(report, load_settings(config), store, versions=versions, found=found)
     images = {change: found.n_images(change) for change in CHANGES}
     if as_json:
         by_class = {label: dict(counts) for label, counts in found.by_class.items()}
         moves = {"states": dict(found.states), "splits": dict(found.splits)}
-        print_json({"images": images, "regions": dict(found.regions), "by_class": by_class, **moves})
+        figures = {"images": images, "regions": dict(found.regions), "by_class": by_class}
+        print_json(figures | moves | _report_json(report))
         return
     rows: list[tuple[str, Mapping[Any, int]]] = [("images", images), ("regions", found.regions)]
     rows += [(f"  {label}", counts) for label, counts in found.by_class.items()]
@@ -144,6 +163,7 @@ def diff(
     for what, moved in (("state", found.states), ("split", found.splits)):
         for move, n in moved.items():
             say(f"{format_count(n, 'image')} with another {what}: {move}")
+    _say_report(report)
 
 
 @app.command("export")
@@ -254,6 +274,17 @@ def written_json(done: Written) -> dict[str, Any]:
         "missing": list(done.missing),
         "turned": done.turned,
     }
+
+
+def _report_json(report: Path | None) -> dict[str, str]:
+    return {} if report is None else {"report": str(report)}
+
+
+def _say_report(report: Path | None) -> None:
+    from detseg.cli.output import say
+
+    if report is not None:
+        say(f"\nreport: {report}")
 
 
 def _store(config: Path | None) -> DatasetStore:

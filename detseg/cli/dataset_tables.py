@@ -36,7 +36,7 @@ def spread(values: Quantiles, *, share: bool = False) -> str:
     if values.p10 is None or values.p50 is None or values.p90 is None:
         return "n/a"
     p10, p50, p90 = (
-        f"{value:.1%}" if share else f"{value:,.0f}" for value in (values.p10, values.p50, values.p90)
+        f"{100 * value:.1f}" if share else f"{value:,.0f}" for value in (values.p10, values.p50, values.p90)
     )
     return f"{p50} ({p10} to {p90})"
 
@@ -64,7 +64,7 @@ def _print_images(labels: DatasetFigures) -> None:
 def _print_sizes(per_class: Mapping[str, ClassFigures]) -> None:
     say()
     print_table(
-        ("class", "masks", "pixels", "small", "medium", "large", "side in px", "share of image"),
+        ("class", "masks", "pixels", "small", "medium", "large", "side in px", "% of the image"),
         [
             (
                 label,
@@ -84,7 +84,8 @@ def _print_sizes(per_class: Mapping[str, ClassFigures]) -> None:
 def _print_growth(growth: tuple[VersionSize, ...]) -> None:
     if len(growth) < 2:
         return
-    rows, images, objects = [], 0, 0
+    rows: list[tuple[str, ...]] = []
+    images = objects = 0
     for one in growth:
         made = f"{one.created_at:%Y-%m-%d %H:%M}"
         gained = (f"{one.n_images - images:+,}", f"{one.n_objects - objects:+,}") if rows else ("", "")

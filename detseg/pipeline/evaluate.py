@@ -10,11 +10,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from detseg.errors import CatalogError
+from detseg.datasets.figures import growth
+from detseg.errors import CatalogError, DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
 from detseg.metrics.answers import answer_questions
 from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline import progress
+from detseg.pipeline.dataset_figures import measure_labels
+from detseg.pipeline.datasets import open_store
+from detseg.pipeline.labels import label_rules
 from detseg.pipeline.policies import cost_model, shape_policy
 from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from detseg.catalog import Catalog, Project
     from detseg.config import Settings
+    from detseg.datasets.figures import VersionSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +159,21 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
         progress.report("evaluate", advance=1)
     result = measures.result(basis, read_waiting(catalog, project, policy.annotate))
     figures = out.with_suffix(".json")
-    write_figures(figures, result)
+    labels = measure_labels(catalog, project, label_rules(settings), taxonomy.names)
+    write_figures(figures, result, labels=labels)
     images = Images(cases=reader.of_images, read=partial(read_one, settings))
-    write_report(out, QaReport(result, taxonomy, measures.examples(), images, notes_on(result)))
+    grown, notes = _growth(settings, project.title)
+    notes += notes_on(result)
+    write_report(out, QaReport(result, labels, taxonomy, measures.examples(), images, grown, notes))
     return EvaluateReport(result, out, figures)
+
+
+def _growth(settings: Settings, project: str) -> tuple[tuple[VersionSize, ...], tuple[str, ...]]:
+    """The sizes of the project's dataset versions, and a note where they cannot be read."""
+    try:
+        return growth(open_store(settings).versions(), project), ()
+    except DatasetError as error:
+        return (), (f"How the labels grew: {error}.",)
 
 
 def _find_project(catalog: Catalog, title: str) -> Project:

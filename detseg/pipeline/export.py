@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from detseg.datasets.sample import decode_sample, image_bytes
-from detseg.errors import DatasetError, ImageError
+from detseg.errors import DatasetError
 from detseg.formats import ImageLabels
-from detseg.images import image_id
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.formats import find_format
 from detseg.pipeline.placing import Source, WriteOptions, Written, write_dataset
-from detseg.pipeline.reading import open_sources
+from detseg.pipeline.reading import open_sources, read_labeled
 from detseg.types import ImageId
 
 if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
-    from detseg.sources.registry import Sources
 
 _UNSAFE = re.compile(r"[^\w.-]+")
 _MOST_STEM = 80
@@ -54,7 +52,7 @@ def export_version(
             name,
             version.version.recipe.classes,
             version.images,
-            lambda image: _read_labeled(image, sources),
+            lambda image: read_labeled(sources, image.uri, image.image),
             Counter(version.splits.values()),
         )
         return write_dataset(chosen, source, out, options=options, warn=warn)
@@ -89,16 +87,6 @@ class _VersionImages:
                 uri=sample.uri,
                 image=sample.image,
             )
-
-
-def _read_labeled(image: ImageLabels, sources: Sources) -> bytes:
-    """The bytes that were labeled. Raises ImageError where they are gone or others."""
-    if not image.uri:
-        raise ImageError("has no place any more where it can be read: list its source again")
-    data = sources.read(image.uri)
-    if image_id(data) != image.image:
-        raise ImageError("has other bytes than the ones that were labeled")
-    return data
 
 
 def file_name(image: ImageId, uri: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from detseg.images import decode_image
+from detseg.errors import ImageError
+from detseg.images import decode_image, image_id
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.queued import SCHEME, QueuedImages
 from detseg.labelstudio.served import FOLDER
@@ -13,7 +14,7 @@ from detseg.pipeline.workspace import find_connection
 from detseg.sources.manifest import REMOTE
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources, scheme_of
-from detseg.types import DecodedImage
+from detseg.types import DecodedImage, ImageId
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -59,3 +60,13 @@ def read_one(settings: Settings, uri: str) -> DecodedImage:
     """The image behind an address, with connections of its own. Raises ImageError."""
     with open_sources(settings) as sources:
         return read_from(sources, uri, max_pixels=settings.source.max_pixels)
+
+
+def read_labeled(sources: Sources, uri: str, image: ImageId | None) -> bytes:
+    """The bytes that were labeled. Raises ImageError where they are gone or others."""
+    if not uri:
+        raise ImageError("has no place any more where it can be read: list its source again")
+    data = sources.read(uri)
+    if image_id(data) != image:
+        raise ImageError("has other bytes than the ones that were labeled")
+    return data

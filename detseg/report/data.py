@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from detseg.datasets.figures import DatasetFigures, VersionSize
 from detseg.metrics.cases import Case
 from detseg.report.examples import Example
 from detseg.taxonomy import Taxonomy
@@ -32,12 +33,17 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class QaReport:
-    """Everything on the page. ``notes`` are sentences about what was left out and why."""
+    """Everything on the page. ``notes`` are sentences about what was left out and why.
+
+    ``labels`` are the figures of what a dataset version would hold now, ``growth`` those that were made.
+    """
 
     result: QaResult
+    labels: DatasetFigures
     taxonomy: Taxonomy
     examples: tuple[Example, ...]
     images: Images
+    growth: tuple[VersionSize, ...] = ()
     notes: tuple[str, ...] = ()
     currency: str = "$"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -80,14 +81,16 @@ def _card(example: Example, case: Case, images: Images, taxonomy: Taxonomy, *, m
     failure: str | None = None
     try:
         image = read_as_predicted(case, images.read)
-        pictures = _pictures(case, image, edits, taxonomy, max_bytes=max_bytes)
+        pictures = fit_pictures(
+            partial(_panels, case, image, edits, taxonomy), name=image_name(case.uri), max_bytes=max_bytes
+        )
     except ImageError as error:
         failure = str(error)
     return Card(
         name=image_name(case.uri),
         reason=_reason(example),
         pictures=pictures,
-        changes=tuple(_changes(edits)),
+        changes=tuple(changes_of(edits)),
         n_kept=sum(edit.kind == "kept" for edit in edits),
         facts=_facts(case),
         task_url=web_address(case.task_url),
@@ -111,36 +114,43 @@ def _facts(case: Case) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-def _changes(edits: Sequence[Edit]) -> Iterator[Change]:
+def changes_of(edits: Sequence[Edit]) -> Iterator[Change]:
+    """Yield what was changed in words, by kind."""
     for edit in sorted((e for e in edits if e.kind != "kept"), key=lambda e: EDIT_KINDS.index(e.kind)):
         region = edit.before or edit.after
         assert region is not None  # an edit has a side
         yield Change(edit.kind, region.instance.label, describe_edit(edit))
 
 
-def _pictures(
-    case: Case, image: DecodedImage, edits: Sequence[Edit], taxonomy: Taxonomy, *, max_bytes: int
+def fit_pictures(
+    panels_of: Callable[[int], tuple[Panel, ...]], *, name: str, max_bytes: int
 ) -> tuple[Picture, ...]:
+    """The panels of the image of that name, as large and good as the bytes allow.
+
+    ``panels_of`` draws them in a room of so many pixels, as ``panel_room`` makes it.
+    """
     panels: tuple[Panel, ...] = ()
     encoded: tuple[bytes, ...] = ()
     drawn_width = 0
     for width, quality in _QUALITIES:
         if width != drawn_width:
-            panels = _panels(case, image, edits, taxonomy, width=width)
+            panels = panels_of(width)
             drawn_width = width
         encoded = tuple(jpeg_bytes(panel.picture, quality=quality) for panel in panels)
         if sum(map(uri_size, encoded)) <= max_bytes:
             break
-    name = image_name(case.uri)
     return tuple(_picture(panel, data, name=name) for panel, data in zip(panels, encoded, strict=True))
 
 
+def panel_room(width: int) -> PanelSize:
+    """The room of a panel. Panels are shown at about half their size; lines and text are drawn larger."""
+    return PanelSize(width=width, height=width, smallest=width // 2, emphasis=1.5)
+
+
 def _panels(
-    case: Case, image: DecodedImage, edits: Sequence[Edit], taxonomy: Taxonomy, *, width: int
+    case: Case, image: DecodedImage, edits: Sequence[Edit], taxonomy: Taxonomy, /, width: int
 ) -> tuple[Panel, ...]:
-    """Panels are shown at about half their size; their lines and text are drawn larger."""
-    room = PanelSize(width=width, height=width, smallest=width // 2, emphasis=1.5)
-    view = scale_to(image, room)
+    view = scale_to(image, panel_room(width))
     instances = [region.instance for region in case.shown]
     return (
         Panel("Original", view.picture),

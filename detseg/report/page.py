@@ -23,6 +23,7 @@ from detseg.report.tabs.answers import answers
 from detseg.report.tabs.change import change_tab
 from detseg.report.tabs.edits import acceptance_section, edit_keys, edits_section, how_far_section
 from detseg.report.tabs.effort import effort_section, times_section
+from detseg.report.tabs.labels import label_sections
 from detseg.report.tabs.mistakes import confusion_section, errors_section
 from detseg.report.tabs.quality import classes_section, detection_section, segmentation_section
 from detseg.report.tabs.scores import calibration_section, curves_section
@@ -33,6 +34,8 @@ from detseg.report.views import Block, Card, Key, Section, Tab
 
 MOST_PICTURE_BYTES = 9_000_000
 """Of the gallery; the rest of the page has some hundred kilobytes."""
+
+FOOTER = (f"Made by detseg {__version__}", "This file needs no network: everything is in it.")
 
 _MODEL = (
     detection_section,
@@ -57,8 +60,9 @@ _PEOPLE = (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The data that the template prints, and nothing else."""
+    """The data that the template prints, and nothing else. ``kind`` says what the page is: ``QA report``."""
 
+    kind: str
     title: str
     simulated: bool
     facts: tuple[str, ...]
@@ -68,11 +72,16 @@ class Page:
 
 
 def write_report(path: Path, report: QaReport) -> None:
-    """Writes the page to ``path``, whole or not at all; its folder is made if need be.
+    """Writes the page of QA to ``path``, as ``write_page`` does."""
+    write_page(path, make_page(report))
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Writes a page to ``path``, whole or not at all; its folder is made if need be.
 
     DetsegError if the file cannot be written.
     """
-    html = render_report(report)
+    html = render_page(page)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, html)
@@ -84,7 +93,12 @@ def write_report(path: Path, report: QaReport) -> None:
 
 
 def render_report(report: QaReport) -> str:
-    """The page. Every text from outside is escaped."""
+    """The page of QA. Every text from outside is escaped."""
+    return render_page(make_page(report))
+
+
+def render_page(page: Page) -> str:
+    """A page as HTML. Every text from outside is escaped."""
     environment = Environment(
         loader=PackageLoader("detseg.report"),
         autoescape=True,
@@ -98,7 +112,7 @@ def render_report(report: QaReport) -> str:
     colours = "".join(f"--{kind}:{colour};" for kind, colour in EDIT_COLOURS.items())
     digest = hashlib.sha256(script.encode("utf-8")).digest()
     return environment.get_template("page.html").render(
-        page=make_page(report),
+        page=page,
         script=script,
         script_hash=base64.b64encode(digest).decode("ascii"),
         style=f":root{{{colours}}}\n{style}",
@@ -108,6 +122,7 @@ def render_report(report: QaReport) -> str:
 def make_page(report: QaReport) -> Page:
     """Everything that is printed, in its order."""
     return Page(
+        kind="QA report",
         title=report.result.basis.project,
         simulated=report.result.simulated,
         facts=_facts(report),
@@ -115,13 +130,14 @@ def make_page(report: QaReport) -> Page:
             Tab("answers", "Answers", _notes(report), answers=answers(report)),
             Tab("model", "Model", tuple(section(report) for section in _MODEL)),
             Tab("people", "People", tuple(section(report) for section in _PEOPLE)),
+            Tab("labels", "Labels", label_sections(report.labels, report.taxonomy, report.growth)),
             suspects_tab(report),
             change_tab(report),
             _examples(report),
             terms_tab(),
         ),
         keys=edit_keys(),
-        footer=(f"Made by detseg {__version__}", "This file needs no network: everything is in it."),
+        footer=FOOTER,
     )
 
 

@@ -57,6 +57,8 @@ def test_programs_get_one_object_each(project: LabeledProject, capfd: pytest.Cap
     assert difference["images"] == {"added": 0, "removed": 0, "changed": 2}
     assert difference["regions"] == {"added": 1, "removed": 1, "changed": 1}
     assert difference["by_class"]["nut"] == {"added": 0, "removed": 1, "changed": 0}
+    report = run_json(capfd, "diff", "v1", "v2", "--report", "differs/report.html")["report"]
+    assert Path(report).read_text().count("data:image/jpeg") == 8  # two images changed
     done = run_json(capfd, "export", "v2", "--format", "coco", "--out", "out")
     assert (done["images"], done["regions"], done["lost"], done["missing"]) == (5, 8, {}, [])
     assert all(Path(path).is_file() for path in done["written"])

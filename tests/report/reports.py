@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from detseg.catalog.region_json import encode_regions
+from detseg.datasets.differences import ChangedImage, Difference
+from detseg.datasets.figures import DatasetFigures, FigureTally, VersionSize
+from detseg.datasets.sample import Sample
+from detseg.datasets.version import Counts, Recipe, Version
 from detseg.metrics.cases import Case
 from detseg.metrics.costs import CostModel
 from detseg.metrics.expected_edits import PerChange
@@ -16,9 +21,13 @@ from detseg.metrics.suspects.findings import Suspect
 from detseg.metrics.waiting import RankedImage, RankingCheck, Waiting, WaitingImage
 from detseg.pipeline.qa.measure import Measures
 from detseg.report.data import Images, QaReport
+from detseg.report.dataset_page import Pair, Side, difference_page, version_page
+from detseg.report.page import Page
 from detseg.taxonomy import LabelClass, Taxonomy
-from detseg.types import Annotation, Box, ImageId, ModelVersion
+from detseg.types import Annotation, Box, DecodedImage, ImageId, ModelVersion
 from tests.report.made import TAXONOMY, by_image, image_of, made_cases, read_scene
+
+NOON = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
 
 def make_report(
@@ -36,7 +45,7 @@ def make_report(
         measures.add(case)
     basis = Basis(
         project=title,
-        created_at=datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
+        created_at=NOON,
         n_incomplete=0,
         n_deleted_tasks=0,
         states=Counter(case.reviews[0].state for case in cases if case.reviews)
@@ -44,7 +53,28 @@ def make_report(
         arms=Counter(case.arm for case in cases),
     )
     examples = measures.examples(limit=limit)
-    return QaReport(measures.result(basis, waiting), taxonomy, examples, images_of(cases), notes)
+    tally = FigureTally()
+    for case in cases:
+        if (truth := case.truth) is not None:
+            tally.add(truth, authors=(truth.author,), split="val" if case.task_id % 5 == 0 else "train")
+    labels = tally.result(taxonomy.names)
+    result = measures.result(basis, waiting)
+    return QaReport(result, labels, taxonomy, examples, images_of(cases), made_growth(labels), notes)
+
+
+def made_growth(labels: DatasetFigures) -> tuple[VersionSize, ...]:
+    """Three versions that led to these labels."""
+    return tuple(
+        VersionSize(
+            f"v{n}",
+            f"{n}" * 64,
+            datetime(2026, 10, 7 * n, 9, 30, tzinfo=UTC),
+            labels.n_images * n // 3,
+            labels.n_objects * n // 3,
+            {name: one.n_objects * n // 3 for name, one in labels.per_class.items()},
+        )
+        for n in (1, 2, 3)
+    )
 
 
 def titled(report: QaReport, title: str) -> QaReport:
@@ -111,6 +141,55 @@ def hostile_report(text: str) -> QaReport:
     report = make_report(cases, title=text, taxonomy=renamed_taxonomy(names), limit=6, notes=(text,))
     report = replace(report, images=_misnamed(report.images, text), currency=text)
     return listing(report, uri=f'x" onerror="alert(3){text}', link=f'https://host/"><b>{text}')
+
+
+def dataset_pages(cases: Sequence[Case], text: str = "") -> dict[str, Page]:
+    """The pages of a made version, and of what differs between two, with that text in every name."""
+    names = {c.name: f"{text}{c.name}" for c in TAXONOMY.classes}
+    taxonomy = renamed_taxonomy(names)
+    versions = [
+        Version(f"v{n}", f"{n}" * 64, NOON, Recipe(f"{text}parts", taxonomy.classes, where=text), Counts())
+        for n in (1, 2)
+    ]
+    pairs = [_pair(renamed(case, names), text) for case in cases if case.truth is not None]
+    changed = tuple(
+        ChangedImage(side.sample.image, side.sample.uri, pair.change, {"changed": 1})
+        for pair in pairs
+        if (side := pair.after or pair.before)
+    )
+    zero = {"added": 1, "removed": 0, "changed": 2}
+    found = Difference(changed, zero, dict.fromkeys(names.values(), zero), {"labeled > empty": 2}, {})
+
+    def read(sample: Sample) -> DecodedImage:
+        return read_scene(sample.uri.removeprefix(text))
+
+    report = make_report([renamed(case, names) for case in cases], taxonomy=taxonomy)
+    losses = {"coco": {}, "yolo": {"masks left out": 12}}
+    return {
+        "version": version_page(versions[1], report.labels, report.growth, losses),
+        "difference": difference_page((versions[0], versions[1]), found, pairs, read),
+    }
+
+
+def _pair(case: Case, text: str) -> Pair:
+    """The model's regions before, people's after; the first images came, others went."""
+    assert case.truth is not None
+    sides = [
+        Side(
+            Sample(
+                said.image,
+                said.size,
+                "labeled" if said.regions else "empty",
+                encode_regions(said.regions),
+                said.author,
+                uri=text + case.uri,
+                authors=(f"{text}{said.author}",),
+            ),
+            split,
+        )
+        for said, split in ((case.prediction, "train"), (case.truth, "val"))
+    ]
+    return Pair(None if case.task_id % 5 == 1 else sides[0], None if case.task_id % 5 == 2 else sides[1])
 
 
 def _misnamed(images: Images, text: str) -> Images:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
+from detseg.datasets.figures import DatasetFigures
 from detseg.metrics.qa_result import QaResult
 from detseg.pipeline.qa.figures_json import SCHEMA, SCHEMA_VERSION
 
@@ -35,17 +36,18 @@ def with_schema(page: str) -> str:
 
 def schema() -> Iterator[str]:
     """One table for each object, those that hold others first."""
-    yield f'`"schema": "{SCHEMA}"`, `"version": {SCHEMA_VERSION}`, and the fields of `QaResult`:\n'
-    for cls in objects(QaResult):
+    yield f'`"schema": "{SCHEMA}"`, `"version": {SCHEMA_VERSION}`, the fields of `QaResult`, '
+    yield "and `labels`: [DatasetFigures](#datasetfigures).\n"
+    for cls in objects(QaResult, DatasetFigures):
         yield f"\n#### {cls.__name__}\n\n{_about(cls)}\n\n| field | holds | meaning |\n|---|---|---|\n"
         meanings, hints = _meanings(cls), get_type_hints(cls)
         for field in fields(cls):
             yield f"| `{field.name}` | {_words(hints[field.name])} | {meanings.get(field.name, '')} |\n"
 
 
-def objects(root: type) -> list[type]:
-    """The dataclasses that are reached from that one, each once, breadth first."""
-    found = [root]
+def objects(*roots: type) -> list[type]:
+    """The dataclasses that are reached from those, each once, breadth first."""
+    found = list(roots)
     for cls in found:
         for hint in get_type_hints(cls).values():
             found += [inner for inner in _dataclasses(hint) if inner not in found]

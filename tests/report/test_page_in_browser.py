@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from detseg.report.page import write_report
+from detseg.report.page import write_page, write_report
 from tests.report.made import made_cases
-from tests.report.reports import hostile_report, listing, make_report, titled
+from tests.report.reports import dataset_pages, hostile_report, listing, make_report, titled
 
 pytestmark = pytest.mark.browser
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-TABS = ["Answers", "Model", "People", "Suspects", "Next", "Examples", "Terms"]
+TABS = ["Answers", "Model", "People", "Labels", "Suspects", "Next", "Examples", "Terms"]
 LONG = "<img src=x onerror=alert(1)>" + "Unterlegscheibenbefestigung" * 4
 
 
@@ -39,6 +39,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {name: folder / f"{name}.html" for name in reports}
     for name, report in reports.items():
         write_report(paths[name], titled(report, LONG) if name == "wild" else report)
+    for name, page in dataset_pages(made_cases(8), LONG).items():
+        paths[name] = folder / f"{name}.html"
+        write_page(paths[name], page)
     return paths
 
 
@@ -51,7 +54,7 @@ def ordinary(browser: Browser, pages: dict[str, Path]) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-@pytest.mark.parametrize("name", ["ordinary", "empty", "wild"])
+@pytest.mark.parametrize("name", ["ordinary", "empty", "wild", "version", "difference"])
 def test_every_tab_fits_and_asks_for_nothing(
     browser: Browser, pages: dict[str, Path], name: str, width: int
 ) -> None:
@@ -63,7 +66,9 @@ def test_every_tab_fits_and_asks_for_nothing(
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.goto(pages[name].as_uri())
-    for tab in TABS:
+    tabs = page.get_by_role("tab").all_inner_texts()
+    assert tabs == {"version": ["Labels"], "difference": ["Numbers", "Pictures"]}.get(name, TABS)
+    for tab in tabs:
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth") == width, tab
         assert page.evaluate(_STICKING_OUT) == [], tab

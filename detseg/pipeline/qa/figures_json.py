@@ -18,9 +18,9 @@ SCHEMA_VERSION = 1
 """Goes up when a field changes its meaning or goes away; new fields leave it."""
 
 
-def write_figures(path: Path, result: object) -> None:
-    """Writes a result to a file, which is there as a whole or not at all."""
-    whole = {"schema": SCHEMA, "version": SCHEMA_VERSION, **encode_figures(result)}
+def write_figures(path: Path, result: object, **more: object) -> None:
+    """Writes a result, and more by name, to a file, which is there as a whole or not at all."""
+    whole = {"schema": SCHEMA, "version": SCHEMA_VERSION, **encode_figures(result), **encode_figures(more)}
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     write_whole(path, escape_json(text))
