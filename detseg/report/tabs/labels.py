@@ -17,7 +17,7 @@ from detseg.report.cells import (
     table,
     value_cell,
 )
-from detseg.report.views import Block, Cell, Chart, Column, Key, Row, Section
+from detseg.report.views import Block, Cell, Chart, Column, Key, Row, Section, Table
 from detseg.report.wording import NOT_DEFINED, format_range, format_share, format_value
 from detseg.taxonomy import Taxonomy
 
@@ -172,6 +172,7 @@ def _positions_section(figures: DatasetFigures, taxonomy: Taxonomy) -> Section |
             name,
             _grid(one.positions, aspect=min(2.0, max(0.5, high / wide))),
             format_count(one.n_objects, "object"),
+            _grid_table(name, one.positions),
             swatch=colour_of(taxonomy, name),
         )
         for name, one in figures.per_class.items()
@@ -191,7 +192,7 @@ def _grid(positions: Sequence[Sequence[int]], *, aspect: float) -> str:
     root = ElementTree.Element(
         "svg",
         {
-            "class": "plot grid",
+            "class": "plot",
             "viewBox": f"0 0 {GRID * _CELL_PX} {GRID * height}",
             "width": str(GRID * _CELL_PX),
             "height": str(GRID * height),
@@ -210,6 +211,12 @@ def _grid(positions: Sequence[Sequence[int]], *, aspect: float) -> str:
             cell = ElementTree.SubElement(root, "rect", {**place, "fill-opacity": f"{n / largest:.2f}"})
             ElementTree.SubElement(cell, "title").text = f"{n:,}"
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _grid_table(name: str, positions: Sequence[Sequence[int]]) -> Table | None:
+    columns = ("From the top", *(f"{n}" for n in range(1, GRID + 1)))
+    rows = (Row((Cell(f"{n}"), *map(count_cell, row))) for n, row in enumerate(positions, 1))
+    return table(f"Objects by place: {name}", columns, rows)
 
 
 def _people_section(figures: DatasetFigures) -> Section:
