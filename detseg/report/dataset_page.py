@@ -164,11 +164,13 @@ def _card(pair: Pair, taxonomy: Taxonomy, read: Callable[[Sample], DecodedImage]
     side = pair.after or pair.before
     assert side is not None  # it is in one of the two
     sample = side.sample
-    edits, pictures, failure = _edits(pair), (), None
+    edits = _edits(pair)
+    pictures: tuple[Picture, ...] = ()
+    failure: str | None = None
     try:
         image = read(sample)
         draw = partial(_panels, pair, image, edits, taxonomy)
-        pictures: tuple[Picture, ...] = fit_pictures(draw, name=image_name(sample.uri), max_bytes=max_bytes)
+        pictures = fit_pictures(draw, name=image_name(sample.uri), max_bytes=max_bytes)
     except ImageError as error:
         failure = str(error)
     return Card(
