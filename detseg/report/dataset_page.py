@@ -16,9 +16,9 @@ from detseg.metrics.edits import find_edits
 from detseg.plurals import format_count
 from detseg.report.cells import count_cell, in_order, name_cell, table
 from detseg.report.corrected import EDIT_COLOURS, corrected_panel
-from detseg.report.gallery import changes_of, fit_pictures, image_name, panel_room
+from detseg.report.gallery import changes_of, fit_pictures, image_name
 from detseg.report.page import FOOTER, MOST_PICTURE_BYTES, Page
-from detseg.report.pictures import instances_panel, scale_to
+from detseg.report.pictures import View, instances_panel
 from detseg.report.sheet import Panel
 from detseg.report.tabs.labels import label_sections, losses_section
 from detseg.report.views import Block, Card, Cell, Column, Key, Picture, Row, Section, Tab
@@ -169,8 +169,8 @@ def _card(pair: Pair, taxonomy: Taxonomy, read: Callable[[Sample], DecodedImage]
     failure: str | None = None
     try:
         image = read(sample)
-        draw = partial(_panels, pair, image, edits, taxonomy)
-        pictures = fit_pictures(draw, name=image_name(sample.uri), max_bytes=max_bytes)
+        draw = partial(_panels, pair, edits, taxonomy)
+        pictures = fit_pictures(image, draw, name=image_name(sample.uri), max_bytes=max_bytes)
     except ImageError as error:
         failure = str(error)
     return Card(
@@ -207,10 +207,7 @@ def _words(side: Side) -> tuple[str, str, str]:
     return side.sample.state, side.split or "no split", ", ".join(side.sample.authors)
 
 
-def _panels(
-    pair: Pair, image: DecodedImage, edits: Sequence[Edit], taxonomy: Taxonomy, /, width: int
-) -> tuple[Panel, ...]:
-    view = scale_to(image, panel_room(width))
+def _panels(pair: Pair, edits: Sequence[Edit], taxonomy: Taxonomy, view: View) -> tuple[Panel, ...]:
     panels = [Panel("Original", view.picture)]
     for title, side in (("Before", pair.before), ("After", pair.after)):
         if side is not None:

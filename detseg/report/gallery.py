@@ -17,7 +17,7 @@ from detseg.report.corrected import corrected_panel
 from detseg.report.data import Images
 from detseg.report.encoding import data_uri, jpeg_bytes, uri_size
 from detseg.report.examples import Example
-from detseg.report.pictures import PanelSize, instances_panel, scale_to
+from detseg.report.pictures import PanelSize, View, instances_panel, scale_to
 from detseg.report.sheet import Panel
 from detseg.report.views import Card, Change, Picture
 from detseg.report.wording import describe_edit, format_seconds
@@ -81,9 +81,8 @@ def _card(example: Example, case: Case, images: Images, taxonomy: Taxonomy, *, m
     failure: str | None = None
     try:
         image = read_as_predicted(case, images.read)
-        pictures = fit_pictures(
-            partial(_panels, case, image, edits, taxonomy), name=image_name(case.uri), max_bytes=max_bytes
-        )
+        draw = partial(_panels, case, edits, taxonomy)
+        pictures = fit_pictures(image, draw, name=image_name(case.uri), max_bytes=max_bytes)
     except ImageError as error:
         failure = str(error)
     return Card(
@@ -123,18 +122,19 @@ def changes_of(edits: Sequence[Edit]) -> Iterator[Change]:
 
 
 def fit_pictures(
-    panels_of: Callable[[int], tuple[Panel, ...]], *, name: str, max_bytes: int
+    image: DecodedImage, draw: Callable[[View], tuple[Panel, ...]], *, name: str, max_bytes: int
 ) -> tuple[Picture, ...]:
-    """The panels of the image of that name, as large and good as the bytes allow.
+    """The panels that are drawn of an image of that name, as large and good as the bytes allow.
 
-    ``panels_of`` draws them in a room of so many pixels, as ``panel_room`` makes it.
+    Panels are shown at about half their size, so their lines and text are drawn larger.
     """
     panels: tuple[Panel, ...] = ()
     encoded: tuple[bytes, ...] = ()
     drawn_width = 0
     for width, quality in _QUALITIES:
         if width != drawn_width:
-            panels = panels_of(width)
+            room = PanelSize(width=width, height=width, smallest=width // 2, emphasis=1.5)
+            panels = draw(scale_to(image, room))
             drawn_width = width
         encoded = tuple(jpeg_bytes(panel.picture, quality=quality) for panel in panels)
         if sum(map(uri_size, encoded)) <= max_bytes:
@@ -142,15 +142,7 @@ def fit_pictures(
     return tuple(_picture(panel, data, name=name) for panel, data in zip(panels, encoded, strict=True))
 
 
-def panel_room(width: int) -> PanelSize:
-    """The room of a panel. Panels are shown at about half their size; lines and text are drawn larger."""
-    return PanelSize(width=width, height=width, smallest=width // 2, emphasis=1.5)
-
-
-def _panels(
-    case: Case, image: DecodedImage, edits: Sequence[Edit], taxonomy: Taxonomy, /, width: int
-) -> tuple[Panel, ...]:
-    view = scale_to(image, panel_room(width))
+def _panels(case: Case, edits: Sequence[Edit], taxonomy: Taxonomy, view: View) -> tuple[Panel, ...]:
     instances = [region.instance for region in case.shown]
     return (
         Panel("Original", view.picture),
