@@ -36,7 +36,7 @@ from detseg.geometry.boxes import box_to_xywh, clip_box, xywh_to_box
 from detseg.geometry.extent import extent
 from detseg.geometry.masks import decode_mask, encode_mask, unite_masks
 from detseg.geometry.polygons import polygon_to_mask
-from detseg.types import Instance, Mask, Size
+from detseg.types import Box, Instance, Mask, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def read_instances(file: CocoLabels, name: str, size: Size, *, scored: bool = Fa
     for entry in entries:
         if entry["iscrowd"]:
             continue
-        box, mask = clip_box(xywh_to_box(entry["bbox"]), size), _mask(entry.get("segmentation"), size)
+        box, mask = decode_shape(entry, size)
         if box or mask:
             score = min(max(float(entry.get("score", 1.0)), 0.0), 1.0) if scored else None
             yield Instance(file.labels[entry["category_id"]], "thing", box, mask, score)
@@ -175,6 +175,11 @@ def encode_shape(instance: Instance) -> dict[str, Any]:
     """The box of an annotation or a detection, the tight one where there is a mask alone, and the mask."""
     box = {"bbox": list(box_to_xywh(extent(instance)))}
     return {**box, "segmentation": encode_mask(instance.mask)} if instance.mask else box
+
+
+def decode_shape(entry: Record, size: Size) -> tuple[Box | None, Mask | None]:
+    """The box of an entry, cut at the image's border, and its mask; None for what has no area there."""
+    return clip_box(xywh_to_box(entry["bbox"]), size), _mask(entry.get("segmentation"), size)
 
 
 def _stated_sizes(image: Record, entries: Sequence[Record]) -> Iterator[tuple[int | None, int | None]]:

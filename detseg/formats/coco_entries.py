@@ -41,7 +41,7 @@ def entry_check(
             return problem
         if iou_type == "bbox":
             return box_problem(entry.get("bbox"))
-        return _mask_problem(entry.get("segmentation"), sizes[entry["image_id"]])
+        return mask_problem(entry.get("segmentation"), sizes[entry["image_id"]])
 
     return check
 
@@ -99,7 +99,8 @@ def truth_problem(entry: Mapping[str, Any]) -> Problem:
     )
 
 
-def _mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
+def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
+    """The problem of a segmentation on an image of that height and width, as far as they are known."""
     if isinstance(mask, list):
         lacks_size = None if all(size) else "polygons need width and height of their image"
         return _polygons_problem(mask) or lacks_size

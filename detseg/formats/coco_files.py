@@ -27,7 +27,7 @@ def read_coco_files(path: Path) -> Opened:
 
     The split is in the name, as ``instances_train``, or is the folder's. Raises FormatError for what is none.
     """
-    files = [path] if path.is_file() else _find_files(path)
+    files = find_files(path, _PREFIX)
     read = lru_cache(maxsize=1)(read_coco_labels)
     kinds: dict[str, bool] = {}
     for file in files:
@@ -51,9 +51,9 @@ class _Reader:
         """The entries of one file, the last that was read, are in memory."""
         self.left_out.clear()
         for file in self.files:
-            labels, split = self.read(file), split_of(file)
+            labels, split = self.read(file), split_of(file, _PREFIX)
             for name in labels.images:
-                picture = _find_image(file, split, name)
+                picture = find_image(file, split, name)
                 size = _size(labels, name, picture)
                 found = tuple(_kinds(labels, read_instances(labels, name, size)))
                 self._count(labels, name, len(found))
@@ -66,27 +66,31 @@ class _Reader:
         self.left_out.update({"crowds": n_crowds, "regions without area": len(entries) - n_crowds - n_found})
 
 
-def split_of(file: Path) -> str:
-    """The split that a file's name says, else its folder's.
+def split_of(file: Path, prefix: str) -> str:
+    """The split that a file's name says after the prefix, else its folder's.
 
-    >>> [split_of(Path(name)) for name in ("annotations/instances_val2017.json", "a/instances.json")]
+    >>> names = ("annotations/instances_val2017.json", "a/instances.json")
+    >>> [split_of(Path(name), "instances") for name in names]
     ['val2017', '']
-    >>> [split_of(Path(name)) for name in ("valid/_annotations.coco.json", "labels.json")]
+    >>> [split_of(Path(name), "instances") for name in ("valid/_annotations.coco.json", "labels.json")]
     ['valid', '']
     """
-    if file.stem.startswith(f"{_PREFIX}_"):
-        return file.stem.removeprefix(f"{_PREFIX}_")
+    if file.stem.startswith(f"{prefix}_"):
+        return file.stem.removeprefix(f"{prefix}_")
     return file.parent.name if file.stem == "_annotations.coco" else ""
 
 
-def _find_files(folder: Path) -> list[Path]:
-    for pattern in (f"annotations/{_PREFIX}*.json", "*/_annotations.coco.json", "*.json"):
-        if found := sorted(folder.glob(pattern)):
+def find_files(path: Path, prefix: str) -> list[Path]:
+    """The JSON files of a dataset: the path itself, or those in the folder that are so called, else all."""
+    if path.is_file():
+        return [path]
+    for pattern in (f"annotations/{prefix}*.json", "*/_annotations.coco.json", "*.json"):
+        if found := sorted(path.glob(pattern)):
             return found
-    raise FormatError(f"{folder} has no COCO file: expected annotations/{_PREFIX}*.json, or name the file")
+    raise FormatError(f"{path} has no COCO file: expected annotations/{prefix}*.json, or name the file")
 
 
-def _find_image(file: Path, split: str, name: str) -> Path | None:
+def find_image(file: Path, split: str, name: str) -> Path | None:
     """Where the image is: as COCO is laid out, or beside the file."""
     roots = [file.parent.parent / (split or "images"), file.parent.parent / "images", file.parent]
     below = [root / name for root in (*roots, file.parent / "images", file.parent.parent)]

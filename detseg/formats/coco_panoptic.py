@@ -6,28 +6,15 @@ The format is the fourth of https://cocodataset.org/#format-data.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from detseg.errors import FormatError, ImageError
-from detseg.files import read_json, replacing
-from detseg.formats import ImageLabels
-from detseg.formats.coco import encode_image
+from detseg.files import read_json
 from detseg.formats.coco_entries import is_id, number_ids, whole_numbers
-from detseg.formats.dataset import Contents, Format, Loss, check_new
-from detseg.formats.json_lists import JsonLists
-from detseg.formats.layers import overlap_losses, paint_masks
-from detseg.geometry.boxes import box_to_xywh
-from detseg.geometry.label_maps import map_to_array, segments_to_masks
-from detseg.geometry.masks import mask_to_box
 from detseg.images import open_png, read_bytes
-from detseg.taxonomy import LabelClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,87 +58,12 @@ def read_coco_panoptic(
     return PanopticFiles(truth, results, folders)
 
 
-def image_path(image: ImageLabels) -> str:
-    return f"{image.split or 'images'}/{image.name}"
-
-
-def losses(image: ImageLabels) -> Mapping[Loss, int]:
-    """Count what has no mask, boxes that are more than the masks', and overlaps."""
-    lost = overlap_losses(image)
-    for one in image.instances:
-        if one.mask is None or not one.mask.area:
-            lost["regions without a mask left out"] += 1
-        elif one.box is not None and one.box != mask_to_box(one.mask):
-            lost["boxes beside masks left out"] += 1
-    return lost
-
-
-def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
-    """Write a file and a folder of PNGs for each split, in one pass over the images.
-
-    A PNG has the name of its image. A pixel belongs to the first mask that covers it; a segment's id is the
-    place of its mask, from 1, and pixels of none are 0.
-    """
-    (folder / "annotations").mkdir(exist_ok=True)
-    files: dict[str, _PanopticFile] = {}
-    with ExitStack() as stack:
-        for image in contents.images():
-            if image.split not in files:
-                name = f"panoptic_{image.split}.json" if image.split else "panoptic.json"
-                files[image.split] = _PanopticFile(folder / "annotations" / name, contents.classes, stack)
-            files[image.split].add(image, str(PurePath(image.name).with_suffix(".png")))
-        for file in files.values():
-            file.close()
-    paths = sorted(file.path for file in files.values())
-    return tuple(path for one in paths for path in (one, one.with_suffix("")))
-
-
-COCO_PANOPTIC = Format("coco-panoptic", image_path, losses, write)
-
-
-class _PanopticFile:
-    """A panoptic JSON file in the making, and its folder of PNGs."""
-
-    def __init__(self, path: Path, classes: Sequence[LabelClass], stack: ExitStack) -> None:
-        self.path = path
-        self._classes = classes
-        self._numbers = {cls.name: number for number, cls in enumerate(classes, 1)}
-        self._lists = JsonLists(("images", "annotations"), stack)
-        path.with_suffix("").mkdir(exist_ok=True)
-
-    def add(self, image: ImageLabels, png: str) -> None:
-        shaped = [one for one in image.instances if one.mask is not None]
-        owners = map_to_array(paint_masks(replace(image, instances=tuple(shaped))))
-        visible = segments_to_masks(owners, range(1, len(shaped) + 1))
-        segments = [
-            {
-                "id": number,
-                "category_id": self._numbers[one.label],
-                "iscrowd": 0,
-                "bbox": box_to_xywh(box),
-                "area": mask.area,
-            }
-            for number, (one, mask) in enumerate(zip(shaped, visible, strict=True), 1)
-            if (box := mask_to_box(mask))
-        ]
-        path = self.path.with_suffix("") / png
-        path.parent.mkdir(parents=True, exist_ok=True)
-        check_new(path)
-        with replacing(path, binary=True) as file:
-            colours = np.stack([owners % 256, owners // 256 % 256, owners // 65536], axis=-1)
-            Image.fromarray(colours.astype(np.uint8)).save(file, "PNG")
-        image_id = self._lists.counts["images"] + 1
-        self._lists.append("images", encode_image(image, image_id))
-        self._lists.append("annotations", {"image_id": image_id, "file_name": png, "segments_info": segments})
-
-    def close(self) -> None:
-        categories = [_encode_class(cls, number) for number, cls in enumerate(self._classes, 1)]
-        self._lists.write(self.path, {"categories": categories})
-
-
-def _encode_class(cls: LabelClass, number: int) -> dict[str, Any]:
-    colour = [int(cls.colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return {"id": number, "name": cls.name, "isthing": int(cls.kind == "thing"), "color": colour}
+def read_panoptic_truth(path: Path) -> dict[str, Any]:
+    """Read the JSON file of a truth, whose ids become numbers. Raises FormatError for what is none."""
+    truth, _ = _with_numbers(_read(path, ("images", "categories")), {"annotations": []})
+    _check_categories(truth["categories"], path)
+    _check_annotations(truth["annotations"], {category["id"] for category in truth["categories"]}, path)
+    return truth
 
 
 def _read(path: Path, other_keys: tuple[str, ...]) -> dict[str, Any]:
@@ -176,7 +88,8 @@ def _read(path: Path, other_keys: tuple[str, ...]) -> dict[str, Any]:
 
 def _with_numbers(truth: dict[str, Any], results: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both with numbers for the ids of images, which cityscapesScripts and others write as text."""
-    numbers = number_ids([entry["image_id"] for data in (truth, results) for entry in data["annotations"]])
+    ids = [entry["image_id"] for data in (truth, results) for entry in data["annotations"]]
+    numbers = number_ids([*ids, *(image.get("id") for image in truth["images"] if isinstance(image, dict))])
     truth, results = (
         {**data, "annotations": numbers.renumber(data["annotations"], "image_id")}
         for data in (truth, results)

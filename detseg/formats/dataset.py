@@ -61,12 +61,14 @@ def controls_problem(label: str) -> str | None:
 class Opened:
     """A dataset that is read: its classes, and its images, lazily and anew at each call.
 
-    ``left_out`` counts what the last time through did not give.
+    ``left_out`` counts what the last time through did not give. ``read`` gives the bytes of an image that is
+    inside the dataset's own files, or raises ImageError; it is None where images are files of their own.
     """
 
     classes: tuple[LabelClass, ...]
     images: Callable[[], Iterator[ImageLabels]]
     left_out: Mapping[str, int]
+    read: Callable[[ImageLabels], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from detseg.errors import DatasetError
 from detseg.files import replacing
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents, Format
+from detseg.formats.hf_files import STUFF, read_image_folder, read_parquet
 from detseg.geometry.boxes import box_to_xywh
 from detseg.geometry.extent import extent
 from detseg.geometry.masks import encode_mask
@@ -77,7 +78,10 @@ def write_parquet(
     are left out. Without the images inside, their places are written.
     """
     (folder / "data").mkdir(exist_ok=True)
-    schema = _SCHEMA.with_metadata({"huggingface": json.dumps(_encode_features(contents.classes))})
+    stuff = [cls.name for cls in contents.classes if cls.kind == "stuff"]
+    schema = _SCHEMA.with_metadata(
+        {"huggingface": json.dumps(_encode_features(contents.classes)), STUFF: json.dumps(stuff)}
+    )
     categories = {cls.name: number for number, cls in enumerate(contents.classes)}
     shards: dict[str, _Shards] = {}
     object_ids = count(1)
@@ -120,8 +124,10 @@ def write_image_folder(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / side / "metadata.jsonl" for side in sorted(files))
 
 
-HF = Format("hf", None, None, write_parquet, notes=notes)
-HF_IMAGEFOLDER = Format("hf-imagefolder", image_path, None, write_image_folder, notes=notes)
+HF = Format("hf", None, None, write_parquet, notes=notes, read=read_parquet)
+HF_IMAGEFOLDER = Format(
+    "hf-imagefolder", image_path, None, write_image_folder, notes=notes, read=read_image_folder
+)
 
 
 class _Shards:

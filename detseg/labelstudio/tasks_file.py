@@ -20,15 +20,13 @@ from detseg.formats.dataset import Contents, Format, Loss
 from detseg.geometry.boxes import clip_box
 from detseg.labelstudio.client import LOCAL_FILES
 from detseg.labelstudio.codec import prediction_regions
+from detseg.labelstudio.exported import CONFIG, TASKS, read_tasks
 from detseg.labelstudio.json_body import encode_json
 from detseg.labelstudio.label_config import taxonomy_to_config
 from detseg.labelstudio.results import encode_asked
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageId, Instance, ModelVersion
-
-TASKS = "tasks.json"
-CONFIG = "label_config.xml"
 
 _EXACT = ShapePolicy("pairs", "brush", max_masks=1_000_000, max_bytes=1 << 40)
 _MADE_BY = ModelVersion("detseg export")
@@ -69,7 +67,7 @@ def notes(splits: Mapping[str, int]) -> Sequence[str]:
     return ('the split of an image is "split" in its task\'s data',) if sides else ()
 
 
-LABEL_STUDIO = Format("label-studio", image_path, losses, write, notes=notes)
+LABEL_STUDIO = Format("label-studio", image_path, losses, write, notes=notes, read=read_tasks)
 
 
 def _encode_task(image: ImageLabels, taxonomy: Taxonomy, url: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from detseg.errors import ConfigError, FormatError, ImageError
+from detseg.errors import ConfigError, DatasetError, FormatError, ImageError
 from detseg.formats import ImageLabels
 from detseg.images import read_bytes
 from detseg.pipeline.formats import find_format, readable_formats
@@ -43,11 +43,15 @@ def convert_dataset(
     if not path.exists():
         raise FormatError(f"{path} does not exist: name a folder or file of {from_}")
     opened = read(path)
+    if opened.read is not None and options.images == "link":
+        raise DatasetError(
+            f"the images of {path} are inside its files, so nothing can link to them: copy them"
+        )
 
     def images() -> Iterator[ImageLabels]:
         return (replace(image, name=_flat_name(image.name, path)) for image in opened.images())
 
-    source = Source(str(path), opened.classes, images, _read)
+    source = Source(str(path), opened.classes, images, opened.read or _read)
     written = write_dataset(chosen, source, out, options=options, warn=warn)
     left_out = {what: n for what, n in sorted(opened.left_out.items()) if n}
     return Converted(written, left_out)

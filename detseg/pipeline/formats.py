@@ -14,12 +14,12 @@ FormatName = Literal[
     "coco", "coco-panoptic", "yolo", "yolo-segment", "voc", "hf", "hf-imagefolder", "label-studio"
 ]
 
-SourceName = Literal["coco", "yolo", "yolo-segment", "voc"]
-"""Those that are read, too."""
+SourceName = FormatName
+"""Those that are read: all of them."""
 
 _FORMATS: dict[str, str] = {
     "coco": "formats.coco_dataset.COCO",
-    "coco-panoptic": "formats.coco_panoptic.COCO_PANOPTIC",
+    "coco-panoptic": "formats.coco_panoptic_dataset.COCO_PANOPTIC",
     "yolo": "formats.yolo.YOLO",
     "yolo-segment": "formats.yolo.YOLO_SEGMENT",
     "voc": "formats.voc.VOC",

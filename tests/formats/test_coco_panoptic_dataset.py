@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 
+from detseg.errors import FormatError
 from detseg.formats import ImageLabels
-from detseg.formats.coco_panoptic import COCO_PANOPTIC
+from detseg.formats.coco_panoptic_dataset import COCO_PANOPTIC
 from detseg.formats.dataset import Contents
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.metrics.panoptic import score_panoptic_files
@@ -77,3 +78,57 @@ def check(png: Path, segments: list[dict[str, object]], image: ImageLabels) -> N
         free &= ~bitmap
     assert COCO_PANOPTIC.losses is not None
     assert COCO_PANOPTIC.losses(image) == dict(+lost)
+
+
+def panoptic_file(folder: Path, **changes: object) -> Path:
+    """One image of 4x2 whose left half is segment 1 and right half, a crowd, is segment 2."""
+    segments = [
+        {"id": 1, "category_id": 7},
+        {"id": 2, "category_id": 7, "iscrowd": 1},
+        {"id": 3, "category_id": 7},
+    ]
+    content: dict[str, object] = {
+        "images": [{"id": "a", "file_name": "a.jpg"}, {"id": "b", "file_name": "b.jpg"}],
+        "annotations": [{"image_id": "a", "file_name": "a.png", "segments_info": segments}],
+        "categories": [{"id": 7, "name": "sky", "isthing": 0}],
+    }
+    path = folder / "panoptic_val.json"
+    path.write_text(json.dumps(content | changes))
+    path.with_suffix("").mkdir(exist_ok=True)
+    ids = np.zeros((2, 4, 3), dtype=np.uint8)
+    ids[:, :2, 0], ids[:, 2:, 0] = 1, 2
+    Image.fromarray(ids).save(path.with_suffix("") / "a.png")
+    return path
+
+
+def test_files_of_others_are_read(tmp_path: Path) -> None:
+    read = COCO_PANOPTIC.read
+    assert read is not None
+    opened = read(panoptic_file(tmp_path))
+    (image,) = opened.images()
+    assert [(cls.name, cls.kind) for cls in opened.classes] == [("sky", "stuff")]
+    assert (image.name, image.split, str(image.size)) == ("a.jpg", "val", "4x2")
+    (sky,) = image.instances
+    assert sky.mask is not None
+    assert sky.mask.counts == (0, 4, 4)
+    assert opened.left_out == {"crowds": 1, "regions without area": 1, "images without an annotation": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"images": [{"id": "a"}]}, "images 0: expected a file_name"),
+        ({"images": [{"id": "a", "file_name": "a.jpg", "width": 9}]}, r"a\.png is 4x2, its image 9x"),
+        ({"categories": [{"id": 7, "name": "sky"}]}, "categories 0: expected id, name and isthing"),
+        (
+            {"annotations": [{"image_id": "a", "file_name": "b.png", "segments_info": []}]},
+            r"b\.png cannot be read",
+        ),
+        ({"annotations": [{"image_id": "a"}]}, "annotations 0: expected image_id, file_name"),
+    ],
+)
+def test_files_that_are_wrong_are_named(changes: dict[str, object], said: str, tmp_path: Path) -> None:
+    read = COCO_PANOPTIC.read
+    assert read is not None
+    with pytest.raises(FormatError, match=said):
+        list(read(panoptic_file(tmp_path, **changes)).images())

@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from detseg.formats import ImageLabels
 from detseg.formats.coco import read_coco_labels, read_instances
 from detseg.formats.coco_dataset import COCO as DETECTION
-from detseg.formats.coco_panoptic import COCO_PANOPTIC
+from detseg.formats.coco_panoptic_dataset import COCO_PANOPTIC
 from detseg.formats.dataset import Contents, Format
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.metrics.detection import score_coco_files

@@ -7,21 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pytest
-from hypothesis import HealthCheck, given, settings
 from PIL import Image
 
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import decode_task
-from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.labelstudio.session import Json
 from detseg.labelstudio.tasks_file import CONFIG, LABEL_STUDIO, TASKS
 from detseg.taxonomy import Taxonomy
 from detseg.types import Box, ImageId, Instance, Mask, Size
-from tests.formats.made import CLASSES, datasets
 from tests.labelstudio.scenes import SIZE, TAXONOMY, instances
 
 NOW = "2026-11-20T20:23:44.713603Z"
@@ -41,27 +36,6 @@ def found(task: Json, taxonomy: Taxonomy) -> list[Instance]:
 
 def by_label(instances: Sequence[Instance]) -> list[Instance]:
     return sorted(instances, key=lambda one: (one.label, one.mask is None, repr(one.mask), repr(one.box)))
-
-
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(images=datasets())
-def test_tasks_hold_every_region(images: list[ImageLabels], tmp_path_factory: pytest.TempPathFactory) -> None:
-    taxonomy = Taxonomy(CLASSES)
-    folder = tmp_path_factory.mktemp("tasks")
-    tasks = write(images, folder, taxonomy)
-    offered = config_to_taxonomy((folder / CONFIG).read_text())
-    assert {(cls.name, cls.kind) for cls in offered.classes} == {(cls.name, cls.kind) for cls in CLASSES}
-    for number, (task, image) in enumerate(zip(tasks, images, strict=True), 1):
-        assert task["data"].get("split", "") == image.split
-        entry = {"id": 1, "completed_by": 1, "updated_at": NOW, "lead_time": 1.0, **task["annotations"][0]}
-        read = found({**task, "id": number, "updated_at": NOW, "annotations": [entry]}, taxonomy)
-        assert LABEL_STUDIO.losses is not None
-        assert not LABEL_STUDIO.losses(image)
-        for ours, theirs in zip(by_label(image.instances), by_label(read), strict=True):
-            assert (theirs.label, theirs.kind, theirs.mask) == (ours.label, ours.kind, ours.mask)
-            assert (theirs.box is None) == (ours.box is None)
-            if ours.box is not None and theirs.box is not None:
-                np.testing.assert_allclose(theirs.box.xyxy, ours.box.xyxy, atol=1e-6)
 
 
 def test_what_the_page_cannot_show_is_counted(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from detseg.errors import ConfigError, DatasetError, FormatError
-from detseg.formats.voc_files import read_voc
 from detseg.formats.yolo_files import labels_path, read_yolo
 from detseg.pipeline.convert import convert_dataset
 from detseg.pipeline.formats import FormatName, SourceName, find_format
@@ -57,7 +56,9 @@ def test_there_and_back(yolo: Path, tmp_path: Path) -> None:
         out = tmp_path / f"{step} {name}"
         convert_dataset(at, from_, "yolo-segment" if name == "yolo" else name, out, options=PLAIN)
         at, from_ = out, name
-    found = list(read_voc(at).images())
+    read = find_format(from_).read
+    assert read is not None
+    found = list(read(at).images())
     assert {image.name: image.size for image in found} == {
         f"day_{name}": image.size for name, image in before.items()
     }
@@ -102,9 +103,18 @@ def test_images_that_are_not_there(tmp_path: Path) -> None:
         convert_dataset(path, "coco", "yolo", tmp_path / "up", options=PLAIN)
 
 
+def test_images_inside_of_parquet(yolo: Path, tmp_path: Path) -> None:
+    convert_dataset(yolo, "yolo", "hf", tmp_path / "hf", options=PLAIN)
+    with pytest.raises(DatasetError, match="are inside its files, so nothing can link to them"):
+        convert_dataset(tmp_path / "hf", "hf", "coco", tmp_path / "links", options=WriteOptions("link"))
+    convert_dataset(tmp_path / "hf", "hf", "coco", tmp_path / "out", options=PLAIN)
+    path = tmp_path / "out" / "train" / "day_größe 1.jpg"
+    assert path.read_bytes() == (yolo / "images" / "train" / "day" / "größe 1.jpg").read_bytes()
+
+
 def test_formats_that_are_not_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing here reads hf: convert from coco, yolo"):
-        convert_dataset(tmp_path, "hf", "coco", tmp_path / "out", options=PLAIN)
+    with pytest.raises(ConfigError, match="there is no format 'voc2'"):
+        convert_dataset(tmp_path, "voc2", "coco", tmp_path / "out", options=PLAIN)
     with pytest.raises(FormatError, match="does not exist"):
         convert_dataset(tmp_path / "nowhere", "voc", "coco", tmp_path / "out", options=PLAIN)
     readable = [name for name in get_args(FormatName) if find_format(name).read is not None]

@@ -1,0 +1,173 @@
+"""Tasks as a Label Studio exports them (JSON), and as ``detseg dataset export`` writes them, read as labels.
+
+``label_config.xml`` beside the tasks says which classes there are; without one they are the labels in the
+results, all things. Of a task with several annotations the last one counts. Tasks without one are unlabeled
+and skipped ones say nothing: both are left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from detseg.errors import FormatError
+from detseg.files import read_json
+from detseg.formats import ImageLabels
+from detseg.formats.dataset import Opened
+from detseg.formats.folders import read_text, size_of
+from detseg.labelstudio.interface import read_interface
+from detseg.labelstudio.label_config import config_to_taxonomy
+from detseg.labelstudio.regions import read_regions
+from detseg.labelstudio.values import SHAPES
+from detseg.taxonomy import Taxonomy, taxonomy_of_labels
+from detseg.types import ImageId, Size
+
+TASKS = "tasks.json"
+CONFIG = "label_config.xml"
+
+Json = Mapping[str, Any]
+
+_LABELED = {"labels", *(f"{shape}labels" for shape in SHAPES)}
+"""The types of results that have a region's label."""
+
+
+def read_tasks(path: Path) -> Opened:
+    """Open a JSON file of tasks, or a folder with ``tasks.json`` or with one such file.
+
+    Raises FormatError for what is none, and while images are read for a task or region that is wrong.
+    """
+    file = path if path.is_file() else _find_file(path)
+    tasks = read_json(file)
+    if not isinstance(tasks, list) or not all(map(_is_task, tasks)):
+        raise FormatError(
+            f"{file} has no tasks of Label Studio: expected a list of objects with data and annotations, as "
+            "its export JSON has them (not JSON-MIN)"
+        )
+    config = file.with_name(CONFIG)
+    text = read_text(config) if config.exists() else None
+    taxonomy = config_to_taxonomy(text) if text is not None else taxonomy_of_labels(sorted(_labels_in(tasks)))
+    field = read_interface(text).image_field if text is not None else ""
+    reader = _Reader(file, tasks, taxonomy, field or "image", Counter())
+    return Opened(taxonomy.classes, reader.images, reader.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """``field`` is that of a task's data that names its image."""
+
+    file: Path
+    tasks: Sequence[Json]
+    taxonomy: Taxonomy
+    field: str
+    left_out: Counter[str]
+
+    def images(self) -> Iterator[ImageLabels]:
+        self.left_out.clear()
+        for position, task in enumerate(self.tasks):
+            where = f"{self.file}, task {task.get('id', position)}"
+            annotations = task["annotations"]
+            if not annotations:
+                self.left_out["images without an annotation"] += 1
+                continue
+            self.left_out["annotations before the last of their image"] += len(annotations) - 1
+            last = max(annotations, key=_age)
+            if last.get("was_cancelled"):
+                self.left_out["skipped images"] += 1
+                continue
+            yield self._image(task["data"], last, where)
+
+    def _image(self, data: Json, annotation: Json, where: str) -> ImageLabels:
+        url = data.get(self.field)
+        if not isinstance(url, str) or not url:
+            raise FormatError(f"{where}: its data names no image under {self.field!r}")
+        place = _local_path(url)
+        picture = self._find_picture(place)
+        results = annotation.get("result")
+        size = _stated_size(data, results) or (size_of(picture) if picture is not None else None)
+        if size is None:
+            raise FormatError(f"{where}: neither it nor a result says its image's size, and it is not there")
+        read = read_regions(results, size, self.taxonomy, sent={}, where=where)
+        if read.unread:
+            raise FormatError(read.unread[0])
+        self.left_out["results without a shape"] += read.n_answers
+        split, image = (
+            value if isinstance(value := data.get(key), str) else "" for key in ("split", "image_id")
+        )
+        return ImageLabels(
+            str(place).removeprefix("images/"),
+            size,
+            tuple(region.instance for region in read.regions),
+            split,
+            str(picture.absolute()) if picture is not None else url if "://" in url else "",
+            ImageId(image) if image.startswith("sha256:") else None,
+        )
+
+    def _find_picture(self, place: PurePosixPath) -> Path | None:
+        """The image's file beside the tasks: by its path, or the end of that."""
+        if ".." in place.parts:
+            return None
+        ends = (PurePosixPath(*place.parts[start:]) for start in range(len(place.parts)))
+        tried = (self.file.parent / folder / end for end in ends for folder in ("", "images"))
+        return next((one for one in tried if one.is_file()), None)
+
+
+def _local_path(url: str) -> PurePosixPath:
+    """The path in the address of a task's image, below a server's document root where it is one of those.
+
+    >>> [str(_local_path(url)) for url in ("/data/local-files/?d=images/a%20b.png", "s3://c/d/e.png?v=1")]
+    ['images/a b.png', 'd/e.png']
+    """
+    parts = urlsplit(url)
+    named = parse_qs(parts.query).get("d", [])
+    path = named[0] if named else unquote(parts.path)
+    return PurePosixPath(path.lstrip("/") or "image")
+
+
+def _age(annotation: Json) -> tuple[str, int]:
+    updated_at, number = annotation.get("updated_at"), annotation.get("id")
+    return (updated_at if isinstance(updated_at, str) else "", number if isinstance(number, int) else 0)
+
+
+def _stated_size(data: Json, results: Any) -> Size | None:
+    """The size in the task's data, else the one that its results were drawn on."""
+    drawn = [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
+    pairs = [(data.get("width"), data.get("height"))]
+    pairs += [(one.get("original_width"), one.get("original_height")) for one in drawn]
+    return next((Size(w, h) for w, h in pairs if type(w) is int and type(h) is int and min(w, h) > 0), None)
+
+
+def _labels_in(tasks: Sequence[Json]) -> set[str]:
+    """The labels of all shapes."""
+    results = (
+        result
+        for task in tasks
+        for annotation in task["annotations"]
+        if isinstance(annotation.get("result"), list)
+        for result in annotation["result"]
+        if isinstance(result, dict) and isinstance(result.get("value"), dict)
+    )
+    lists = (one["value"].get(one["type"]) for one in results if one.get("type") in _LABELED)
+    return {
+        label for labels in lists if isinstance(labels, list) for label in labels if isinstance(label, str)
+    }
+
+
+def _is_task(task: Any) -> bool:
+    return (
+        isinstance(task, dict)
+        and isinstance(task.get("data"), dict)
+        and isinstance(task.get("annotations"), list)
+        and all(isinstance(one, dict) for one in task["annotations"])
+    )
+
+
+def _find_file(folder: Path) -> Path:
+    found = [folder / TASKS] if (folder / TASKS).exists() else sorted(folder.glob("*.json"))
+    if len(found) != 1:
+        what = "has several JSON files, name one" if found else f"expected {TASKS}"
+        raise FormatError(f"{folder} has no tasks of Label Studio: {what}")
+    return found[0]
