@@ -42,7 +42,7 @@ def open_regular(path: str | Path) -> IO[bytes]:
 _SMALL = 8_000_000  # bytes of JSON, which take 270 MB at the most
 _ROOM = {"[": 96, "{": 250, ",": 40, '"': 28}  # of a list, an object, a number and its place, half a text
 _CONTAINER = Path("/sys/fs/cgroup")
-_HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]")
+HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json(path: Path) -> Any:
@@ -68,9 +68,10 @@ def parse_json(data: bytes | str, where: str) -> Any:
     """
     try:
         text = data if isinstance(data, str) else data.decode(json.detect_encoding(data))
-        _check_room(len(text), _room_of(text), where)
+        if len(text) >= _SMALL:
+            _check_room(len(text), _room_of(text), where)
         value = json.loads(text)
-        if _HALF_LETTER.search(text):
+        if HALF_LETTER.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError as error:
         raise FormatError(f"{where} cannot be read: its lists and objects nest too deeply") from error

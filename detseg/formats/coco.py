@@ -112,7 +112,7 @@ def read_coco(path: Path, iou_type: IouType) -> CocoDataset:
     annotations, n_lines = without_lines(annotations)
     check = entry_check(images, categories, iou_type)
     _check_all(annotations, check, where=f"{path}, annotations")
-    complete = [_complete(entry, i) for i, entry in enumerate(annotations)]
+    complete = [complete_entry(entry, i) for i, entry in enumerate(annotations)]
     _check_all(complete, truth_problem, where=f"{path}, annotations")
     return CocoDataset(
         images, categories, complete, image_numbers, category_numbers, n_texts, n_unlisted, n_lines
@@ -216,7 +216,8 @@ def _on_listed(annotations: list[Any], known: Collection[int]) -> tuple[list[Any
     return kept, len(annotations) - len(kept)
 
 
-def _complete(entry: dict[str, Any], position: int) -> dict[str, Any]:
+def complete_entry(entry: dict[str, Any], position: int) -> dict[str, Any]:
+    """An annotation with what it may leave out: whether it is a crowd, and its area."""
     # Ids count from 1: some evaluators take the id 0 for "not matched". Nothing else refers to them.
     done = {**entry, "id": position + 1, "iscrowd": entry.get("iscrowd", 0)}
     if "area" not in entry and box_problem(entry.get("bbox")) is None:

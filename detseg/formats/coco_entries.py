@@ -114,12 +114,14 @@ def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
             counts = string_to_counts(counts)
         except FormatError as error:
             return str(error)
-    if not isinstance(counts, (list, tuple)) or not all(is_id(count) for count in counts):
+    is_decoded = isinstance(counts, tuple) and min(counts, default=0) >= 0
+    if not is_decoded and (not isinstance(counts, list) or not all(is_id(count) for count in counts)):
         return f"expected run lengths as whole numbers or as a compressed string, not {_short(counts)}"
-    if sum(counts) >= _MOST_AREA:
-        return f"a mask has fewer than 2**32 pixels, not {sum(counts)}"
-    if sum(counts) != mask["size"][0] * mask["size"][1]:
-        return f"the run lengths sum to {sum(counts)}, which are not the pixels of a mask of {mask['size']}"
+    n_pixels = sum(counts or ())
+    if n_pixels >= _MOST_AREA:
+        return f"a mask has fewer than 2**32 pixels, not {n_pixels}"
+    if n_pixels != mask["size"][0] * mask["size"][1]:
+        return f"the run lengths sum to {n_pixels}, which are not the pixels of a mask of {mask['size']}"
     return None
 
 
@@ -186,7 +188,7 @@ class Numbers:
         """The number; whatever is no id of these stays what it is."""
         if not isinstance(id_, str):
             return id_
-        return int(id_) if _spells_number(id_) else self.of_names.get(id_, id_)
+        return int(id_) if spells_number(id_) else self.of_names.get(id_, id_)
 
     def renumber(self, entries: Iterable[Any], key: str) -> list[Any]:
         """The entries with numbers under that key; what has none there stays as it is."""
@@ -207,10 +209,10 @@ def number_ids(ids: Sequence[Any]) -> Numbers:
     """
     texts = {id_ for id_ in ids if isinstance(id_, str)}
     numbers = [id_ for id_ in ids if isinstance(id_, int)] + [
-        int(text) for text in texts if _spells_number(text)
+        int(text) for text in texts if spells_number(text)
     ]
     first = max(numbers, default=-1) + 1
-    names = sorted(text for text in texts if not _spells_number(text))
+    names = sorted(text for text in texts if not spells_number(text))
     return Numbers({name: first + n for n, name in enumerate(names)})
 
 
@@ -274,5 +276,6 @@ def count_texts(entries: Iterable[Any], *keys: str) -> int:
     return sum(isinstance(e, dict) and any(isinstance(e.get(key), str) for key in keys) for e in entries)
 
 
-def _spells_number(text: str) -> bool:
+def spells_number(text: str) -> bool:
+    """Tell whether a text is the digits of a number from 0."""
     return text.isascii() and text.isdecimal() and len(text) < 19  # fits into 63 bits

@@ -5,17 +5,28 @@ A class whose supercategory is "stuff" is that; all others are things.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from detseg.errors import FormatError
+from detseg.files import open_regular
 from detseg.formats import ImageLabels
-from detseg.formats.coco import CocoLabels, read_coco_labels, read_instances
+from detseg.formats.coco import complete_entry, decode_shape
+from detseg.formats.coco_entries import (
+    box_problem,
+    mask_problem,
+    truth_problem,
+    whole_numbers,
+    without_lines,
+)
+from detseg.formats.coco_index import CocoIndex, IndexedImage, index_coco
 from detseg.formats.dataset import Opened
 from detseg.formats.folders import size_of
+from detseg.geometry.masks import string_to_counts
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Instance, Size
 
@@ -25,45 +36,73 @@ _PREFIX = "instances"
 def read_coco_files(path: Path) -> Opened:
     """Open a JSON file, or a folder with ``annotations/instances*.json``, Roboflow's files or ``*.json``.
 
-    The split is in the name, as ``instances_train``, or is the folder's. Raises FormatError for what is none.
+    The split is in the name, as ``instances_train``, or is the folder's. Raises FormatError for what is none,
+    and while images are read for an annotation that is wrong.
     """
-    files = find_files(path, _PREFIX)
-    read = lru_cache(maxsize=1)(read_coco_labels)
-    kinds: dict[str, bool] = {}
-    for file in files:
-        labels = read(file)
-        kinds |= {name: name in labels.stuff for name in labels.labels.values()}
+    files = tuple(index_coco(file) for file in find_files(path, _PREFIX))
+    kinds = {name: name in file.stuff for file in files for name in file.labels.values()}
     classes = (
         LabelClass(name, "stuff" if is_stuff else "thing", distinct_colour(n))
         for n, (name, is_stuff) in enumerate(kinds.items())
     )
-    reader = _Reader(files, read, Counter())
+    reader = _Reader(files, Counter())
     return Opened(tuple(classes), reader.images, reader.left_out)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    files: Sequence[Path]
-    read: Callable[[Path], CocoLabels]
+    files: Sequence[CocoIndex]
     left_out: Counter[str]
 
     def images(self) -> Iterator[ImageLabels]:
-        """The entries of one file, the last that was read, are in memory."""
         self.left_out.clear()
-        for file in self.files:
-            labels, split = self.read(file), split_of(file, _PREFIX)
-            for name in labels.images:
-                picture = find_image(file, split, name)
-                size = _size(labels, name, picture)
-                found = tuple(_kinds(labels, read_instances(labels, name, size)))
-                self._count(labels, name, len(found))
-                uri = str(picture.absolute()) if picture is not None else ""
-                yield ImageLabels(name, size, found, split, uri)
+        for index in self.files:
+            if index.n_unlisted:
+                self.left_out["annotations of images that are not listed"] += index.n_unlisted
+            split = split_of(index.path, _PREFIX)
+            folders = image_folders(index.path, split)
+            with open_regular(index.path) as file:
+                for number, image in enumerate(index.images):
+                    uri = find_image(folders, image.name)
+                    size = _size(index, image, uri)
+                    found = tuple(self._instances(index, file, number, size))
+                    yield ImageLabels(image.name, size, found, split, uri)
 
-    def _count(self, labels: CocoLabels, name: str, n_found: int) -> None:
-        entries = labels.annotations.get(labels.images[name]["id"], ())
-        n_crowds = sum(bool(entry["iscrowd"]) for entry in entries)
-        self.left_out.update({"crowds": n_crowds, "regions without area": len(entries) - n_crowds - n_found})
+    def _instances(self, index: CocoIndex, file: IO[bytes], number: int, size: Size) -> Iterator[Instance]:
+        """Crowds are no single objects, and are left out. Stuff has its mask alone, if it has one."""
+        for where, entry in index.entries(file, number):
+            label, complete = _checked(index, entry, size, where)
+            box, mask = decode_shape(complete, size)
+            if complete["iscrowd"]:
+                self.left_out["crowds"] += 1
+            elif box is None and mask is None:
+                self.left_out["regions without area"] += 1
+            elif label in index.stuff:
+                yield Instance(label, "stuff", None if mask is not None else box, mask)
+            else:
+                yield Instance(label, "thing", box, mask)
+
+
+def _checked(index: CocoIndex, entry: Any, size: Size, where: str) -> tuple[str, dict[str, Any]]:
+    """The label of an annotation, and the annotation with what it may leave out. Raises FormatError."""
+    ((entry,), _) = without_lines(whole_numbers([entry], "category_id", "iscrowd"))
+    label, mask = index.label(entry.get("category_id")), entry.get("segmentation")
+    if isinstance(mask, dict) and isinstance(mask.get("counts"), str):
+        try:
+            mask = {**mask, "counts": string_to_counts(mask["counts"])}  # once, to be checked and used
+        except FormatError as error:
+            raise FormatError(f"{where}: {error}") from error
+    complete = {**complete_entry(entry, 0), "segmentation": mask}
+    problem = (
+        box_problem(entry.get("bbox"))
+        or (mask_problem(mask, (size.height, size.width)) if mask else None)
+        or truth_problem(complete)
+    )
+    if label is None:
+        problem = f"category_id {entry.get('category_id')!r:.60} is none of the categories"
+    if label is None or problem:
+        raise FormatError(f"{where}: {problem}")
+    return label, complete
 
 
 def split_of(file: Path, prefix: str) -> str:
@@ -90,26 +129,24 @@ def find_files(path: Path, prefix: str) -> list[Path]:
     raise FormatError(f"{path} has no COCO file: expected annotations/{prefix}*.json, or name the file")
 
 
-def find_image(file: Path, split: str, name: str) -> Path | None:
-    """Where the image is: as COCO is laid out, or beside the file."""
-    roots = [file.parent.parent / (split or "images"), file.parent.parent / "images", file.parent]
-    below = [root / name for root in (*roots, file.parent / "images", file.parent.parent)]
-    return next((one for one in below if one.is_file()), None)
+def image_folders(file: Path, split: str) -> tuple[Path, ...]:
+    """The folders that a file's images may be in: as COCO is laid out, or beside it."""
+    above = file.parent.parent
+    folders = (above / (split or "images"), above / "images", file.parent, file.parent / "images", above)
+    return tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir())
 
 
-def _size(labels: CocoLabels, name: str, picture: Path | None) -> Size:
-    image = labels.images[name]
-    if image.get("width") and image.get("height"):
-        return Size(image["width"], image["height"])
-    if picture is None:
-        raise FormatError(f"{labels.path}, {name}: it has no width and height, and its file is not there")
-    return size_of(picture)
+def find_image(folders: Sequence[Path], name: str) -> str:
+    """The path of an image in the first of the folders that has it; empty for none."""
+    paths = (os.path.abspath(os.path.join(folder, name)) for folder in folders)
+    return next((path for path in paths if os.path.isfile(path)), "")
 
 
-def _kinds(labels: CocoLabels, instances: Iterator[Instance]) -> Iterator[Instance]:
-    """Stuff as that: with its mask alone, if it has one."""
-    for one in instances:
-        if one.label not in labels.stuff:
-            yield one
-        else:
-            yield replace(one, kind="stuff", box=None if one.mask is not None else one.box)
+def _size(index: CocoIndex, image: IndexedImage, uri: str) -> Size:
+    if image.width and image.height:
+        return Size(image.width, image.height)
+    if not uri:
+        raise FormatError(
+            f"{index.path}, {image.name}: it has no width and height, and its file is not there"
+        )
+    return size_of(Path(uri))

@@ -21,7 +21,7 @@ from detseg.files import replacing
 from detseg.formats import ImageLabels
 from detseg.formats.coco import encode_image
 from detseg.formats.coco_entries import image_problem
-from detseg.formats.coco_files import find_files, find_image, split_of
+from detseg.formats.coco_files import find_files, find_image, image_folders, split_of
 from detseg.formats.coco_panoptic import read_panoptic_truth
 from detseg.formats.dataset import Contents, Format, Loss, Opened, check_new
 from detseg.formats.json_lists import JsonLists
@@ -126,9 +126,9 @@ class _Reader:
         if any(said not in (None, own) for said, own in zip(stated, (size.width, size.height), strict=True)):
             raise FormatError(f"{png} is {size}, its image {stated[0]}x{stated[1]}")
         split = split_of(file, _PREFIX)
-        picture = find_image(file, split, image["file_name"])
+        uri = find_image(image_folders(file, split), image["file_name"])
         found = tuple(self._instances(segments, entry["segments_info"], labels))
-        return ImageLabels(image["file_name"], size, found, split, str(picture.absolute()) if picture else "")
+        return ImageLabels(image["file_name"], size, found, split, uri)
 
     def _instances(
         self, segments: Segments, entries: Sequence[Mapping[str, Any]], labels: Mapping[int, str]

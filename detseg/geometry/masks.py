@@ -7,7 +7,9 @@ hotcoco (Rust, MIT) does what it does faster than numpy; it takes masks of fewer
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import hotcoco
@@ -21,8 +23,11 @@ Bitmap = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 _TILE = 256
-_MAX_CHUNK = 10
+_VALUE = re.compile("[P-o]*[0-O]")
+_COMPRESSED = re.compile("(?:[P-o]{0,10}[0-O])*")
 """No run length has more than 11 characters of 5 bits."""
+_SHORT = 3
+"""Letters of numbers that are kept: there are 32 ** 3 of such."""
 
 
 def bitmap_to_mask(bitmap: Bitmap) -> Mask:
@@ -77,21 +82,26 @@ def unite_masks(masks: Sequence[Mask]) -> Mask:
 
 def string_to_counts(text: str) -> tuple[int, ...]:
     """The run lengths of COCO's compressed form (``maskApi.c``, ``rleFrString``)."""
-    chunks = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64) - 48
-    if chunks.size == 0:
-        return ()
-    ends = np.flatnonzero(chunks & 0x20 == 0)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    wrong = (chunks < 0) | (chunks >= 64)
-    if wrong.any() or ends.size == 0 or ends[-1] != chunks.size - 1 or np.max(ends - starts) > _MAX_CHUNK:
+    if not _COMPRESSED.fullmatch(text):
         raise FormatError(f"not a compressed COCO mask: {text[:40]!r}")
-    lengths = ends - starts + 1
-    shifts = 5 * (np.arange(chunks.size) - np.repeat(starts, lengths))
-    values = np.add.reduceat((chunks & 0x1F) << shifts, starts)
-    values -= np.where(chunks[ends] & 0x10, np.left_shift(1, 5 * lengths), 0)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return tuple(values.tolist())
+    values = [_VALUES[one] for one in _VALUE.findall(text)]
+    values[1::2] = accumulate(values[1::2])
+    values[2::2] = accumulate(values[2::2])
+    return tuple(values)
+
+
+class _Values(dict[str, int]):
+    """The numbers that are written so: five bits a letter, the lowest first, the last one's first a sign."""
+
+    def __missing__(self, text: str) -> int:
+        value = sum((ord(letter) - 48 & 0x1F) << 5 * place for place, letter in enumerate(text))
+        value -= (ord(text[-1]) - 48 & 0x10) << 5 * len(text) - 4
+        if len(text) <= _SHORT:
+            self[text] = value
+        return value
+
+
+_VALUES = _Values()
 
 
 def encode_mask(mask: Mask) -> dict[str, Any]:

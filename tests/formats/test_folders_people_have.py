@@ -231,3 +231,83 @@ def test_coco_files_beside_their_images(tmp_path: Path) -> None:
 def new_folder(path: Path) -> Path:
     (path / "empty").mkdir()
     return path / "empty"
+
+
+def coco(folder: Path, **lists: object) -> Path:
+    """Two images of which the first has a box; lists in the order that is given, then these."""
+    content = {
+        "annotations": [{"id": 1, "image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+        "categories": [{"id": 1, "name": "bolt"}],
+        "images": [
+            {"id": number, "file_name": f"{name}.png", "width": 40, "height": 20}
+            for number, name in ((2, "a"), ("7", "größe"))
+        ],
+    }
+    path = folder / "labels.json"
+    path.write_text(json.dumps(lists | {key: content[key] for key in content.keys() - lists.keys()}))
+    return path
+
+
+@pytest.mark.parametrize("first", ["annotations", "images"])
+def test_coco_annotations_in_any_order(first: str, tmp_path: Path) -> None:
+    """Those of an image stay in their order, and ids meet as numbers or as text."""
+    owners = ("7", 2, 99, 7, "2", 7.0)
+    entries = [
+        {"image_id": owner, "category_id": 1.0, "bbox": [number, 0, 1, 1], "segmentation": []}
+        for number, owner in enumerate(owners)
+    ]
+    lists = {"annotations": entries} if first == "annotations" else {"images": IMAGES, "annotations": entries}
+    opened = read_coco_files(coco(tmp_path, **lists))
+    found = {image.name: [int(box.x0) for box in boxes(image) if box] for image in opened.images()}
+    assert found == {"a.png": [1, 4], "größe.png": [0, 3, 5]}
+    assert opened.left_out == {"annotations of images that are not listed": 1}
+    (tmp_path / "labels.json").write_text("[]" * 1000)
+    with pytest.raises(FormatError, match=r"labels\.json has changed since it was opened"):
+        list(opened.images())
+
+
+def annotation(**changes: object) -> dict[str, object]:
+    return {"annotations": [{"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4], **changes}]}
+
+
+def mask(counts: str) -> dict[str, object]:
+    return {"size": [20, 40], "counts": counts}
+
+
+RLE = {"size": [9, 9], "counts": "Q3"}
+IMAGES = [
+    {"id": number, "file_name": name, "width": 40, "height": 20}
+    for number, name in ((2, "a.png"), (7, "größe.png"))
+]
+
+
+@pytest.mark.parametrize(
+    ("lists", "said"),
+    [
+        ({"images": [*IMAGES, IMAGES[0]]}, "images 2: expected a file_name of its own, not 'a.png'"),
+        ({"images": [*IMAGES, {"id": "7", "file_name": "b.png"}]}, "images: the id '7' is there twice"),
+        ({"images": [{"id": 1, "file_name": "a.png", "width": -3}]}, "images 0: width and height are pixels"),
+        ({"images": ["a.png"]}, "images 0: expected an object"),
+        ({"images": {}}, 'is not a COCO dataset: expected a list under "images"'),
+        (
+            {"categories": [{"id": n, "name": "bolt"} for n in (1, 2)]},
+            "categories: the name 'bolt' is there twice",
+        ),
+        ({"categories": [{"id": "x"}]}, "categories 0: expected an object with a whole number or text as id"),
+        (annotation(category_id=3), "annotations 0: category_id 3 is none of the categories"),
+        (annotation(category_id=[1]), r"annotations 0: category_id \[1\] is none of the categories"),
+        (annotation(image_id=None), "annotations 0: expected a whole number or text as image_id, not None"),
+        (annotation(bbox=[1, 2, -3, 4]), "annotations 0: a bbox has no negative width or height"),
+        (annotation(bbox=None), "annotations 0: expected bbox"),
+        (annotation(segmentation=RLE), r"annotations 0: the mask is \[9, 9\], its image \[20, 40\]"),
+        (annotation(segmentation=mask("7")), "annotations 0: the run lengths sum to 7"),
+        (annotation(segmentation=mask("P")), "annotations 0: not a compressed COCO mask"),
+        (annotation(segmentation=mask("@")), "annotations 0: expected run lengths as whole numbers"),
+        (annotation(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "annotations 0: expected a polygon"),
+        (annotation(iscrowd=2), "annotations 0: expected 0 or 1 as iscrowd, not 2"),
+        ({"annotations": [7]}, "annotations 0: expected an object, not 7"),
+    ],
+)
+def test_coco_files_that_are_wrong_are_named(lists: dict[str, object], said: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=rf"labels\.json,? {said}"):
+        list(read_coco_files(coco(tmp_path, **lists)).images())

@@ -1,0 +1,82 @@
+"""JSON files of lists that are gone through in parts: what json.loads reads, at any size of the parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from detseg.errors import FormatError, NotJson
+from detseg.formats.json_lists import read_lists
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=6,
+)
+
+
+def read(path: Path, *names: str) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    data = path.read_bytes()
+
+    def keep(name: str, value: Any, offset: int, n_bytes: int) -> None:
+        assert json.loads(data[offset : offset + n_bytes]) == value
+        found[name].append(value)
+
+    wanted = {name: lambda *place, name=name: keep(name, *place) for name in names}
+    read_lists(path, wanted, "a dataset", chunk_bytes=5)  # so that every value is cut somewhere
+    return found
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    data=st.dictionaries(texts, values, max_size=5), indent=st.sampled_from((None, 1)), ascii_=st.booleans()
+)
+def test_what_json_reads(
+    data: dict[str, Any],
+    indent: int | None,
+    ascii_: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.mktemp("json") / "a.json"
+    for mark in (b"", b"\xef\xbb\xbf"):
+        path.write_bytes(mark + json.dumps(data, indent=indent, ensure_ascii=ascii_).encode())
+        lists = {name: value for name, value in data.items() if isinstance(value, list)}
+        assert read(path, *lists) == lists
+    path.write_text(json.dumps([data, 7, [data]], indent=indent))
+    assert read(path, "") == {"": [data, 7, [data]]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": [1, 2', "is not JSON: expected a comma or ]"),
+        (b'{"a": [1, {"b": "', "is not JSON: Unterminated string"),
+        (b'{"a": [1, 2,]}', "is not JSON: Expecting value"),
+        (b'{"a": [1 2]}', "is not JSON: expected a comma or ]"),
+        (b'{"a": [1]} {}', "is not JSON: more after its end"),
+        (b"{1: [1]}", "is not JSON: expected a name and a colon"),
+        (b"", "is not JSON: Expecting value"),
+        ('{"a": [1]}'.encode("utf-16"), "is not text in UTF-8"),
+        (b'{"a": ["\xff"]}', "is not JSON: it is not text in UTF-8"),
+        (b'{"a": ["\\ud800"]}', "half a letter"),
+        (b'{"a": [' + b"[" * 100_000, "too deeply"),
+        (b'{"a": [' + b"1" * 5_000 + b"]}", "a number of too many digits"),
+        (b'{"a": 7}', 'is not a dataset: expected a list under "a"'),
+        (b"[1]", 'is not a dataset: expected a list under "a"'),
+    ],
+)
+def test_what_is_wrong_is_said(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=said.replace("]", r"\]")) as raised:
+        read(path, "a")
+    assert isinstance(raised.value, NotJson) == ("is not JSON" in said or "UTF-8" in said)
+    with pytest.raises(FormatError, match="cannot be read: No such file"):
+        read_lists(tmp_path / "gone.json", {}, "a dataset")
