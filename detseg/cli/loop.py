@@ -219,6 +219,8 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
         f"{verb}predicted {report.predicted}, {verb}pushed {report.pushed}, "
         f"already done {report.already_done}",
     )
+    if report.unreviewed:
+        say(f"{format_count(report.unreviewed, 'image')} left out: no review, whose boxes are the detector")
     if report.imported:
         say(f"{format_count(report.imported, 'image')} left out: labeled by `detseg import`")
     if report.gold_waiting:

@@ -30,10 +30,13 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 DetectorOption = Annotated[
-    str | None, typer.Option(help="Boxes: sample, a folder, a hub name, results:FILE, or '' for none.")
+    str | None,
+    typer.Option(
+        help="Boxes: sample, a folder, FILE.onnx, a hub name, results:PATH, reviews, or '' for none."
+    ),
 ]
 SegmenterOption = Annotated[
-    str | None, typer.Option(help="Masks: sample, a folder, a hub name, or '' for none.")
+    str | None, typer.Option(help="Masks: sample, a folder, FILE.onnx, a hub name, or '' for none.")
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 EngineOption = Annotated[

@@ -88,12 +88,12 @@ class ModelSettings(Section):
 
     detector: str | None = Field(
         default="sample",
-        description='boxes: "sample", a folder, a name on the Hugging Face hub, results:FILE of predictions, '
-        'or "" for none',
+        description='boxes: "sample", a folder, FILE.onnx, a name on the Hugging Face hub, results:PATH of '
+        'predictions, reviews (or reviews:PROJECT) for the boxes of people, or "" for none',
     )
     segmenter: str | None = Field(
         default="sample",
-        description='masks: "sample", a folder, a name on the Hugging Face hub, or "" for none',
+        description='masks: "sample", a folder, FILE.onnx, a name on the Hugging Face hub, or "" for none',
     )
     box_threshold: float = Field(default=0.5, ge=0, le=1, description="boxes with a lower score are left out")
     mask_threshold: float = Field(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from detseg.models.checkpoints import Checkpoint, load_transformers, load_with_text
+from detseg.models.drawn import Drawn
 from detseg.models.engine import Engine
 from detseg.models.network import Network, NetworkRequest, PromptedNetwork
 from detseg.models.networks.concepts import Concepts, load_concepts
@@ -50,6 +51,9 @@ class Family:
     keeps_answers_in_half: bool = False
     exported: bool = False
 
+
+DRAWN = Family("reviews", True, False, Drawn, "", "")
+"""The boxes of people in the place of a detector's."""
 
 FAMILIES: Mapping[str, Family] = {
     "DetrForObjectDetection": Family(

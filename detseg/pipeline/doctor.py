@@ -68,8 +68,9 @@ def _source(settings: Settings) -> str:
 
 def _models(settings: Settings) -> str:
     from detseg.pipeline import predictors
+    from detseg.pipeline.reviewed import find_drawn
 
-    return predictors.load(predictors.predictor_settings(settings)).version
+    return predictors.load(predictors.predictor_settings(settings), drawn=find_drawn(settings)).version
 
 
 def _catalog(settings: Settings) -> str:

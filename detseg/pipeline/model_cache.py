@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import detseg
 from detseg.files import parse_json
+from detseg.models.drawn import is_reviews
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import installed_files, is_plugin
 from detseg.models.recorded import is_recorded, recorded_files
@@ -92,6 +93,8 @@ def _fingerprint(settings: PredictorSettings, files: Iterable[str]) -> str | Non
 
 def _content(name: str) -> list[Any] | None:
     """Fingerprint the files of a checkpoint or a plug-in; None for what may change unseen."""
+    if is_reviews(name):
+        return None
     if is_recorded(name):
         return _stamps(recorded_files(name))
     if not is_plugin(name):

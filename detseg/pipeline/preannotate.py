@@ -23,15 +23,17 @@ from detseg.pipeline.precision import check_precision
 from detseg.pipeline.predictors import predictor_settings
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit
+from detseg.pipeline.reviewed import drawn_of_run, keep_drawn, read_drawn
 from detseg.pipeline.scan import Scan
 from detseg.pipeline.serving import check_serving
 from detseg.pipeline.shards import ShardReport
 from detseg.pipeline.workspace import check_label_studio, opened_catalog
 from detseg.taxonomy import Taxonomy
-from detseg.types import Failure, ImageRef, ModelVersion
+from detseg.types import Failure, ImageId, ImageRef, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.config import Settings
+    from detseg.models.drawn import DrawnBoxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,18 @@ class Model:
     """The model of a run: the classes that it knows, and the images that wait for it, in their order.
 
     ``precision_check`` says what a lower precision than float32 changes on the first of them; None where
-    there is nothing to check.
+    there is nothing to check. ``unreviewed`` images have no boxes of people, which were to be the detector.
     """
 
     version: ModelVersion
     taxonomy: Taxonomy
     missing: tuple[ImageRef, ...]
     precision_check: Agreement | None
+    unreviewed: frozenset[ImageId] = frozenset()
+
+    def answerable(self, refs: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
+        """The images that the model can say something about."""
+        return tuple(ref for ref in refs if ref.id not in self.unreviewed)
 
     def shards(self, size: int) -> tuple[tuple[ImageRef, ...], ...]:
         """The images that wait, in groups of at most ``size``."""
@@ -59,9 +66,9 @@ class PreannotateReport:
     ``predicted`` images had no answer of this model when the run began, and have one now, also where the
     worker died that recorded it. ``already_done`` images needed nothing: predicted and in the queue before.
     ``gold_waiting`` images have a known truth, and their turn has not come; ``imported`` ones were labeled by
-    an import. ``project_id`` is None in a dry run where there is no project yet; then ``predicted``,
-    ``pushed`` and ``queue`` are what a run would do.
-    ``queue`` says what became of each image in Label Studio.
+    an import; ``unreviewed`` ones have no boxes of people, which were to be the detector. ``project_id`` is
+    None in a dry run where there is no project yet; then ``predicted``, ``pushed`` and ``queue`` are what a
+    run would do. ``queue`` says what became of each image in Label Studio.
     ``precision_check`` says what a lower precision than float32 changed on the first images; None where there
     was nothing to check. ``unmapped`` counts by label what was seen and left out, because no class of the
     taxonomy takes it.
@@ -82,6 +89,7 @@ class PreannotateReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     unmapped: Mapping[str, int] = field(default_factory=dict)
     precision_check: Agreement | None = None
+    unreviewed: int = 0
 
     @property
     def quarantined_share(self) -> float:
@@ -97,6 +105,7 @@ class PreannotateReport:
             "already_done": self.already_done,
             "gold_waiting": self.gold_waiting,
             "imported": self.imported,
+            "unreviewed": self.unreviewed,
             "quarantined": [{"uri": one.uri, "reason": one.reason} for one in self.quarantined],
             "model_version": self.model_version,
             "project_id": self.project_id,
@@ -135,7 +144,7 @@ def preannotate(settings: Settings, steps: Steps | None = None) -> PreannotateRe
         progress.report("predict", total=len(model.missing))
         predicted = steps.predict(settings, model)
     with _timed("push", seconds):
-        pushed = steps.push(settings, found.images, model)
+        pushed = steps.push(settings, model.answerable(found.images), model)
     seconds["total"] = sum(seconds.values())
     return _sum_up(found, predicted, pushed, model=model, seconds=seconds)
 
@@ -170,7 +179,10 @@ def predict_shard(
     ``n_images`` are those that wait in the whole run.
     """
     with opened_catalog(settings) as catalog:
-        predictor = predictors.load(predictor_settings(settings), n_images=n_images, version=version)
+        drawn = drawn_of_run(settings, catalog, version)
+        predictor = predictors.load(
+            predictor_settings(settings), n_images=n_images, version=version, drawn=drawn
+        )
         return shards.predict_shard(settings, catalog, predictor, refs)
 
 
@@ -201,12 +213,21 @@ def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Mode
     if known is not None and not _missing(catalog, refs, known.version):
         check_gold(settings, known.taxonomy)
         return Model(known.version, known.taxonomy, (), None)
-    predictor = predictors.load(chosen)
+    drawn = read_drawn(settings, catalog)
+    predictor = predictors.load(chosen, drawn=drawn)
+    keep_drawn(predictor.version, drawn)
     check_gold(settings, predictor.taxonomy)
     cache_model(chosen, catalog, CachedModel(predictor.version, predictor.taxonomy, predictor.files))
-    missing = _missing(catalog, refs, predictor.version)
+    unreviewed = _unreviewed(refs, drawn)
+    missing = _missing(catalog, [ref for ref in refs if ref.id not in unreviewed], predictor.version)
     check = check_precision(settings, predictor, [ref.uri for ref in missing])
-    return Model(predictor.version, predictor.taxonomy, missing, check)
+    return Model(predictor.version, predictor.taxonomy, missing, check, unreviewed)
+
+
+def _unreviewed(refs: Sequence[ImageRef], drawn: DrawnBoxes | None) -> frozenset[ImageId]:
+    if drawn is None:
+        return frozenset()
+    return frozenset(ref.id for ref in refs if ref.id not in drawn.boxes)
 
 
 def _missing(catalog: Catalog, refs: Sequence[ImageRef], version: ModelVersion) -> tuple[ImageRef, ...]:
@@ -229,7 +250,7 @@ def _sum_up(
     failures = (*found.failures, *unusable, *pushed.failures)
     touched = predicted | pushed.changed.keys()
     failed = {one.uri for one in failures}
-    done = sum(1 for ref in found.images if ref.id not in touched and ref.uri not in failed)
+    done = sum(1 for ref in model.answerable(found.images) if ref.id not in touched and ref.uri not in failed)
     return PreannotateReport(
         scanned=found.n_files,
         new=found.n_new,
@@ -238,6 +259,7 @@ def _sum_up(
         already_done=done,
         gold_waiting=found.n_waiting,
         imported=found.n_imported,
+        unreviewed=len(model.unreviewed),
         quarantined=tuple(sorted(failures, key=lambda one: one.uri)),
         model_version=model.version,
         project_id=pushed.project_id or None,
@@ -260,12 +282,14 @@ def plan(settings: Settings) -> PreannotateReport:
         found = scan.scan(settings, catalog, record=False)
         chosen = predictor_settings(settings)
         known = read_cached_model(chosen, catalog)
+        drawn = read_drawn(settings, catalog)
         if known is None:
-            predictor = predictors.load(chosen)
+            predictor = predictors.load(chosen, drawn=drawn)
             known = CachedModel(predictor.version, predictor.taxonomy)
         check_gold(settings, known.taxonomy)
-        model = Model(known.version, known.taxonomy, _missing(catalog, found.images, known.version), None)
-        planned = push.plan_push(
-            settings, catalog, refs=found.images, version=model.version, taxonomy=model.taxonomy
-        )
+        unreviewed = _unreviewed(found.images, drawn)
+        refs = [ref for ref in found.images if ref.id not in unreviewed]
+        missing = _missing(catalog, refs, known.version)
+        model = Model(known.version, known.taxonomy, missing, None, unreviewed)
+        planned = push.plan_push(settings, catalog, refs=refs, version=model.version, taxonomy=model.taxonomy)
     return _sum_up(found, (), planned, model=model, seconds={})

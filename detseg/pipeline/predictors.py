@@ -10,6 +10,7 @@ from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.sections import EngineSettings, ModelSettings, Section
 from detseg.config.settings import Settings, to_taxonomy
 from detseg.errors import ModelError
+from detseg.models.drawn import REVIEWS, DrawnBoxes, is_reviews
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import is_plugin, load_plugin
 from detseg.models.recorded import PREFIX, is_recorded, load_recorded, recorded_files
@@ -28,20 +29,30 @@ _loading = threading.Lock()
 
 
 def load(
-    settings: PredictorSettings, *, n_images: int | None = None, version: ModelVersion | None = None
+    settings: PredictorSettings,
+    *,
+    n_images: int | None = None,
+    version: ModelVersion | None = None,
+    drawn: DrawnBoxes | None = None,
 ) -> AblePredictor:
     """Return the predictor of these settings, loaded once in a process and shared by its threads.
 
     Its ``predict(batch)`` takes decoded images and returns one tuple of instances for each, by descending
-    score. ``n_images`` are to come, if that is known: from some hundred on, it is compiled. Raises ModelError
-    when a checkpoint cannot be used, or does not come to be the ``version`` that is asked for: other hardware
-    computes otherwise where the settings leave the choice to it.
+    score. ``n_images`` are to come, if that is known: from some hundred on, it is compiled. ``drawn`` are the
+    boxes of people where the settings name ``reviews``. Raises ModelError when a checkpoint cannot be used,
+    or does not come to be the ``version`` that is asked for: other hardware computes otherwise where the
+    settings leave the choice to it.
     """
     with _loading:  # two threads at once would load the weights twice
-        predictor = _load(settings.model_dump_json())
+        predictor = _load(settings.model_dump_json(), drawn)
     if n_images is not None:
         predictor.expect(n_images)
     if version is not None and predictor.version != version:
+        if drawn is not None:
+            raise ModelError(
+                f"people's reviews have changed: they make {predictor.version} now, the run was begun with "
+                f"{version}: run it again"
+            )
         raise ModelError(
             f"this machine makes {predictor.version} of the models, the run was begun with {version}: its "
             "files or its hardware differ; give all workers the same files, device and precision"
@@ -62,7 +73,7 @@ def predictor_settings(settings: Settings) -> PredictorSettings:
     """Return what a predictor depends on, out of all settings. Paths of models become absolute."""
 
     def located(name: str | None) -> str | None:
-        if not name or name == SAMPLE:
+        if not name or name == SAMPLE or is_reviews(name):
             return name
         if is_recorded(name):
             return PREFIX + "@".join(str(settings.path(path)) for path in recorded_files(name))
@@ -96,7 +107,7 @@ def named_models(settings: PredictorSettings) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2)
-def _load(chosen_json: str) -> AblePredictor:
+def _load(chosen_json: str, drawn: DrawnBoxes | None) -> AblePredictor:
     from detseg.models.wrappers.ensemble import build_ensemble, inner_options
 
     settings = PredictorSettings.model_validate_json(chosen_json)
@@ -104,10 +115,30 @@ def _load(chosen_json: str) -> AblePredictor:
     ensemble, options = _ensemble(model), _options(model, settings.engine)
     inner = inner_options(options, votes=ensemble.votes or bool(model.committee))
     detector, segmenter = _resolve(model.detector, "detector"), _resolve(model.segmenter, "segmenter")
+    if any(map(is_reviews, (detector, segmenter, *model.committee))):
+        return _load_reviews(settings, segmenter, options, drawn)
     members = [_load_member(detector, segmenter, inner, to_taxonomy(settings.classes, settings.taxonomy))]
     for name in model.committee:
         members.append(_load_member(_resolve(name, "detector"), None, inner, members[0].taxonomy))
     return build_ensemble(members, ensemble, options)
+
+
+def _load_reviews(
+    settings: PredictorSettings, segmenter: str | None, options: PredictorOptions, drawn: DrawnBoxes | None
+) -> AblePredictor:
+    """The boxes of people, with masks. Nothing is fused, suppressed or cleaned: they stay as drawn."""
+    model = settings.model
+    if not is_reviews(model.detector) or is_reviews(segmenter) or model.committee:
+        raise ModelError(f"{REVIEWS} is a detector, and alone one: leave model.committee empty")
+    if drawn is None:
+        raise ModelError(
+            f"{REVIEWS} are boxes in the catalog of a project, and only `detseg preannotate` has one: name "
+            "another detector"
+        )
+    from detseg.models.loading import load_predictor
+
+    taxonomy = to_taxonomy(settings.classes, settings.taxonomy)
+    return load_predictor(model.detector, segmenter, options=options, taxonomy=taxonomy, drawn=drawn)
 
 
 def _load_member(

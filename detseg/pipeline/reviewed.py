@@ -1,0 +1,73 @@
+"""The boxes of people's reviews as a detector, out of the catalog: ``--detector reviews``.
+
+A run reads them once, at its beginning; its shards take what was read then. A process that has not read them
+does so, and is told by the model version if they have changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from detseg.errors import ModelError
+from detseg.models.drawn import REVIEWS, DrawnBoxes, draw_boxes, is_reviews
+from detseg.pipeline.labels import label_rules, read_labels
+from detseg.pipeline.workspace import opened_catalog
+from detseg.types import Box, ImageId, ModelVersion
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog
+    from detseg.config import Settings
+
+_of_runs: dict[ModelVersion, DrawnBoxes] = {}
+"""What the latest run of this process has read."""
+
+
+def read_drawn(settings: Settings, catalog: Catalog) -> DrawnBoxes | None:
+    """The boxes of the labels of a project; None where the settings name another detector.
+
+    The project is that behind ``reviews:``, else that of the queue. Its labels are those that would be
+    exported. ModelError for a project that the catalog does not know, or without labels.
+    """
+    if not is_reviews(settings.model.detector):
+        return None
+    title = (settings.model.detector or "").partition(":")[2] or settings.queue.project
+    found = catalog.projects.titled(title)
+    if not found:
+        raise ModelError(
+            f"the catalog {catalog.url} knows no project {title!r}, whose reviews were to be the detector: "
+            f"name one as --detector '{REVIEWS}:TITLE', and run `detseg collect` for it first"
+        )
+
+    def boxes() -> Iterator[tuple[ImageId, list[tuple[str, Box]]]]:
+        for label in read_labels(catalog, found[-1], label_rules(settings)):
+            things = (one.instance for one in label.annotation.regions if one.instance.kind == "thing")
+            yield label.image, [(one.label, one.box) for one in things if one.box is not None]
+
+    drawn = draw_boxes(boxes())
+    if not drawn.boxes:
+        raise ModelError(
+            f"nobody has reviewed an image of the project {title!r} yet, as far as the catalog knows: run "
+            "`detseg collect`"
+        )
+    return drawn
+
+
+def find_drawn(settings: Settings) -> DrawnBoxes | None:
+    """As ``read_drawn``, out of the catalog of the settings, which is opened only if it is asked."""
+    if not is_reviews(settings.model.detector):
+        return None
+    with opened_catalog(settings) as catalog:
+        return read_drawn(settings, catalog)
+
+
+def keep_drawn(version: ModelVersion, drawn: DrawnBoxes | None) -> None:
+    """Keeps what a run has read, for its shards in this process."""
+    _of_runs.clear()
+    if drawn is not None:
+        _of_runs[version] = drawn
+
+
+def drawn_of_run(settings: Settings, catalog: Catalog, version: ModelVersion) -> DrawnBoxes | None:
+    """What the run of that model version has read; read now where that was in another process."""
+    return _of_runs.get(version) or read_drawn(settings, catalog)
