@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -129,6 +132,40 @@ def replacing(path: Path, *, binary: bool = False, private: bool = False) -> Ite
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``path``, of none or an empty folder, at the end of the block.
+
+    If the block raises, it is removed. What runs that were killed have left beside ``path`` is removed, too:
+    those that live hold a lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}-*.partial"):
+        _remove_left(left)
+    beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}.partial")
+    beside.mkdir()
+    handle = os.open(beside, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield beside
+        beside.replace(path)
+    finally:
+        os.close(handle)
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove a folder that nobody writes any more. One that is empty may be about to be locked, and stays."""
+    with suppress(OSError):  # it is gone, or somebody else's
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if any(folder.iterdir()):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(handle)
 
 
 def write_whole(path: Path, text: str, *, private: bool = False) -> None:

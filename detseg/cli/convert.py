@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from detseg.cli import options
-from detseg.cli.dataset import ImagesOption, written_json
+from detseg.cli.dataset import ImagesOption, say_written, written_json
 from detseg.pipeline.formats import FormatName, SourceName
-from detseg.plurals import format_count
 
 
 def convert(
@@ -32,19 +31,15 @@ def convert(
 
     What the format cannot hold is counted before anything is written.
     """
-    from detseg.cli.output import note, print_json, say
+    from detseg.cli.output import note, print_json
     from detseg.pipeline.convert import convert_dataset
     from detseg.pipeline.placing import WriteOptions
 
     chosen = WriteOptions(images, strict=strict, skip_missing=skip_missing)
     done = convert_dataset(path, from_, to, out, options=chosen, warn=note)
-    written = done.written
     if as_json:
-        print_json(written_json(written) | {"left_out": dict(done.left_out)})
+        print_json(written_json(done.written) | {"left_out": dict(done.left_out)})
         return
     for what, n in done.left_out.items():
         note(f"left out: {what} {n:,}")
-    regions = format_count(written.regions, "region")
-    say(f"{out}: {format_count(written.images, 'image')} with {regions} as {to}")
-    for one in written.written:
-        say(f"  {one}")
+    say_written(out, done.written, to)

@@ -188,7 +188,7 @@ def export(
     What the format cannot hold is counted before anything is written. Images that their EXIF turns are
     written upright.
     """
-    from detseg.cli.output import note, print_json, say
+    from detseg.cli.output import note, print_json
     from detseg.config import load_settings
     from detseg.pipeline.export import export_version
     from detseg.pipeline.placing import WriteOptions
@@ -199,12 +199,7 @@ def export(
     if as_json:
         print_json(written_json(done))
         return
-    regions = format_count(done.regions, "region")
-    say(f"{out}: {format_count(done.images, 'image')} with {regions} as {format_}")
-    for path in done.written:
-        say(f"  {path}")
-    if done.turned:
-        say(f"{format_count(done.turned, 'image', 'was', 'were')} written anew, upright, without EXIF")
+    say_written(out, done, format_)
 
 
 @app.command("verify")
@@ -262,6 +257,18 @@ def remove(name: NameArgument, *, config: options.ConfigOption = None) -> None:
 
     version = _store(config).remove(name)
     say(f"removed {version.name} ({version.id[:12]})")
+
+
+def say_written(out: Path, done: Written, format_: str) -> None:
+    """Say what was written."""
+    from detseg.cli.output import say
+
+    regions = format_count(done.regions, "region")
+    say(f"{out}: {format_count(done.images, 'image')} with {regions} as {format_}")
+    for path in done.written:
+        say(f"  {path}")
+    if done.turned:
+        say(f"{format_count(done.turned, 'image', 'was', 'were')} written anew, upright, without EXIF")
 
 
 def written_json(done: Written) -> dict[str, Any]:

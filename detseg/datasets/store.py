@@ -315,6 +315,8 @@ class DatasetStore:
         with self._explained("written"):
             Path(self._root).mkdir(parents=True, exist_ok=True)
         with file_lock(Path(self._root, "lock"), what=f"the dataset versions in {self.location}"):
+            for left in Path(self._root).glob(".detseg-*.partial"):  # of a run that was killed
+                left.unlink(missing_ok=True)
             yield
 
     def _path(self, *parts: str) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from detseg.errors import DatasetError, ImageError
-from detseg.files import replacing
+from detseg.files import replacing, replacing_folder
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents, Format, Loss, check_names, check_new
 from detseg.images.upright import upright_copy
@@ -211,15 +209,18 @@ def _manifest_line(image: ImageLabels) -> str:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that becomes ``out`` at the end of the block, and is removed if the block raises."""
+    """A folder that becomes ``out`` at the end of the block, and is removed if the block raises.
+
+    Raises DatasetError where something is or nothing can be written.
+    """
     out = Path(os.path.abspath(out))
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise DatasetError(f"{out} is there and not an empty folder: name another one with --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}-{secrets.token_hex(8)}.partial")
-    beside.mkdir()
     try:
-        yield beside
-        beside.replace(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        with replacing_folder(out) as folder:
+            yield folder
+    except OSError as error:
+        raise DatasetError(
+            f"{out} cannot be written: {error.strerror or error}: make room, also for temporary files, or "
+            "name another place with --out"
+        ) from error
