@@ -124,7 +124,11 @@ def read_coco_labels(path: Path) -> CocoLabels:
 
     Raises FormatError for a file that is none, and for a name that is there twice.
     """
-    data = read_coco(path, "bbox")
+    return labels_by_name(read_coco(path, "bbox"), path)
+
+
+def labels_by_name(data: CocoDataset, path: Path) -> CocoLabels:
+    """A dataset that was read from ``path``, as ``read_coco_labels`` gives it."""
     check = entry_check(data.images, data.categories, "segm")
     annotations: defaultdict[int, list[Record]] = defaultdict(list)
     for position, entry in enumerate(data.annotations):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,25 @@ class _Reader:
             if instance is None:
                 self.left_out["regions without area"] += 1
             else:
-                yield instance
+                yield replace(instance, score=None)  # labels, whoever wrote them
+
+
+def read_rows(path: Path, names: Sequence[str], size: Size) -> tuple[Instance, ...]:
+    """What a file says of an image of that size, with scores where a last column has them, else 1.
+
+    Left out is what has no area. Raises FormatError for a row that is wrong, with its line, and why.
+    """
+    rows = (
+        _parse_row(line, names, size, where=f"{path}, line {number}", scored=True)
+        for number, line in enumerate(read_text(path).splitlines(), 1)
+        if line.strip()
+    )
+    return tuple(one for one in rows if one is not None)
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names of the classes in a ``data.yaml``."""
+    return _names(_read_data(path), path)
 
 
 def labels_path(image: Path) -> Path:
@@ -92,8 +110,13 @@ def labels_path(image: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _parse_row(line: str, names: Sequence[str], size: Size, *, where: str) -> Instance | None:
-    """The box or the mask of a row; None for one without area. Six columns end with a score."""
+def _parse_row(
+    line: str, names: Sequence[str], size: Size, *, where: str, scored: bool = False
+) -> Instance | None:
+    """The box or the mask of a row; None for one without area.
+
+    A box may have a score behind it, and a mask too where rows are ``scored``: an even number of columns.
+    """
     fields = line.split()
     try:
         label, *shares = [float(field) for field in fields]
@@ -104,31 +127,32 @@ def _parse_row(line: str, names: Sequence[str], size: Size, *, where: str) -> In
     if not 0 <= label < len(names):
         raise FormatError(f"{where}: class {int(label)} is out of range: there are {len(names)}, from 0")
     n_columns = len(fields)
-    if n_columns == 6:
-        shares.pop()
-    if not (n_columns in (5, 6) or (n_columns >= 7 and n_columns % 2)):
+    score = shares.pop() if n_columns == 6 or (scored and n_columns > 6 and n_columns % 2 == 0) else 1.0
+    if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
         raise FormatError(
             f"{where}: {n_columns} columns; expected 5 (class cx cy width height), or the class and three or "
-            "more corners x y"
+            "more corners x y; a score may follow"
         )
+    if scored and not 0 <= score <= 1:
+        raise FormatError(f"{where}: expected a score from 0 to 1 at the end, not {fields[-1]}")
     if not all(-_OUTSIDE <= share <= 1 + _OUTSIDE for share in shares):
         raise FormatError(f"{where}: expected shares of the image, from 0 to 1, not {line.strip()!r:.60}")
     name = names[int(label)]
     if len(shares) == 4:
-        return _box(shares, name, size)
+        return _box(shares, name, size, score)
     corners = [(x * size.width, y * size.height) for x, y in zip(shares[::2], shares[1::2], strict=True)]
     mask = polygon_to_mask([(_snap(x), _snap(y)) for x, y in corners], size)
-    return Instance(name, "thing", mask=mask) if mask.area else None
+    return Instance(name, "thing", mask=mask, score=score) if mask.area else None
 
 
-def _box(shares: Sequence[float], name: str, size: Size) -> Instance | None:
+def _box(shares: Sequence[float], name: str, size: Size, score: float) -> Instance | None:
     cx, cy, width, height = shares
     if min(width, height) < 0:
         return None
     x0, x1 = ((cx + half * width) * size.width for half in (-0.5, 0.5))
     y0, y1 = ((cy + half * height) * size.height for half in (-0.5, 0.5))
     box = clip_box(Box(x0, y0, x1, y1), size)
-    return Instance(name, "thing", box) if box is not None else None
+    return Instance(name, "thing", box, score=score) if box is not None else None
 
 
 def _snap(place: float) -> float:

@@ -1,7 +1,9 @@
-"""Predictions that somebody's own program made, read from a file: ``results:PATH``. Knows no torch.
+"""Predictions that somebody's own program made, read from files: ``results:PATH``. Knows no torch.
 
-The file is what ``detseg predict`` writes, a COCO dataset whose annotations may have scores, or COCO results
-with the dataset that they are on: ``results:found.json@instances.json``. Images meet by file name or path.
+A file is what ``detseg predict`` writes, a COCO dataset whose annotations may have scores, or COCO results
+with the dataset that they are on: ``results:found.json@instances.json``. A folder has YOLO's text files, with
+or without a score at the end of a row (``results:labels@data.yaml`` names the classes), or Pascal VOC's XML
+files. Images meet by file name or path.
 """
 
 from __future__ import annotations
@@ -11,16 +13,19 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
 
 from detseg.errors import FormatError, ImageError, ModelError
 from detseg.files import open_regular, read_json
 from detseg.formats import ImageLabels
-from detseg.formats.coco import CocoLabels, read_coco_labels, read_instances
+from detseg.formats.coco import CocoLabels, labels_by_name, read_coco_labels, read_instances
 from detseg.formats.coco_entries import FileNames, file_names
 from detseg.formats.coco_results import read_coco_files
+from detseg.formats.folders import read_text
 from detseg.formats.predictions import is_predictions, read_predictions
+from detseg.formats.voc_files import read_voc
+from detseg.formats.yolo_files import read_names, read_rows
 from detseg.models.labels import is_placeholder
 from detseg.models.predictor import Abilities, PredictorOptions, named_version, ordered
 from detseg.taxonomy import Taxonomy, taxonomy_of_labels
@@ -31,6 +36,10 @@ PREFIX = "results:"
 
 _SEPARATOR = "@"
 _REVISION = 1
+_MOST_NUMBERS = 10_000
+"""Classes without names that a folder of YOLO's may number."""
+
+_LABELS = frozenset((".txt", ".xml", ".yaml", ".yml", ".png"))
 _RESULT_OPTIONS = ("box_threshold", "mask_threshold", "class_box_thresholds", "class_mask_thresholds")
 
 
@@ -40,7 +49,7 @@ def is_recorded(name: str | None) -> bool:
 
 
 def recorded_files(name: str) -> tuple[Path, ...]:
-    """The file of predictions that is named, and the dataset that it is on, if one is named too.
+    """The file or folder of predictions that is named, and the dataset that it is on, if one is named too.
 
     >>> [str(path) for path in recorded_files("results:found.json@truth/instances.json")]
     ['found.json', 'truth/instances.json']
@@ -77,7 +86,7 @@ class RecordedPredictor(Abilities):
     """Answers what a file says. An image that the file lacks, or has in another size, is an ImageError."""
 
     detector: str
-    contents: _Contents
+    contents: Contents
     taxonomy: Taxonomy
     options: PredictorOptions
     version: ModelVersion
@@ -125,66 +134,148 @@ def _as_seen(instance: Instance) -> Instance:
     return replace(instance, seen_by=seen_by, score=1.0 if instance.score is None else instance.score)
 
 
+class Contents(Protocol):
+    """The predictions in files, image by image."""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """All labels that are in them."""
+
+    def find(self, image: DecodedImage) -> Sequence[Instance]:
+        """What they say about an image. ImageError for one that they lack, or have otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Contents:
-    """The content of a file, by the numbers that its images' names lead to."""
+class _Listed:
+    """Images that are in memory, by the numbers that their names lead to."""
 
     path: Path
     labels: frozenset[str]
     names: FileNames
-    images: Mapping[int, ImageLabels | str]
-    coco: CocoLabels | None = None
+    images: Sequence[ImageLabels]
 
-    def find(self, image: DecodedImage) -> Iterable[Instance]:
-        number = self.names.find(image.ref.uri)
-        if number is None:
-            raise ImageError(f"is not in {self.path}: name it there by its file name or path, once")
-        found = self.images[number]
-        try:
-            if self.coco is not None:
-                return tuple(read_instances(self.coco, str(found), image.size, scored=True))
-        except FormatError as error:
-            raise ImageError(f"is not as {error}") from error
-        assert isinstance(found, ImageLabels)
+    def find(self, image: DecodedImage) -> Sequence[Instance]:
+        found = self.images[_number(self.names, image, self.path)]
         if found.size != image.size:
             raise ImageError(f"is {image.size} (upright), and {found.size} in {self.path}")
         return found.instances
 
 
-def _read(files: tuple[Path, ...]) -> _Contents:
+@dataclass(frozen=True, slots=True)
+class _Coco:
+    """The entries of a COCO file, whose shapes are read when an image is asked for."""
+
+    path: Path
+    labels: frozenset[str]
+    names: FileNames
+    images: Mapping[int, str]
+    file: CocoLabels
+
+    def find(self, image: DecodedImage) -> Sequence[Instance]:
+        name = self.images[_number(self.names, image, self.path)]
+        try:
+            return tuple(read_instances(self.file, name, image.size, scored=True))
+        except FormatError as error:
+            raise ImageError(f"is not as {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _YoloRows:
+    """YOLO's text files, which are read when an image is asked for: its size says where a share of it is."""
+
+    path: Path
+    labels: frozenset[str]
+    names: FileNames
+    files: Sequence[Path]
+    classes: Sequence[str]
+
+    def find(self, image: DecodedImage) -> Sequence[Instance]:
+        file = self.files[_number(self.names, image, self.path)]
+        try:
+            return read_rows(file, self.classes, image.size)
+        except FormatError as error:
+            raise ImageError(f"cannot be predicted: {error}") from error
+
+
+def _number(names: FileNames, image: DecodedImage, path: Path) -> int:
+    """The number of an image, by its path, or its path without its ending."""
+    uri = image.ref.uri
+    number = names.find(uri)
+    if number is None:
+        number = names.find(str(PurePosixPath(uri).with_suffix("")) if PurePosixPath(uri).name else uri)
+    if number is None:
+        raise ImageError(f"is not in {path}: name it there by its file name or path, once")
+    return number
+
+
+def _read(files: tuple[Path, ...]) -> Contents:
+    path = files[0]
+    if path.is_dir():
+        is_voc = next(path.glob("**/Annotations"), None) is not None
+        return _listed(tuple(read_voc(path).images()), path) if is_voc else _read_rows(path, files[1:])
     if len(files) == 2:
-        return _coco_contents(_on_dataset(*files), files[0])
-    data = read_json(files[0])
+        return _by_name(_on_dataset(*files), path)
+    data = read_json(path)
     if is_predictions(data):
-        images = dict(enumerate(read_predictions(data, files[0])))
-        names = file_names([{"id": number, "file_name": image.name} for number, image in images.items()])
-        labels = frozenset(one.label for image in images.values() for one in image.instances)
-        return _Contents(files[0], labels, names, images)
+        return _listed(tuple(read_predictions(data, path)), path)
     if isinstance(data, list):
         raise FormatError(
-            f"{files[0]} is a list of COCO results, whose images are numbers: name the dataset that has "
-            f"these, as {PREFIX}{files[0]}{_SEPARATOR}instances.json"
+            f"{path} is a list of COCO results, whose images are numbers: name the dataset that has "
+            f"these, as {PREFIX}{path}{_SEPARATOR}instances.json"
         )
-    return _coco_contents(read_coco_labels(files[0]), files[0])
+    return _by_name(read_coco_labels(path), path)
 
 
-def _coco_contents(file: CocoLabels, path: Path) -> _Contents:
+def _listed(images: Sequence[ImageLabels], path: Path) -> Contents:
+    names = file_names([{"id": number, "file_name": image.name} for number, image in enumerate(images)])
+    labels = frozenset(one.label for image in images for one in image.instances)
+    return _Listed(path, labels, names, images)
+
+
+def _read_rows(folder: Path, named: Sequence[Path]) -> Contents:
+    """A folder of text files, or one with them in ``labels``. The first row of each is looked at."""
+    below = folder / "labels" if (folder / "labels").is_dir() else folder
+    files = sorted(path for path in below.rglob("*.txt") if path.name != "classes.txt")
+    if not files:
+        raise FormatError(f"{folder} has neither YOLO's text files nor VOC's Annotations/*.xml")
+    data = next(iter([*named, *sorted(folder.glob("*.yaml")), *sorted(folder.glob("*.yml"))]), None)
+    classes = read_names(data) if data is not None else tuple(map(str, range(_MOST_NUMBERS)))
+    used = frozenset(classes) if data is not None else frozenset(classes[n] for n in _class_numbers(files))
+    stems = [path.relative_to(below).with_suffix("").as_posix() for path in files]
+    names = file_names([{"id": number, "file_name": stem} for number, stem in enumerate(stems)])
+    return _YoloRows(folder, used, names, files, classes)
+
+
+def _class_numbers(files: Iterable[Path]) -> set[int]:
+    rows = (row.split(maxsplit=1)[0] for path in files for row in read_text(path).splitlines() if row.strip())
+    return {number for row in set(rows) if row.isdecimal() and (number := int(row)) < _MOST_NUMBERS}
+
+
+def _by_name(file: CocoLabels, path: Path) -> Contents:
     names = file_names(list(file.images.values()))
     images = {int(image["id"]): name for name, image in file.images.items()}
-    return _Contents(path, frozenset(file.labels.values()), names, images, file)
+    return _Coco(path, frozenset(file.labels.values()), names, images, file)
 
 
 def _on_dataset(results: Path, dataset: Path) -> CocoLabels:
     """COCO results in the place of the annotations of the dataset that they are on."""
+    files = read_coco_files(dataset, results, "bbox")
     annotations: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for entry in read_coco_files(dataset, results, "bbox").results:
+    for entry in files.results:
         annotations[entry["image_id"]].append({"iscrowd": 0, **entry})
-    return replace(read_coco_labels(dataset), path=results, annotations=annotations)
+    return replace(labels_by_name(files.truth, dataset), path=results, annotations=annotations)
 
 
 def _digest(path: Path) -> str:
+    """The SHA-256 of a file; of a folder, that of all files of labels below, with their paths."""
     hashed = hashlib.sha256()
-    with open_regular(path) as file:
-        while data := file.read(1 << 20):
-            hashed.update(data)
+    files = [path]
+    if path.is_dir():
+        files = sorted(one for one in path.rglob("*") if one.suffix in _LABELS and one.is_file())
+    for one in files:
+        if path.is_dir():
+            hashed.update(f"{one.relative_to(path).as_posix()} {one.stat().st_size}\n".encode())
+        with open_regular(one) as file:
+            while data := file.read(1 << 20):
+                hashed.update(data)
     return hashed.hexdigest()

@@ -12,14 +12,14 @@ from PIL import Image
 
 from detseg.config import ClassSettings, Settings
 from detseg.errors import ImageError, ModelError
-from detseg.geometry.masks import encode_mask
+from detseg.geometry.masks import encode_mask, mask_to_box
 from detseg.images import read_image
 from detseg.models.predictor import PredictorOptions, check_answer
 from detseg.models.recorded import RecordedPredictor, load_recorded
 from detseg.pipeline.predict import predict
 from detseg.pipeline.predictors import load, predictor_settings
 from detseg.taxonomy import LabelClass, Taxonomy
-from detseg.types import DecodedImage
+from detseg.types import Box, DecodedImage
 from tests.pipeline.labeled import SIZE, disc
 
 TAXONOMY = Taxonomy((LabelClass("bolt", aliases=("screw",)), LabelClass("nut"), LabelClass("belt", "stuff")))
@@ -97,6 +97,109 @@ def test_coco_results_need_their_dataset(tmp_path: Path, images: list[DecodedIma
     assert answers == load_named(write(tmp_path / "whole.json", dataset())).predict(images)
     with pytest.raises(ModelError, match=r"name the dataset that has these, as results:.*@instances\.json"):
         load_named(results)
+
+
+def yolo_folder(folder: Path, rows: dict[str, str], data: str = "names: [screw, nut, gear]\n") -> str:
+    """Text files by the names of their images."""
+    for name, text in rows.items():
+        path = (folder / "labels" / name).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    if data:
+        (folder / "data.yaml").write_text(data)
+    return f"results:{folder}"
+
+
+ROWS = {
+    "a/one": "0 0.25 0.5 0.1 0.2 0.9\n2 0.5 0.5 0.5 0.5 0.9\n",
+    "a/two": "1 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75 0.6\n1 0.1 0.1 0.1 0.1 0.2\n",
+    "b/one": "",
+}
+"""A box and a segment with scores, a class that nobody knows, a faint box, and an image without anything."""
+
+
+def test_yolos_text_files_are_read_with_scores(tmp_path: Path, images: list[DecodedImage]) -> None:
+    name = yolo_folder(tmp_path / "found", ROWS)
+    predictor = load_named(name)
+    first, second, third = check_answer(predictor, images, predictor.predict(images))
+    (bolt,), (nut,) = first, second
+    assert (bolt.label, bolt.score, bolt.seen_by) == ("bolt", 0.9, "detector")
+    assert bolt.box is not None
+    assert bolt.box.xyxy == pytest.approx((12, 16, 18, 24))
+    assert (nut.label, nut.score, nut.seen_by, nut.box) == ("nut", 0.6, "segmenter", None)
+    assert nut.mask is not None
+    assert (nut.mask.area, mask_to_box(nut.mask)) == (600, Box(15, 10, 45, 30))
+    assert third == ()
+    assert predictor.unmapped == {"gear": 1}
+    (faint,) = load_named(name, box_threshold=0.1).predict(images[1:2])[0][1:]
+    assert (faint.score, faint.seen_by) == (0.2, "detector")
+
+
+def test_yolos_text_files_without_scores_and_names(tmp_path: Path, images: list[DecodedImage]) -> None:
+    name = yolo_folder(tmp_path / "found", {"a/two": "1 0.5 0.5 0.1 0.2\n"}, data="")
+    (instance,) = load_named(name, taxonomy=None).predict(images[1:2])[0]
+    assert (instance.label, instance.score) == ("1", 1.0)
+    (tmp_path / "data.yaml").write_text("names: [screw, nut]\n")
+    (named,) = load_named(f"{name}/labels@{tmp_path / 'data.yaml'}").predict(images[1:2])[0]
+    assert (named.label, named.box) == ("nut", instance.box)
+
+
+def test_images_meet_text_files_by_path_where_names_are_equal(
+    tmp_path: Path, images: list[DecodedImage]
+) -> None:
+    rows = {"a/one": "0 0.5 0.5 0.1 0.2\n", "b/one": "1 0.5 0.5 0.1 0.2\n"}
+    predictor = load_named(yolo_folder(tmp_path / "found", rows))
+    answers = predictor.predict([images[0], images[2]])
+    assert [[one.label for one in some] for some in answers] == [["bolt"], ["nut"]]
+    with pytest.raises(ImageError, match=r"is not in .*found: name it there"):
+        predictor.predict(images[1:2])
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("0 0.5 0.5 0.1 0.2 1.4", "expected a score from 0 to 1 at the end, not 1.4"),
+        ("7 0.5 0.5 0.1 0.2", "class 7 is out of range"),
+        ("0 0.5 0.5 0.1", "4 columns; expected 5"),
+        ("0 0.5 0.5 a 0.1", "expected numbers"),
+    ],
+)
+def test_a_wrong_row_concerns_its_image_alone(
+    tmp_path: Path, images: list[DecodedImage], row: str, line: str
+) -> None:
+    predictor = load_named(yolo_folder(tmp_path / "found", {**ROWS, "a/two": row}))
+    assert len(predictor.predict(images[:1])[0]) == 1
+    with pytest.raises(ImageError, match=rf"two\.txt, line 1: {line}"):
+        predictor.predict(images[1:2])
+
+
+def test_a_voc_folder_is_read(tmp_path: Path, images: list[DecodedImage]) -> None:
+    folder = tmp_path / "voc" / "Annotations"
+    folder.mkdir(parents=True)
+    (folder / "two.xml").write_text(
+        "<annotation><filename>two.png</filename><size><width>60</width><height>40</height></size>"
+        "<object><name>screw</name><bndbox><xmin>3</xmin><ymin>5</ymin><xmax>12</xmax><ymax>20</ymax></bndbox>"
+        "</object></annotation>"
+    )
+    predictor = load_named(f"results:{tmp_path / 'voc'}")
+    ((bolt,),) = predictor.predict(images[1:2])
+    assert (bolt.label, bolt.score, bolt.box) == ("bolt", 1.0, Box(2, 4, 12, 20))
+    with pytest.raises(ImageError, match=r"is not in .*voc: name it there"):
+        predictor.predict(images[:1])
+
+
+def test_the_version_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
+    name = yolo_folder(tmp_path / "found", ROWS)
+    version = load_named(name).version
+    (tmp_path / "found" / "notes.md").write_text("nothing of the predictions")
+    assert load_named(name).version == version
+    yolo_folder(tmp_path / "found", {"c/one": ""})
+    assert load_named(name).version != version
+
+
+def test_a_folder_without_predictions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has neither YOLO's text files nor VOC's Annotations"):
+        load_named(f"results:{tmp_path}")
 
 
 def test_what_detseg_predicts_is_read_back(tmp_path: Path, images: list[DecodedImage]) -> None:
