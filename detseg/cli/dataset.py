@@ -121,7 +121,7 @@ def show(
     with progress_bars():
         figures = measure_version(settings, version)
         if report is not None:
-            write_version_page(report, version, figures)
+            write_version_page(report, settings, version, figures)
     if as_json:
         print_json(_to_json(version) | {"figures": encode_figures(figures), **_report_json(report)})
     else:

@@ -10,7 +10,10 @@ from detseg.datasets.differences import CHANGES
 from detseg.datasets.sample import decode_sample, image_bytes
 from detseg.errors import ImageError
 from detseg.images import decode_image
+from detseg.pipeline.datasets import open_store
+from detseg.pipeline.image_map import map_of_version
 from detseg.pipeline.reading import open_sources, read_labeled
+from detseg.pipeline.workspace import opened_catalog
 from detseg.report.dataset_page import Pair, Side, difference_page, version_page
 from detseg.report.page import write_page
 
@@ -31,9 +34,14 @@ MOST_PICTURED = 60
 """Images of a page that have pictures."""
 
 
-def write_version_page(path: Path, version: Version, figures: VersionFigures) -> None:
-    """Write the figures of a version as one HTML file. Raises DetsegError if it cannot be written."""
-    write_page(path, version_page(version, figures.labels, figures.growth, figures.lost))
+def write_version_page(path: Path, settings: Settings, version: Version, figures: VersionFigures) -> None:
+    """Write the figures of a version and a map of its images as one HTML file.
+
+    Raises DetsegError if it cannot be written.
+    """
+    with opened_catalog(settings) as catalog:
+        images = map_of_version(settings, catalog, open_store(settings), version)
+    write_page(path, version_page(version, figures.labels, figures.growth, figures.lost, images=images))
 
 
 def write_difference_page(

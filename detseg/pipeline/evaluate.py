@@ -18,6 +18,7 @@ from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline import progress
 from detseg.pipeline.dataset_figures import measure_labels
 from detseg.pipeline.datasets import open_store
+from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.policies import cost_model, shape_policy
 from detseg.pipeline.qa.cases import CaseReader
@@ -164,7 +165,8 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     images = Images(cases=reader.of_images, read=partial(read_one, settings))
     grown, notes = _growth(settings, project.title)
     notes += notes_on(result)
-    write_report(out, QaReport(result, labels, taxonomy, measures.examples(), images, grown, notes))
+    map_ = map_of_project(settings, catalog, project, result.suspects.ranked)
+    write_report(out, QaReport(result, labels, taxonomy, measures.examples(), images, grown, map_, notes))
     return EvaluateReport(result, out, figures)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from detseg.datasets.figures import DatasetFigures, VersionSize
 from detseg.metrics.cases import Case
 from detseg.report.examples import Example
@@ -31,11 +33,54 @@ class Images:
     """the upright image at a uri; raises ImageError"""
 
 
+TILE_PX = 64
+"""The sides of a map's thumbnails."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapFacts:
+    """The facts by which a point can be coloured; empty for none.
+
+    ``label`` is the class of which the image has most objects, ``suspect`` the rule that finds a label of it
+    suspect, ``cluster`` the number of its cluster of near duplicates.
+    """
+
+    state: str = "unlabeled"
+    label: str = ""
+    split: str = ""
+    suspect: str = ""
+    cluster: str = ""
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapPoint:
+    """An image on the map at (x, y), each in [0, 1]; the thumbnail has sides of ``TILE_PX`` at most."""
+
+    x: float
+    y: float
+    name: str
+    thumbnail: Image.Image
+    facts: MapFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMap:
+    """The points of a map, and a note that says what is on it and what was left out."""
+
+    points: tuple[MapPoint, ...] = ()
+    note: str = ""
+
+
+NO_MAP = ImageMap()
+
+
 @dataclass(frozen=True, slots=True)
 class QaReport:
     """Everything on the page. ``notes`` are sentences about what was left out and why.
 
-    ``labels`` are the figures of what a dataset version would hold now, ``growth`` those that were made.
+    ``labels`` are the figures of what a dataset version would hold now, ``growth`` the versions
+    that were made, ``map`` places of the project's images.
     """
 
     result: QaResult
@@ -44,6 +89,7 @@ class QaReport:
     examples: tuple[Example, ...]
     images: Images
     growth: tuple[VersionSize, ...] = ()
+    map: ImageMap = NO_MAP
     notes: tuple[str, ...] = ()
     currency: str = "$"
 

@@ -16,11 +16,13 @@ from detseg.metrics.edits import find_edits
 from detseg.plurals import format_count
 from detseg.report.cells import count_cell, in_order, name_cell, table
 from detseg.report.corrected import EDIT_COLOURS, corrected_panel
+from detseg.report.data import ImageMap
 from detseg.report.gallery import changes_of, fit_pictures, image_name
 from detseg.report.page import FOOTER, MOST_PICTURE_BYTES, Page
 from detseg.report.pictures import View, instances_panel
 from detseg.report.sheet import Panel
 from detseg.report.tabs.labels import label_sections, losses_section
+from detseg.report.tabs.map import map_tab
 from detseg.report.views import Block, Card, Cell, Column, Key, Picture, Row, Section, Tab
 from detseg.taxonomy import Taxonomy
 from detseg.types import EDIT_KINDS, DecodedImage, Edit, EditKind
@@ -62,13 +64,17 @@ def version_page(
     labels: DatasetFigures,
     growth: Sequence[VersionSize],
     lost: Mapping[str, Mapping[str, int]],
+    *,
+    images: ImageMap,
 ) -> Page:
-    """The page of one version."""
+    """The page of one version, with the map of its images."""
     taxonomy = Taxonomy(version.recipe.classes)
     sections = (*label_sections(labels, taxonomy, growth), losses_section(lost))
     left_out = ", ".join(f"{n:,} {reason}" for reason, n in version.counts.left_out.items())
     facts = (*_facts(version), f"Left out: {left_out}" if left_out else "")
-    return _page("Dataset version", version.name, facts, (Tab("labels", "Labels", sections),))
+    return _page(
+        "Dataset version", version.name, facts, (Tab("labels", "Labels", sections), map_tab(images, taxonomy))
+    )
 
 
 def difference_page(

@@ -24,6 +24,7 @@ from detseg.report.tabs.change import change_tab
 from detseg.report.tabs.edits import acceptance_section, edit_keys, edits_section, how_far_section
 from detseg.report.tabs.effort import effort_section, times_section
 from detseg.report.tabs.labels import label_sections
+from detseg.report.tabs.map import map_tab
 from detseg.report.tabs.mistakes import confusion_section, errors_section
 from detseg.report.tabs.quality import classes_section, detection_section, segmentation_section
 from detseg.report.tabs.scores import calibration_section, curves_section
@@ -131,6 +132,7 @@ def make_page(report: QaReport) -> Page:
             Tab("model", "Model", tuple(section(report) for section in _MODEL)),
             Tab("people", "People", tuple(section(report) for section in _PEOPLE)),
             Tab("labels", "Labels", label_sections(report.labels, report.taxonomy, report.growth)),
+            map_tab(report.map, report.taxonomy),
             suspects_tab(report),
             change_tab(report),
             _examples(report),

@@ -201,8 +201,39 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Colouring:
+    """A way to colour the points: its name, the key, and the number of its entry for each point."""
+
+    name: str
+    keys: tuple[Key, ...]
+    of_points: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A point as the template prints it; ``x`` and ``y`` in thousandths, ``tile`` the place in the sprite."""
+
+    x: int
+    y: int
+    name: str
+    words: str
+    colours: str
+    tile: str
+    link: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MapView:
+    """The map as the template prints it. ``sprite`` is one picture with all thumbnails."""
+
+    dots: tuple[Dot, ...]
+    colourings: tuple[Colouring, ...]
+    sprite: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tab:
-    """One tab of the page: suspects and cards come after the first section."""
+    """One tab of the page: suspects, cards and the map come after the first section."""
 
     id: str
     title: str
@@ -212,3 +243,4 @@ class Tab:
     labels: tuple[str, ...] = ()
     """The classes by which the cards can be filtered."""
     answers: tuple[Answer, ...] = ()
+    map: MapView | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+
+from PIL import Image
 
 from detseg.catalog.region_json import encode_regions
 from detseg.datasets.differences import ChangedImage, Difference
@@ -20,7 +23,7 @@ from detseg.metrics.qa_result import Basis
 from detseg.metrics.suspects.findings import Suspect
 from detseg.metrics.waiting import RankedImage, RankingCheck, Waiting, WaitingImage
 from detseg.pipeline.qa.measure import Measures
-from detseg.report.data import Images, QaReport
+from detseg.report.data import ImageMap, Images, MapFacts, MapPoint, QaReport
 from detseg.report.dataset_page import Pair, Side, difference_page, version_page
 from detseg.report.page import Page
 from detseg.taxonomy import LabelClass, Taxonomy
@@ -59,7 +62,32 @@ def make_report(
             tally.add(truth, authors=(truth.author,), split="val" if case.task_id % 5 == 0 else "train")
     labels = tally.result(taxonomy.names)
     result = measures.result(basis, waiting)
-    return QaReport(result, labels, taxonomy, examples, images_of(cases), made_growth(labels), notes)
+    growth, map_ = made_growth(labels), made_map(cases)
+    return QaReport(result, labels, taxonomy, examples, images_of(cases), growth, map_, notes)
+
+
+def made_map(cases: Sequence[Case], text: str = "") -> ImageMap:
+    """The cases in rings, with grey pictures."""
+    points = tuple(
+        MapPoint(
+            x=0.5 + math.cos(n) * (n % 5 + 1) / 10,
+            y=0.5 + math.sin(n) * (n % 5 + 1) / 10,
+            name=f"{text}{case.uri}",
+            thumbnail=Image.new("L", (64, 48), n % 256),
+            facts=MapFacts(
+                state=case.truth.state if case.truth else "unlabeled",
+                label=f"{text}{case.truth.regions[0].instance.label}"
+                if case.truth and case.truth.regions
+                else "",
+                split="val" if n % 5 == 0 else "train",
+                suspect=f"{text}far smaller" if n % 7 == 0 else "",
+                cluster=f"{text}cluster {n // 6}" if n % 3 == 0 else "",
+                link=case.task_url,
+            ),
+        )
+        for n, case in enumerate(cases)
+    )
+    return ImageMap(points, f"{text}{len(points)} of 1,200 images.")
 
 
 def made_growth(labels: DatasetFigures) -> tuple[VersionSize, ...]:
@@ -139,7 +167,7 @@ def hostile_report(text: str) -> QaReport:
         link = f'https://host/"><b>{text}'
         cases.append(replace(changed, reviews=said, model_version=version, task_url=link))
     report = make_report(cases, title=text, taxonomy=renamed_taxonomy(names), limit=6, notes=(text,))
-    report = replace(report, images=_misnamed(report.images, text), currency=text)
+    report = replace(report, map=made_map(cases, text), images=_misnamed(report.images, text), currency=text)
     return listing(report, uri=f'x" onerror="alert(3){text}', link=f'https://host/"><b>{text}')
 
 
@@ -166,7 +194,9 @@ def dataset_pages(cases: Sequence[Case], text: str = "") -> dict[str, Page]:
     report = make_report([renamed(case, names) for case in cases], taxonomy=taxonomy)
     losses = {"coco": {}, "yolo": {"masks left out": 12}}
     return {
-        "version": version_page(versions[1], report.labels, report.growth, losses),
+        "version": version_page(
+            versions[1], report.labels, report.growth, losses, images=made_map(cases, text)
+        ),
         "difference": difference_page((versions[0], versions[1]), found, pairs, read),
     }
 

@@ -16,7 +16,7 @@ from tests.report.made import made_cases, made_waiting
 from tests.report.outline import Outline
 from tests.report.reports import hostile_report, listing, make_report, renamed_taxonomy, titled
 
-TABS = ["answers", "model", "people", "labels", "suspects", "next", "examples", "terms"]
+TABS = ["answers", "model", "people", "labels", "map", "suspects", "next", "examples", "terms"]
 EVIL = "<script>alert(1)</script>"
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-TABS = ["Answers", "Model", "People", "Labels", "Suspects", "Next", "Examples", "Terms"]
+TABS = ["Answers", "Model", "People", "Labels", "Map", "Suspects", "Next", "Examples", "Terms"]
 LONG = "<img src=x onerror=alert(1)>" + "Unterlegscheibenbefestigung" * 4
 
 
@@ -67,7 +67,7 @@ def test_every_tab_fits_and_asks_for_nothing(
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.goto(pages[name].as_uri())
     tabs = page.get_by_role("tab").all_inner_texts()
-    assert tabs == {"version": ["Labels"], "difference": ["Numbers", "Pictures"]}.get(name, TABS)
+    assert tabs == {"version": ["Labels", "Map"], "difference": ["Numbers", "Pictures"]}.get(name, TABS)
     for tab in tabs:
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth") == width, tab
@@ -131,6 +131,40 @@ def test_the_gallery_is_filtered_by_class_and_edit(ordinary: Page) -> None:
     assert all("deleted" not in text for text in shown.all_inner_texts())
     ordinary.get_by_role("button", name="All edits").click()
     assert shown.count() == everything
+
+
+def test_the_map_says_what_a_point_is_by_pointer_and_by_keyboard(ordinary: Page) -> None:
+    ordinary.get_by_role("tab", name="Map").click()
+    plane, spot = ordinary.locator(".plane svg"), ordinary.locator(".spot")
+    names = set(ordinary.locator(".plane circle title").all_text_contents())
+    ordinary.locator(".plane circle").nth(7).hover()
+    assert spot.locator(".name").inner_text() == ordinary.locator("circle.chosen title").text_content()
+    assert spot.locator(".thumb").is_visible()
+    plane.focus()
+    seen = []
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        ordinary.keyboard.press(key)
+        seen.append(spot.locator(".name").inner_text())
+        assert ordinary.locator("circle.chosen").count() == 1
+    assert set(seen) <= names
+    assert len(set(seen)) > 1
+
+
+def test_the_points_are_coloured_by_what_is_chosen(ordinary: Page) -> None:
+    ordinary.get_by_role("tab", name="Map").click()
+    ways = ordinary.locator(".colouring button")
+    assert ways.all_inner_texts() == ["State", "Class", "Split", "Suspect", "Near duplicates"]
+    for number, way in enumerate(ways.all()):
+        way.click()
+        assert way.get_attribute("aria-pressed") == "true"
+        legend = ordinary.locator(".legend:visible")
+        assert legend.count() == 1
+        shown = ordinary.locator(".plane circle").evaluate_all(
+            "all => all.map(one => one.getAttribute('fill'))"
+        )
+        keyed = legend.locator(".dot").evaluate_all("all => all.map(one => one.style.backgroundColor)")
+        n_each = [int(text.replace(",", "")) for text in legend.locator("dd").all_inner_texts()]
+        assert [shown.count(colour) for colour in keyed] == n_each, number
 
 
 def test_pictures_are_enlarged_by_keyboard(ordinary: Page) -> None:

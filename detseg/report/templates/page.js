@@ -1,5 +1,6 @@
 "use strict";
-// The page is whole without this: it folds the parts into tabs, filters the gallery, enlarges pictures, sets the theme.
+// The page is whole without this: it folds the parts into tabs, filters the gallery, colours the map and says what is on it,
+// enlarges pictures, sets the theme.
 const root = document.documentElement;
 root.classList.add("js");
 
@@ -97,6 +98,61 @@ if (filter) {
     show();
   });
   show();
+}
+
+for (const map of document.querySelectorAll(".map")) {
+  const plane = map.querySelector("svg");
+  const dots = [...plane.querySelectorAll("circle")];
+  const places = dots.map((dot) => [Number(dot.getAttribute("cx")), Number(dot.getAttribute("cy"))]);
+  const colouring = map.querySelector(".colouring");
+  const legends = [...map.querySelectorAll(".legend")];
+  const marks = legends.map((legend) => [...legend.querySelectorAll(".dot")].map((dot) => dot.style.backgroundColor));
+  const [thumb, name, detail, link] = [".thumb", ".name", ".detail", "a"].map((one) => map.querySelector(`.spot ${one}`));
+  let chosen = -1;
+  const colour = (way) => {
+    dots.forEach((dot) => dot.setAttribute("fill", marks[way][Number(dot.dataset.colours.split(" ")[way])]));
+    legends.forEach((legend, i) => { legend.hidden = i !== way; });
+    for (const button of colouring.children) button.setAttribute("aria-pressed", String(Number(button.dataset.colouring) === way));
+  };
+  const show = (i) => {
+    if (i < 0 || i === chosen) return;
+    dots[chosen]?.classList.remove("chosen");
+    chosen = i;
+    dots[i].classList.add("chosen");
+    name.textContent = dots[i].textContent;
+    detail.textContent = dots[i].dataset.words;
+    const [left, top] = dots[i].dataset.tile.split(" ");
+    thumb.hidden = false;
+    Object.assign(thumb.firstElementChild, { style: `margin: -${top}px 0 0 -${left}px`, alt: name.textContent });
+    link.hidden = dots[i].dataset.link === undefined;
+    if (!link.hidden) Object.assign(link, { href: dots[i].dataset.link, target: "_blank", rel: "noopener noreferrer" });
+  };
+  const nearest = (x, y, fits = () => true) => places.reduce((best, [px, py], i) => {
+    const far = Math.hypot(px - x, py - y);
+    return fits(px - x, py - y, i) && far < best.far ? { i, far } : best;
+  }, { i: -1, far: Infinity }).i;
+  const point = (event) => {
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(plane.getScreenCTM().inverse());
+    show(nearest(at.x, at.y));
+  };
+  plane.addEventListener("pointermove", point);
+  plane.addEventListener("pointerdown", point);
+  const ways = {
+    ArrowRight: (dx, dy) => dx > 0 && Math.abs(dy) <= dx, ArrowLeft: (dx, dy) => dx < 0 && Math.abs(dy) <= -dx,
+    ArrowDown: (dx, dy) => dy > 0 && Math.abs(dx) <= dy, ArrowUp: (dx, dy) => dy < 0 && Math.abs(dx) <= -dy,
+  };
+  plane.tabIndex = 0;
+  plane.addEventListener("keydown", (event) => {
+    if (!ways[event.key]) return;
+    event.preventDefault();
+    if (chosen < 0) show(nearest(500, 500));
+    else show(nearest(...places[chosen], ways[event.key]));
+  });
+  colouring.hidden = false;
+  colouring.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) colour(Number(button.dataset.colouring));
+  });
 }
 
 const dialog = document.querySelector("dialog");

@@ -1,0 +1,160 @@
+"""The map of a project's images: which have an embedding, what is known of them, and their thumbnails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from detseg.datasets.layout import lay_out
+from detseg.datasets.sample import image_bytes, image_of
+from detseg.errors import DatasetError, ImageError
+from detseg.images.fingerprints import THUMBNAIL_PX
+from detseg.metrics.cases import age
+from detseg.pipeline.datasets import open_store
+from detseg.pipeline.qa.cases import task_url
+from detseg.pipeline.reading import open_sources, read_from
+from detseg.report.data import NO_MAP, TILE_PX, ImageMap, MapFacts, MapPoint
+from detseg.report.gallery import image_name
+from detseg.types import ImageFeatures, ImageId, Size
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog, Project
+    from detseg.config import Settings
+    from detseg.datasets.store import DatasetStore
+    from detseg.datasets.version import Version
+    from detseg.metrics.suspects.findings import Suspect
+
+MOST_POINTS, MOST_READ = 1_500, 200
+"""Images on a map, and those of them that are read for a thumbnail in colour."""
+
+_MOST_FAILED = 5
+"""After so many images that cannot be read, no other one is tried: their source may be out of reach."""
+
+
+_FactsOf = Callable[[Sequence[ImageId]], Mapping[ImageId, MapFacts]]
+
+
+def map_of_project(
+    settings: Settings, catalog: Catalog, project: Project, suspects: Sequence[Suspect]
+) -> ImageMap:
+    """Lay out the images that a project has as tasks, with their splits in its newest version."""
+    tasks = catalog.tasks.of_project(project.key)
+    ids = [task.image for task in tasks if task.state in ("pushed", "imported")]
+    splits = _newest_splits(settings, project.title)
+    rules: dict[ImageId, str] = {}
+    for suspect in suspects:
+        rules.setdefault(suspect.image, suspect.rule)
+
+    def facts_of(chosen: Sequence[ImageId]) -> dict[ImageId, MapFacts]:
+        latest = {
+            one.annotation.image: one.annotation
+            for one in sorted(
+                catalog.reviews.of_images(project.key, chosen), key=lambda one: age(one.annotation)
+            )
+        }
+        found = {}
+        for image, task in catalog.tasks.of_images(project.key, chosen).items():
+            said = latest.get(image)
+            found[image] = MapFacts(
+                state=said.state if said else "unlabeled",
+                label=_most(region.instance.label for region in said.regions) if said else "",
+                split=splits.get(image_bytes(image), ""),
+                suspect=rules.get(image, ""),
+                link=task_url(project, task.task_id) if task.task_id is not None else None,
+            )
+        return found
+
+    return _lay_out(settings, catalog, ids, facts_of)
+
+
+def map_of_version(settings: Settings, catalog: Catalog, store: DatasetStore, version: Version) -> ImageMap:
+    """Lay out the images of a version whose features the catalog has."""
+    rows = {image_of(row.image): row for row in store.index(version)}
+
+    def facts_of(chosen: Sequence[ImageId]) -> dict[ImageId, MapFacts]:
+        return {
+            image: MapFacts(rows[image].state, _most(iter(rows[image].labels)), rows[image].split)
+            for image in chosen
+        }
+
+    return _lay_out(settings, catalog, list(rows), facts_of)
+
+
+def _most(labels: Iterator[str]) -> str:
+    counts = Counter(labels)
+    return min(counts, key=lambda label: (-counts[label], label)) if counts else ""
+
+
+def _newest_splits(settings: Settings, project: str) -> dict[bytes, str]:
+    """The splits of the project's newest version; none where versions cannot be read."""
+    try:
+        store = open_store(settings)
+        for version in reversed(store.versions()):
+            if version.recipe.project == project:
+                return store.splits(version)
+    except DatasetError:
+        pass
+    return {}
+
+
+def _lay_out(settings: Settings, catalog: Catalog, ids: Sequence[ImageId], facts_of: _FactsOf) -> ImageMap:
+    """The map of the first images, in the order of their hashes, that have an embedding of one model."""
+    found = [one for one in islice(catalog.features.read(ids), 2 * MOST_POINTS) if one.embedding is not None]
+    models = Counter(one.embedding.model for one in found if one.embedding is not None)
+    if not models:
+        return NO_MAP
+    ((model, _),) = models.most_common(1)
+    chosen = [one for one in found if one.embedding and one.embedding.model == model][:MOST_POINTS]
+    places = lay_out(np.stack([one.embedding.values for one in chosen if one.embedding is not None]))
+    images = [one.image for one in chosen]
+    refs, sizes = catalog.images.refs(images), catalog.images.sizes(images)
+    facts, uris = facts_of(images), {image: ref.uri for image, ref in refs.items()}
+    thumbnails = _thumbnails(settings, [(image, uris[image]) for image in images if image in uris])
+    points = tuple(
+        MapPoint(
+            x=float(x),
+            y=float(y),
+            name=image_name(uris.get(one.image, "")) or one.image,
+            thumbnail=thumbnails.get(one.image) or _grey(one, sizes.get(one.image)),
+            facts=facts.get(one.image, MapFacts()),
+        )
+        for one, (x, y) in zip(chosen, places, strict=True)
+    )
+    note = (
+        f"{len(points):,} of {len(ids):,} images, by the embeddings of {model}: those that it sees alike lie "
+        f"near each other; how far apart distant groups lie says nothing. {len(thumbnails):,} have a "
+        "thumbnail in colour, the others a small grey one."
+    )
+    return ImageMap(points, note)
+
+
+def _thumbnails(settings: Settings, places: Sequence[tuple[ImageId, str]]) -> dict[ImageId, Image.Image]:
+    """Thumbnails in colour of the first images; those that cannot be read, or are others now, have none."""
+    found: dict[ImageId, Image.Image] = {}
+    n_failed = 0
+    with open_sources(settings) as sources:
+        for image, uri in places[:MOST_READ]:
+            if n_failed == _MOST_FAILED:
+                break
+            try:
+                decoded = read_from(sources, uri, max_pixels=settings.source.max_pixels)
+            except ImageError:
+                n_failed += 1
+                continue
+            if decoded.ref.id == image:
+                found[image] = Image.fromarray(decoded.rgb)
+                found[image].thumbnail((TILE_PX, TILE_PX), reducing_gap=2.0)
+    return found
+
+
+def _grey(one: ImageFeatures, size: Size | None) -> Image.Image:
+    """The thumbnail that is kept beside the prediction, in the shape of the image."""
+    square = Image.frombytes("L", (THUMBNAIL_PX, THUMBNAIL_PX), one.fingerprint.thumbnail)
+    wide, high = (size.width, size.height) if size is not None else (1, 1)
+    scale = TILE_PX / max(wide, high)
+    return square.resize((max(1, round(wide * scale)), max(1, round(high * scale))))
