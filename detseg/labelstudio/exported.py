@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -24,7 +24,7 @@ from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.labelstudio.regions import read_regions
 from detseg.labelstudio.values import SHAPES
 from detseg.taxonomy import Taxonomy, taxonomy_of_labels
-from detseg.types import ImageId, Size
+from detseg.types import ImageId, Instance, Region, Size
 
 TASKS = "tasks.json"
 CONFIG = "label_config.xml"
@@ -41,7 +41,30 @@ def read_tasks(path: Path) -> Opened:
     Raises FormatError for what is none, and while images are read for a task or region that is wrong.
     """
     file = path if path.is_file() else _find_file(path)
-    tasks = read_json(file)
+    reader = _open(file, read_json(file))
+    return Opened(reader.taxonomy.classes, reader.images, reader.left_out)
+
+
+def has_tasks(data: Any) -> bool:
+    """Tell whether JSON looks like the tasks of an export, or of an import."""
+    return isinstance(data, list) and any(isinstance(one, dict) and "data" in one for one in data)
+
+
+def read_predicted(file: Path, data: Any) -> tuple[ImageLabels, ...]:
+    """The last prediction of each task in a file's ``data``; if no task has one, the last annotation.
+
+    A region without a score has that of its prediction, else 1. Raises FormatError as ``read_tasks`` does.
+    """
+    predicted = [task.get("predictions") for task in data if isinstance(task, dict)]
+    if any(isinstance(some, list) and any(isinstance(one, dict) for one in some) for some in predicted):
+        data = [
+            {**task, "annotations": task.get("predictions") or []} if isinstance(task, dict) else task
+            for task in data
+        ]
+    return tuple(replace(_open(file, data), scored=True).images())
+
+
+def _open(file: Path, tasks: Any) -> _Reader:
     if not isinstance(tasks, list) or not all(map(_is_task, tasks)):
         raise FormatError(
             f"{file} has no tasks of Label Studio: expected a list of objects with data and annotations, as "
@@ -51,19 +74,19 @@ def read_tasks(path: Path) -> Opened:
     text = read_text(config) if config.exists() else None
     taxonomy = config_to_taxonomy(text) if text is not None else taxonomy_of_labels(sorted(_labels_in(tasks)))
     field = read_interface(text).image_field if text is not None else ""
-    reader = _Reader(file, tasks, taxonomy, field or "image", Counter())
-    return Opened(taxonomy.classes, reader.images, reader.left_out)
+    return _Reader(file, tasks, taxonomy, field or "image", Counter())
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """``field`` is that of a task's data that names its image."""
+    """``field`` is that of a task's data that names its image. ``scored``: what is read are predictions."""
 
     file: Path
     tasks: Sequence[Json]
     taxonomy: Taxonomy
     field: str
     left_out: Counter[str]
+    scored: bool = False
 
     def images(self) -> Iterator[ImageLabels]:
         self.left_out.clear()
@@ -94,13 +117,16 @@ class _Reader:
         if read.unread:
             raise FormatError(read.unread[0])
         self.left_out["results without a shape"] += read.n_answers
+        instances = tuple(region.instance for region in read.regions)
+        if self.scored:
+            instances = tuple(_scored(region, annotation) for region in read.regions)
         split, image = (
             value if isinstance(value := data.get(key), str) else "" for key in ("split", "image_id")
         )
         return ImageLabels(
             str(place).removeprefix("images/"),
             size,
-            tuple(region.instance for region in read.regions),
+            instances,
             split,
             str(picture.absolute()) if picture is not None else url if "://" in url else "",
             ImageId(image) if image.startswith("sha256:") else None,
@@ -113,6 +139,15 @@ class _Reader:
         ends = (PurePosixPath(*place.parts[start:]) for start in range(len(place.parts)))
         tried = (self.file.parent / folder / end for end in ends for folder in ("", "images"))
         return next((one for one in tried if one.is_file()), None)
+
+
+def _scored(region: Region, prediction: Json) -> Instance:
+    """The region with its score, else that of its prediction, else 1."""
+    results = [one for one in prediction.get("result") or () if isinstance(one, dict)]
+    told: list[Any] = [one.get("score") for one in results if one.get("id") == region.id]
+    numbers = [one for one in (*told, prediction.get("score")) if isinstance(one, int | float)]
+    score = next((float(one) for one in numbers if 0 <= one <= 1), 1.0)
+    return replace(region.instance, score=score)
 
 
 def _local_path(url: str) -> PurePosixPath:

@@ -3,7 +3,7 @@
 A file is what ``detseg predict`` writes, a COCO dataset whose annotations may have scores, or COCO results
 with the dataset that they are on: ``results:found.json@instances.json``. A folder has YOLO's text files, with
 or without a score at the end of a row (``results:labels@data.yaml`` names the classes), or Pascal VOC's XML
-files. Images meet by file name or path.
+files. Rooms below read more: tasks of Label Studio. Images meet by file name or path.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ from detseg.formats.yolo_files import read_names, read_rows
 from detseg.models.labels import is_placeholder
 from detseg.models.predictor import Abilities, PredictorOptions, named_version, ordered
 from detseg.taxonomy import Taxonomy, taxonomy_of_labels
-from detseg.types import DecodedImage, Instance, ModelVersion, SeenBy
+from detseg.types import DecodedImage, ImageId, Instance, ModelVersion, SeenBy
 
 PREFIX = "results:"
 """The text that a user writes before the path of a file of predictions."""
@@ -57,11 +57,21 @@ def recorded_files(name: str) -> tuple[Path, ...]:
     return tuple(map(Path, name.removeprefix(PREFIX).split(_SEPARATOR, 1)))
 
 
-def load_recorded(name: str, *, options: PredictorOptions, taxonomy: Taxonomy | None) -> RecordedPredictor:
+ReadOthers = Callable[[Path, Any], Sequence[ImageLabels] | None]
+"""A reader of what JSON from a file means to rooms below; None for what they do not know either."""
+
+
+def load_recorded(
+    name: str,
+    *,
+    options: PredictorOptions,
+    taxonomy: Taxonomy | None,
+    read_others: ReadOthers = lambda _path, _data: None,
+) -> RecordedPredictor:
     """Read the predictions that ``results:PATH`` names. ModelError for a file that is none."""
     files = recorded_files(name)
     try:
-        contents = _read(files)
+        contents = _read(files, read_others)
         digests = [_digest(path) for path in files]
     except (FormatError, OSError) as error:
         raise ModelError(f"{name} cannot be read: {error}") from error
@@ -147,15 +157,17 @@ class Contents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """Images that are in memory, by the numbers that their names lead to."""
+    """Images that are in memory, by the numbers that their ids, or else their names, lead to."""
 
     path: Path
     labels: frozenset[str]
     names: FileNames
     images: Sequence[ImageLabels]
+    ids: Mapping[ImageId, int]
 
     def find(self, image: DecodedImage) -> Sequence[Instance]:
-        found = self.images[_number(self.names, image, self.path)]
+        number = self.ids.get(image.ref.id)
+        found = self.images[_number(self.names, image, self.path) if number is None else number]
         if found.size != image.size:
             raise ImageError(f"is {image.size} (upright), and {found.size} in {self.path}")
         return found.instances
@@ -208,7 +220,7 @@ def _number(names: FileNames, image: DecodedImage, path: Path) -> int:
     return number
 
 
-def _read(files: tuple[Path, ...]) -> Contents:
+def _read(files: tuple[Path, ...], read_others: ReadOthers) -> Contents:
     path = files[0]
     if path.is_dir():
         is_voc = next(path.glob("**/Annotations"), None) is not None
@@ -218,6 +230,8 @@ def _read(files: tuple[Path, ...]) -> Contents:
     data = read_json(path)
     if is_predictions(data):
         return _listed(tuple(read_predictions(data, path)), path)
+    if (others := read_others(path, data)) is not None:
+        return _listed(others, path)
     if isinstance(data, list):
         raise FormatError(
             f"{path} is a list of COCO results, whose images are numbers: name the dataset that has "
@@ -229,7 +243,8 @@ def _read(files: tuple[Path, ...]) -> Contents:
 def _listed(images: Sequence[ImageLabels], path: Path) -> Contents:
     names = file_names([{"id": number, "file_name": image.name} for number, image in enumerate(images)])
     labels = frozenset(one.label for image in images for one in image.instances)
-    return _Listed(path, labels, names, images)
+    ids = {image.image: number for number, image in enumerate(images) if image.image is not None}
+    return _Listed(path, labels, names, images, ids)
 
 
 def _read_rows(folder: Path, named: Sequence[Path]) -> Contents:

@@ -161,7 +161,14 @@ def _load_recorded(
             f"{detector} and {segmenter} cannot be joined, for a file of predictions answers alone: set the "
             "other to ''"
         )
-    return load_recorded(detector or segmenter or "", options=options, taxonomy=taxonomy)
+    from detseg.labelstudio.exported import has_tasks, read_predicted
+
+    return load_recorded(
+        detector or segmenter or "",
+        options=options,
+        taxonomy=taxonomy,
+        read_others=lambda path, data: read_predicted(path, data) if has_tasks(data) else None,
+    )
 
 
 def _options(model: ModelSettings, engine: EngineSettings) -> PredictorOptions:

@@ -188,6 +188,54 @@ def test_a_voc_folder_is_read(tmp_path: Path, images: list[DecodedImage]) -> Non
         predictor.predict(images[:1])
 
 
+def task(name: str, **lists: Any) -> dict[str, Any]:
+    return {"id": 1, "data": {"image": f"/data/local-files/?d=photos/{name}"}, "annotations": [], **lists}
+
+
+def rectangle(x: float, label: str, **fields: Any) -> dict[str, Any]:
+    value = {"x": x, "y": 25, "width": 10, "height": 50, "rotation": 0, "rectanglelabels": [label]}
+    drawn = {"type": "rectanglelabels", "from_name": "box", "to_name": "image", "id": f"r{x}"}
+    return {**drawn, "original_width": 60, "original_height": 40, "value": value, **fields}
+
+
+def load_tasks(tmp_path: Path, tasks: Any, name: str = "export.json") -> Any:
+    write(tmp_path / name, tasks)
+    classes = (ClassSettings(name="bolt", aliases=("screw",)), ClassSettings(name="nut"))
+    settings = Settings(root=tmp_path, classes=classes)
+    return load(predictor_settings(settings.updated(model__detector=f"results:{name}")))
+
+
+def test_an_export_of_label_studio_has_predictions(tmp_path: Path, images: list[DecodedImage]) -> None:
+    drawn = {"id": 5, "result": [rectangle(50, "nut")]}
+    predicted = [
+        {"id": 1, "result": [rectangle(0, "nut")], "score": 0.9},
+        {"id": 2, "result": [rectangle(10, "screw", score=0.7), rectangle(60, "nut")], "score": 0.8},
+    ]
+    by_id = task("renamed.png", predictions=[{"id": 3, "result": []}])
+    by_id["data"]["image_id"] = images[2].ref.id
+    by_id["data"] |= {"width": 60, "height": 40}
+    tasks = [task("a/two.png", predictions=predicted, annotations=[drawn]), by_id]
+    predictor = load_tasks(tmp_path, tasks)
+    assert predictor.version.startswith("export@")
+    second, third = predictor.predict(images[1:])
+    assert [(one.label, one.score) for one in second] == [("nut", 0.8), ("bolt", 0.7)]
+    assert second[1].box == Box(6, 10, 12, 30)
+    assert third == ()
+    with pytest.raises(ImageError, match=r"is not in .*export\.json"):
+        predictor.predict(images[:1])
+
+
+def test_an_export_of_label_studio_without_predictions_has_annotations(
+    tmp_path: Path, images: list[DecodedImage]
+) -> None:
+    drawn = {"id": 5, "result": [rectangle(50, "nut")]}
+    predictor = load_tasks(tmp_path, [task("a/two.png", predictions=[], annotations=[drawn])])
+    ((nut,),) = predictor.predict(images[1:2])
+    assert (nut.label, nut.score, nut.seen_by, nut.box) == ("nut", 1.0, "detector", Box(30, 10, 36, 30))
+    with pytest.raises(ModelError, match=r"^results:.*wrong\.json cannot be read: .* no tasks"):
+        load_tasks(tmp_path, [{"data": 7}], "wrong.json")
+
+
 def test_the_version_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
     name = yolo_folder(tmp_path / "found", ROWS)
     version = load_named(name).version
