@@ -8,6 +8,7 @@ image without objects is there without annotations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,15 @@ COCO = Format("coco", image_path, None, write, read=read_coco_files)
 def _add(file: JsonLists, image: ImageLabels, numbers: dict[str, int]) -> None:
     image_id = file.counts["images"] + 1
     file.append("images", encode_image(image, image_id))
-    for instance in image.instances:
-        entry: dict[str, Any] = {
-            "id": file.counts["annotations"] + 1,
+    entries: Iterator[dict[str, Any]] = (
+        {
+            "id": number,
             "image_id": image_id,
-            "category_id": numbers[instance.label],
-            **encode_shape(instance),
-            "area": instance.mask.area if instance.mask is not None else extent(instance).area,
+            "category_id": numbers[one.label],
+            **encode_shape(one),
+            "area": one.mask.area if one.mask is not None else extent(one).area,
             "iscrowd": 0,
         }
-        file.append("annotations", entry)
+        for number, one in enumerate(image.instances, file.counts["annotations"] + 1)
+    )
+    file.append("annotations", *entries)

@@ -25,11 +25,12 @@ class JsonLists:
         self._lists = {name: stack.enter_context(_spool()) for name in names}
         self.counts = dict.fromkeys(names, 0)
 
-    def append(self, name: str, entry: Mapping[str, Any]) -> None:
-        """Add an entry to one of the lists."""
-        comma = ",\n" if self.counts[name] else ""
-        self._lists[name].write(comma + json.dumps(entry, separators=(",", ":")))
-        self.counts[name] += 1
+    def append(self, name: str, *entries: Mapping[str, Any]) -> None:
+        """Add entries to one of the lists."""
+        if entries:
+            comma = ",\n" if self.counts[name] else ""
+            self._lists[name].write(comma + _ENCODER.encode(entries)[1:-1])
+            self.counts[name] += len(entries)
 
     def write(self, path: Path, head: Mapping[str, Any]) -> None:
         """Write the object: what is in ``head``, and the lists."""
@@ -52,6 +53,7 @@ def _spool() -> IO[str]:
 ReadElement = Callable[[Any, int, int], None]
 """Takes an element of a list, and the offset and the number of its bytes in the file."""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
 _AFTER_VALUE = frozenset(",:]} \t\n\r")
 """What ends a value for certain: a number at the end of what was read may go on."""

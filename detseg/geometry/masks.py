@@ -94,8 +94,9 @@ class _Values(dict[str, int]):
     """The numbers that are written so: five bits a letter, the lowest first, the last one's first a sign."""
 
     def __missing__(self, text: str) -> int:
-        value = sum((ord(letter) - 48 & 0x1F) << 5 * place for place, letter in enumerate(text))
-        value -= (ord(text[-1]) - 48 & 0x10) << 5 * len(text) - 4
+        value = -(ord(text[-1]) - 48 >> 4 & 1)
+        for letter in reversed(text):
+            value = value << 5 | ord(letter) - 48 & 0x1F
         if len(text) <= _SHORT:
             self[text] = value
         return value
