@@ -60,3 +60,26 @@ def datasets(draw: st.DrawFn) -> list[ImageLabels]:
         split = draw(st.sampled_from(SPLITS))
         images.append(ImageLabels(f"größe {number}.png", size, tuple(found), split))
     return images
+
+
+def make_images(n_images: int, seed: int) -> list[ImageLabels]:
+    """So many images, the same ones for a seed; every seventh is empty."""
+    return [_make_image(number, np.random.default_rng((seed, number))) for number in range(n_images)]
+
+
+def _make_image(number: int, rng: np.random.Generator) -> ImageLabels:
+    size = Size(int(rng.integers(3, 90)), int(rng.integers(3, 90)))
+    n_instances = int(rng.integers(1, 9)) if number % 7 else 0
+    found = tuple(_make_instance(size, rng) for _ in range(n_instances))
+    return ImageLabels(f"größe 图 {number}.png", size, found, SPLITS[number % len(SPLITS)])
+
+
+def _make_instance(size: Size, rng: np.random.Generator) -> Instance:
+    cls = CLASSES[rng.integers(3)]
+    mask = make_mask(size, int(rng.integers(1 << 30)))
+    if cls.kind == "stuff":
+        return Instance(cls.name, "stuff", mask=mask)
+    x, y = (np.sort(rng.uniform(0, side - 1, 2)) for side in (size.width, size.height))
+    box = Box(*(float(edge) for edge in (x[0], y[0], x[1] + 1, y[1] + 1)))
+    shape = rng.integers(3)
+    return Instance(cls.name, "thing", None if shape == 0 else box, None if shape == 1 else mask)
