@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
-from detseg.catalog.tables import features
-from detseg.paging import pages
+from detseg.catalog.tables import features, split_groups
+from detseg.paging import PAGE, pages
 from detseg.types import Embedding, Fingerprint, ImageFeatures, ImageId
 
 _HALF = np.dtype("<f2")
@@ -21,6 +22,7 @@ class Features:
     """``catalog.features``"""
 
     database: Database
+    clock: Callable[[], datetime]
 
     def record(self, found: Iterable[ImageFeatures]) -> None:
         """Records the features of images, in the place of earlier ones. The images have to be recorded first.
@@ -61,6 +63,33 @@ class Features:
             for image in page:
                 if image in rows:
                     yield _features(rows[image])
+
+    def read_all(self) -> Iterator[ImageFeatures]:
+        """All features, by ascending image id. Holds one page in memory."""
+        last = ""
+        while True:
+            query = sa.select(features).where(features.c.image_id > last).order_by(features.c.image_id)
+            with self.database.reading() as connection:
+                rows = connection.execute(query.limit(PAGE)).all()
+            if not rows:
+                return
+            yield from map(_features, rows)
+            last = rows[-1].image_id
+
+    def split_groups(self) -> dict[ImageId, ImageId]:
+        """The group of each image whose side in splits is settled, those that were settled first before."""
+        query = sa.select(split_groups).order_by(split_groups.c.since, split_groups.c.image_id)
+        with self.database.reading() as connection:
+            return {ImageId(row.image_id): ImageId(row.group) for row in connection.execute(query)}
+
+    def settle_split_groups(self, groups: Mapping[ImageId, ImageId]) -> None:
+        """Records the groups of images, for good: an image that has one keeps it."""
+        since = self.clock()
+        insert = self.database.insert(split_groups).on_conflict_do_nothing()
+        with self.database.writing() as connection:
+            for page in pages(groups.items()):
+                rows = [{"image_id": image, "group": group, "since": since} for image, group in page]
+                connection.execute(insert, rows)
 
 
 def _row(one: ImageFeatures) -> dict[str, object]:

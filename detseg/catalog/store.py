@@ -95,7 +95,7 @@ def open_catalog(
         yield Catalog(
             url=database.name,
             images=Images(database, clock),
-            features=Features(database),
+            features=Features(database, clock),
             predictions=Predictions(database, clock, relabeling),
             projects=Projects(database, clock),
             tasks=Tasks(database, clock),

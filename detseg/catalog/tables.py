@@ -90,6 +90,12 @@ class FeatureColumns(TypedColumns):
     embedding: Named[bytes] = Column(LargeBinary)
 
 
+class SplitGroupColumns(TypedColumns):
+    image_id = Column(String(_ID), ForeignKey("images.id"), primary_key=True)
+    group: Named[str] = Column(String(_ID))
+    since: Named[datetime] = Column(UtcDateTime)
+
+
 class ProjectColumns(TypedColumns):
     key = Column(Integer, primary_key=True)
     server_id: Named[int]
@@ -188,6 +194,7 @@ images = Table("images", metadata, ImageColumns)
 locations = Table("locations", metadata, LocationColumns)
 predictions = Table("predictions", metadata, PredictionColumns)
 features = Table("features", metadata, FeatureColumns)
+split_groups = Table("split_groups", metadata, SplitGroupColumns)
 projects = Table("projects", metadata, ProjectColumns, UniqueConstraint("server_id", "created_at"))
 tasks = Table("tasks", metadata, TaskColumns, UniqueConstraint("project", "task_id"))
 copies = Table(

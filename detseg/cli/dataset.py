@@ -53,6 +53,9 @@ def create(
     allow_simulated: Annotated[
         bool, typer.Option("--allow-simulated", help="Also labels of the demo's reviewer, a program.")
     ] = False,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Also where near duplicates are on two sides.")
+    ] = False,
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -66,7 +69,7 @@ def create(
     from detseg.pipeline.datasets import Wish, create_version
 
     rule = SplitRule(parse_shares(split) if split else (), group, split_column)
-    wish = Wish(where, rule, gold=gold, disputed=disputed, simulated=allow_simulated)
+    wish = Wish(where, rule, gold=gold, disputed=disputed, simulated=allow_simulated, leaks=allow_leaks)
     version = create_version(load_settings(config), name, wish)
     _show(version, as_json=as_json)
 
@@ -313,6 +316,8 @@ def _show(version: Version, *, as_json: bool) -> None:
     for name, figures in (("states", counts.states), ("left out", counts.left_out)):
         if figures:
             say(f"  {name}: " + ", ".join(f"{key} {n:,}" for key, n in figures.items()))
+    if counts.duplicates.get("clusters"):
+        say("  " + _describe_duplicates(counts.duplicates))
     if version.recipe.where:
         say(f"  where: {version.recipe.where}")
     rows = [("images", counts.images, counts.splits)]
@@ -324,6 +329,27 @@ def _show(version: Version, *, as_json: bool) -> None:
         ("", "all", *counts.splits),
         [(name, f"{n:,}", *(_share(parts[split], n) for split in counts.splits)) for name, n, parts in rows],
     )
+    if furthest := {key: max(map(abs, of.values())) for key, of in _deviations(version).items() if of}:
+        say()
+        say("off the shares by at most: " + ", ".join(f"{key} {off:.1%}" for key, off in furthest.items()))
+
+
+def _describe_duplicates(counts: Mapping[str, int]) -> str:
+    images, clusters = (counts[key] for key in ("images", "clusters"))
+    text = f"near duplicates: {format_count(images, 'image')} in {format_count(clusters, 'cluster')}"
+    leaks = counts["leaks"]
+    return text + (f", {format_count(leaks, 'pair')} on two sides" if leaks else "")
+
+
+def _deviations(version: Version) -> dict[str, dict[str, float]]:
+    """Return how far the shares of images, and of each class, are from those that were asked for."""
+    from detseg.datasets.splits import share_deviations
+
+    counts = version.counts
+    by_split = {
+        split: {"images": n, **counts.regions_by_split.get(split, {})} for split, n in counts.splits.items()
+    }
+    return share_deviations(version.recipe.split.get("shares") or {}, by_split)
 
 
 def _share(part: int, whole: int) -> str:
@@ -345,6 +371,8 @@ def _to_json(version: Version) -> dict[str, Any]:
         "classes": dict(counts.regions_by_class),
         "classes_by_split": {split: dict(one) for split, one in counts.regions_by_split.items()},
         "left_out": dict(counts.left_out),
+        "duplicates": dict(counts.duplicates),
+        "deviations": _deviations(version),
         "recipe": version.recipe.to_json(),
     }
 

@@ -27,6 +27,7 @@ _MORE: Mapping[Status, str] = {
     "deleted": "left deleted in Label Studio (--restore makes them again)",
     "held": "left to somebody else, who has them in the project",
     "unpredicted": "left out without a prediction",
+    "duplicate": "kept waiting, for near duplicates of them are in the queue",
 }
 """Words for what else may become of an image, after "would be"."""
 

@@ -242,6 +242,10 @@ class QueueSettings(Section):
         description="which tasks and predictions of ours that Label Studio has twice are removed; few are at "
         "most 100, or a tenth of the project's tasks: of more, none is removed, and the run says so",
     )
+    near_duplicates: Literal["keep", "once"] = Field(
+        default="keep",
+        description="nearly equal images become a task each, or one of them does and the others wait",
+    )
     overlap: int = Field(default=1, ge=1, le=100, description="people who annotate each image")
     serve_images: Literal["local-files", "upload", "url", "storage"] = Field(
         default="local-files",

@@ -201,7 +201,7 @@ def _on_both_sides(left: Floats, pictures: Floats, right: Floats) -> Floats:
     n, height, width = pictures.shape
     halfway = (pictures.reshape(-1, width) @ right.T).reshape(n, height, -1)
     turned = halfway.transpose(0, 2, 1).reshape(-1, height) @ left.T
-    return turned.reshape(n, -1, len(left)).transpose(0, 2, 1)
+    return np.asarray(turned.reshape(n, -1, len(left)).transpose(0, 2, 1), dtype=np.float32)
 
 
 def _fine(pictures: Floats) -> Floats:

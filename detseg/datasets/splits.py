@@ -1,15 +1,16 @@
 """Train, val and test by a stable hash of an image's group, so that no image ever changes its side.
 
-An image's group is what its manifest says in a column (patient, camera, video), else the image alone. Images
-of one group are always on one side. A group's place in [0, 1) is its hash; the shares cut that line in their
-order, so the sides stay what they are when images come and go, as long as the shares are the same.
+An image's group is what its manifest says in a column (patient, camera, video), else its near duplicates,
+else the image alone. Images of one group are always on one side. A group's place in [0, 1) is its hash; the
+shares cut that line in their order, so the sides stay what they are when images come and go, as long as the
+shares are the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from detseg.errors import ConfigError
@@ -60,8 +61,10 @@ def parse_shares(text: str) -> tuple[tuple[str, float], ...]:
     return tuple(shares.items())
 
 
-def choose_split(rule: SplitRule, image: ImageId, metadata: str) -> str:
+def choose_split(rule: SplitRule, image: ImageId, metadata: str, *, alike: ImageId | None = None) -> str:
     """Return the side of an image; "" where the rule has no shares, and no column that names one.
+
+    ``alike`` names the group of its near duplicates, if it has any.
 
     Raises ConfigError where the column's value is no name of a side, which becomes that of a folder.
     """
@@ -73,11 +76,11 @@ def choose_split(rule: SplitRule, image: ImageId, metadata: str) -> str:
                 "digits, dashes and underscores, 40 at most"
             )
         return str(side)
-    return split_of_group(rule.shares, group_of(rule, image, known))
+    return split_of_group(rule.shares, group_of(rule, alike or image, known))
 
 
 def group_of(rule: SplitRule, image: ImageId, metadata: Mapping[str, object]) -> str:
-    """Return what images share that have to be on one side. An image without the column is alone."""
+    """Return what images share that have to be on one side: the column's value, else the given image."""
     value = metadata.get(rule.group) if rule.group is not None else None
     return str(image) if value in (None, "") else f"{rule.group}={value}"
 
@@ -96,6 +99,44 @@ def split_of_group(shares: tuple[tuple[str, float], ...], group: str) -> str:
         if place < end:
             return name
     return next((name for name, share in reversed(shares) if share > 0), "")
+
+
+def group_duplicates(
+    clusters: Iterable[Sequence[ImageId]], settled: Mapping[ImageId, ImageId]
+) -> dict[ImageId, ImageId]:
+    """Name the group of every image that has one: an image of it.
+
+    ``settled`` are groups of before, the first ones first. They stay. Who joins a cluster is in the group of
+    the one that was settled first; where no image was, the group is named after the first of them.
+
+    >>> a, b, c, d = map(ImageId, "abcd")
+    >>> group_duplicates([(a, b), (c, d)], {d: d})
+    {'d': 'd', 'a': 'a', 'b': 'a', 'c': 'd'}
+    """
+    groups, rank = dict(settled), {image: n for n, image in enumerate(settled)}
+    for cluster in clusters:
+        first = min(cluster, key=lambda image: (rank.get(image, len(rank)), image))
+        for image in cluster:
+            groups.setdefault(image, settled.get(first, first))
+    return groups
+
+
+def share_deviations(
+    shares: Mapping[str, float], by_split: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, float]]:
+    """Return, for each key that is counted, how far its share of each side is from what was asked for.
+
+    ``by_split`` has the counts of each key on each side.
+
+    >>> share_deviations({"train": 0.5, "val": 0.5}, {"train": {"bolt": 3}, "val": {"bolt": 1}})
+    {'bolt': {'train': 0.25, 'val': -0.25}}
+    """
+    keys = sorted({key for counts in by_split.values() for key in counts})
+    counts = {key: {side: one.get(key, 0) for side, one in by_split.items()} for key in keys}
+    return {
+        key: {side: of_sides.get(side, 0) / sum(of_sides.values()) - share for side, share in shares.items()}
+        for key, of_sides in counts.items()
+    }
 
 
 def read_metadata(metadata: str) -> Mapping[str, object]:

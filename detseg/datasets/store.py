@@ -172,11 +172,13 @@ class DatasetStore:
         *,
         parent: Version | None = None,
         left_out: Mapping[str, int] | None = None,
+        duplicates: Mapping[str, int] | None = None,
     ) -> Version:
         """Make a version of images in ascending order: rows of the parent's index as they are, and new ones.
 
-        ``left_out`` is read when ``images`` has ended. Nothing is seen of the version before it is whole.
-        Raises DatasetError for a name that is taken or none, and where the location cannot be written.
+        ``left_out`` and ``duplicates`` are read when ``images`` has ended. Nothing is seen of the version
+        before it is whole. Raises DatasetError for a name that is taken or none, and for a location that
+        cannot be written.
         """
         self.check_name(name)
         with self._alone():
@@ -187,7 +189,7 @@ class DatasetStore:
                 id=version_id(recipe, rows),
                 created_at=datetime.now(UTC),
                 recipe=recipe,
-                counts=_count(rows, left_out or {}),
+                counts=_count(rows, left_out or {}, duplicates or {}),
                 parent=parent.id if parent else None,
                 packs={pack: n for pack, n in packs.items() if pack in used},
             )
@@ -345,7 +347,7 @@ def is_worth_sharing(version: Version) -> bool:
     return len(version.packs) < _MOST_PACKS and 2 * version.counts.images >= sum(version.packs.values())
 
 
-def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int]) -> Counts:
+def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int], duplicates: Mapping[str, int]) -> Counts:
     by_split: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         by_split[row.split].update(row.labels)
@@ -359,6 +361,7 @@ def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int]) -> Counts:
         regions_by_class=dict(sorted(by_class.items())),
         regions_by_split={name: dict(sorted(by_split[name].items())) for name in sorted(splits)},
         left_out=dict(left_out),
+        duplicates=dict(duplicates),
     )
 
 

@@ -59,7 +59,8 @@ class Counts:
     """The size of a version. ``regions_by_class`` and the others name every key that occurs.
 
     ``regions_by_split`` has the regions of each class in each split. ``left_out`` says how many images of the
-    project are not in it, by the reason.
+    project are not in it, by the reason. ``duplicates`` counts clusters of near duplicates, the images in
+    them, and the pairs of them on two sides (``leaks``).
     """
 
     images: int = 0
@@ -69,6 +70,7 @@ class Counts:
     regions_by_class: Mapping[str, int] = field(default_factory=dict)
     regions_by_split: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    duplicates: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from detseg.catalog.region_json import encode_regions
+from detseg.datasets.duplicates import Duplicates, find_duplicates, stack_features
 from detseg.datasets.filters import Filter, parse_filter
-from detseg.datasets.sample import Sample, decode_sample, image_bytes
-from detseg.datasets.splits import SplitRule, choose_split
+from detseg.datasets.sample import Sample, decode_sample, image_bytes, image_of
+from detseg.datasets.splits import SplitRule, choose_split, group_duplicates
 from detseg.datasets.store import DatasetStore, is_worth_sharing
 from detseg.datasets.version import Addition, IndexRow, Recipe, Version
 from detseg.errors import DatasetError
@@ -27,11 +28,12 @@ from detseg.pipeline.labels import (
     read_reviewed,
 )
 from detseg.pipeline.workspace import opened_catalog
+from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project, Task
     from detseg.config import Settings
-    from detseg.types import Entry
+    from detseg.types import Entry, ImageId
 
 _SHORTEST_ID = 6
 _SCHEMA = b"1"
@@ -47,20 +49,21 @@ def open_store(settings: Settings) -> DatasetStore:
 class Wish:
     """The choice of what goes into a version. ``where`` as in ``datasets.filters``, ``split`` as in
     ``datasets.splits``. ``gold`` and ``disputed`` as in ``LabelRules``; ``simulated``: also the labels of the
-    demo's reviewer, which are no people's."""
+    demo's reviewer, which are no people's. ``leaks``: also where near duplicates are on two sides."""
 
     where: str = ""
     split: SplitRule = field(default_factory=SplitRule)
     gold: bool = False
     disputed: bool = False
     simulated: bool = False
+    leaks: bool = False
 
 
 def create_version(settings: Settings, name: str, wish: Wish) -> Version:
     """Make a dataset version of the labels that the catalog holds now.
 
     What is as it was in the newest version is taken from there. Raises DatasetError for a name that is taken,
-    a project that has no label, and simulated labels that were not wished.
+    a project that has no label, and simulated labels or leaks that were not wished.
     """
     wanted = parse_filter(wish.where)
     store = open_store(settings)
@@ -80,12 +83,51 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
         parent = next(reversed(store.versions()), None)
         known = store.index(parent) if parent is not None and is_worth_sharing(parent) else ()
         rows_of = {row.image: row for row in known}
-        source = _Source(catalog, project, rules, wish, frozenset(taxonomy.names), rows_of)
+        alike = find_duplicates(stack_features(catalog.features.read_all()))
+        settled = catalog.features.split_groups()
+        groups = group_duplicates(alike.clusters, settled)
+        source = _Source(catalog, project, rules, wish, frozenset(taxonomy.names), rows_of, groups)
         left_out: Counter[str] = Counter()
+        sides: dict[ImageId, str] = {}
+        duplicates: Counter[str] = Counter()
         version = store.write(
-            name, recipe, source.rows(wanted, left_out), parent=parent if known else None, left_out=left_out
+            name,
+            recipe,
+            _checked(source.rows(wanted, left_out), alike, wish, sides=sides, counts=duplicates),
+            parent=parent if known else None,
+            left_out=left_out,
+            duplicates=duplicates,
         )
+        if wish.split.shares:
+            new = sides.keys() - settled.keys()
+            catalog.features.settle_split_groups({image: groups.get(image, image) for image in sorted(new)})
     return version
+
+
+def _checked(
+    rows: Iterable[IndexRow | Addition],
+    alike: Duplicates,
+    wish: Wish,
+    *,
+    sides: dict[ImageId, str],
+    counts: Counter[str],
+) -> Iterator[IndexRow | Addition]:
+    """The rows; notes the side of each, counts its near duplicates, and raises DatasetError for leaks."""
+    for row in rows:
+        sides[row.sample.image if isinstance(row, Addition) else image_of(row.image)] = row.split
+        yield row
+    inside = [sum(image in sides for image in cluster) for cluster in alike.clusters]
+    leaks = [(a, b) for a, b in alike.pairs if a in sides and b in sides and sides[a] != sides[b]]
+    counts.update(
+        clusters=sum(n > 1 for n in inside), images=sum(n for n in inside if n > 1), leaks=len(leaks)
+    )
+    if leaks and not wish.leaks:
+        one, other = leaks[0]
+        raise DatasetError(
+            f"{format_count(len(leaks), 'pair')} of near duplicates would be on two sides, the first "
+            f"{one[:19]} ({sides[one]}) and {other[:19]} ({sides[other]}): keep them together with a column "
+            "that --group names, leave one out with --where, or give --allow-leaks"
+        )
 
 
 def _find_project(catalog: Catalog, settings: Settings) -> Project:
@@ -101,7 +143,8 @@ def _find_project(catalog: Catalog, settings: Settings) -> Project:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The catalog's side of a version that is being made. ``known`` are the parent's rows."""
+    """The catalog's side of a version that is being made. ``known`` are the parent's rows, ``groups``
+    those of near duplicates."""
 
     catalog: Catalog
     project: Project
@@ -109,6 +152,7 @@ class _Source:
     wish: Wish
     classes: frozenset[str]
     known: Mapping[bytes, IndexRow]
+    groups: Mapping[ImageId, ImageId]
 
     def rows(self, wanted: Filter, left_out: Counter[str]) -> Iterator[IndexRow | Addition]:
         """The images that have a label and are wanted, in ascending order; counts the others by reason."""
@@ -159,7 +203,8 @@ class _Source:
         version = task.model_version if task is not None else ""
         made_from = (reviewed, uri, metadata, version, self.rules, self.wish.simulated)
         source = hashlib.sha256(_SCHEMA + repr(made_from).encode()).digest()
-        split = choose_split(self.wish.split, reviewed.image, metadata)
+        alike = self.groups.get(reviewed.image)
+        split = choose_split(self.wish.split, reviewed.image, metadata, alike=alike)
         known = self.known.get(image_bytes(reviewed.image))
         if known is not None and known.source == source:
             return replace(known, split=split)

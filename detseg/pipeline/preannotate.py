@@ -248,7 +248,8 @@ def _sum_up(
     unused = {one.uri for one in unusable}
     predicted = {ref.id for ref in model.missing if ref.uri not in unused}
     failures = (*found.failures, *unusable, *pushed.failures)
-    touched = predicted | pushed.changed.keys()
+    waiting = {one.ref.id for one in pushed.outcomes if one.status == "duplicate"}
+    touched = predicted | pushed.changed.keys() | waiting
     failed = {one.uri for one in failures}
     done = sum(1 for ref in model.answerable(found.images) if ref.id not in touched and ref.uri not in failed)
     return PreannotateReport(

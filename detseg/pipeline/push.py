@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
@@ -24,6 +25,7 @@ from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.experiments.gold import record_truth
 from detseg.pipeline.failpoints import failpoint
+from detseg.pipeline.pushing.alike import hold_duplicates
 from detseg.pipeline.pushing.delivery import Batcher, Send, Work, checked, deliver, deliver_all
 from detseg.pipeline.pushing.duplicates import describe_duplicates, resolve_duplicates
 from detseg.pipeline.pushing.existing import find_existing, find_known, find_tasks, import_existing
@@ -62,8 +64,10 @@ def push(
         if queue.gold:
             record_truth(catalog, queue.gold, queue.gold.found.keys(), taxonomy)
         warnings = [*queue.warnings()]
-        with closing(_delivered(queue, refs)) as delivered:  # whatever fails, nothing is sent after it
-            outcomes = _recorded(queue, checked(delivered, partial(_check, queue)))
+        sent, waiting = hold_duplicates(queue, refs, record=True)
+        progress.report("push", advance=len(waiting))
+        with closing(_delivered(queue, sent)) as delivered:  # whatever fails, nothing is sent after it
+            outcomes = chain(waiting, _recorded(queue, checked(delivered, partial(_check, queue))))
             report = report_of(outcomes, queue.project.server_id, queue.url, warnings)
         _show_version(queue)
         removed = queue.removed + resolve_duplicates(
@@ -88,7 +92,8 @@ def plan_push(
     asked, and a warning says so.
     """
     with viewed_queue(settings, catalog, version=version, taxonomy=taxonomy) as view:
-        return report_of(foresee(view, refs), view.server_id, view.url, view.warnings)
+        sent, waiting = hold_duplicates(view, refs)
+        return report_of(chain(waiting, foresee(view, sent)), view.server_id, view.url, view.warnings)
 
 
 def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Generator[ImageOutcome]:

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.datasets.splits import SplitRule, choose_split, parse_shares
+from detseg.datasets.splits import (
+    SplitRule,
+    choose_split,
+    group_duplicates,
+    parse_shares,
+    share_deviations,
+)
 from detseg.errors import ConfigError
+from detseg.types import ImageId
 from tests.catalog.made import image_id
 
 THREE = (("train", 0.8), ("val", 0.1), ("test", 0.1))
@@ -65,3 +72,48 @@ def test_a_side_without_a_share_gets_nothing() -> None:
 def test_shares_that_are_none_are_refused(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse_shares(text)
+
+
+IDS = [image_id(n) for n in range(8)]
+
+
+@given(
+    st.permutations(IDS),
+    st.lists(st.lists(st.sampled_from(IDS), min_size=2, max_size=4, unique=True), max_size=6),
+    st.lists(st.lists(st.sampled_from(IDS), min_size=2, max_size=4, unique=True), max_size=6),
+)
+def test_no_later_cluster_moves_an_image(
+    order: list[ImageId], before: list[list[ImageId]], after: list[list[ImageId]]
+) -> None:
+    """Whatever joins whom later: who was in a version keeps the group that it had there."""
+    groups = group_duplicates(before, {})
+    settled = {image: groups.get(image, image) for image in order[:5]}
+    later = group_duplicates(after, settled)
+    assert settled.items() <= later.items()
+    assert set(later.values()) <= {*settled.values(), *later}
+
+
+def test_who_joins_a_cluster_is_where_the_cluster_is() -> None:
+    a, b, _, d = IDS[:4]
+    settled = {d: d, a: a}
+    assert group_duplicates([(b, d)], settled) == {d: d, a: a, b: d}
+    assert group_duplicates([(a, b, d)], settled) == {d: d, a: a, b: d}, "two that meet later stay apart"
+
+
+def test_a_side_is_that_of_the_near_duplicates_unless_a_column_says_otherwise() -> None:
+    rule, other = SplitRule(THREE, group="patient"), IDS[7]
+    for image in IDS:
+        assert choose_split(rule, image, "", alike=other) == choose_split(rule, other, "")
+        assert choose_split(rule, image, '{"patient": 3}', alike=other) == choose_split(
+            rule, other, '{"patient": 3}'
+        )
+
+
+def test_deviations_are_those_of_each_key_on_each_side() -> None:
+    counts = {"train": {"bolt": 8, "nut": 1}, "val": {"bolt": 2}}
+    found = share_deviations({"train": 0.7, "val": 0.2, "test": 0.1}, counts)
+    assert {key: {side: round(off, 9) for side, off in of.items()} for key, of in found.items()} == {
+        "bolt": {"train": 0.1, "val": 0.0, "test": -0.1},
+        "nut": {"train": 0.3, "val": -0.2, "test": -0.1},
+    }
+    assert share_deviations({}, counts) == {"bolt": {}, "nut": {}}

@@ -11,11 +11,14 @@ from typing import Any, Literal, get_args
 from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapeReport, shape_warnings, sum_reports
 from detseg.types import Arm, Failure, ImageId, ImageRef
 
-Status = Literal["pushed", "added", "replaced", "present", "deleted", "held", "refused", "unpredicted"]
+Status = Literal[
+    "pushed", "added", "replaced", "present", "deleted", "held", "refused", "unpredicted", "duplicate"
+]
 """``pushed``: a new task; ``added``: its task got a prediction beside others; ``replaced``: in their place;
 ``present``: nothing was to be done; ``deleted``: its task was deleted in Label Studio and stays so; ``held``:
 somebody else has the image in the project or is about to push it; ``refused``: by us or the server, see the
-reason; ``unpredicted``: the model version has no answer for it."""
+reason; ``unpredicted``: the model version has no answer for it; ``duplicate``: it waits, because a near
+duplicate of it is in the queue."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
