@@ -16,7 +16,7 @@ from PIL import Image
 N_SCENES = 8
 PREANNOTATE_KEYS = {
     *("scanned", "new", "predicted", "pushed", "already_done", "gold_waiting", "quarantined"),
-    *("unreviewed", "model_version", "project_id", "queue", "precision_check", "seconds"),
+    *("imported", "unreviewed", "model_version", "project_id", "queue", "precision_check", "seconds"),
 }
 QA_KEYS = {"images", "edits", "acceptance_rate", "box", "mask", "pq", "per_class", "report"}
 
