@@ -294,7 +294,8 @@ def _say_report(report: Path | None) -> None:
     from detseg.cli.output import say
 
     if report is not None:
-        say(f"\nreport: {report}")
+        say()
+        say(f"report: {report}")
 
 
 def _store(config: Path | None) -> DatasetStore:

@@ -75,6 +75,7 @@ def test_people_get_lines(capfd: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"bolt +4\nnut +4", shown)
     assert re.search(r"nut +4 +7\.\d\d% +4 +0 +0", shown)
     assert "as yolo it loses masks left out: 4" in shown
+    assert run(capfd, "show", "v1", "--report", "v1.html").endswith("\n\nreport: v1.html\n")
     assert "v1 is whole: 5 images as they were" in run(capfd, "verify", "v1")
     assert "authors: person 1" in run(capfd, "trace", "photo 2.jpg")
     assert "removed v1" in run(capfd, "rm", "v1")
