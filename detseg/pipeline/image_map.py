@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from detseg.datasets.duplicates import find_duplicates, stack_features
 from detseg.datasets.layout import lay_out
 from detseg.datasets.sample import image_bytes, image_of
 from detseg.errors import DatasetError, ImageError
@@ -114,6 +116,11 @@ def _lay_out(settings: Settings, catalog: Catalog, ids: Sequence[ImageId], facts
     images = [one.image for one in chosen]
     refs, sizes = catalog.images.refs(images), catalog.images.sizes(images)
     facts, uris = facts_of(images), {image: ref.uri for image, ref in refs.items()}
+    clusters = {
+        image: f"cluster {n}"
+        for n, cluster in enumerate(find_duplicates(stack_features(chosen)).clusters, 1)
+        for image in cluster
+    }
     thumbnails = _thumbnails(settings, [(image, uris[image]) for image in images if image in uris])
     points = tuple(
         MapPoint(
@@ -121,7 +128,7 @@ def _lay_out(settings: Settings, catalog: Catalog, ids: Sequence[ImageId], facts
             y=float(y),
             name=image_name(uris.get(one.image, "")) or one.image,
             thumbnail=thumbnails.get(one.image) or _grey(one, sizes.get(one.image)),
-            facts=facts.get(one.image, MapFacts()),
+            facts=replace(facts.get(one.image, MapFacts()), cluster=clusters.get(one.image, "")),
         )
         for one, (x, y) in zip(chosen, places, strict=True)
     )

@@ -58,6 +58,7 @@ def test_each_image_says_what_is_known_of_it(project: LabeledProject) -> None:
     points = {point.name: point for point in draw(project).points}
     assert len(points) == 12
     facts = [points[f"photo {number}.jpg"].facts for number in range(4)]
+    assert {one.cluster for one in facts} == {"cluster 1"}  # all have one fingerprint
     assert [one.state for one in facts] == ["labeled", "empty", "skipped", "unlabeled"]
     assert [one.label for one in facts] == ["bolt", "", "", ""]
     assert [one.split for one in facts] == ["val", "val", "", ""]

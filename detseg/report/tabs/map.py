@@ -93,7 +93,7 @@ def _words(facts: MapFacts) -> str:
         f"mostly {facts.label}" if facts.label else "",
         facts.split,
         f"suspect: {facts.suspect}" if facts.suspect else "",
-        f"near duplicates: {facts.cluster}" if facts.cluster else "",
+        f"{facts.cluster} of near duplicates" if facts.cluster else "",
     )
     return " · ".join(filter(None, said))
 
