@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from detseg.datasets.duplicates import find_duplicates, stack_features
 from detseg.datasets.figures import growth
 from detseg.errors import CatalogError, DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
@@ -29,8 +30,9 @@ from detseg.pipeline.qa.waiting import read_waiting
 from detseg.pipeline.reading import read_one
 from detseg.pipeline.send_back import SentBack, send_back
 from detseg.pipeline.workspace import opened_catalog
-from detseg.report.data import Images, QaReport
+from detseg.report.data import Alike, Images, QaReport
 from detseg.report.page import write_report
+from detseg.report.tabs.duplicates import MOST_CLUSTERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,8 +168,19 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     grown, notes = _growth(settings, project.title)
     notes += notes_on(result)
     map_ = map_of_project(settings, catalog, project, result.suspects.ranked)
-    write_report(out, QaReport(result, labels, taxonomy, measures.examples(), images, grown, map_, notes))
+    examples, alike = measures.examples(), _alike(catalog, project)
+    write_report(out, QaReport(result, labels, taxonomy, examples, images, grown, map_, notes, alike=alike))
     return EvaluateReport(result, out, figures)
+
+
+def _alike(catalog: Catalog, project: Project) -> Alike:
+    """The near duplicates among the images of a project that the catalog knows the places of."""
+    images = [task.image for task in catalog.tasks.of_project(project.key)]
+    clusters = find_duplicates(stack_features(catalog.features.read(images))).clusters
+    largest = sorted(clusters, key=lambda cluster: (-len(cluster), cluster))[:MOST_CLUSTERS]
+    places = catalog.images.refs(image for cluster in largest for image in cluster)
+    shown = (tuple(places[image] for image in cluster if image in places) for cluster in largest)
+    return Alike(len(clusters), sum(map(len, clusters)), tuple(one for one in shown if one))
 
 
 def _growth(settings: Settings, project: str) -> tuple[tuple[VersionSize, ...], tuple[str, ...]]:

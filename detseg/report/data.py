@@ -17,7 +17,7 @@ from detseg.datasets.figures import DatasetFigures, VersionSize
 from detseg.metrics.cases import Case
 from detseg.report.examples import Example
 from detseg.taxonomy import Taxonomy
-from detseg.types import DecodedImage, ImageId
+from detseg.types import DecodedImage, ImageId, ImageRef
 
 if TYPE_CHECKING:
     from detseg.metrics.qa_result import QaResult
@@ -76,6 +76,15 @@ NO_MAP = ImageMap()
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """The near duplicates of a project: how many clusters there are, of how many images, and the largest."""
+
+    n_clusters: int = 0
+    n_images: int = 0
+    largest: tuple[tuple[ImageRef, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class QaReport:
     """Everything on the page. ``notes`` are sentences about what was left out and why.
 
@@ -92,6 +101,7 @@ class QaReport:
     map: ImageMap = NO_MAP
     notes: tuple[str, ...] = ()
     currency: str = "$"
+    alike: Alike = Alike()
 
     @property
     def n_reviewed(self) -> int:

@@ -21,6 +21,7 @@ from detseg.report.data import QaReport
 from detseg.report.gallery import make_cards
 from detseg.report.tabs.answers import answers
 from detseg.report.tabs.change import change_tab
+from detseg.report.tabs.duplicates import duplicate_sections
 from detseg.report.tabs.edits import acceptance_section, edit_keys, edits_section, how_far_section
 from detseg.report.tabs.effort import effort_section, times_section
 from detseg.report.tabs.labels import label_sections
@@ -131,7 +132,7 @@ def make_page(report: QaReport) -> Page:
             Tab("answers", "Answers", _notes(report), answers=answers(report)),
             Tab("model", "Model", tuple(section(report) for section in _MODEL)),
             Tab("people", "People", tuple(section(report) for section in _PEOPLE)),
-            Tab("labels", "Labels", label_sections(report.labels, report.taxonomy, report.growth)),
+            Tab("labels", "Labels", _labels(report)),
             map_tab(report.map, report.taxonomy),
             suspects_tab(report),
             change_tab(report),
@@ -162,6 +163,11 @@ def _notes(report: QaReport) -> tuple[Section, ...]:
     if not report.notes:
         return ()
     return (Section("notes", "What was left out", (Block(points=report.notes),)),)
+
+
+def _labels(report: QaReport) -> tuple[Section, ...]:
+    labels = label_sections(report.labels, report.taxonomy, report.growth)
+    return (*labels, *duplicate_sections(report.alike, report.images.read))
 
 
 def _examples(report: QaReport) -> Tab:
