@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -216,6 +216,13 @@ class Reviews:
         counts["empty"] += emptied
         counts["unlabeled"] += n_tasks - sum(row.n for row in rows if row.task == "pushed")
         return {state: counts[state] for state in STATES}
+
+    def count_with(self, project: ProjectKey, names: Collection[str]) -> int:
+        """Count the images of which a latest review has one of these names, as it was written."""
+        holding = sa.or_(*(reviews.c.regions.contains(label_text(name), autoescape=True) for name in names))
+        latest = _latest(project).where(holding).order_by(None).subquery()
+        with self.database.reading() as connection:
+            return connection.scalar(sa.select(sa.func.count(sa.distinct(latest.c.image_id)))) or 0
 
     def _count_emptied(self, connection: sa.Connection, latest: sa.ColumnElement[bool]) -> int:
         """Count the labeled ones among the latest reviews that have regions of dropped classes alone."""

@@ -113,10 +113,11 @@ def show(
     """
     from detseg.cli.bars import progress_bars
     from detseg.cli.dataset_tables import print_figures
-    from detseg.cli.output import print_json
+    from detseg.cli.output import note, print_json
     from detseg.config import load_settings
     from detseg.pipeline.dataset_figures import measure_version
     from detseg.pipeline.dataset_reports import write_version_page
+    from detseg.pipeline.datasets import describe_taxonomy
     from detseg.pipeline.qa.figures_json import encode_figures
 
     settings = load_settings(config)
@@ -129,6 +130,8 @@ def show(
         print_json(_to_json(version) | {"figures": encode_figures(figures), **_report_json(report)})
     else:
         _show(version, as_json=False)
+        if other := describe_taxonomy(settings, version):
+            note(other)
         print_figures(figures)
         _say_report(report)
 
@@ -143,7 +146,7 @@ def diff(
     as_json: options.JsonOption = False,
 ) -> None:
     """Compares two versions: images and regions added, removed and changed, by class."""
-    from detseg.cli.output import print_json, print_table, say
+    from detseg.cli.output import note, print_json, print_table, say
     from detseg.config import load_settings
     from detseg.datasets.differences import CHANGES, compare_versions
     from detseg.pipeline.dataset_reports import write_difference_page
@@ -156,10 +159,12 @@ def diff(
     images = {change: found.n_images(change) for change in CHANGES}
     if as_json:
         by_class = {label: dict(counts) for label, counts in found.by_class.items()}
-        moves = {"states": dict(found.states), "splits": dict(found.splits)}
+        moves = {"states": dict(found.states), "splits": dict(found.splits), "relabeled": found.n_relabeled}
         figures = {"images": images, "regions": dict(found.regions), "by_class": by_class}
-        print_json(figures | moves | _report_json(report))
+        print_json(figures | moves | {"taxonomy": found.taxonomy_note} | _report_json(report))
         return
+    if found.taxonomy_note:
+        note(f"{found.taxonomy_note}; images that differ by that alone: {found.n_relabeled:,}")
     rows: list[tuple[str, Mapping[Any, int]]] = [("images", images), ("regions", found.regions)]
     rows += [(f"  {label}", counts) for label, counts in found.by_class.items()]
     print_table(("", *CHANGES), [(name, *(f"{counts[one]:,}" for one in CHANGES)) for name, counts in rows])

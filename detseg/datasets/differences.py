@@ -5,13 +5,15 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
+from detseg.catalog.region_json import relabel_review
 from detseg.datasets.sample import Sample, decode_sample
 from detseg.datasets.store import DatasetStore
 from detseg.datasets.version import Version
+from detseg.taxonomy import NO_CHANGES, Relabeling, relabeling_of
 from detseg.types import ImageId
 
 Row = Mapping[str, Any]
@@ -35,6 +37,10 @@ class Difference:
 
     A region that got another class counts in ``by_class`` as changed in both. ``states`` and ``splits`` count
     the images that are in both and have another one, as "before > after".
+
+    Where one was made under later changes of the classes, both are read by these: ``n_relabeled`` images
+    differ by the changes alone, and are not among ``images``. ``taxonomy_note`` says so in a line, or that
+    neither taxonomy follows from the other; empty where both have the same changes.
     """
 
     images: tuple[ChangedImage, ...]
@@ -42,6 +48,8 @@ class Difference:
     by_class: Mapping[str, Mapping[Change, int]]
     states: Mapping[str, int]
     splits: Mapping[str, int]
+    n_relabeled: int = 0
+    taxonomy_note: str = ""
 
     def n_images(self, change: Change) -> int:
         return sum(image.change == change for image in self.images)
@@ -49,6 +57,7 @@ class Difference:
 
 def compare_versions(store: DatasetStore, before: Version, after: Version) -> Difference:
     """Read what differs between two versions of a store; of images that are the same, only the indexes."""
+    relabeling, note = _common_taxonomy(before, after)
     old, new = (_marks(store, version) for version in (before, after))
     both = [(old[image], new[image]) for image in old.keys() & new.keys()]
     splits = Counter((one.split, other.split) for one, other in both if one.split != other.split)
@@ -57,7 +66,12 @@ def compare_versions(store: DatasetStore, before: Version, after: Version) -> Di
     regions: Counter[Change] = Counter()
     by_class: defaultdict[str, Counter[Change]] = defaultdict(Counter)
     images = []
-    for left, right in _pairs(store.rows(before, differing), store.rows(after, differing)):
+    n_relabeled = 0
+    rows = store.rows(before, differing), store.rows(after, differing)
+    for left, right in _pairs(*rows, relabeling):
+        if left == right:
+            n_relabeled += 1
+            continue
         counts: Counter[Change] = Counter()
         for change, labels in _region_changes(left, right):
             counts[change] += 1
@@ -73,7 +87,26 @@ def compare_versions(store: DatasetStore, before: Version, after: Version) -> Di
         },
         states=_moves(states),
         splits=_moves(splits),
+        n_relabeled=n_relabeled,
+        taxonomy_note=note,
     )
+
+
+def _common_taxonomy(before: Version, after: Version) -> tuple[Relabeling, str]:
+    """The way to read both versions in the classes of the one that was made under more changes, in a line."""
+    one, other = before.recipe.changes, after.recipe.changes
+    if one == other:
+        return NO_CHANGES, ""
+    later = before if len(one) > len(other) else after
+    shared = min(len(one), len(other))
+    if one[:shared] != other[:shared]:
+        return NO_CHANGES, (
+            f"{before.name} and {after.name} were made under taxonomies of which neither follows from the "
+            "other: their classes are compared by name"
+        )
+    more = "; ".join(str(change) for change in later.recipe.changes[shared:])
+    relabeling = relabeling_of(later.recipe.changes, later.recipe.classes)
+    return relabeling, f"both are read under the taxonomy of {later.name} ({more})"
 
 
 class _Mark(NamedTuple):
@@ -92,13 +125,17 @@ def _moves(counted: Mapping[tuple[str, str], int]) -> dict[str, int]:
     return {f"{before or 'none'} > {after or 'none'}": n for (before, after), n in sorted(counted.items())}
 
 
-def _pairs(before: Iterable[Row], after: Iterable[Row]) -> Iterator[tuple[Sample | None, Sample | None]]:
+def _pairs(
+    before: Iterable[Row], after: Iterable[Row], relabeling: Relabeling
+) -> Iterator[tuple[Sample | None, Sample | None]]:
     """The samples of each image on both sides; both are sorted by image."""
     tagged = heapq.merge(((row, 0) for row in before), ((row, 1) for row in after), key=_image)
     for _, group in groupby(tagged, key=_image):
         sides: list[Sample | None] = [None, None]
         for row, side in group:
-            sides[side] = decode_sample(row)
+            sample = decode_sample(row)
+            regions, state = relabel_review(sample.regions, sample.state, relabeling)
+            sides[side] = replace(sample, regions=regions, state=state)
         yield sides[0], sides[1]
 
 

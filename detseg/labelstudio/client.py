@@ -57,14 +57,15 @@ _IDS_PER_PAGE = 1000
 _TASKS_PER_PAGE = 100
 _IDENTITY = "id,created_at,data"
 _OF_A_PROJECT = {  # all fields would have the server count more than it lists
-    "include": "id,title,label_config,model_version,task_number,created_at,maximum_annotations"
+    "include": "id,title,label_config,model_version,task_number,created_at,maximum_annotations,"
+    "expert_instruction"
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
     """The facts about a project that we need. ``model_version`` is the one whose predictions are shown,
-    ``overlap`` how many people are asked about each task."""
+    ``overlap`` how many people are asked about each task, ``instruction`` what they read first, as HTML."""
 
     id: int
     title: str
@@ -73,6 +74,7 @@ class Project:
     n_tasks: int
     created_at: datetime
     overlap: int = 1
+    instruction: str = ""
 
 
 class LabelStudioClient:
@@ -381,6 +383,7 @@ def _project(entry: Json, url: str) -> Project:
             n_tasks=read_number(entry.get("task_number") or 0),
             created_at=read_moment(entry["created_at"]),
             overlap=read_number(entry.get("maximum_annotations") or 1),
+            instruction=str(entry.get("expert_instruction") or ""),
         )
 
 

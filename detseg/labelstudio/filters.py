@@ -50,6 +50,16 @@ def without_drafts() -> Json:
     return _filter("draft_exists", "equal", "Boolean", False)
 
 
+def with_drafts() -> Json:
+    """Tasks with a draft."""
+    return _filter("draft_exists", "equal", "Boolean", True)
+
+
+def by_text(name: str, part: str) -> Json:
+    """Tasks by a part of the JSON of their ``annotations_results`` or ``predictions_results``."""
+    return _filter(name, "contains", "String", part)
+
+
 def build_query(filters: Sequence[Json], *, order: str = "tasks:id", selected: Sequence[int] = ()) -> str:
     """The ``query`` of a request for tasks: all filters hold, of the ``selected`` ones if there are any."""
     query: Json = {"filters": {"conjunction": "and", "items": list(filters)}, "ordering": [order]}

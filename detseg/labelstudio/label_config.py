@@ -139,10 +139,12 @@ def config_to_taxonomy(config: str) -> Taxonomy:
     """
     interface = read_interface(config)
     boxes = interface.offered("rectangle")
+    names = {name for tool in interface.tools for name in tool.labels}
     classes: dict[str, LabelClass] = {}
     for tool in sorted(interface.tools, key=lambda tool: tool.shape != "rectangle"):
         for name, label in tool.labels.items():
-            aliases = tuple(filter(None, label.get("predicted_values", "").split(",")))
+            others = label.get("predicted_values", "").split(",")
+            aliases = tuple(one for one in others if one and one not in names)  # a name that ended is both
             is_thing = name in boxes or label.get("kind") == "thing" or not (boxes or interface.is_own)
             kind: Kind = "thing" if is_thing else "stuff"
             colour = label.get("background", "#888888")
@@ -197,9 +199,14 @@ def _add_control(
         element.set("strokeWidth", "2")
         element.set("opacity", "0.1")
         element.set("canRotate", "false")
-    for cls in classes:
-        label = ElementTree.SubElement(element, "Label", value=cls.name, background=cls.colour)
-        if policy.annotate == "masks" and cls.kind == "thing":
-            label.set("kind", "thing")  # ours: no rectangle says it
-        if cls.aliases:
-            label.set("predicted_values", ",".join(cls.aliases))
+    element.extend(label_of(cls, policy) for cls in classes)
+
+
+def label_of(cls: LabelClass, policy: ShapePolicy) -> ElementTree.Element:
+    """The tag of a class within a control."""
+    label = ElementTree.Element("Label", value=cls.name, background=cls.colour)
+    if policy.annotate == "masks" and cls.kind == "thing":
+        label.set("kind", "thing")  # ours: no rectangle says it
+    if cls.aliases:
+        label.set("predicted_values", ",".join(cls.aliases))
+    return label

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detseg.errors import LabelStudioError
+from detseg.labelstudio.class_changes import find_in_use, follow_changes
 from detseg.labelstudio.client import LabelStudioClient, Project
 from detseg.labelstudio.instruction import project_instruction
 from detseg.labelstudio.interface import read_interface
 from detseg.labelstudio.label_config import check_config, fit_policy, missing_labels, taxonomy_to_config
 from detseg.labelstudio.shapes import DEFAULT_POLICY, ShapePolicy
 from detseg.labelstudio.tabs import show_table
-from detseg.taxonomy import Taxonomy
+from detseg.taxonomy import NO_CHANGES, Relabeling, Taxonomy
 
 _TITLE_LENGTHS = range(3, 51)
 
@@ -36,11 +37,13 @@ def fit_project(
     *,
     policy: ShapePolicy = DEFAULT_POLICY,
     overlap: int = 1,
+    relabeling: Relabeling = NO_CHANGES,
 ) -> Project:
     """The project among those that were found under that title, or a new one.
 
     An existing interface is left as it is, and replaced where it lacks classes while nobody has any task in
-    it. At least ``overlap`` people are asked about each task; where the project asks more, it does so still.
+    it. One of ours follows the changes of the classes, see ``follow_changes``. At least ``overlap`` people
+    are asked about each task; where the project asks more, it does so still.
     Raises LabelStudioError if two projects have the title.
     """
     if len(title) not in _TITLE_LENGTHS:
@@ -75,4 +78,8 @@ def fit_project(
     wanted = policy if is_own else fit_policy(policy, project.label_config, taxonomy)
     if project.n_tasks == 0 and missing_labels(project.label_config, taxonomy, wanted):
         return client.update_project(project.id, label_config=config)
-    return project
+    if not relabeling.ended:
+        return project
+    in_use = find_in_use(client, project.id, relabeling.ended)
+    now = follow_changes(project.label_config, taxonomy, relabeling, in_use=in_use, policy=wanted)
+    return project if now == project.label_config else client.update_project(project.id, label_config=now)

@@ -40,6 +40,7 @@ from detseg.pipeline.workspace import (
     describe_namesakes,
     find_connection,
     find_project,
+    notice_changes,
     opened_catalog,
     own_projects,
     record_project,
@@ -154,8 +155,18 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
             *describe_namesakes(client.url, namesakes, on_server),
             *describe_duplicates(catalog, project, removed),
             *overwritten_warnings(settings, catalog, project),
+            *notice_changes(settings, catalog, project),
+            *_describe_splits(catalog, project),
         ),
     )
+
+
+def _describe_splits(catalog: Catalog, project: Project) -> Iterator[str]:
+    for name in catalog.relabeling.split:
+        n_images = catalog.reviews.count_with(project.key, catalog.relabeling.means(name))
+        if n_images:
+            images = format_count(n_images, "image waits", "images wait")
+            yield f"{images} for the split of {name!r}: `detseg taxonomy apply` sends them back"
 
 
 def _collect_changes(reader: TaskReader, recorder: Recorder) -> None:

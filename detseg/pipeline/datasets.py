@@ -276,3 +276,13 @@ def trace_image(settings: Settings, image: str) -> tuple[Trace, ...]:
     if not found:
         raise DatasetError(f"no dataset version in {store.location} has an image {image!r}")
     return tuple(found)
+
+
+def describe_taxonomy(settings: Settings, version: Version) -> str:
+    """Say in a line how a version's taxonomy is another than the settings'; empty if it is the same."""
+    own, now = version.recipe.changes, settings.changes
+    lacks = [change.id for change in now if change not in own]
+    unknown = [change.id for change in own if change not in now]
+    parts = [f"before the classes changed ({', '.join(lacks)}), and holds them as they were"] if lacks else []
+    parts += [f"under changes that these settings lack ({', '.join(unknown)})"] if unknown else []
+    return f"{version.name} was made {', and '.join(parts)}" if parts else ""

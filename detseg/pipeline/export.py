@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from detseg.datasets.sample import decode_sample, image_bytes
 from detseg.errors import DatasetError
 from detseg.formats import ImageLabels
-from detseg.pipeline.datasets import open_store
+from detseg.pipeline.datasets import describe_taxonomy, open_store
 from detseg.pipeline.formats import find_format
 from detseg.pipeline.placing import Source, WriteOptions, Written, write_dataset
 from detseg.pipeline.reading import open_sources, read_labeled
@@ -47,6 +47,8 @@ def export_version(
     """
     chosen = find_format(format_name)
     version = _VersionImages.of(settings, name, split)
+    if other := describe_taxonomy(settings, version.version):
+        warn(other)
     with open_sources(settings) as sources:
         source = Source(
             name,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from detseg.errors import ConfigError, LabelStudioError
-from detseg.files import private_folder
+from detseg.files import parse_json, private_folder
+from detseg.taxonomy import change_from_json
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
@@ -113,6 +115,25 @@ def find_project(client: label_studio.LabelStudioClient, title: str) -> label_st
             + ("rename all but one of them" if found else "`detseg preannotate` makes it")
         )
     return found[0]
+
+
+def notice_changes(settings: Settings, catalog: Catalog, project: Project) -> Iterator[str]:
+    """Yield a line where the run before knew changes of the classes that these settings lack, and remember
+    theirs: two machines with other files would read labels in two ways."""
+    name = f"taxonomy:{project.key}"
+    stored, now = catalog.cursors.get(name), json.dumps([one.to_json() for one in settings.changes])
+    if stored == now or (stored is None and not settings.changes):
+        return
+    catalog.cursors.set(name, now)
+    before = map(change_from_json, parse_json(stored, "the changes of the run before") if stored else ())
+    known = {(one.kind, one.old, one.new) for one in settings.changes}
+    lost = [one for one in before if (one.kind, one.old, one.new) not in known]
+    if lost:
+        ids = ", ".join(one.id for one in lost)
+        yield (
+            f"the run before knew changes of the classes that these settings lack ({ids}): labels are read "
+            "without them now; give every machine the same [[taxonomy.changes]]"
+        )
 
 
 def record_project(catalog: Catalog, url: str, project: label_studio.Project) -> Project:

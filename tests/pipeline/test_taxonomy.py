@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from detseg.config import Settings, load_settings, settings_template
+from detseg.cli.app import app
+from detseg.config import ClassSettings, Settings, load_settings, settings_template
+from detseg.datasets.differences import compare_versions
 from detseg.datasets.sample import decode_sample
 from detseg.errors import ConfigError, DatasetError
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.datasets import Wish, create_version, describe_taxonomy, open_store
 from detseg.pipeline.evaluate import qa
+from detseg.pipeline.export import export_version
 from detseg.pipeline.labels import LabelRules, read_labels
-from detseg.pipeline.workspace import opened_catalog
+from detseg.pipeline.placing import WriteOptions
+from detseg.pipeline.taxonomy import taxonomy_log
+from detseg.pipeline.workspace import notice_changes, opened_catalog
 from detseg.types import Annotation
 from tests.pipeline.labeled import SIZE, VERSION, LabeledProject, belt, bolt, make_project, ring
 
@@ -157,3 +163,105 @@ def test_a_label_that_no_change_explains_is_still_refused(project: LabeledProjec
     settings = settings_of(project, CLASSES.replace("screw", "pin") + CHANGES.partition("[[taxonomy")[0])
     with pytest.raises(DatasetError, match="no class of the project"):
         create_version(settings, "v1", Wish())
+
+
+def test_a_difference_is_read_under_the_later_taxonomy(project: LabeledProject) -> None:
+    """Both ways round: what a change renamed is no difference, what a person changed is one."""
+    before = project.settings.updated(classes=(*project.settings.classes, ClassSettings(name="stud")))
+    old = create_version(before, "v1", Wish())
+    project.review(1, [bolt("d", 20, label="stud")])
+    settings = settings_of(project, CLASSES + CHANGES)
+    new = create_version(settings, "v2", Wish())
+    for one, other in ((old, new), (new, old)):
+        found = compare_versions(open_store(settings), one, other)
+        assert [image.image for image in found.images] == [project.images[1].id]
+        assert found.by_class == {"screw": {"added": 0, "removed": 0, "changed": 1}}
+        assert found.n_relabeled == 2  # images 0 and 2: a bolt and nuts
+        assert found.taxonomy_note.startswith(
+            "both are read under the taxonomy of v2 (merge bolt + stud > pin"
+        )
+    elsewhere = settings_of(project, CLASSES + CHANGES.replace("1-merge", "1-other"))
+    strange = create_version(elsewhere, "v3", Wish())
+    assert (
+        "neither follows from the other" in compare_versions(open_store(settings), new, strange).taxonomy_note
+    )
+    log = taxonomy_log(settings)
+    assert [(one.change.id, one.n_regions) for one in log.changes] == [
+        ("1-merge", 2),
+        ("2-rename", 0),
+        ("3-drop", 2),
+    ]
+    assert [(one.name, one.lacks, one.unknown) for one in log.versions] == [
+        ("v1", ("1-merge", "2-rename", "3-drop"), ()),
+        ("v2", (), ()),
+        ("v3", ("1-merge",), ("1-other",)),
+    ]
+
+
+def test_a_run_with_an_older_file_is_told_once(project: LabeledProject) -> None:
+    """As is who took a change back; the run after it has nothing to say."""
+
+    def noticed(settings: Settings) -> list[str]:
+        with opened_catalog(settings) as catalog:
+            return list(notice_changes(settings, catalog, project.project(catalog)))
+
+    newer, older = settings_of(project, CLASSES + CHANGES), project.settings
+    assert noticed(older) == noticed(newer) == noticed(newer) == []
+    (line,) = noticed(older)
+    assert "(1-merge, 2-rename, 3-drop)" in line
+    assert noticed(older) == []
+    reworded = settings_of(project, CLASSES + CHANGES.replace("the catalogue's word", "see the catalogue"))
+    assert noticed(newer) == noticed(reworded) == []
+
+
+def test_versions_of_another_taxonomy_say_so(project: LabeledProject) -> None:
+    before = project.settings.updated(classes=(*project.settings.classes, ClassSettings(name="stud")))
+    old = create_version(before, "v1", Wish())
+    settings = settings_of(project, CLASSES + CHANGES)
+    new = create_version(settings, "v2", Wish())
+    assert describe_taxonomy(settings, new) == describe_taxonomy(before, old) == ""
+    assert "before the classes changed (1-merge, 2-rename, 3-drop)" in describe_taxonomy(settings, old)
+    assert "under changes that these settings lack (1-merge" in describe_taxonomy(before, new)
+    said: list[str] = []
+    out = project.settings.root / "out"
+    export_version(settings, "v1", "coco", out, options=WriteOptions("none"), warn=said.append)
+    assert describe_taxonomy(settings, old) in said
+
+
+def test_images_that_await_a_split_are_counted_by_every_name_of_it(project: LabeledProject) -> None:
+    classes = CLASSES.replace("screw", "hex") + '[[classes]]\nname = "torx"\n'
+    settings = settings_of(project, classes + CHANGES + SPLIT)
+    with opened_catalog(settings) as catalog:
+        key = project.project(catalog).key
+        assert catalog.relabeling.means("screw") == {"screw", "pin", "bolt", "stud"}
+        assert catalog.reviews.count_with(key, catalog.relabeling.means("screw")) == 2
+        assert catalog.reviews.count_with(key, ["bol", "bolt%"]) == 0
+
+
+def test_the_commands_say_what_changed(
+    project: LabeledProject, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project.settings.root)
+    settings = settings_of(project, CLASSES + CHANGES)
+    create_version(settings, "v1", Wish())
+    app(["taxonomy", "log"], standalone_mode=False)
+    said = capfd.readouterr().out
+    assert "2026-11-01 1-merge: merge bolt + stud > pin (2 regions of before)" in said
+    assert "v1, made" in said
+    assert "under the taxonomy of now" in said
+    app(["taxonomy", "log", "--json"], standalone_mode=False)
+    found = json.loads(capfd.readouterr().out)
+    assert [one["regions"] for one in found["changes"]] == [2, 0, 2]
+    assert (found["classes"], found["versions"][0]["changes"]) == (
+        ["screw", "belt"],
+        ["1-merge", "2-rename", "3-drop"],
+    )
+    classes = CLASSES.replace("screw", "hex") + '[[classes]]\nname = "torx"\n'
+    settings_of(project, classes + CHANGES + SPLIT)
+    app(["taxonomy", "apply", "--dry-run"], standalone_mode=False)
+    said = capfd.readouterr().out
+    assert "4-split (split screw > hex | torx): 2 images with 2 regions to look at again" in said
+    assert "marks: 2 would get them now, 0 not" in said
+    settings_of(project, CLASSES.replace("screw", "bolt"))
+    with pytest.raises(ConfigError, match=r"no \[\[taxonomy.changes\]\] to apply"):
+        app(["taxonomy", "apply", "--dry-run"], standalone_mode=False)

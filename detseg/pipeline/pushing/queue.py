@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from detseg.catalog import Project, ProjectKey
 from detseg.errors import DetsegError, LabelStudioError, Refused
+from detseg.labelstudio.class_changes import follow_changes
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.client import Project as QueueProject
 from detseg.labelstudio.install import VERSION as TESTED_VERSION
@@ -26,10 +28,11 @@ from detseg.pipeline.exposed import close_exposed
 from detseg.pipeline.policies import shape_policy
 from detseg.pipeline.pushing.duplicates import Removed, resolve_duplicates
 from detseg.pipeline.pushing.existing import find_gone
-from detseg.pipeline.pushing.project import make_project
+from detseg.pipeline.pushing.guidance import follow_guidance
+from detseg.pipeline.pushing.project import MadeProject, make_project
 from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.serving import image_serving
-from detseg.pipeline.workspace import find_connection, own_projects, record_project
+from detseg.pipeline.workspace import find_connection, notice_changes, own_projects, record_project
 from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageId, ModelVersion
@@ -174,6 +177,7 @@ class Queue:
                 f'was pushed: set labels.annotate = "{self.policy.annotate}", or add tags for the others'
             )
         yield from overwritten_warnings(self.settings, self.catalog, self.project)
+        yield from notice_changes(self.settings, self.catalog, self.project)
         if self.n_external > 0:
             tasks = format_count(self.n_external, "task")
             verb = "was" if self.n_external == 1 else "were"
@@ -202,20 +206,12 @@ def opened_queue(
 
     Raises Unreachable, LabelStudioError, and FormatError if the project's interface fits no class at all.
     """
-    connection, policy = find_connection(settings), shape_policy(settings.labels)
+    connection = find_connection(settings)
     with (
         LabelStudioClient(connection.url, connection.token) as client,
         catalog.locks.hold(f"queue {settings.queue.project}"),
     ):
-        made = make_project(
-            client,
-            catalog,
-            settings.queue.project,
-            lambda found: fit_project(
-                client, settings.queue.project, taxonomy, found, policy=policy, overlap=settings.queue.overlap
-            ),
-            patience_s=settings.label_studio.patience_s,
-        )
+        made = _ready_project(settings, client, catalog, taxonomy)
         on_server = made.project
         project = record_project(catalog, client.url, on_server)
         policy, missing = _fit_interface(settings, on_server.label_config, taxonomy)
@@ -269,7 +265,14 @@ def viewed_queue(
         project = _find_project(catalog, client, settings.queue.project, on_server)
         policy, missing = shape_policy(settings.labels), frozenset[str]()
         if on_server is not None and on_server.n_tasks:  # without tasks its interface is made to fit
-            policy, missing = _fit_interface(settings, on_server.label_config, taxonomy)
+            config = follow_changes(
+                on_server.label_config,
+                taxonomy,
+                catalog.relabeling,
+                in_use=catalog.relabeling.ended,
+                policy=policy,
+            )
+            policy, missing = _fit_interface(settings, config, taxonomy)
         gone: frozenset[ImageId] = frozenset()
         if settings.queue.restore and client and project:
             gone = frozenset(find_gone(client, catalog, project).values())
@@ -289,6 +292,25 @@ def viewed_queue(
             gone=gone,
             warnings=warnings,
         )
+
+
+def _ready_project(
+    settings: Settings, client: LabelStudioClient, catalog: Catalog, taxonomy: Taxonomy
+) -> MadeProject:
+    """The project of the settings, made if there is none, its interface and instruction up to the classes."""
+    title, policy = settings.queue.project, shape_policy(settings.labels)
+    fit = partial(
+        fit_project,
+        client,
+        title,
+        taxonomy,
+        policy=policy,
+        overlap=settings.queue.overlap,
+        relabeling=catalog.relabeling,
+    )
+    made = make_project(client, catalog, title, fit, patience_s=settings.label_studio.patience_s)
+    follow_guidance(settings, client, made.project)
+    return made
 
 
 def _fit_interface(
