@@ -84,7 +84,7 @@ def _show(done: Imported, path: Path) -> None:
     changes = f"{done.new:,} new, {done.updated:,} changed" if done.new or done.updated else "nothing new"
     say(f"{done.name}: {format_count(done.images, 'image')} with {regions} as {done.as_} ({changes})")
     if done.as_ == "predictions":
-        say(f"push them with `detseg preannotate --detector results:{path} --segmenter ''`")
+        say(f"push them with `detseg preannotate --detector results:{path}`")
     elif done.as_ == "gold":
         say("they go into the queue by experiments.gold_share, where the source has them")
 
