@@ -5,7 +5,6 @@ A class whose supercategory is "stuff" is that; all others are things.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,12 +24,14 @@ from detseg.formats.coco_entries import (
 )
 from detseg.formats.coco_index import CocoIndex, IndexedImage, index_coco
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import size_of
+from detseg.formats.folders import find_below, size_of
 from detseg.geometry.masks import string_to_counts
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Instance, Size
 
 _PREFIX = "instances"
+_FOLDERS = ("annotations", "labels")
+"""Folders of files of labels, above which the dataset lies."""
 
 
 def read_coco_files(path: Path) -> Opened:
@@ -132,14 +133,15 @@ def find_files(path: Path, prefix: str) -> list[Path]:
 def image_folders(file: Path, split: str) -> tuple[Path, ...]:
     """The folders that a file's images may be in: as COCO is laid out, or beside it."""
     above = file.parent.parent
-    folders = (above / (split or "images"), above / "images", file.parent, file.parent / "images", above)
+    folders = [above / (split or "images"), above / "images", file.parent, file.parent / "images"]
+    if file.parent.name in _FOLDERS:
+        folders.append(above)
     return tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir())
 
 
 def find_image(folders: Sequence[Path], name: str) -> str:
     """The path of an image in the first of the folders that has it; empty for none."""
-    paths = (os.path.abspath(os.path.join(folder, name)) for folder in folders)
-    return next((path for path in paths if os.path.isfile(path)), "")
+    return next((path for folder in folders if (path := find_below(folder, name))), "")
 
 
 def _size(index: CocoIndex, image: IndexedImage, uri: str) -> Size:

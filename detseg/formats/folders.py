@@ -29,6 +29,16 @@ def images_below(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
+def find_below(folder: Path, name: str) -> str:
+    """The path of a file in a folder, by the name that a dataset has for it; empty for none.
+
+    A name that leads out of the folder is none of it: who copies a stranger's dataset copies nothing else.
+    """
+    root = os.path.abspath(folder)
+    path = os.path.abspath(os.path.join(root, name))
+    return path if path.startswith(root.rstrip("/") + "/") and os.path.isfile(path) else ""
+
+
 def size_of(path: Path) -> Size:
     """The upright size of an image file. Raises FormatError where that cannot be read."""
     try:

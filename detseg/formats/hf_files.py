@@ -26,7 +26,7 @@ from detseg.formats import ImageLabels
 from detseg.formats.coco import decode_shape
 from detseg.formats.coco_entries import Record, box_problem, is_id, mask_problem
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import size_of
+from detseg.formats.folders import find_below, size_of
 from detseg.images import image_format, read_bytes, upright_size
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Instance, Kind, Size
@@ -200,12 +200,12 @@ def _json_row(folder: Path, row: Any, where: str) -> _Row:
     name = row.get("file_name") if isinstance(row, dict) else None
     if not isinstance(name, str) or not name or "\0" in name:
         raise FormatError(f"{where}: expected an object with a file_name")
-    picture = folder / name
+    picture = find_below(folder, name)
     return _Row(
         where,
-        str(picture.absolute()) if picture.is_file() else "",
+        picture,
         lambda: name,
-        lambda: _stated_size(row, where) or size_of(picture),
+        lambda: _stated_size(row, where) or size_of(Path(picture or name)),
         row.get("objects"),
     )
 

@@ -119,3 +119,30 @@ def test_formats_that_are_not_read(tmp_path: Path) -> None:
         convert_dataset(tmp_path / "nowhere", "voc", "coco", tmp_path / "out", options=PLAIN)
     readable = [name for name in get_args(FormatName) if find_format(name).read is not None]
     assert sorted(readable) == sorted(get_args(SourceName))
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "{root}/secret.png", "images/../../secret.png"])
+@pytest.mark.parametrize("layout", ["coco", "coco-panoptic", "hf-imagefolder"])
+def test_a_strangers_dataset_copies_nothing_from_outside_of_it(
+    name: str, layout: SourceName, tmp_path: Path
+) -> None:
+    name = name.format(root=tmp_path)
+    Image.fromarray(np.zeros((20, 40, 3), dtype=np.uint8)).save(tmp_path / "secret.png")
+    theirs = tmp_path / "theirs"
+    (theirs / "annotations" / "panoptic").mkdir(parents=True)
+    image = {"id": 1, "file_name": name, "width": 40, "height": 20}
+    entries: dict[str, Any] = {
+        "images": [image],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "bolt"}],
+    }
+    row = {"file_name": name, "width": 40, "height": 20, "objects": {"bbox": [], "category": []}}
+    for file, data in (("annotations/instances.json", entries), ("metadata.jsonl", row)):
+        (theirs / file).write_text(json.dumps(data) + "\n")
+    segments = [{"image_id": 1, "file_name": "1.png", "segments_info": []}]
+    panoptic = entries | {"annotations": segments, "categories": [{"id": 1, "name": "bolt", "isthing": 1}]}
+    (theirs / "annotations" / "panoptic.json").write_text(json.dumps(panoptic))
+    Image.fromarray(np.zeros((20, 40, 3), dtype=np.uint8)).save(theirs / "annotations" / "panoptic" / "1.png")
+    with pytest.raises((DatasetError, FormatError), match=r"not beside the labels|leads out of its folder"):
+        convert_dataset(theirs, layout, "yolo", tmp_path / "out", options=PLAIN)
+    assert not list(tmp_path.glob("out/**/*.png"))
