@@ -91,9 +91,9 @@ def test_a_dataset_grows_and_leaves_in_six_formats(
     new_title: Callable[[], str],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    title = new_title()
     make_folders(shared_data, tmp_path)
     text = (DOCS / "growing.md").read_text()
-    title = new_title()
     (written,) = re.findall(r"(?ms)^```toml\n(.*?)^```", text)
     server = f'[label_studio]\nurl = "{label_studio.url}"\nfiles = "{document_root}"\n'
     arms = "[experiments]\nblind_share = 0\n"
@@ -135,14 +135,19 @@ def test_a_dataset_grows_and_leaves_in_six_formats(
     for command in commands[to_trace + 1 :]:
         run(command)
     check_exports(tmp_path, after["images"], after["regions"])
+    check_training(tmp_path)
+
+
+def check_training(folder: Path) -> None:
+    """Fine-tune as docs/datasets.md shows it, on what was exported, and predict with what came of it."""
     (program,) = programs("datasets.md")
     small = repr(str(checkpoint_path("detector")))
     program = program.replace('"PekingU/rtdetr_v2_r18vd"', small).replace("v1-hf", "v2-hf")
     exec(program, {})
     chosen = load_settings(model__detector="mine", model__segmenter="")
-    report = predict(chosen, [tmp_path / "more"], tmp_path / "next", pictures=False)
+    report = predict(chosen, [folder / "more"], folder / "next", pictures=False)
     assert report.failed == ()
-    learned = json.loads((tmp_path / "mine" / "config.json").read_text())
+    learned = json.loads((folder / "mine" / "config.json").read_text())
     assert set(learned["id2label"].values()) == {"Platelets", "RBC", "WBC"}
 
 
