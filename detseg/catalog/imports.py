@@ -40,11 +40,7 @@ class Imports:
         new = updated = unchanged = 0
         for page in pages(labels):
             now = self.clock()
-            rows = {
-                number: _values(project, name, label, now)
-                for label in page
-                if (number := _number(name, label.image))
-            }
+            rows = {_number(name, label.image): _values(project, name, label, now) for label in page}
             with self.database.writing() as connection:
                 known = _read_known(connection, project, rows)
                 changed = []

@@ -287,7 +287,7 @@ def _parquet_rows(file: Path, inside: _ImagesInside) -> Iterator[_Row]:
             for batch in opened.iter_batches(_ROWS, columns=[*wanted, "image.path"]):
                 for row in batch.to_pylist():
                     path = str((row.pop("image") or {}).get("path") or "")
-                    uri = f"{file.absolute()}#{number}" if has_images else path
+                    uri = f"{file.absolute()}#{number}" if has_images else find_below(file.parent, path)
                     yield _parquet_row(row, path, uri, inside)
                     number += 1
     except (OSError, pa.ArrowException) as error:

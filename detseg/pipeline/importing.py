@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,7 @@ from detseg.catalog.gold import GOLD_AUTHOR
 from detseg.errors import ConfigError, FormatError, ImageError, SourceError
 from detseg.escaping import has_controls
 from detseg.images import BROWSER_FORMATS, image_id, upright_size
+from detseg.images.fingerprints import fingerprint
 from detseg.labelstudio.label_config import config_to_taxonomy, taxonomy_to_config
 from detseg.models.recorded import PREFIX
 from detseg.paging import pages
@@ -27,12 +28,22 @@ from detseg.pipeline import predictors, progress, shards
 from detseg.pipeline.experiments.gold import as_regions
 from detseg.pipeline.formats import find_format, readable_formats
 from detseg.pipeline.predictors import predictor_settings
-from detseg.pipeline.reading import open_sources
+from detseg.pipeline.reading import open_sources, read_from
 from detseg.pipeline.scan import scan
 from detseg.pipeline.workspace import opened_catalog
 from detseg.sources.folder import is_inside, stat_entry
 from detseg.taxonomy import Taxonomy
-from detseg.types import Annotation, Entry, Failure, ImageId, ImageRef, ModelVersion, Size, State
+from detseg.types import (
+    Annotation,
+    Entry,
+    Failure,
+    ImageFeatures,
+    ImageId,
+    ImageRef,
+    ModelVersion,
+    Size,
+    State,
+)
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
@@ -96,7 +107,7 @@ def import_dataset(
     opened = _open(chosen)
     done = Imported(chosen.title, chosen.as_)
     with opened_catalog(settings) as catalog, open_sources(settings) as sources:
-        finder = _Finder(settings, catalog, sources, chosen, warn)
+        finder = _Finder(settings, catalog, sources, chosen, opened, warn)
         if chosen.as_ == "predictions":
             _import_predictions(finder, opened, done)
         else:
@@ -220,20 +231,23 @@ class _Finder:
     catalog: Catalog
     sources: Sources
     chosen: Import
+    opened: Opened
     warn: Callable[[str], None]
 
     def met(self, page: Sequence[ImageLabels], done: Imported) -> Iterator[tuple[ImageLabels, ImageId, Size]]:
         """Yield the images of a page that are there, with what they are; the others go into ``done``."""
+        paths = [self._local_path(label) for label in page]
         with ThreadPoolExecutor(_READERS) as pool:
-            found = list(pool.map(self._read_local, page))
-        self.catalog.images.record(one for one in found if isinstance(one, FoundImage))
-        ids: list[ImageId | str | None] = []
-        for label, one in zip(page, found, strict=True):
-            if isinstance(one, FoundImage):
-                ids.append(one.id)
-            else:
-                ids.append(one if isinstance(one, str) else self._find_known(label))
-        sizes = self.catalog.images.sizes(ImageId(one) for one in ids if one and one.startswith("sha256:"))
+            found = list(pool.map(self._read_local, paths))
+            self.catalog.images.record(one for one in found if isinstance(one, FoundImage))
+            ids: list[ImageId | str | None] = []
+            for label, one in zip(page, found, strict=True):
+                if isinstance(one, FoundImage):
+                    ids.append(one.id)
+                else:
+                    ids.append(one if isinstance(one, str) else self._find_known(label))
+            self._record_features(pool, ids, paths)
+        sizes = self.catalog.images.sizes(ImageId(one) for one in ids if one and _is_id(one))
         for label, one in zip(page, ids, strict=True):
             size = sizes.get(ImageId(one)) if one else None
             if one is None:
@@ -265,9 +279,29 @@ class _Finder:
             by_name[PurePosixPath(uri).name].append((uri, image))
         return by_name
 
-    def _read_local(self, label: ImageLabels) -> FoundImage | str | None:
+    def _record_features(
+        self, pool: Executor, ids: Sequence[str | None], paths: Sequence[Path | None]
+    ) -> None:
+        """Record the fingerprints of images whose files are at hand: no model will see them."""
+        at_hand = {
+            ImageId(image): str(path)
+            for image, path in zip(ids, paths, strict=True)
+            if path is not None and image is not None and _is_id(image)
+        }
+        missing = self.catalog.features.missing(at_hand)
+        found = pool.map(self._fingerprint, missing, (at_hand[image] for image in missing))
+        self.catalog.features.record(one for one in found if one is not None)
+
+    def _fingerprint(self, image: ImageId, path: str) -> ImageFeatures | None:
+        most = self.settings.source.max_pixels
+        try:
+            decoded = read_from(self.sources, path, max_pixels=most, formats=BROWSER_FORMATS)
+        except ImageError:
+            return None  # its size could be read, and nothing else: QA says so when it draws it
+        return ImageFeatures(image, fingerprint(decoded.rgb))
+
+    def _read_local(self, path: Path | None) -> FoundImage | str | None:
         """Read the image's file where it is at hand: what it is, or what is wrong with it."""
-        path = self._local_path(label)
         if path is None:
             return None
         entry = stat_entry(str(path))
@@ -313,8 +347,16 @@ class _Finder:
 
     def _find_known(self, label: ImageLabels) -> ImageId | str | None:
         """Find a known image by what the file says it is, or is called."""
-        if label.image is not None and self.catalog.images.sizes([label.image]):
-            return label.image
+        image = label.image
+        if self.opened.read is not None:  # it is inside of the dataset's files
+            try:
+                image = image_id(self.opened.read(label))
+            except ImageError as error:
+                return str(error)
+            _ = self.scanned
+            return image if self.catalog.images.sizes([image]) else None
+        if image is not None and self.catalog.images.sizes([image]):
+            return image
         pure = PurePosixPath(label.name.replace("\\", "/"))
         candidates = self._by_name.get(pure.name, ())
         ending = f"/{str(pure).lstrip('/')}"
@@ -323,3 +365,8 @@ class _Finder:
         if len(images) > 1:
             return f"is the name of {len(images)} images: give its path, or the images with --images"
         return next(iter(images), None)
+
+
+def _is_id(text: str) -> bool:
+    """Tell an image's id from a line that says what is wrong with it."""
+    return text.startswith("sha256:")

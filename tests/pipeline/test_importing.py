@@ -13,8 +13,11 @@ from PIL import Image
 
 from detseg.catalog import ProjectKey, ReviewRecord
 from detseg.config import ClassSettings, Settings
+from detseg.datasets.sample import image_bytes
+from detseg.datasets.splits import SplitRule, parse_shares
 from detseg.errors import ConfigError, FormatError
-from detseg.pipeline.datasets import Wish, create_version, trace_image
+from detseg.pipeline.convert import convert_dataset
+from detseg.pipeline.datasets import Wish, create_version, open_store, trace_image
 from detseg.pipeline.export import export_version
 from detseg.pipeline.formats import find_format
 from detseg.pipeline.importing import Import, forget_import, import_dataset
@@ -22,7 +25,8 @@ from detseg.pipeline.placing import WriteOptions
 from detseg.pipeline.predictors import load, predictor_settings
 from detseg.pipeline.scan import scan
 from detseg.pipeline.workspace import opened_catalog
-from detseg.types import Box
+from detseg.samples.scenes import generate_scene
+from detseg.types import Box, Size
 from tests.pipeline.labeled import CLASSES, LabeledProject, bolt, make_project
 
 EMPTY = WriteOptions()
@@ -36,11 +40,16 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> Path
 
 
 def write_coco(
-    path: Path, boxes_of: dict[str, Sequence[tuple[str, list[float]]]], names: Sequence[str] = ("bolt", "nut")
+    path: Path,
+    boxes_of: dict[str, Sequence[tuple[str, list[float]]]],
+    names: Sequence[str] = ("bolt", "nut"),
+    size: tuple[int, int] = (60, 40),
 ) -> Path:
     """A COCO file of boxes [x, y, width, height] by file name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    images = [{"id": i, "file_name": name, "width": 60, "height": 40} for i, name in enumerate(boxes_of)]
+    images = [
+        {"id": i, "file_name": name, "width": size[0], "height": size[1]} for i, name in enumerate(boxes_of)
+    ]
     entries = [(i, label, box) for i, name in enumerate(boxes_of) for label, box in boxes_of[name]]
     annotations = [
         {
@@ -310,3 +319,41 @@ def test_what_is_no_dataset_is_said(settings: Settings, tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(FormatError):
         import_dataset(settings, Import(path, "coco", "labels"))
+
+
+def test_images_inside_of_parquet_meet_by_their_bytes(settings: Settings, tmp_path: Path) -> None:
+    """Whatever they are called there; one that is not in the source has no place to be read from."""
+    theirs = tmp_path / "theirs"
+    write_image(theirs / "images" / "other.png", 77)
+    shutil.copy(tmp_path / "photos" / "a.png", theirs / "images" / "renamed.png")
+    write_coco(
+        theirs / "annotations" / "instances.json",
+        {"renamed.png": [("nut", [2, 3, 10, 20])], "other.png": [("bolt", [2, 3, 10, 20])]},
+    )
+    convert_dataset(theirs, "coco", "hf", tmp_path / "parquet", options=EMPTY)
+    done = import_dataset(settings, Import(tmp_path / "parquet", "hf", "labels"))
+    assert (done.images, done.unmatched) == (1, ["other.png"])
+    (found,) = labels(settings).items()
+    assert (found[0], found[1].annotation.regions[0].instance.label) == ("a.png", "nut")
+
+
+def test_near_duplicates_among_imported_images_stay_on_one_side(tmp_path: Path) -> None:
+    """No model has seen them: the import takes their fingerprints."""
+    theirs = tmp_path / "theirs"
+    boxes = {}
+    for seed in range(12):
+        scene = Image.fromarray(generate_scene(seed, Size(240, 160)).image)
+        (theirs / "images").mkdir(parents=True, exist_ok=True)
+        scene.save(theirs / "images" / f"{seed}.png")
+        scene.save(theirs / "images" / f"{seed} again.jpg", quality=85)
+        boxes |= {name: [("bolt", [2.0, 3, 10, 20])] for name in (f"{seed}.png", f"{seed} again.jpg")}
+    path = write_coco(theirs / "annotations" / "instances.json", boxes, size=(240, 160))
+    settings = Settings(root=tmp_path, classes=CLASSES)
+    assert import_dataset(settings, Import(path, "coco", "labels")).images == 24
+    create_version(settings, "v1", Wish(split=SplitRule(parse_shares("train=0.5,val=0.5"))))
+    store = open_store(settings)
+    sides = store.splits(store.version("v1"))
+    with opened_catalog(settings) as catalog:
+        ids = {Path(uri).stem: image_bytes(image) for uri, image in catalog.images.places()}
+    assert {sides[ids[f"{seed}"]] == sides[ids[f"{seed} again"]] for seed in range(12)} == {True}
+    assert set(sides.values()) == {"train", "val"}
