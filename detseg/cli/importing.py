@@ -42,10 +42,10 @@ def import_(
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Takes in a dataset that people already have: its labels count as theirs, and its images need no task.
+    """Takes in a dataset that people have already.
 
-    Images are found by their bytes where their files are at hand, else by path or name among those of the
-    source. Doing it again changes nothing.
+    Its labels count as people's, and its images need no task. They are found by their bytes where their files
+    are at hand, else by path or name among those of the source. Doing it again changes nothing.
     """
     from detseg.cli.output import note, print_json, say
     from detseg.config import load_settings

@@ -108,7 +108,11 @@ def test_predict_answers_json_pictures_and_failures(
     assert result["failed"] == [{"path": str(images / "bad.png"), "reason": "is empty (0 bytes)"}]
     assert [Path(entry["path"]).name for entry in result["images"]] == ["a b.png", "deep.png", "🔩.jpg"]
     for entry in result["images"]:
-        assert entry.keys() == {"path", "id", "width", "height", "counts", "instances", "picture"}
+        keys = {"path", "id", "width", "height", "counts", "coverage", "instances", "picture"}
+        assert entry.keys() == keys
+        masked = {one["label"] for one in entry["instances"] if one["mask"]}
+        assert entry["coverage"].keys() == masked
+        assert all(0 < share <= 1 for share in entry["coverage"].values())
         assert entry["id"] == image_id(Path(entry["path"]).read_bytes())
         assert sum(entry["counts"].values()) == len(entry["instances"]) > 0
         with Image.open(entry["picture"]) as picture:
