@@ -26,7 +26,20 @@ A message says what was expected, what came, where, and what to do.
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 from detseg.escaping import escape_controls
+
+_LONGEST_REASON = 200
+
+
+def short_reason(error: Exception) -> str:
+    """Return what another library's exception says in a line of at most 200 characters, or else its type.
+
+    >>> short_reason(ValueError("no\\nsuch  file")), short_reason(KeyError())
+    ('no such file', 'KeyError')
+    """
+    return shorten(str(error), _LONGEST_REASON, placeholder=" ...") or type(error).__name__
 
 
 class DetsegError(Exception):

@@ -48,6 +48,11 @@ _CONTAINER = Path("/sys/fs/cgroup")
 HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+def is_below(path: str, folder: str) -> bool:
+    """Tell whether an absolute path lies in a folder, by their names alone."""
+    return path.startswith(folder.rstrip("/") + "/")
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises FormatError if it cannot be read or is not JSON."""
     try:

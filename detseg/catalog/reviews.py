@@ -250,7 +250,7 @@ def _latest(project: ProjectKey) -> sa.Select[Any]:
 
 
 def _later_review(*, same_author: bool) -> sa.Exists:
-    """Whether there is a later one of the image. People's own work counts before what was imported."""
+    """Select a later review of the image. People's own work counts before what was imported."""
     later = reviews.alias("later")
     if same_author:
         is_later = sa.and_(  # not an "or" of two: SQLite would walk through an index for each

@@ -117,11 +117,11 @@ def show(
     from detseg.config import load_settings
     from detseg.pipeline.dataset_figures import measure_version
     from detseg.pipeline.dataset_reports import write_version_page
-    from detseg.pipeline.datasets import describe_taxonomy
+    from detseg.pipeline.datasets import describe_taxonomy, open_store
     from detseg.pipeline.qa.figures_json import encode_figures
 
     settings = load_settings(config)
-    version = _store(config).version(name)
+    version = open_store(settings).version(name)
     with progress_bars():
         figures = measure_version(settings, version)
         if report is not None:

@@ -107,7 +107,7 @@ def index_coco(path: Path) -> CocoIndex:
 
 
 class _Index:
-    """What is kept of a file while it is gone through. Ids that are names get the numbers below 0."""
+    """The parts of a file that are kept while it is read. Ids that are names get the numbers below 0."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

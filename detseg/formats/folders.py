@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detseg.errors import FormatError, ImageError
-from detseg.files import open_regular
+from detseg.files import is_below, open_regular
 from detseg.images import read_bytes, upright_size
 from detseg.types import Size
 
@@ -36,7 +36,7 @@ def find_below(folder: Path, name: str) -> str:
     """
     root = os.path.abspath(folder)
     path = os.path.abspath(os.path.join(root, name))
-    return path if path.startswith(root.rstrip("/") + "/") and os.path.isfile(path) else ""
+    return path if is_below(path, root) and os.path.isfile(path) else ""
 
 
 def size_of(path: Path) -> Size:

@@ -265,7 +265,7 @@ def _read_images(path: str, group: int) -> pa.ChunkedArray:
 
 
 def _has_images(path: Path) -> bool:
-    """Whether any row of the file has an image's bytes, as far as its statistics say."""
+    """Tell whether any row of the file has an image's bytes, as far as its statistics say."""
     metadata = parquet.read_metadata(path)
     column = metadata.schema.names.index("bytes")
     groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))

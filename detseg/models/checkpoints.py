@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from detseg import files
-from detseg.errors import FormatError, ModelError
+from detseg.errors import FormatError, ModelError, short_reason
 from detseg.models.bounds import bounded_building, check_config, check_preprocessing
 from detseg.models.exports import read_export
 from detseg.models.onnx_files import SUFFIX, find_onnx
@@ -261,7 +260,7 @@ def loading(name: str) -> Iterator[None]:
             "for a folder: load it with transformers 5 and save it again"
         ) from error
     except _LOADING_ERRORS as error:
-        reason = shorten(str(error), 200, placeholder=" ...") or type(error).__name__
+        reason = short_reason(error)
         if Path(name).expanduser().is_dir():
             raise ModelError(f"{name} cannot be loaded: {reason}") from error
         raise ModelError(

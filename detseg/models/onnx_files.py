@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from textwrap import shorten
 from typing import Any
 
-from detseg.errors import ModelError
+from detseg.errors import ModelError, short_reason
 from detseg.files import open_regular
 
 SUFFIX = ".onnx"
@@ -82,7 +82,7 @@ def read_onnx(name: str, path: Path) -> OnnxFile:
         digest.update(data)
         model = onnx.load_model_from_string(data)
     except (OSError, ValueError, MemoryError, onnx_errors(name)) as error:
-        raise _refused(name, _line(error)) from error
+        raise _refused(name, short_reason(error)) from error
     external = tuple(sorted(_check_graph(name, path, model)))
     for one in external:
         with open_regular(one) as file:
@@ -173,7 +173,7 @@ def _check_shapes(name: str, onnx: Any, model: Any) -> None:
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except (ValueError, RuntimeError, onnx_errors(name)) as error:
-        raise _refused(name, _line(error)) from error
+        raise _refused(name, short_reason(error)) from error
     graph = inferred.graph
     for value in (*graph.value_info, *graph.input, *graph.output):
         sides = _shape(value.type.tensor_type)
@@ -200,10 +200,6 @@ def _only_input(name: str, graph: Any) -> tuple[str, Shape, str]:
 
 def _shape(tensor: Any) -> Shape:
     return tuple(side.dim_value if side.HasField("dim_value") else None for side in tensor.shape.dim)
-
-
-def _line(error: Exception) -> str:
-    return shorten(str(error), 200, placeholder=" ...") or type(error).__name__
 
 
 def _refused(name: str, reason: str) -> ModelError:

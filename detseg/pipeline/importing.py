@@ -1,4 +1,4 @@
-"""What people already have, out of a dataset's files into the catalog: labels, known truth, predictions.
+"""Datasets that people already have, out of their files into the catalog: labels, known truth, predictions.
 
 Labels become reviews by ``import:NAME``, truth becomes gold, predictions wait for the push of
 ``results:PATH``. Doing it again changes nothing, and what came under a name can be taken back.
@@ -78,8 +78,8 @@ class Import:
 
 @dataclass(slots=True)
 class Imported:
-    """What was imported: images with ``regions``, of which ``new`` ones and ``updated`` ones were not there
-    as they are now.
+    """The outcome of an import: images with ``regions``, of which ``new`` ones and ``updated`` ones were not
+    there as they are now.
 
     ``unmatched`` are the file's names of images that are nowhere; ``failures`` those that are there, and what
     is wrong with them. ``left_out`` counts regions that were not taken, by reason.

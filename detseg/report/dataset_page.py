@@ -192,7 +192,7 @@ def _card(pair: Pair, taxonomy: Taxonomy, read: Callable[[Sample], DecodedImage]
 
 
 def _edits(pair: Pair) -> tuple[Edit, ...]:
-    """What became of each object; those of an image that came or went are added or deleted."""
+    """The change of each object; those of an image that came or went are added or deleted."""
     side = pair.after or pair.before
     assert side is not None
     nothing = replace(side.sample.annotation(), state="empty", regions=())

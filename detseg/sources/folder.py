@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detseg.errors import ImageError, SourceError
-from detseg.files import open_regular
+from detseg.files import is_below, open_regular
 from detseg.sources.protocol import DEFAULT_LIMITS, Limits, Listed, is_image_name, too_large
 from detseg.types import Entry, Failure
 
@@ -124,7 +124,7 @@ def _link(one: os.DirEntry[str], root: str) -> Iterator[Listed]:
 
 def is_inside(path: str, folder: str) -> bool:
     """Tell whether a path is a folder or lies in it; both without links."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
+    return path == folder or is_below(path, folder)
 
 
 def _outside(target: str) -> str:

@@ -20,7 +20,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from detseg.errors import FormatError, SourceError
-from detseg.files import parse_json
+from detseg.files import is_below, parse_json
 from detseg.sources.folder import stat_entry
 from detseg.sources.objects import CLOUDS
 from detseg.sources.protocol import Listed
@@ -115,16 +115,12 @@ def _resolve(uri: str, location: str) -> str | None:
 def _below_folder(uri: str, folder: str) -> str | None:
     path = os.path.normpath(os.path.join(folder, uri))
     real, root = os.path.realpath(path), os.path.realpath(folder)
-    return path if _is_below(path, folder) and _is_below(real, root) else None
+    return path if is_below(path, folder) and is_below(real, root) else None
 
 
 def _below_url(uri: str, scheme: str, folder: str) -> str | None:
     path = posixpath.normpath(posixpath.join(folder, uri))
-    return f"{scheme}://{path}" if _is_below(path, folder) else None
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path.startswith(folder.rstrip("/") + "/")
+    return f"{scheme}://{path}" if is_below(path, folder) else None
 
 
 def _refusal(uri: str) -> str:

@@ -9,14 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from detseg.errors import ModelError
+from detseg.errors import ModelError, short_reason
 from detseg.geometry.masks import empty_mask
 from detseg.geometry.runs import paste_bitmap
 from detseg.geometry.suppression import suppress
@@ -71,7 +70,7 @@ class Runtime:
                 str(file.path), options, providers=["CPUExecutionProvider"]
             )
         except self._errors as error:
-            raise ModelError(f"{name} cannot be loaded: {_line(error)}") from error
+            raise ModelError(f"{name} cannot be loaded: {short_reason(error)}") from error
 
     def to(self, device: Any) -> None:
         """Stay on the CPU, whatever the device of the others."""
@@ -83,7 +82,7 @@ class Runtime:
         try:
             outputs = self._session.run(None, {self._input: given})
         except self._errors as error:
-            reason = _line(error)
+            reason = short_reason(error)
             raise (MemoryError if "allocate" in reason else RuntimeError)(reason) from error
         outputs = [np.asarray(one[:1], dtype=np.float32) for one in outputs]
         if any(np.isnan(one).any() for one in outputs):
@@ -272,7 +271,3 @@ def sample(values: Array, rows: Floats, columns: Floats) -> Array:
         after = values.take(np.minimum(before + 1, last), axis)
         values = values.take(before, axis) * (np.float32(1) - share) + after * share
     return values
-
-
-def _line(error: Exception) -> str:
-    return shorten(str(error), 200, placeholder=" ...")
