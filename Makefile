@@ -1,6 +1,6 @@
 # Everything here works on a fresh clone: what a target needs is installed first, once.
 .DEFAULT_GOAL := help
-.PHONY: help install server demo test lint docs check faults bench format lock release clean
+.PHONY: help install server demo test lint docs check faults bench coverage format lock release clean
 
 # The first Python that fits. To choose another: make PYTHON=/path/to/python3.11 demo
 FITS := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
@@ -42,6 +42,9 @@ faults: server ## breaks push and collect N times (make faults N=300 SEED=1) and
 
 bench: install ## times and memory beside other ways, into docs/benchmarks.md (24 GB, 15 minutes)
 	@$(BIN)/python -m bench $(BENCH)
+
+coverage: install ## how often intervals hold the truth of made projects, into docs/coverage.md (ONLY=shares N=300 SEED=2)
+	@$(BIN)/python -m bench.coverage --seed $(or $(SEED),1) $(if $(N),--trials $(N)) --only $(ONLY)
 
 format: install ## rewrites the code in the house format
 	$(BIN)/ruff format .

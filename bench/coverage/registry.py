@@ -1,0 +1,13 @@
+"""All set-ups. A new module of set-ups has a function ``setups()``, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.coverage import shares
+from bench.coverage.frame import Setup
+
+
+def all_setups() -> Iterator[Setup]:
+    """Every set-up, in the order of the table."""
+    yield from shares.setups()

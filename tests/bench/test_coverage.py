@@ -1,0 +1,47 @@
+"""The frame of ``make coverage``: its counts, its page, and that every set-up draws a world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.coverage.frame import Setup, Trial, alarm_trial, run, tally
+from bench.coverage.page import read_cells, write_page
+from bench.coverage.registry import all_setups
+
+TRIALS = [Trial(0.5, 0.4, 0.6, 0.5), Trial(0.5, 0.6, 0.9, 0.8), Trial(0.5, 0.1, 0.4, 0.3), Trial(0.5)]
+
+
+def no_world(rng: np.random.Generator) -> Trial:
+    return TRIALS[int(rng.integers(4))]
+
+
+def test_what_is_not_shown_is_no_miss() -> None:
+    row = tally(Setup("Shares", "four", no_world), TRIALS)
+    assert (row.n_trials, row.n_shown, row.n_held, row.n_low) == (4, 3, 1, 1)
+    assert (row.coverage, row.width, row.bias) == pytest.approx((1 / 3, 0.8 / 3, 0.1 / 3))
+
+
+def test_an_alarm_counts_the_projects_in_which_it_is_raised() -> None:
+    setup = Setup("Drift", "nothing", no_world, kind="alarm")
+    assert tally(setup, [alarm_trial(False)] * 9 + [alarm_trial(True)]).coverage == 0.9
+
+
+def test_a_run_renews_its_rows_and_leaves_the_others_on_the_page(tmp_path: Path) -> None:
+    setups = [Setup("Shares", "a", no_world), Setup("Shares", "b", no_world), Setup("AP", "c", no_world)]
+    page = tmp_path / "coverage.md"
+    write_page(run(setups, seed=1, n_trials=20), setups, page)
+    first = read_cells(page.read_text())
+    write_page(run(setups[1:2], seed=2, n_trials=40), setups, page)
+    second = read_cells(page.read_text())
+    assert list(first) == list(second) == [("Shares", "set-up"), *first][1:]
+    assert {key for key in first if first[key] != second[key]} == {("Shares", "b")}
+    write_page([], setups[:1], page)
+    assert ("AP", "c") not in read_cells(page.read_text())
+
+
+def test_set_ups_have_names_of_their_own() -> None:
+    names = [(setup.group, setup.name) for setup in all_setups()]
+    assert len(names) == len(set(names))
