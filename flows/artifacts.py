@@ -53,7 +53,7 @@ def _publish_table(key: str, rows: list[dict[str, str]], description: str) -> No
 
 _N_TOLD = 2  # of each answer: Prefect's page shows ten rows; evaluate-figures has everything
 
-_ESTIMATE = {"value", "low", "high", "n", "n_needed"}
+_ESTIMATE = {"value", "low", "high", "n", "n_needed", "rough"}
 
 
 def _figures(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:

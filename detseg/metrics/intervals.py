@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -46,6 +46,17 @@ _HOPELESS = 1000.0  # times the data at hand: how much is needed is not known th
 
 
 @dataclass(frozen=True, slots=True)
+class Rough:
+    """A figure from too little data to act on, with its 95 % interval, however wide."""
+
+    value: float
+    low: float
+    high: float
+    n_more: int | None
+    """units beyond those at hand with which it can be acted on; None where that is unknown"""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """A figure with its 95 % interval. Undefined or from too little data: value, low and high are None."""
 
@@ -59,6 +70,8 @@ class Estimate:
     """the units that it rests on: images, or trials of a plain share"""
     n_needed: int | None
     """units for an interval of +-5 points of a share, or +-5 % of the value; None where that is unknown"""
+    rough: Rough | None = None
+    """what is known of a figure from too little data; None where it is told, or undefined"""
 
 
 UNKNOWN = Estimate(None, None, None, 0, None)
@@ -186,6 +199,11 @@ def told(
 
 def mapped(estimate: Estimate, increasing: Callable[[float], float]) -> Estimate:
     """Another figure that follows from an estimate's: larger where it is larger, of the same data."""
+    if estimate.rough is not None:
+        known = estimate.rough
+        ends = (increasing(known.value), increasing(known.low), increasing(known.high))
+        is_finite = all(map(math.isfinite, ends))
+        return replace(estimate, rough=Rough(*ends, known.n_more) if is_finite else None)
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return estimate
     ends = (increasing(estimate.value), increasing(estimate.low), increasing(estimate.high))
@@ -216,8 +234,14 @@ def _share(share: float, n: int, *, n_effective: float) -> Estimate:
 
 def _enough(value: float, low: float, high: float, *, n: int, n_needed: int | None, limit: float) -> Estimate:
     if n < MIN_UNITS or high - low > limit:
-        return Estimate(None, None, None, n, n_needed)
+        return Estimate(None, None, None, n, n_needed, Rough(value, low, high, _n_more(n, high - low, limit)))
     return Estimate(value, low, high, n, n_needed)
+
+
+def _n_more(n: int, width: float, limit: float) -> int | None:
+    """Units beyond those at hand until there are enough, and the interval is as narrow as the limit."""
+    times = (width / limit) ** 2 if limit else math.inf
+    return max(MIN_UNITS, math.ceil(n * times)) - n if times < _HOPELESS else None
 
 
 def _needed(share: float) -> int:

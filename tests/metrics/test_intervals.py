@@ -254,3 +254,18 @@ def test_what_is_missing_is_said_in_a_line() -> None:
     assert say_missing(Estimate(None, None, None, 12, 60)) == "n/a (12 images; 60 are needed for ±5 %)"
     assert say_missing(Estimate(None, None, None, 1, 60)).startswith("n/a (1 image;")
     assert say_missing(Estimate(None, None, None, 3, None), "review") == "n/a (3 reviews)"
+
+
+def test_too_few_units_leave_what_is_known_of_them() -> None:
+    few = wilson(3, 5)
+    assert few.value is None
+    assert few.rough is not None
+    assert few.rough.low < few.rough.value == 0.6 < few.rough.high
+    assert few.rough.n_more is not None
+    assert few.rough.n_more >= MIN_UNITS - 5
+    assert wilson(300, 500).rough is None
+    assert UNKNOWN.rough is None
+    doubled = mapped(few, lambda share: 2.0 * share)
+    assert doubled.value is None
+    assert doubled.rough is not None
+    assert doubled.rough.value == 1.2
