@@ -117,8 +117,7 @@ class _Mark(NamedTuple):
 
 
 def _marks(store: DatasetStore, version: Version) -> dict[bytes, _Mark]:
-    columns = store.index_columns(version, *_Mark._fields)
-    return {mark.image: mark for mark in map(_Mark, *(columns[name] for name in _Mark._fields))}
+    return {mark.image: mark for mark in map(_Mark, *store.index_columns(version, *_Mark._fields))}
 
 
 def _moves(counted: Mapping[tuple[str, str], int]) -> dict[str, int]:

@@ -9,13 +9,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from detseg.catalog.region_json import decode_regions
 from detseg.types import Annotation, ImageId, Size, State
 
 _PREFIX = "sha256:"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def moment_to_us(moment: datetime | None) -> int | None:
+    """The microseconds since 1970 of a moment, as Parquet keeps them."""
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def us_to_moment(microseconds: int | None) -> datetime | None:
+    """The moment, in UTC, of microseconds since 1970."""
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
 
 
 def image_bytes(image: ImageId) -> bytes:

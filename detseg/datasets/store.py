@@ -19,7 +19,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -29,50 +29,24 @@ import fsspec
 import pyarrow as pa
 from pyarrow import parquet
 
+from detseg.datasets.rows import INDEX, ROW, find_runs, index_table, rows_of, values_of
 from detseg.datasets.sample import encode_sample
-from detseg.datasets.version import Addition, Counts, IndexRow, Recipe, Version, recipe_from_json, version_id
+from detseg.datasets.version import (
+    Addition,
+    Counts,
+    IndexRow,
+    Recipe,
+    Version,
+    decode_version,
+    encode_version,
+    version_id,
+)
 from detseg.errors import DatasetError, FormatError
 from detseg.files import parse_json, write_whole
 from detseg.locking import file_lock
 from detseg.paging import pages
 
-ROW = pa.schema(
-    [
-        ("image", pa.binary(32)),
-        ("digest", pa.binary(32)),
-        ("uri", pa.string()),
-        ("metadata", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("state", pa.string()),
-        ("regions", pa.string()),
-        ("author", pa.string()),
-        ("authors", pa.list_(pa.string())),
-        ("reviews", pa.list_(pa.int64())),
-        ("model_versions", pa.list_(pa.string())),
-        ("n_disputed", pa.int32()),
-        ("simulated", pa.bool_()),
-        ("updated_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-
-INDEX = pa.schema(
-    [
-        ("image", pa.binary(32)),
-        ("digest", pa.binary(32)),
-        ("source", pa.binary(32)),
-        ("pack", pa.dictionary(pa.int32(), pa.string())),
-        ("split", pa.dictionary(pa.int32(), pa.string())),
-        ("state", pa.dictionary(pa.int32(), pa.string())),
-        ("label_lines", pa.string()),
-        ("author_lines", pa.string()),
-        ("updated_us", pa.int64()),
-        ("metadata", pa.string()),
-    ]
-)
-
 _HEADER = b"detseg"
-_FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHORTEST_ID = 6
 _ROW_GROUP = 500
@@ -123,27 +97,24 @@ class DatasetStore:
 
     def index(self, version: Version) -> tuple[IndexRow, ...]:
         """The images of a version, sorted by image."""
-        columns = self.index_columns(version, *INDEX.names)
-        return tuple(map(IndexRow, *(columns[name] for name in INDEX.names)))
+        return tuple(map(IndexRow, *self.index_columns(version, *INDEX.names)))
 
     def splits(self, version: Version) -> dict[bytes, str]:
         """The side of each image of a version, in the order of images."""
-        columns = self.index_columns(version, "image", "split")
-        return dict(zip(columns["image"], columns["split"], strict=True))
+        return dict(zip(*self.index_columns(version, "image", "split"), strict=True))
 
-    def index_columns(self, version: Version, *names: str) -> dict[str, list[Any]]:
+    def index_columns(self, version: Version, *names: str) -> tuple[list[Any], ...]:
         """Some columns of a version's index (``INDEX``), sorted by image."""
         path = self._path("versions", f"{version.id}.parquet")
         with self._explained("read"), self._fs.open(path, "rb") as file:
-            table = parquet.read_table(file, columns=list(names))
-        return {name: table[name].to_pylist() for name in names}
+            table = parquet.ParquetFile(file).read(list(names))  # read_table imports pandas
+        return tuple(values_of(table[name]) for name in names)
 
     def rows(self, version: Version, images: Collection[bytes] | None = None) -> Iterator[dict[str, Any]]:
         """The rows (``ROW``) of a version, or of some of its images, sorted by image; a few in memory."""
         wanted: defaultdict[str, set[bytes]] = defaultdict(set)
         chosen = None if images is None else frozenset(images)
-        columns = self.index_columns(version, "image", "pack")
-        for image, pack in zip(columns["image"], columns["pack"], strict=True):
+        for image, pack in zip(*self.index_columns(version, "image", "pack"), strict=True):
             if chosen is None or image in chosen:
                 wanted[pack].add(image)
         parts = [self._pack_rows(pack, of_pack) for pack, of_pack in wanted.items()]
@@ -228,9 +199,9 @@ class DatasetStore:
         return rows, packs
 
     def _write_index(self, version: Version, rows: Sequence[IndexRow]) -> None:
-        table = pa.Table.from_pylist([_index_record(row) for row in rows], INDEX)
+        table = index_table(rows)
         with self._new_file() as path, self._explained("written"):
-            header = json.dumps(_encode_header(version)).encode()
+            header = json.dumps(encode_version(version)).encode()
             parquet.write_table(table.replace_schema_metadata({_HEADER: header}), path, compression="zstd")
             self._put(path, "versions", f"{version.id}.parquet")
 
@@ -254,7 +225,7 @@ class DatasetStore:
                 entry = parse_json(self._fs.cat_file(self._path("names", f"{name}.json")), f"{name}.json")
                 with self._fs.open(self._path("versions", f"{entry['id']}.parquet"), "rb") as file:
                     header = parquet.read_schema(file).metadata[_HEADER]
-            return _decode_header(parse_json(header, "its header"), name, entry)
+            return decode_version(parse_json(header, "its header"), name, entry)
         except (FormatError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(
                 f"the dataset version {name!r} in {self.location} cannot be read ({error}): restore it "
@@ -266,10 +237,9 @@ class DatasetStore:
             found = 0
             for batch in parquet.ParquetFile(file).iter_batches(_ROW_GROUP):
                 mine = [image in images for image in batch["image"].to_pylist()]
-                if any(mine):
-                    rows = batch.filter(pa.array(mine)).to_pylist()
-                    found += len(rows)
-                    yield from rows
+                for start, end in find_runs(mine):
+                    found += end - start
+                    yield from rows_of(batch.slice(start, end - start))
         if found != len(images):
             raise DatasetError(
                 f"{self.location}: pack {pack} has {found} of {len(images)} images that it should have: "
@@ -368,32 +338,3 @@ def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int], duplicates: Ma
 def _file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _index_record(row: IndexRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in INDEX.names}
-
-
-def _encode_header(version: Version) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "id": version.id,
-        "recipe": version.recipe.to_json(),
-        "counts": asdict(version.counts),
-        "parent": version.parent,
-        "packs": dict(version.packs),
-    }
-
-
-def _decode_header(header: Mapping[str, Any], name: str, entry: Mapping[str, str]) -> Version:
-    if header["format"] != _FORMAT:
-        raise ValueError(f"version {name} has format {header['format']}, and this detseg reads {_FORMAT}")
-    return Version(
-        name=name,
-        id=header["id"],
-        created_at=datetime.fromisoformat(entry["created_at"]),
-        recipe=recipe_from_json(header["recipe"]),
-        counts=Counts(**header["counts"]),
-        parent=header["parent"],
-        packs=header["packs"],
-    )

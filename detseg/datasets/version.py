@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from detseg.catalog.region_json import decode_labels
-from detseg.datasets.sample import Sample, image_bytes
+from detseg.datasets.sample import Sample, image_bytes, moment_to_us, us_to_moment
 from detseg.taxonomy import Change, LabelClass, change_from_json, class_from_json
 from detseg.types import State
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class IndexRow:
 
     @property
     def updated_at(self) -> datetime | None:
-        return None if self.updated_us is None else _EPOCH + timedelta(microseconds=self.updated_us)
+        return us_to_moment(self.updated_us)
 
 
 def version_id(recipe: Recipe, rows: Iterable[IndexRow]) -> str:
@@ -129,6 +129,34 @@ def version_id(recipe: Recipe, rows: Iterable[IndexRow]) -> str:
     for row in rows:
         hashed.update(row.image + row.digest + row.split.encode() + b"\0")
     return hashed.hexdigest()
+
+
+def encode_version(version: Version) -> dict[str, Any]:
+    """The version as an object of JSON, but for its name and when it got that."""
+    return {
+        "format": _FORMAT,
+        "id": version.id,
+        "recipe": version.recipe.to_json(),
+        "counts": asdict(version.counts),
+        "parent": version.parent,
+        "packs": dict(version.packs),
+    }
+
+
+def decode_version(header: Mapping[str, Any], name: str, entry: Mapping[str, str]) -> Version:
+    """The version that ``encode_version`` made ``header`` of, under that name. Raises ValueError for another
+    format."""
+    if header["format"] != _FORMAT:
+        raise ValueError(f"version {name} has format {header['format']}, and this detseg reads {_FORMAT}")
+    return Version(
+        name=name,
+        id=header["id"],
+        created_at=datetime.fromisoformat(entry["created_at"]),
+        recipe=recipe_from_json(header["recipe"]),
+        counts=Counts(**header["counts"]),
+        parent=header["parent"],
+        packs=header["packs"],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +170,6 @@ class Addition:
     def index_row(self, digest: bytes) -> IndexRow:
         """Its row in the index, in no pack yet."""
         sample = self.sample
-        moment = sample.updated_at
         return IndexRow(
             image=image_bytes(sample.image),
             digest=digest,
@@ -152,6 +179,6 @@ class Addition:
             state=sample.state,
             label_lines="\n".join(sorted(decode_labels(sample.regions).values())),
             author_lines="\n".join(sample.authors),
-            updated_us=None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1),
+            updated_us=moment_to_us(sample.updated_at),
             metadata=sample.metadata,
         )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 
 def match_one_to_one(iou: npt.NDArray[np.float64], *, min_iou: float) -> tuple[tuple[int, int], ...]:
@@ -15,6 +14,8 @@ def match_one_to_one(iou: npt.NDArray[np.float64], *, min_iou: float) -> tuple[t
     ``iou`` has shape (N, M), in [0, 1]. Pairs below ``min_iou``, and pairs that do not touch (IoU 0), are
     never matched. Source of the method: Kuhn, "The Hungarian method for the assignment problem", 1955.
     """
+    from scipy.optimize import linear_sum_assignment  # a third of the time that most commands take to start
+
     allowed = (iou >= min_iou) & (iou > 0.0)
     if not allowed.any():
         return ()
