@@ -135,6 +135,17 @@ class Images:
                     found[ImageId(row.image_id)] = (*found.get(ImageId(row.image_id), ()), entry)
         return found
 
+    def first_places(self, ids: Iterable[ImageId]) -> dict[ImageId, tuple[str, str]]:
+        """The first of ``entries`` of each of those images, its uri and its metadata alone."""
+        found: dict[ImageId, tuple[str, str]] = {}
+        columns = (locations.c.image_id, locations.c.uri, locations.c.metadata)
+        for page in pages(ids):
+            query = sa.select(*columns).where(locations.c.image_id.in_(page)).order_by(locations.c.uri)
+            with self.database.reading() as connection:
+                for image, uri, metadata in connection.execute(query).all():
+                    found.setdefault(ImageId(image), (uri, metadata))
+        return found
+
     def count(self) -> int:
         """Count the images that the catalog knows."""
         with self.database.reading() as connection:

@@ -266,6 +266,19 @@ class Tasks:
                 found |= {ImageId(row.image_id): _task(row) for row in connection.execute(query)}
         return found
 
+    def model_versions(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, ModelVersion]:
+        """The model versions of ``of_images``."""
+        found: dict[ImageId, ModelVersion] = {}
+        for page in pages(ids):
+            query = sa.select(tasks.c.image_id, tasks.c.model_version)
+            query = query.where(tasks.c.project == project, tasks.c.image_id.in_(page))
+            with self.database.reading() as connection:
+                found |= {
+                    ImageId(row.image_id): ModelVersion(row.model_version)
+                    for row in connection.execute(query)
+                }
+        return found
+
     def count(self, project: ProjectKey, state: TaskState) -> int:
         """Count the project's tasks in that state."""
         query = (

@@ -76,6 +76,8 @@ def choose_split(rule: SplitRule, image: ImageId, metadata: str, *, alike: Image
                 "digits, dashes and underscores, 40 at most"
             )
         return str(side)
+    if not rule.shares:
+        return ""
     return split_of_group(rule.shares, group_of(rule, alike or image, known))
 
 

@@ -180,22 +180,20 @@ class DatasetStore:
         """Write the new rows into a pack, if there are any; the version's rows, and all packs it may name."""
         rows: list[IndexRow] = []
         with self._new_file() as path, self._explained("written"):
-            n_new = 0
+            digests: list[bytes] = []
             with parquet.ParquetWriter(path, ROW, compression="zstd") as writer:
                 for page in pages(images, _ROW_GROUP):
                     made = [encode_sample(one.sample) for one in page if isinstance(one, Addition)]
                     if made:
                         writer.write_table(pa.Table.from_pylist(made, ROW))
-                    n_new += len(made)
-                    digests = iter(row["digest"] for row in made)
-                    rows += [
-                        one if isinstance(one, IndexRow) else one.index_row(next(digests)) for one in page
-                    ]
-            if n_new:
+                    digests += (row["digest"] for row in made)
+                    rows += (one.row if isinstance(one, Addition) else one for one in page)
+            if digests:
                 pack = _file_sha256(path)
                 self._put(path, "packs", f"{pack}.parquet")
-                packs |= {pack: n_new}
-                rows = [row if row.pack else replace(row, pack=pack) for row in rows]
+                packs |= {pack: len(digests)}
+                new = iter(digests)
+                rows = [row if row.pack else replace(row, pack=pack, digest=next(new)) for row in rows]
         return rows, packs
 
     def _write_index(self, version: Version, rows: Sequence[IndexRow]) -> None:

@@ -161,18 +161,21 @@ def decode_version(header: Mapping[str, Any], name: str, entry: Mapping[str, str
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """An image that is new in a version, or not as it was in the parent."""
+    """An image that is new in a version, or not as it was in the parent.
+
+    ``row`` is its row in the index, without a digest and in no pack yet.
+    """
 
     sample: Sample
     source: bytes
     split: str
+    row: IndexRow = field(init=False)
 
-    def index_row(self, digest: bytes) -> IndexRow:
-        """Its row in the index, in no pack yet."""
+    def __post_init__(self) -> None:
         sample = self.sample
-        return IndexRow(
+        row = IndexRow(
             image=image_bytes(sample.image),
-            digest=digest,
+            digest=b"",
             source=self.source,
             pack="",
             split=self.split,
@@ -182,3 +185,4 @@ class Addition:
             updated_us=moment_to_us(sample.updated_at),
             metadata=sample.metadata,
         )
+        object.__setattr__(self, "row", row)

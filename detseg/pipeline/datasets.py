@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from detseg.catalog.region_json import encode_regions
 from detseg.datasets.duplicates import Duplicates, find_duplicates, stack_features
@@ -31,12 +31,12 @@ from detseg.pipeline.workspace import opened_catalog
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog, Project, Task
+    from detseg.catalog import Catalog, Project
     from detseg.config import Settings
-    from detseg.types import Entry, ImageId
+    from detseg.types import ImageId
 
 _SHORTEST_ID = 6
-_SCHEMA = b"1"
+_SCHEMA = 2
 """Part of what rows are made from: with another number, no row of an older version is taken over."""
 
 
@@ -86,7 +86,8 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
         alike = find_duplicates(stack_features(catalog.features.read_all()))
         settled = catalog.features.split_groups()
         groups = group_duplicates(alike.clusters, settled)
-        source = _Source(catalog, project, rules, wish, frozenset(taxonomy.names), rows_of, groups)
+        classes, made_under = frozenset(taxonomy.names), repr((_SCHEMA, rules, wish.simulated))
+        source = _Source(catalog, project, rules, wish, classes, rows_of, groups, made_under)
         left_out: Counter[str] = Counter()
         sides: dict[ImageId, str] = {}
         duplicates: Counter[str] = Counter()
@@ -114,7 +115,7 @@ def _checked(
 ) -> Iterator[IndexRow | Addition]:
     """The rows; notes the side of each, counts its near duplicates, and raises DatasetError for leaks."""
     for row in rows:
-        sides[row.sample.image if isinstance(row, Addition) else image_of(row.image)] = row.split
+        sides[image_of(row.row.image if isinstance(row, Addition) else row.image)] = row.split
         yield row
     inside = [sum(image in sides for image in cluster) for cluster in alike.clusters]
     leaks = [(a, b) for a, b in alike.pairs if a in sides and b in sides and sides[a] != sides[b]]
@@ -153,34 +154,36 @@ class _Source:
     classes: frozenset[str]
     known: Mapping[bytes, IndexRow]
     groups: Mapping[ImageId, ImageId]
+    made_under: str
+    """The part of what rows are made from that all images share"""
 
     def rows(self, wanted: Filter, left_out: Counter[str]) -> Iterator[IndexRow | Addition]:
         """The images that have a label and are wanted, in ascending order; counts the others by reason."""
         n_rows = 0
         for page in pages(read_reviewed(self.catalog, self.project)):
             ids = [reviewed.image for reviewed in page]
-            entries = self.catalog.images.entries(ids)
-            tasks = self.catalog.tasks.of_images(self.project.key, ids)
+            places = self.catalog.images.first_places(ids)
+            versions = self.catalog.tasks.model_versions(self.project.key, ids)
             for reviewed in page:
                 image = reviewed.image
-                row = self._row(reviewed, entries.get(image, ()), tasks.get(image))
+                row = self._row(reviewed, *places.get(image, ("", "")), version=versions.get(image, ""))
                 if isinstance(row, str):
                     left_out[row] += 1
                     continue
-                described = row if isinstance(row, IndexRow) else row.index_row(b"")
-                if awaits_split(self.catalog, described.labels):
+                described = row.row if isinstance(row, Addition) else row
+                labels = frozenset(described.labels)
+                if awaits_split(self.catalog, labels):
                     left_out["split"] += 1
-                    continue
-                if not wanted(described):
+                elif not wanted(described):
                     left_out["filter"] += 1
-                    continue
-                if unknown := sorted(set(described.labels) - self.classes):
+                elif unknown := sorted(labels - self.classes):
                     raise DatasetError(
                         f"{image} has a region of {unknown[0]!r}, which is no class of the "
                         "project: add it to [[classes]], or change it in Label Studio"
                     )
-                n_rows += 1
-                yield row
+                else:
+                    n_rows += 1
+                    yield row
         if unlabeled := self.catalog.reviews.states(self.project.key)["unlabeled"]:
             left_out["unlabeled"] = unlabeled
         if not n_rows:
@@ -195,19 +198,15 @@ class _Source:
             )
 
     def _row(
-        self, reviewed: Reviewed, entries: tuple[Entry, ...], task: Task | None
-    ) -> IndexRow | Addition | str:
+        self, reviewed: Reviewed, uri: str, metadata: str, *, version: str
+    ) -> IndexRow | Addition | Absence | Literal["simulated"]:
         """The row of an image in the new version, or why it has none."""
-        place = entries[0] if entries else None
-        uri, metadata = (place.uri, place.metadata) if place is not None else ("", "")
-        version = task.model_version if task is not None else ""
-        made_from = (reviewed, uri, metadata, version, self.rules, self.wish.simulated)
-        source = hashlib.sha256(_SCHEMA + repr(made_from).encode()).digest()
+        source = self._hash(reviewed, uri, metadata, version)
         alike = self.groups.get(reviewed.image)
         split = choose_split(self.wish.split, reviewed.image, metadata, alike=alike)
         known = self.known.get(image_bytes(reviewed.image))
         if known is not None and known.source == source:
-            return replace(known, split=split)
+            return known if known.split == split else replace(known, split=split)
         label = _sample(reviewed, self.rules)
         if isinstance(label, str):
             return label
@@ -215,6 +214,17 @@ class _Source:
             return "simulated"
         versions = (version,) if version else ()
         return Addition(replace(label, uri=uri, metadata=metadata, model_versions=versions), source, split)
+
+    def _hash(self, reviewed: Reviewed, uri: str, metadata: str, version: str) -> bytes:
+        """The SHA-256 of all that an image's row is made from."""
+        said = [
+            (one.annotation_id, one.author, one.state, one.updated_at, one.simulated, one.unread)
+            for one in reviewed.stored
+        ]
+        regions = [one.regions for one in reviewed.stored]
+        size = reviewed.stored[0].size
+        facts = (uri, metadata, version, str(size), reviewed.assignment, said, list(map(len, regions)))
+        return hashlib.sha256("".join((self.made_under, repr(facts), *regions)).encode()).digest()
 
 
 def _sample(reviewed: Reviewed, rules: LabelRules) -> Sample | Absence:
