@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.coverage import shares
+from bench.coverage import effort, shares
 from bench.coverage.frame import Setup
 
 
 def all_setups() -> Iterator[Setup]:
     """Every set-up, in the order of the table."""
     yield from shares.setups()
+    yield from effort.setups()

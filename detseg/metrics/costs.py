@@ -53,6 +53,12 @@ class CostModel:
         region = edit.after or edit.before
         return self.kind_s(edit.kind, masked=region is not None and region.instance.mask is not None)
 
+    def redrawing_s(self, edit: Edit) -> float:
+        """Seconds of ``edit_s`` in which something is drawn; the others are looks at what is there."""
+        region = edit.after or edit.before
+        is_drawn = region is not None and edit.kind in ("added", "moved", "reshaped")
+        return self.drawing_s(region.instance) if region is not None and is_drawn else 0.0
+
     def kind_s(self, kind: EditKind, *, masked: bool) -> float:
         """Seconds that such an edit takes of a region with a mask, or of one without.
 

@@ -29,6 +29,7 @@ REVIEW = np.dtype(
         ("by_hand_s", np.float64),  # the cost model's, to draw what the review holds
         ("by_hand_price", np.float64),
         ("edits_s", np.float64),  # the cost model's, to check and correct what was shown
+        ("redrawn_s", np.float64),  # of these, to draw
     ]
 )
 """A judged review. Names are codes: positions in the lists of ``WorkTables``."""
@@ -115,6 +116,7 @@ class WorkLog:
                 sum(map(self._costs.drawing_s, drawn)),
                 sum(map(self._costs.drawing_price, drawn)),
                 sum(map(self._costs.edit_s, edits)),
+                sum(map(self._costs.redrawing_s, edits)),
             )
         )
         for edit in edits:

@@ -111,6 +111,6 @@ def _suspects(result: QaResult) -> Iterator[str]:
 
 def _measure(result: QaResult) -> Iterator[str]:
     if result.work.effort.saving.n_images and not result.basis.arms.get("blind"):
-        yield "Measure what is saved instead of modeling it: set experiments.blind_share = 0.05."
+        yield "Measure what is saved: set experiments.blind_share = 0.05."
     if result.suspects.n_images and not result.agreement.n_images:
         yield "Learn how far people agree: set queue.overlap = 2 for some images."

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from bench.coverage.effort import THREE, World, saving_trial
+from bench.coverage.frame import Setup, run_setup
+from detseg.metrics.arms import Timed, compare_arms
 from detseg.metrics.cases import Arm, Case
 from detseg.metrics.costs import CostModel
-from detseg.metrics.effort import Effort, compare_arms
-from detseg.metrics.intervals import Estimate
+from detseg.metrics.effort import Effort
 from detseg.metrics.work import WorkTally
 from detseg.types import Annotation
 from tests.metrics.made import annotation, block, boxed, case, masked
@@ -23,35 +27,31 @@ NUT = boxed("r2", "nut", (20, 5, 30, 15), 0.65)
 BELT = masked("r3", "belt", block(0, 20, 40, 30), score=0.8, kind="stuff")
 
 
-def arm_sums(author: npt.NDArray[np.int64], seconds: Floats, *, n_authors: int) -> Floats:
-    """The rows of ``compare_arms`` for images with one review each."""
-    who = np.eye(n_authors)[author]
-    return np.concatenate([who, who * seconds[:, None], who * seconds[:, None] ** 2], axis=1)
+def timed(seconds: Floats, blind: npt.ArrayLike, author: npt.ArrayLike, size: npt.ArrayLike = 0.0) -> Timed:
+    """Reviews of an image each."""
+    n = len(seconds)
+    return Timed(
+        image=np.arange(n),
+        author=np.broadcast_to(np.asarray(author, dtype=np.int64), n),
+        is_blind=np.broadcast_to(np.asarray(blind, dtype=np.bool_), n),
+        log_s=np.log(seconds),
+        size=np.broadcast_to(np.asarray(size, dtype=np.float64), n),
+        weight=np.ones(n),
+    )
 
 
-def simulated(
-    seed: int, *, saving: float, blind_share: float, speeds: Sequence[float], spread: float = 0.6
-) -> Estimate:
-    """The saving found over 500 images, where help saves a known share of lognormal times."""
-    rng = np.random.default_rng(seed)
-    author = rng.integers(0, len(speeds), 500)
-    blind = rng.random(500) < blind_share
-    seconds = 60.0 * np.asarray(speeds)[author] * rng.lognormal(0.0, spread, 500)
-    seconds[~blind] *= 1.0 - saving
-    arms = [arm_sums(author[chosen], seconds[chosen], n_authors=len(speeds)) for chosen in (~blind, blind)]
-    return compare_arms(*arms, seed=seed)
+PLAIN = World(n=200, blind=0.3, speeds=THREE)
+PAUSING = replace(PLAIN, pauses=0.1, missing=0.1)
 
 
-@pytest.mark.parametrize("speeds", [(1.0,), (0.5, 1.0, 2.0)])
-@pytest.mark.parametrize("blind_share", [0.05, 0.5])
-@pytest.mark.parametrize("saving", [0.0, 0.6])
-def test_the_interval_holds_the_true_saving(
-    speeds: Sequence[float], blind_share: float, saving: float
-) -> None:
-    """In at least 93 of 100 seeds; also where only 25 of 500 images are blind, and people differ in speed."""
-    found = [simulated(s, saving=saving, blind_share=blind_share, speeds=speeds) for s in range(100)]
-    held = sum(one.low <= saving <= one.high for one in found if one.low is not None and one.high is not None)
-    assert held >= 93
+@pytest.mark.parametrize("world", [PLAIN, PAUSING, replace(PAUSING, regions_are_known=False)])
+def test_the_interval_holds_the_true_saving(world: World) -> None:
+    """In at least 90 of 100 projects of these seeds, also where people pause and times are missing."""
+    setup = Setup("Effort saved", "test", partial(saving_trial, world=world, truth=0.55))
+    row = run_setup(setup, seed=1, n_trials=100)
+    assert row.n_shown == 100
+    assert row.n_held >= 90
+    assert abs(row.bias) < 0.03
 
 
 def test_fast_people_on_blind_images_do_not_hide_the_saving() -> None:
@@ -61,11 +61,28 @@ def test_fast_people_on_blind_images_do_not_hide_the_saving() -> None:
     blind = rng.random(2000) < np.where(author == 0, 0.5, 0.05)
     seconds = np.where(author == 0, 20.0, 100.0) * rng.lognormal(0.0, 0.3, 2000)
     seconds[~blind] *= 0.5
-    arms = [arm_sums(author[chosen], seconds[chosen], n_authors=2) for chosen in (~blind, blind)]
-    compared = compare_arms(*arms, seed=0)
-    assert compared.value == pytest.approx(0.5, abs=0.05)
+    assert compare_arms(timed(seconds, blind, author)).value == pytest.approx(0.5, abs=0.05)
     pooled = 1.0 - seconds[~blind].mean() / seconds[blind].mean()
     assert pooled < 0.2
+
+
+def test_people_who_save_differently_save_as_much_as_their_seconds_together() -> None:
+    rng = np.random.default_rng(1)
+    author, blind = rng.integers(0, 2, 8000), rng.random(8000) < 0.5
+    seconds = np.where(author == 0, 20.0, 100.0) * rng.lognormal(0.0, 0.5, 8000)
+    seconds[~blind] *= np.where(author[~blind] == 0, 0.9, 0.4)
+    assert compare_arms(timed(seconds, blind, author)).value == pytest.approx(1 - 58 / 120, abs=0.03)
+
+
+def test_images_of_the_same_work_are_compared() -> None:
+    """Large images happened to be blind: per region nothing was saved."""
+    rng = np.random.default_rng(2)
+    blind = rng.random(1000) < 0.3
+    regions = rng.geometric(0.1, 1000) + np.where(blind, 10, 0)
+    seconds = 10.0 * regions * rng.lognormal(0.0, 0.3, 1000)
+    saved = compare_arms(timed(seconds, blind, 0, np.log(regions)))
+    assert saved.value == pytest.approx(0.0, abs=0.08)
+    assert 1.0 - seconds[~blind].mean() / seconds[blind].mean() > 0.3
 
 
 def test_who_was_in_one_arm_only_does_not_count() -> None:
@@ -74,10 +91,11 @@ def test_who_was_in_one_arm_only_does_not_count() -> None:
     blind = np.repeat([True, False, False], 100)
     seconds = np.where(blind, 40.0, 20.0) * rng.lognormal(0.0, 0.2, 300)
     seconds[author == 1] = 1000.0
-    arms = [arm_sums(author[chosen], seconds[chosen], n_authors=2) for chosen in (~blind, blind)]
-    assert compare_arms(*arms, seed=0).value == pytest.approx(0.5, abs=0.05)
-    apart = [arm_sums(author[chosen], seconds[chosen], n_authors=2) for chosen in (author == 1, blind)]
-    assert compare_arms(*apart, seed=0).value is None
+    assert compare_arms(timed(seconds, blind, author)).value == pytest.approx(0.5, abs=0.05)
+    apart = author != 0
+    apart[:100] = True
+    nobody = compare_arms(timed(seconds[apart], blind[apart], author[apart]))
+    assert (nobody.value, nobody.n) == (None, 0)
 
 
 def reviewed(
@@ -116,10 +134,10 @@ def test_against_the_blind_arm_the_saving_is_measured() -> None:
     effort = effort_of(helped + blind)
     assert effort.method == "blind"
     saving = effort.saving
-    assert saving is effort.blind
-    assert saving.share.value == pytest.approx(0.8)
-    assert saving.hours.value == pytest.approx(100 * 80 / 3600)
-    assert saving.money.value == pytest.approx(0.8 * 100 * (0.063 + 0.063 + 0.87))
+    assert saving is effort.measured
+    assert saving.share.value == pytest.approx(0.8, rel=1e-3)
+    assert saving.hours.value == pytest.approx(100 * 80 / 3600, rel=1e-3)
+    assert saving.money.value == pytest.approx(0.8 * 100 * (0.063 + 0.063 + 0.87), rel=1e-3)
     assert saving.hours_spent == pytest.approx(100 * 20 / 3600)
     assert (saving.n_images, saving.n_blind, saving.n_timed, saving.n_strata) == (100, 20, 100, 1)
     assert saving.share.low is not None
@@ -130,23 +148,35 @@ def test_times_that_are_unknown_or_a_day_long_stand_for_the_mean() -> None:
     helped = reviewed(100, KEPT, seconds=(*(18.0, 22.0) * 8, None, 0.0, 86_400.0, None))
     blind = reviewed(20, KEPT, arm="blind", seconds=(95.0, 105.0))
     saving = effort_of(helped + blind).saving
-    assert saving.share.value == pytest.approx(0.8)
+    assert saving.share.value == pytest.approx(0.8, rel=1e-3)
     assert saving.hours_spent == pytest.approx(100 * 20 / 3600)
-    assert (saving.n_images, saving.n_timed) == (100, 80)
+    assert (saving.n_images, saving.n_timed, saving.n_set_aside) == (100, 80, 5)
 
 
-def test_without_a_blind_arm_a_cost_model_says_what_by_hand_would_have_taken() -> None:
+def test_without_a_blind_arm_nothing_was_measured_and_a_cost_model_says_what_to_expect() -> None:
     effort = effort_of(reviewed(30, KEPT))
-    assert effort.method == "costs"
-    saving = effort.saving
+    assert effort.method is None
+    assert effort.saving.share.value is None
+    assert effort.saving.hours.value is None
+    expected = effort.expected
     by_hand_s, helped_s = 35.0 + 35.0 + 80.0, 3 * 7.0
-    assert saving.share.value == pytest.approx(1.0 - helped_s / by_hand_s)
-    assert saving.hours.value == pytest.approx(30 * (by_hand_s - helped_s) / 3600)
-    assert saving.money.value == pytest.approx((1.0 - helped_s / by_hand_s) * 30 * (2 * 0.063 + 0.87))
-    assert (saving.n_blind, saving.n_timed, saving.n_strata) == (0, 0, 0)
-    measured = effort_of(reviewed(30, KEPT, seconds=(75.0,)))
-    assert measured.saving.share.value == pytest.approx(0.5)
-    assert measured.saving.n_timed == 30
+    assert expected.share.value == pytest.approx(1.0 - helped_s / by_hand_s)
+    assert expected.hours.value == pytest.approx(30 * (by_hand_s - helped_s) / 3600)
+    assert expected.money.value == pytest.approx((1.0 - helped_s / by_hand_s) * 30 * (2 * 0.063 + 0.87))
+    assert (expected.n_blind, expected.n_timed, expected.n_strata) == (0, 0, 0)
+    timed = effort_of(reviewed(30, KEPT, seconds=(75.0,))).expected
+    assert timed.share.value == pytest.approx(0.5)
+    assert timed.n_timed == 30
+
+
+def test_what_is_expected_may_be_off_by_a_factor_of_three() -> None:
+    """Of drawing: 75 s where 150 s are expected. Of looking, too, where no times are known."""
+    timed = effort_of(reviewed(300, KEPT, seconds=(75.0,))).expected.share
+    assert (timed.low, timed.high) == pytest.approx((1 - 0.5 * 3, 1 - 0.5 / 3), abs=0.1)
+    modeled = effort_of(reviewed(300, KEPT)).expected.share
+    assert modeled.low is not None
+    assert modeled.high is not None
+    assert modeled.high - modeled.low > 0.3
 
 
 def test_what_is_drawn_moved_renamed_and_deleted_costs_its_seconds() -> None:
@@ -156,23 +186,23 @@ def test_what_is_drawn_moved_renamed_and_deleted_costs_its_seconds() -> None:
     costs = CostModel(box_by_hand_s=30.0, mask_by_hand_s=100.0, check_s=5.0, box_price=1.0, mask_price=2.0)
     effort = effort_of(reviewed(30, annotation([moved, renamed, drawn])), costs)  # and the belt deleted
     helped_s = (5.0 + 30.0) + (5.0 + 5.0) + 30.0 + 5.0
-    assert effort.costs.hours_spent == pytest.approx(30 * helped_s / 3600)
-    assert effort.costs.share.value == pytest.approx(1.0 - helped_s / 90.0)
+    assert effort.expected.hours_spent == pytest.approx(30 * helped_s / 3600)
+    assert effort.expected.share.value == pytest.approx(1.0 - helped_s / 90.0)
 
 
 def test_help_that_costs_more_than_it_saves_is_a_negative_saving() -> None:
     effort = effort_of(reviewed(30, annotation([boxed("x", "gear", (1, 14, 9, 19))])))
-    assert effort.saving.share.value == pytest.approx(1.0 - (3 * 7.0 + 35.0) / 35.0)
-    assert effort.saving.money.value is not None
-    assert effort.saving.money.value < 0.0
+    assert effort.expected.share.value == pytest.approx(1.0 - (3 * 7.0 + 35.0) / 35.0)
+    assert effort.expected.money.value is not None
+    assert effort.expected.money.value < 0.0
 
 
-def test_too_few_blind_images_leave_the_cost_model() -> None:
+def test_too_few_blind_images_measure_nothing() -> None:
     cases = reviewed(100, KEPT, seconds=(20.0, 25.0)) + reviewed(4, KEPT, arm="blind", seconds=(90.0, 99.0))
     effort = effort_of(cases)
-    assert effort.method == "costs"
-    assert effort.blind.share.value is None
-    assert effort.blind.n_blind == 4
+    assert effort.method is None
+    assert effort.saving.share.value is None
+    assert effort.saving.n_blind == 4
 
 
 def test_nothing_reviewed_and_nothing_drawn_save_nothing_that_is_known() -> None:

@@ -1,18 +1,14 @@
-"""How long people took, without the lunches."""
+"""How long people took, without the reviews that were left open."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from detseg.metrics.cases import Arm, Case
-from detseg.metrics.timing import WorkTimes, outlier_limit
+from detseg.metrics.timing import WorkTimes
 from detseg.metrics.work import WorkTally
 from tests.metrics.made import annotation, boxed, case
 
@@ -56,37 +52,16 @@ def test_unknown_times_and_zeros_are_counted_and_days_are_trimmed() -> None:
     assert helped.mean_s.value == 35.0
 
 
-def test_with_few_times_nothing_is_an_outlier_and_no_figure_is_told() -> None:
+def test_with_few_times_nothing_is_a_pause_and_no_figure_is_told() -> None:
     helped = times_of(timed([30.0, 40.0, DAY_S])).helped
     assert (helped.n_reviews, helped.n_outliers) == (3, 0)
     assert (helped.mean_s.value, helped.median_s.value) == (None, None)
 
 
-def test_honest_times_stay() -> None:
-    """Lognormal ones, from quick to slow: trimming would make the work look quicker than it was."""
-    seconds = np.random.default_rng(0).lognormal(3.5, 0.8, 20_000)
-    assert np.count_nonzero(seconds > outlier_limit(seconds)) <= 1
-
-
-def test_each_arm_has_its_own_outliers() -> None:
+def test_each_arm_has_its_own_usual_time() -> None:
     """What is long with help is not long without."""
     times = times_of(timed([10.0] * 30) + timed([200.0] * 30, arm="blind"))
     assert (times.helped.n_outliers, times.blind.n_outliers) == (0, 0)
-
-
-@given(st.lists(st.floats(0.5, 1e4), min_size=10, max_size=50), st.floats(0.1, 10))
-def test_the_limit_has_the_unit_of_the_times_and_spares_the_upper_quartile(
-    seconds: list[float], factor: float
-) -> None:
-    values = np.array(seconds)
-    limit = outlier_limit(values)
-    assert limit >= 4.4 * np.quantile(np.sort(values), 0.75, method="lower")
-    assert outlier_limit(values * factor) == pytest.approx(limit * factor)
-
-
-def test_there_is_no_limit_without_times() -> None:
-    assert outlier_limit(np.array([])) == math.inf
-    assert outlier_limit(np.full(50, np.nan)) == math.inf
 
 
 def test_the_latest_review_of_a_person_counts_and_each_person_does() -> None:

@@ -18,6 +18,10 @@ from detseg.types import EDIT_KINDS
 if TYPE_CHECKING:
     from detseg.report.data import QaReport
 
+_NOT_MEASURED = (
+    "Not measured: set experiments.blind_share = 0.05, so that some images are labeled without help."
+)
+
 
 def answers(report: QaReport) -> tuple[Answer, ...]:
     """The four answers, in the order in which people ask."""
@@ -69,8 +73,7 @@ def _saved(report: QaReport, figures: Figures) -> Answer:
     saving = effort.saving
     ways = {
         "blind": f"Measured against {format_count(saving.n_blind, 'image')} labeled without help.",
-        "costs": "By a cost model: seconds per region from the settings, not measured here.",
-        None: "Too few timed reviews to tell.",
+        None: _NOT_MEASURED if effort.expected.n_images else "Too few timed reviews to tell.",
     }
     about = {"hours": f"{saving.hours_spent:,.1f} spent with help"}
     signs = {"money": report.currency}
