@@ -7,12 +7,14 @@ half-open: a box that covers the first pixel only is ``Box(0, 0, 1, 1)``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NewType, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+from detseg.run_lengths import string_to_counts
 
 ImageId = NewType("ImageId", str)
 """``"sha256:"`` + hex digest of the encoded bytes: the only join key between the rooms."""
@@ -80,10 +82,11 @@ class Box:
     y1: float
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(v) for v in (self.x0, self.y0, self.x1, self.y1)):
+        if -math.inf < self.x0 <= self.x1 < math.inf and -math.inf < self.y0 <= self.y1 < math.inf:
+            return
+        if not all(map(math.isfinite, self.xyxy)):
             raise ValueError(f"a box has finite corners, not {self.xyxy}")
-        if self.x0 > self.x1 or self.y0 > self.y1:
-            raise ValueError(f"a box has x0 <= x1 and y0 <= y1, not {self.xyxy}")
+        raise ValueError(f"a box has x0 <= x1 and y0 <= y1, not {self.xyxy}")
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:
@@ -94,30 +97,52 @@ class Box:
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mask:
     """A binary mask as COCO run lengths.
 
-    ``counts`` are the lengths of alternating runs in column-major order, background first (so a mask
-    that starts with foreground starts with 0), and they sum to ``size.area``. ``detseg.geometry.masks``
-    converts from and to bitmaps and COCO's compressed string.
+    ``runs`` are the lengths of alternating runs in column-major order, background first (so a mask that
+    starts with foreground starts with 0), and they sum to ``size.area``. Or they are COCO's compressed string
+    of these, which was checked to do so: most masks are handed on, and never decoded.
+    ``detseg.geometry.masks`` converts from and to bitmaps and that string.
     """
 
     size: Size
-    counts: tuple[int, ...]
+    runs: tuple[int, ...] | str
+    _decoded: tuple[int, ...] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if sum(self.counts) != self.size.area:
+        if isinstance(self.runs, str):
+            return
+        if sum(self.runs) != self.size.area:
             raise ValueError(
-                f"run lengths of a {self.size} mask sum to {self.size.area}, not {sum(self.counts)}"
+                f"run lengths of a {self.size} mask sum to {self.size.area}, not {sum(self.runs)}"
             )
-        if self.counts and min(self.counts) < 0:
+        if self.runs and min(self.runs) < 0:
             raise ValueError("run lengths are not negative")
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The run lengths; decoded once."""
+        if not isinstance(self.runs, str):
+            return self.runs
+        if self._decoded is None:
+            object.__setattr__(self, "_decoded", string_to_counts(self.runs))
+        assert self._decoded is not None
+        return self._decoded
 
     @property
     def area(self) -> int:
         """Number of foreground pixels."""
         return sum(self.counts[1::2])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mask):
+            return NotImplemented
+        return self.size == other.size and (self.runs == other.runs or self.counts == other.counts)
+
+    def __hash__(self) -> int:
+        return hash((self.size, self.counts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ FORBIDDEN_WORDS = frozenset(
 
 # A room imports only rooms that stand before it.
 ROOMS = (
+    "run_lengths",
     "types",
     "escaping",
     "plurals",

@@ -34,7 +34,7 @@ from detseg.formats.coco_entries import (
 )
 from detseg.geometry.boxes import box_to_xywh, clip_box, xywh_to_box
 from detseg.geometry.extent import extent
-from detseg.geometry.masks import decode_mask, encode_mask, unite_masks
+from detseg.geometry.masks import decode_mask, encode_mask, mask_area, unite_masks
 from detseg.geometry.polygons import polygon_to_mask
 from detseg.types import Box, Instance, Mask, Size
 
@@ -204,7 +204,7 @@ def _mask(segmentation: Any, size: Size) -> Mask | None:
         mask = unite_masks([polygon_to_mask(ring, size) for ring in rings])
     else:
         mask = decode_mask(segmentation)
-    return mask if mask.area else None
+    return mask if mask_area(mask) else None
 
 
 def _list_under(data: Mapping[str, Any], key: str, path: Path) -> list[Any]:

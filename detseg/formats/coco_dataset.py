@@ -19,6 +19,7 @@ from detseg.formats.coco_files import read_coco_files
 from detseg.formats.dataset import Contents, Format
 from detseg.formats.json_lists import JsonLists
 from detseg.geometry.extent import extent
+from detseg.geometry.masks import mask_area
 
 
 def image_path(image: ImageLabels) -> str:
@@ -58,7 +59,7 @@ def _add(file: JsonLists, image: ImageLabels, numbers: dict[str, int]) -> None:
             "image_id": image_id,
             "category_id": numbers[one.label],
             **encode_shape(one),
-            "area": one.mask.area if one.mask is not None else extent(one).area,
+            "area": mask_area(one.mask) if one.mask is not None else extent(one).area,
             "iscrowd": 0,
         }
         for number, one in enumerate(image.instances, file.counts["annotations"] + 1)

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from detseg.errors import FormatError
-from detseg.geometry.masks import string_to_counts
+from detseg.geometry.masks import is_mask_string, string_to_counts
 
 IouType = Literal["bbox", "segm"]
 
@@ -110,6 +110,8 @@ def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
         return f"the mask is {mask['size']}, its image {list(size)} (height, width)"
     counts = mask.get("counts")
     if isinstance(counts, str):
+        if is_mask_string(counts, mask["size"][0] * mask["size"][1]):
+            return None
         try:
             counts = string_to_counts(counts)
         except FormatError as error:

@@ -25,7 +25,6 @@ from detseg.formats.coco_entries import (
 from detseg.formats.coco_index import CocoIndex, IndexedImage, index_coco
 from detseg.formats.dataset import Opened
 from detseg.formats.folders import find_below, size_of
-from detseg.geometry.masks import string_to_counts
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Instance, Size
 
@@ -88,12 +87,7 @@ def _checked(index: CocoIndex, entry: Any, size: Size, where: str) -> tuple[str,
     """The label of an annotation, and the annotation with what it may leave out. Raises FormatError."""
     ((entry,), _) = without_lines(whole_numbers([entry], "category_id", "iscrowd"))
     label, mask = index.label(entry.get("category_id")), entry.get("segmentation")
-    if isinstance(mask, dict) and isinstance(mask.get("counts"), str):
-        try:
-            mask = {**mask, "counts": string_to_counts(mask["counts"])}  # once, to be checked and used
-        except FormatError as error:
-            raise FormatError(f"{where}: {error}") from error
-    complete = {**complete_entry(entry, 0), "segmentation": mask}
+    complete = complete_entry(entry, 0)
     problem = (
         box_problem(entry.get("bbox"))
         or (mask_problem(mask, (size.height, size.width)) if mask else None)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.geometry.boxes import box_iou, box_iou_matrix, boxes_to_array
-from detseg.geometry.masks import mask_iou_matrix, mask_to_box, unite_masks
+from detseg.geometry.masks import mask_area, mask_iou_matrix, mask_to_box, unite_masks
 from detseg.types import Box, Instance, Mask, Size
 
 NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
@@ -51,6 +51,6 @@ def covered_pixels(instances: Iterable[Instance], size: Size) -> dict[str, int]:
         if instance.mask is not None and instance.mask.size == size:
             masks[instance.label].append(instance.mask)
     return {
-        label: (unite_masks(those) if len(those) > 1 else those[0]).area
+        label: mask_area(unite_masks(those) if len(those) > 1 else those[0])
         for label, those in sorted(masks.items())
     }

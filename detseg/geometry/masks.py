@@ -7,15 +7,14 @@ hotcoco (Rust, MIT) does what it does faster than numpy; it takes masks of fewer
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any
 
 import hotcoco
 import numpy as np
 import numpy.typing as npt
 
+from detseg import run_lengths
 from detseg.errors import FormatError
 from detseg.types import Box, Mask, Size
 
@@ -23,11 +22,8 @@ Bitmap = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 _TILE = 256
-_VALUE = re.compile("[P-o]*[0-O]")
-_COMPRESSED = re.compile("(?:[P-o]{0,10}[0-O])*")
-"""No run length has more than 11 characters of 5 bits."""
-_SHORT = 3
-"""Letters of numbers that are kept: there are 32 ** 3 of such."""
+_MOST_AREA = 2**32
+"""hotcoco counts pixels in 32 bits."""
 
 
 def bitmap_to_mask(bitmap: Bitmap) -> Mask:
@@ -77,32 +73,42 @@ def unite_masks(masks: Sequence[Mask]) -> Mask:
     """The pixels that any of the masks has. At least one mask, all of one size."""
     _check_sizes(masks)
     united = hotcoco.mask.merge([_rle(mask) for mask in masks])
-    return Mask(masks[0].size, string_to_counts(united["counts"].decode()))
+    return Mask(masks[0].size, united["counts"].decode())
 
 
 def string_to_counts(text: str) -> tuple[int, ...]:
-    """The run lengths of COCO's compressed form (``maskApi.c``, ``rleFrString``)."""
-    if not _COMPRESSED.fullmatch(text):
-        raise FormatError(f"not a compressed COCO mask: {text[:40]!r}")
-    values = [_VALUES[one] for one in _VALUE.findall(text)]
-    values[1::2] = accumulate(values[1::2])
-    values[2::2] = accumulate(values[2::2])
-    return tuple(values)
+    """The run lengths of COCO's compressed form, as ``run_lengths.string_to_counts``; raises FormatError."""
+    try:
+        return run_lengths.string_to_counts(text)
+    except ValueError as error:
+        raise FormatError(str(error)) from error
 
 
-class _Values(dict[str, int]):
-    """The numbers that are written so: five bits a letter, the lowest first, the last one's first a sign."""
+def string_to_mask(text: str, size: Size) -> Mask:
+    """The mask of that size by its compressed run lengths, which are decoded when somebody asks for them.
 
-    def __missing__(self, text: str) -> int:
-        value = -(ord(text[-1]) - 48 >> 4 & 1)
-        for letter in reversed(text):
-            value = value << 5 | ord(letter) - 48 & 0x1F
-        if len(text) <= _SHORT:
-            self[text] = value
-        return value
+    Raises FormatError for text that is none, ValueError for runs of another size.
+    """
+    return Mask(size, text if is_mask_string(text, size.area) else string_to_counts(text))
 
 
-_VALUES = _Values()
+def is_mask_string(text: str, n_pixels: int) -> bool:
+    """Tell whether a text is the compressed run lengths of so many pixels, fewer than 2**32.
+
+    Ten times faster than decoding it: hotcoco refuses negative runs, and those that are longer than a mask's
+    size in sum. So runs are as long as those pixels if they fit, and do not with one pixel less.
+    """
+    if not (0 < n_pixels < _MOST_AREA and run_lengths.COMPRESSED.fullmatch(text)):
+        return False
+    return _fits(text, n_pixels) and not _fits(text, n_pixels - 1)
+
+
+def _fits(text: str, n_pixels: int) -> bool:
+    try:
+        hotcoco.mask.area({"size": [n_pixels, 1], "counts": text})
+    except ValueError:
+        return False
+    return True
 
 
 def encode_mask(mask: Mask) -> dict[str, Any]:
@@ -117,8 +123,13 @@ def decode_mask(entry: Mapping[str, Any]) -> Mask:
     Raises FormatError for text that is not compressed run lengths, ValueError for counts of another size.
     """
     height, width = entry["size"]
-    counts = entry["counts"]
-    return Mask(Size(width, height), string_to_counts(counts) if isinstance(counts, str) else tuple(counts))
+    size, counts = Size(width, height), entry["counts"]
+    return string_to_mask(counts, size) if isinstance(counts, str) else Mask(size, tuple(counts))
+
+
+def mask_area(mask: Mask) -> int:
+    """Number of foreground pixels, as ``Mask.area``, without decoding the mask."""
+    return int(hotcoco.mask.area(_rle(mask)))
 
 
 def _column_major(bitmap: Bitmap) -> Bitmap:
@@ -132,7 +143,7 @@ def _column_major(bitmap: Bitmap) -> Bitmap:
 
 
 def _rle(mask: Mask) -> dict[str, Any]:
-    return {"size": [mask.size.height, mask.size.width], "counts": mask.counts}
+    return {"size": [mask.size.height, mask.size.width], "counts": mask.runs}
 
 
 def _check_sizes(masks: Sequence[Mask]) -> None:

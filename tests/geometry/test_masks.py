@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,8 @@ from detseg.geometry.masks import (
     decode_mask,
     empty_mask,
     encode_mask,
+    is_mask_string,
+    mask_area,
     mask_iou,
     mask_iou_matrix,
     mask_to_bitmap,
@@ -74,6 +78,28 @@ def test_any_mask_survives_its_json(counts: list[int]) -> None:
     mask = Mask(Size(1, sum(counts)), tuple(counts))
     assert encode_mask(mask) == {"size": [sum(counts), 1], "counts": rle_to_string(counts)}
     assert decode_mask(encode_mask(mask)) == decode_mask({**encode_mask(mask), "counts": counts}) == mask
+
+
+@given(st.lists(st.integers(-2, 2**33), max_size=6), st.integers(0, 2**32), st.booleans())
+def test_a_mask_string_is_told_without_decoding_it(counts: list[int], n_pixels: int, exact: bool) -> None:
+    text = rle_to_string(counts)
+    n_pixels = sum(counts) if exact else n_pixels
+    fits = sum(counts) == n_pixels and min(counts, default=0) >= 0 and 0 < n_pixels < 2**32
+    assert is_mask_string(text, n_pixels) == fits
+
+
+@given(bitmaps())
+def test_a_mask_is_one_whether_it_is_decoded_or_not(made: list[np.ndarray]) -> None:
+    """Pickled, too: shards are handed to other processes."""
+    decoded = bitmap_to_mask(made[0])
+    encoded = decode_mask(encode_mask(decoded))
+    assert isinstance(encoded.runs, str)
+    for one in (encoded, pickle.loads(pickle.dumps(encoded))):
+        assert one == decoded
+        assert hash(one) == hash(decoded)
+        assert (one.counts, one.area, mask_area(one)) == (decoded.counts, decoded.area, mask_area(decoded))
+        assert np.array_equal(mask_to_bitmap(one), made[0])
+    assert encoded != bitmap_to_mask(~made[0])
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30).filter(any), st.integers(1, 5))
