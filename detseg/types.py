@@ -97,7 +97,7 @@ class Box:
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Mask:
     """A binary mask as COCO run lengths.
 
@@ -109,7 +109,7 @@ class Mask:
 
     size: Size
     runs: tuple[int, ...] | str
-    _decoded: tuple[int, ...] | None = field(default=None, init=False, repr=False)
+    _decoded: tuple[int, ...] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.runs, str):
@@ -143,6 +143,9 @@ class Mask:
 
     def __hash__(self) -> int:
         return hash((self.size, self.counts))
+
+    def __repr__(self) -> str:
+        return f"Mask({self.size!r}, {self.counts!r})"
 
 
 @dataclass(frozen=True, slots=True)

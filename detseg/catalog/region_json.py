@@ -18,10 +18,12 @@ from detseg.geometry.masks import decode_mask, encode_mask
 from detseg.taxonomy import Relabeling
 from detseg.types import Box, Decoy, Instance, Region, RegionId, State
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 
 def encode_regions(regions: Sequence[Region]) -> str:
     """The regions as one line of JSON, in their order."""
-    return json.dumps([_encode_region(region) for region in regions], separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode([_encode_region(region) for region in regions])
 
 
 def decode_regions(text: str) -> tuple[Region, ...]:
@@ -35,7 +37,7 @@ def decode_regions(text: str) -> tuple[Region, ...]:
 def encode_decoys(decoys: Sequence[Decoy]) -> str:
     """The decoys as one line of JSON, in their order."""
     entries = [{**_encode_region(decoy.region), "decoy": decoy.kind} for decoy in decoys]
-    return json.dumps(entries, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(entries)
 
 
 def decode_decoys(text: str) -> tuple[Decoy, ...]:
@@ -55,7 +57,7 @@ def relabel(text: str, relabeling: Relabeling) -> str:
     if not any(label_text(name) in text for name in relabeling.names):
         return text
     entries = (_relabeled(entry, relabeling) for entry in json.loads(text))
-    return json.dumps([entry for entry in entries if entry], separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode([entry for entry in entries if entry])
 
 
 def relabel_review(text: str, state: State, relabeling: Relabeling) -> tuple[str, State]:

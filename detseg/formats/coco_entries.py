@@ -77,7 +77,7 @@ def is_elsewhere(entry: Any, known: Collection[int]) -> bool:
 
 
 def box_problem(box: Any) -> Problem:
-    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"expected bbox [x, y, width, height] in finite numbers, not {_short(box)}"
     return None if box[2] >= 0 and box[3] >= 0 else f"a bbox has no negative width or height: {box}"
 
@@ -101,6 +101,8 @@ def truth_problem(entry: Mapping[str, Any]) -> Problem:
 
 def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
     """The problem of a segmentation on an image of that height and width, as far as they are known."""
+    if _is_compressed(mask, size):
+        return None
     if isinstance(mask, list):
         lacks_size = None if all(size) else "polygons need width and height of their image"
         return _polygons_problem(mask) or lacks_size
@@ -110,8 +112,6 @@ def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
         return f"the mask is {mask['size']}, its image {list(size)} (height, width)"
     counts = mask.get("counts")
     if isinstance(counts, str):
-        if is_mask_string(counts, mask["size"][0] * mask["size"][1]):
-            return None
         try:
             counts = string_to_counts(counts)
         except FormatError as error:
@@ -125,6 +125,15 @@ def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
     if n_pixels != mask["size"][0] * mask["size"][1]:
         return f"the run lengths sum to {n_pixels}, which are not the pixels of a mask of {mask['size']}"
     return None
+
+
+def _is_compressed(mask: Any, size: tuple[int | None, int | None]) -> bool:
+    """Tell whether a segmentation is what most are: compressed run lengths of an image of that size."""
+    height, width = size
+    if height is None or width is None or not isinstance(mask, dict) or mask.get("size") != [height, width]:
+        return False
+    counts = mask.get("counts")
+    return isinstance(counts, str) and is_mask_string(counts, height * width)
 
 
 def _is_size(size: Any) -> bool:
@@ -162,7 +171,7 @@ def is_id(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
+    return type(value) in (int, float) and abs(value) <= _LARGEST
 
 
 def name_kind(value: Any) -> str:
@@ -230,12 +239,13 @@ def whole_numbers(entries: Iterable[Any], *keys: str) -> list[Any]:
 def _whole(entry: Any, keys: Sequence[str]) -> Any:
     if not isinstance(entry, dict):
         return entry
-    changed = {key: int(entry[key]) for key in keys if _is_whole_float(entry.get(key))}
-    return {**entry, **changed} if changed else entry
+    floats = [key for key in keys if isinstance(entry.get(key), float)]
+    return {**entry, **{key: whole_number(entry[key]) for key in floats}} if floats else entry
 
 
-def _is_whole_float(value: Any) -> bool:
-    return isinstance(value, float) and value.is_integer()
+def whole_number(value: Any) -> Any:
+    """The value, ``1`` for ``1.0``."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,10 @@ class _Reader:
 
     def _instances(self, index: CocoIndex, file: IO[bytes], number: int, size: Size) -> Iterator[Instance]:
         """Crowds are no single objects, and are left out. Stuff has its mask alone, if it has one."""
-        for where, entry in index.entries(file, number):
-            label, complete = _checked(index, entry, size, where)
+        positions, found = index.entries(file, number)
+        entries, _ = without_lines(whole_numbers(found, "category_id", "iscrowd"))
+        for position, entry in zip(positions, entries, strict=True):
+            label, complete = _checked(index, entry, size, position)
             box, mask = decode_shape(complete, size)
             if complete["iscrowd"]:
                 self.left_out["crowds"] += 1
@@ -83,9 +85,8 @@ class _Reader:
                 yield Instance(label, "thing", box, mask)
 
 
-def _checked(index: CocoIndex, entry: Any, size: Size, where: str) -> tuple[str, dict[str, Any]]:
+def _checked(index: CocoIndex, entry: Any, size: Size, position: int) -> tuple[str, dict[str, Any]]:
     """The label of an annotation, and the annotation with what it may leave out. Raises FormatError."""
-    ((entry,), _) = without_lines(whole_numbers([entry], "category_id", "iscrowd"))
     label, mask = index.label(entry.get("category_id")), entry.get("segmentation")
     complete = complete_entry(entry, 0)
     problem = (
@@ -96,7 +97,7 @@ def _checked(index: CocoIndex, entry: Any, size: Size, where: str) -> tuple[str,
     if label is None:
         problem = f"category_id {entry.get('category_id')!r:.60} is none of the categories"
     if label is None or problem:
-        raise FormatError(f"{where}: {problem}")
+        raise FormatError(f"{index.path}, annotations {position}: {problem}")
     return label, complete
 
 

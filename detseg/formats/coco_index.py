@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +25,7 @@ from detseg.formats.coco_entries import (
     is_id,
     name_kind,
     spells_number,
+    whole_number,
     whole_numbers,
 )
 from detseg.formats.json_lists import ReadElement, read_lists
@@ -69,15 +70,18 @@ class CocoIndex:
         is_key = is_id(category) or isinstance(category, str)
         return self.labels.get(self.numbers.number(category)) if is_key else None
 
-    def entries(self, file: IO[bytes], number: int) -> Iterator[tuple[str, Any]]:
-        """The annotations of image number ``number`` in the opened file, each with what errors call it."""
-        for position in self.order[self.starts[number] : self.starts[number + 1]].tolist():
-            offset, n_bytes = self.places[position].tolist()
-            where = f"{self.path}, annotations {position}"
-            try:
-                yield where, parse_json(os.pread(file.fileno(), n_bytes, offset), where)
-            except NotJson as error:
-                raise FormatError(f"{self.path} has changed since it was opened: try again") from error
+    def entries(self, file: IO[bytes], number: int) -> tuple[list[int], list[Any]]:
+        """The annotations of image number ``number`` in the opened file: where, and what they are."""
+        positions = self.order[self.starts[number] : self.starts[number + 1]]
+        places = self.places[positions].tolist()
+        text = b",".join(os.pread(file.fileno(), n_bytes, offset) for offset, n_bytes in places)
+        try:
+            found = parse_json(b"[" + text + b"]", str(self.path))
+        except NotJson:
+            found = []
+        if len(found) != len(places):
+            raise FormatError(f"{self.path} has changed since it was opened: try again")
+        return positions.tolist(), found
 
 
 def index_coco(path: Path) -> CocoIndex:
@@ -148,7 +152,7 @@ class _Index:
         where = f"{self._path}, annotations {len(self._owners)}"
         if not isinstance(entry, dict):
             raise FormatError(f"{where}: expected an object, not {name_kind(entry)}")
-        (image,) = (one["id"] for one in whole_numbers([{"id": entry.get("image_id")}], "id"))
+        image = whole_number(entry.get("image_id"))
         if not is_id(image) and not isinstance(image, str):
             raise FormatError(f"{where}: expected a whole number or text as image_id, not {image!r:.60}")
         self._owners.append(self._number(image))

@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 def xywh_to_box(xywh_px: Sequence[float]) -> Box:
     """The box of COCO's ``[x, y, width, height]``; ValueError for a negative width or height."""
-    x, y, width, height = (float(v) for v in xywh_px)
+    x, y, width, height = map(float, xywh_px)
     return Box(x, y, x + width, y + height)
 
 
@@ -30,7 +30,9 @@ def clip_box(box: Box, size: Size) -> Box | None:
     """The part of a box that lies inside the image; None if that part has no area."""
     x0, x1 = max(box.x0, 0.0), min(box.x1, float(size.width))
     y0, y1 = max(box.y0, 0.0), min(box.y1, float(size.height))
-    return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+    if x0 >= x1 or y0 >= y1:
+        return None
+    return box if (x0, y0, x1, y1) == box.xyxy else Box(x0, y0, x1, y1)
 
 
 def boxes_to_array(boxes: Sequence[Box]) -> Floats:

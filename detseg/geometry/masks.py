@@ -8,6 +8,7 @@ hotcoco (Rust, MIT) does what it does faster than numpy; it takes masks of fewer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import hotcoco
@@ -92,6 +93,7 @@ def string_to_mask(text: str, size: Size) -> Mask:
     return Mask(size, text if is_mask_string(text, size.area) else string_to_counts(text))
 
 
+@lru_cache(maxsize=1)  # who checks an entry asks, and then who decodes it
 def is_mask_string(text: str, n_pixels: int) -> bool:
     """Tell whether a text is the compressed run lengths of so many pixels, fewer than 2**32.
 

@@ -238,7 +238,9 @@ class _Finder:
         """Yield the images of a page that are there, with what they are; the others go into ``done``."""
         paths = [self._local_path(label) for label in page]
         with ThreadPoolExecutor(_READERS) as pool:
-            found = list(pool.map(self._read_local, paths))
+            at_hand = [path for path in paths if path is not None]
+            read = dict(zip(at_hand, pool.map(self._read_local, at_hand), strict=True))
+            found = [None if path is None else read[path] for path in paths]
             self.catalog.images.record(one for one in found if isinstance(one, FoundImage))
             ids: list[ImageId | str | None] = []
             for label, one in zip(page, found, strict=True):
@@ -300,10 +302,8 @@ class _Finder:
             return None  # its size could be read, and nothing else: QA says so when it draws it
         return ImageFeatures(image, fingerprint(decoded.rgb))
 
-    def _read_local(self, path: Path | None) -> FoundImage | str | None:
-        """Read the image's file where it is at hand: what it is, or what is wrong with it."""
-        if path is None:
-            return None
+    def _read_local(self, path: Path) -> FoundImage | str | ImageId:
+        """Read an image's file that is at hand: what it is, or what is wrong with it."""
         entry = stat_entry(str(path))
         if isinstance(entry, Failure):
             return entry.reason
@@ -332,9 +332,8 @@ class _Finder:
         else:
             root = self._root
             below = [Path(label.uri)] if label.uri and "://" not in label.uri else []
-        real_root = os.path.realpath(root)
         for path in below:
-            if path.is_file() and is_inside(os.path.realpath(path), real_root):
+            if path.is_file() and is_inside(os.path.realpath(path), os.path.realpath(root)):
                 return path.absolute()
         return None
 

@@ -8,7 +8,7 @@ a whole address, or a path beside the file itself. As many are scheduled as thei
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,7 +190,6 @@ def as_regions(
 
 def _in_class(instance: Instance, taxonomy: Taxonomy) -> Instance | None:
     cls = taxonomy[instance.label]
-    named = replace(instance, label=cls.name, kind=cls.kind, score=None, seen_by=None)
     if cls.kind == "stuff":
-        return replace(named, box=None) if named.mask else None
-    return named if named.box or named.mask else None
+        return Instance(cls.name, "stuff", None, instance.mask) if instance.mask else None
+    return Instance(cls.name, "thing", instance.box, instance.mask)
