@@ -50,7 +50,7 @@ format: install ## rewrites the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: install ## renews both lock files within the limits of pyproject.toml
+lock: install ## renews the lock files within the limits of pyproject.toml
 	$(BIN)/python -m deploy.lock
 
 release: install ## wheel and sdist in dist/, tried out in a fresh environment

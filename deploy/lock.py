@@ -1,4 +1,4 @@
-"""Writes requirements.lock and detseg/labelstudio/requirements.lock: every package with its hashes.
+"""Writes the three lock files, of the project, the server and the tests' oracles: packages with hashes.
 
 Resolves for every platform and for Python 3.11 upwards, from the public registry alone: the machine's own pip
 and uv settings (mirrors, folders of wheels) stay out, so that the files come out the same everywhere.
@@ -15,6 +15,10 @@ from pathlib import Path
 from detseg.labelstudio.install import LOCK_FILE, VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
+ORACLES = ROOT / "tests" / "formats" / "oracles.lock"
+ORACLES_TEXT = "datumaro==1.13.12\ncityscapesscripts==2.3.0\n"
+"""What tests compare formats with; datumaro's Pillow and pyarrow are older than this project's."""
+
 OPTIONS = ("--universal", "--generate-hashes", "--python-version", "3.11", "--no-config", "--quiet")
 
 
@@ -37,6 +41,7 @@ def main(options: list[str]) -> int:
     project = ["--extra", "dev", "--extra", "docs", *options]
     compile_lock("pyproject.toml", ROOT / "requirements.lock", text=None, options=project)
     compile_lock("-", LOCK_FILE, text=f"label-studio=={VERSION}\n", options=options)
+    compile_lock("-", ORACLES, text=ORACLES_TEXT, options=options)
     return 0
 
 

@@ -23,9 +23,9 @@ from detseg.formats.coco import encode_image
 from detseg.formats.coco_entries import image_problem
 from detseg.formats.coco_files import find_files, find_image, image_folders, split_of
 from detseg.formats.coco_panoptic import read_panoptic_truth
-from detseg.formats.dataset import Contents, Format, Loss, Opened, check_new
+from detseg.formats.dataset import Contents, Format, Opened, check_new
 from detseg.formats.json_lists import JsonLists
-from detseg.formats.layers import overlap_losses, paint_masks
+from detseg.formats.layers import map_losses, paint_masks
 from detseg.geometry.boxes import box_to_xywh
 from detseg.geometry.label_maps import map_to_array, segments_to_masks
 from detseg.geometry.masks import mask_to_box
@@ -40,17 +40,6 @@ _PREFIX = "panoptic"
 
 def image_path(image: ImageLabels) -> str:
     return f"{image.split or 'images'}/{image.name}"
-
-
-def losses(image: ImageLabels) -> Mapping[Loss, int]:
-    """Count what has no mask, boxes that are more than the masks', and overlaps."""
-    lost = overlap_losses(image)
-    for one in image.instances:
-        if one.mask is None or not one.mask.area:
-            lost["regions without a mask left out"] += 1
-        elif one.box is not None and one.box != mask_to_box(one.mask):
-            lost["boxes beside masks left out"] += 1
-    return lost
 
 
 def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
@@ -91,7 +80,7 @@ def read(path: Path) -> Opened:
     return Opened(tuple(classes), reader.images, reader.left_out)
 
 
-COCO_PANOPTIC = Format("coco-panoptic", image_path, losses, write, read=read)
+COCO_PANOPTIC = Format("coco-panoptic", image_path, map_losses, write, read=read)
 
 
 @dataclass(frozen=True, slots=True)

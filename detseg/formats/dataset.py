@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from detseg.errors import DatasetError
@@ -29,6 +29,7 @@ Loss = Literal[
     "masks hidden by others left out",
     "boxes moved to whole pixels",
     "boxes of stuff left out",
+    "images that are refused",
 ]
 """The kinds of things that a format cannot hold; a count of regions (of pieces) goes with it."""
 
@@ -113,3 +114,19 @@ def check_new(path: Path) -> None:
     """Raises DatasetError for a file that another image has got."""
     if path.exists():
         raise DatasetError(f"two images would have the file {path.name}: give one of them another name")
+
+
+def stem_of(name: str) -> str:
+    """The name of an image without its ending."""
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def take_stem(taken: set[str], stem: str) -> str:
+    """A name without ending, by which some formats know an image; ``taken`` has those of the others.
+
+    Raises DatasetError for one that another image has got.
+    """
+    if stem in taken:
+        raise DatasetError(f"two images would be called {stem}: give one of them another name")
+    taken.add(stem)
+    return stem

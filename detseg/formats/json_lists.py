@@ -64,20 +64,23 @@ _SIGN = re.compile(r"[^ \t\n\r]")
 
 def read_lists(
     path: Path, wanted: Mapping[str, ReadElement], what: str, *, chunk_bytes: int = 1 << 22
-) -> None:
+) -> dict[str, Any]:
     """Hand the elements of the named lists of a JSON object to their functions, in the file's order.
 
     The name of a file that is a list itself is empty. Of the file, which is UTF-8, some chunks are in memory.
-    ``what`` is what errors call the file. Raises FormatError for what is no JSON or lacks a list.
+    Returns what else the object has, but for lists. ``what`` is what errors call the file. Raises FormatError
+    for what is no JSON or lacks a list.
     """
     try:
         with open_regular(path) as file:
-            missing = set(wanted) - _Scanner(file, path, wanted, chunk_bytes).scan()
+            scanner = _Scanner(file, path, wanted, chunk_bytes)
+            missing = set(wanted) - scanner.scan()
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from error
     if missing:
         lists = f'a list under "{min(missing)}"' if min(missing) else "a list"
         raise FormatError(f"{path} is not {what}: expected {lists}")
+    return scanner.others
 
 
 class _Scanner:
@@ -92,6 +95,7 @@ class _Scanner:
         self._file, self._path, self._wanted, self._chunk = file, path, wanted, chunk_bytes
         self._text, self._offset, self._place = "", 0, 0
         self._is_plain = True
+        self.others: dict[str, Any] = {}
 
     def scan(self) -> set[str]:
         """Go through the file. Return the names of the lists that it has."""
@@ -123,7 +127,7 @@ class _Scanner:
                 found.add(name)
                 self._read_list(self._wanted.get(name))
             else:
-                self._read_value()
+                self.others[name], _, _ = self._read_value()
         return found
 
     def _read_list(self, read: ReadElement | None) -> None:

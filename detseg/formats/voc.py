@@ -10,24 +10,26 @@ and datumaro write it.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from detseg.errors import DatasetError
 from detseg.files import replacing, write_whole
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents, Format, Loss, check_new, controls_problem
-from detseg.formats.layers import overlap_losses, paint_masks
+from detseg.formats.layers import (
+    box_and_map_losses,
+    check_count,
+    has_masks,
+    number_pixels,
+    things_with_area,
+    write_numbers,
+)
 from detseg.formats.voc_files import VOID, read_voc
-from detseg.geometry.boxes import clip_box
-from detseg.geometry.extent import extent
-from detseg.geometry.label_maps import map_to_array
 from detseg.taxonomy import LabelClass
 from detseg.types import Box, Instance
 
@@ -54,20 +56,10 @@ def label_problem(label: str) -> str | None:
 
 def losses(image: ImageLabels) -> Mapping[Loss, int]:
     """Parts of pixels, overlaps, and which regions stuff is of."""
-    lost = overlap_losses(image)
-    stuff = [one for one in image.instances if one.kind == "stuff"]
-    lost["regions without a mask left out"] += sum(one.mask is None for one in stuff)
-    shapes = Counter(one.label for one in stuff if one.mask is not None)
-    lost["stuff regions joined with others of their class"] += shapes.total() - len(shapes)
-    for one in image.instances:
-        if one.kind == "thing":
-            box = clip_box(extent(one), image.size)
-            if box is None:
-                lost["regions without area left out"] += 1
-            else:
-                lost["boxes cut at the image's border"] += box != extent(one)
-                lost["boxes moved to whole pixels"] += _whole(box) != box
-    _check_number(len(_things(image)), f"objects in {image.name}", has_masks=_has_masks(image))
+    lost = box_and_map_losses(image)
+    things = things_with_area(image)
+    lost["boxes moved to whole pixels"] += sum(_whole(box) != box for _, _, box in things)
+    _check_number(len(things), f"objects in {image.name}", shown=has_masks(image))
     return +lost
 
 
@@ -108,8 +100,8 @@ class _Writer:
         with replacing(path) as file:
             file.write(_encode_annotation(image))
         self._main[image.split].append(stem)
-        if _has_masks(image):
-            _check_number(len(self._classes), "classes", has_masks=True)
+        if has_masks(image):
+            _check_number(len(self._classes), "classes", shown=True)
             self._write_maps(image)
         elif not image.instances:
             self._empty.append(image)
@@ -129,12 +121,7 @@ class _Writer:
         stem = PurePosixPath(image.name).stem
         self._segmented[image.split].append(stem)
         for name, pixels in zip(("Class", "Object"), _maps(image, self._numbers), strict=True):
-            path = self._folder / f"Segmentation{name}" / f"{stem}.png"
-            path.parent.mkdir(exist_ok=True)
-            picture = Image.fromarray(pixels)
-            picture.putpalette(_PALETTE)
-            with replacing(path, binary=True) as file:
-                picture.save(file, "PNG")
+            write_numbers(self._folder / f"Segmentation{name}" / f"{stem}.png", pixels, _PALETTE)
 
     def _write_lists(self, folder: str, stems: Mapping[str, Sequence[str]]) -> None:
         """A list for each split; ``trainval`` has train, val and what has no split."""
@@ -162,24 +149,9 @@ def voc_colour(number: int) -> tuple[int, int, int]:
 _PALETTE = [part for number in range(256) for part in voc_colour(number)]
 
 
-def _things(image: ImageLabels) -> list[tuple[int, Instance, Box]]:
-    """The things of an image that have area in it, with their places among its instances and their boxes."""
-    return [
-        (place, one, box)
-        for place, one in enumerate(image.instances)
-        if one.kind == "thing" and (box := clip_box(extent(one), image.size))
-    ]
-
-
-def _has_masks(image: ImageLabels) -> bool:
-    return any(one.mask is not None for one in image.instances)
-
-
-def _check_number(n: int, what: str, *, has_masks: bool) -> None:
-    if has_masks and n > _MOST:
-        raise DatasetError(
-            f"voc cannot hold {n} {what}: its PNGs have {_MOST} numbers; coco-panoptic has no such limit"
-        )
+def _check_number(n: int, what: str, *, shown: bool) -> None:
+    if shown:
+        check_count("voc", n, what, _MOST)
 
 
 def _whole(box: Box) -> Box:
@@ -195,8 +167,8 @@ def _encode_annotation(image: ImageLabels) -> str:
     _add_texts(ElementTree.SubElement(root, "source"), {"database": "detseg"})
     size = {"width": image.size.width, "height": image.size.height, "depth": 3}
     _add_texts(ElementTree.SubElement(root, "size"), size)
-    _add_texts(root, {"segmented": int(_has_masks(image))})
-    for _, one, box in _things(image):
+    _add_texts(root, {"segmented": int(has_masks(image))})
+    for _, one, box in things_with_area(image):
         found = ElementTree.SubElement(root, "object")
         _add_texts(found, {"name": one.label, "pose": "Unspecified", "truncated": 0, "difficult": 0})
         x0, y0, x1, y1 = (int(edge) for edge in _whole(box).xyxy)
@@ -213,19 +185,21 @@ def _add_texts(parent: ElementTree.Element, texts: Mapping[str, str | int]) -> N
 
 def _maps(image: ImageLabels, numbers: Mapping[str, int]) -> tuple[Bytes, Bytes]:
     """Numbers of classes and of objects, (H, W) each; void where the box of a thing without a mask is."""
-    owners = map_to_array(paint_masks(image))
-    things = _things(image)
-    places = {place: number for number, (place, _, _) in enumerate(things, 1)}
-    classes, objects = np.zeros((2, len(image.instances) + 1), dtype=np.uint8)
-    for place, one in enumerate(image.instances):
-        if one.kind == "stuff" or place in places:
-            classes[place + 1], objects[place + 1] = numbers[one.label], places.get(place, 0)
-    found = classes[owners], objects[owners]
+    things = things_with_area(image)
+    objects = [0] * len(image.instances)
+    for number, (place, _, _) in enumerate(things, 1):
+        objects[place] = number
+    classes = [
+        numbers[one.label] if one.kind == "stuff" or objects[place] else 0
+        for place, one in enumerate(image.instances)
+    ]
+    found = number_pixels(image, classes, objects)
+    free = found[0] == 0
     for x0, y0, x1, y1 in _boxes_without_mask(one for _, one, _ in things):
         window = np.s_[max(0, math.floor(y0)) : math.ceil(y1), max(0, math.floor(x0)) : math.ceil(x1)]
         for pixels in found:
-            pixels[window][owners[window] == 0] = VOID
-    return found
+            pixels[window][free[window]] = VOID
+    return found[0].astype(np.uint8), found[1].astype(np.uint8)
 
 
 def _boxes_without_mask(things: Iterable[Instance]) -> Iterator[tuple[float, float, float, float]]:

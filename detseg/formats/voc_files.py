@@ -16,13 +16,13 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from detseg.errors import FormatError, ImageError
+from detseg.errors import FormatError
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Opened
 from detseg.formats.folders import SUFFIXES, read_text, size_of
+from detseg.formats.layers import read_numbers
 from detseg.geometry.boxes import clip_box
 from detseg.geometry.masks import bitmap_to_mask
-from detseg.images import open_png, read_bytes
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Box, Instance, Kind, Mask, Size
 
@@ -79,7 +79,7 @@ class _Reader:
 
     def _instances(self, root: ElementTree.Element, size: Size, path: Path) -> Iterator[Instance]:
         classes, objects = (
-            _read_map(self.folder / name / f"{path.stem}.png", size)
+            read_numbers(self.folder / name / f"{path.stem}.png", size)
             for name in ("SegmentationClass", "SegmentationObject")
         )
         entries = root.findall("object")
@@ -154,23 +154,6 @@ def _read_box(entry: ElementTree.Element, where: str) -> Box:
         return Box(min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1), max(y0, y1))
     except ValueError as error:
         raise FormatError(f"{where}: expected xmin, ymin, xmax and ymax as numbers, not {texts}") from error
-
-
-def _read_map(path: Path, size: Size) -> Bytes | None:
-    if not path.exists():
-        return None
-    try:
-        with open_png(read_bytes(str(path))) as image:
-            if image.mode not in ("P", "L"):
-                raise FormatError(
-                    f"{path} is {image.mode}: expected a number per pixel, by a palette or in grey"
-                )
-            values = np.asarray(image)
-    except ImageError as error:
-        raise FormatError(f"{path} {error}") from error
-    if values.shape != (size.height, size.width):
-        raise FormatError(f"{path} is {values.shape[1]}x{values.shape[0]}, its image is {size}")
-    return values
 
 
 def _mask(bitmap: npt.NDArray[np.bool_]) -> Mask | None:

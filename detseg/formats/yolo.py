@@ -131,7 +131,7 @@ def _box_rows(instance: Instance, size: Size) -> Iterator[str]:
     box = clip_box(extent(instance), size)
     if instance.kind == "thing" and box is not None:
         x0, y0, x1, y1 = _shares(box, size)
-        yield " ".join(map(_text, ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)))
+        yield " ".join(map(share_text, ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)))
 
 
 def _polygon_rows(instance: Instance, size: Size) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _polygon_rows(instance: Instance, size: Size) -> Iterator[str]:
         for ring in outer_rings(instance.mask):
             yield " ".join(f"{across[x]} {down[y]}" for x, y in ring.tolist())
     elif instance.box is not None and (box := clip_box(instance.box, size)) is not None:
-        x0, y0, x1, y1 = map(_text, _shares(box, size))
+        x0, y0, x1, y1 = map(share_text, _shares(box, size))
         yield f"{x0} {y0} {x1} {y0} {x1} {y1} {x0} {y1}"
 
 
@@ -151,9 +151,9 @@ def _shares(box: Box, size: Size) -> tuple[float, float, float, float]:
 @lru_cache(maxsize=16)
 def _texts(side: int) -> tuple[str, ...]:
     """The share of every place between pixels along a side."""
-    return tuple(_text(place / side) for place in range(side + 1))
+    return tuple(share_text(place / side) for place in range(side + 1))
 
 
-def _text(share: float) -> str:
+def share_text(share: float) -> str:
     """A share to ten digits, which are a millionth of a pixel in 10,000, without an exponent."""
     return f"{share:.10f}".rstrip("0").rstrip(".")

@@ -17,7 +17,7 @@ from detseg.datasets.figures import (
     growth,
 )
 from detseg.datasets.sample import decode_sample
-from detseg.errors import FormatError
+from detseg.errors import DatasetError, FormatError
 from detseg.files import read_json, write_whole
 from detseg.formats import ImageLabels
 from detseg.pipeline import progress
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
+    from detseg.formats.dataset import Format, Loss
     from detseg.pipeline.labels import LabelRules
 
 _REVISION = 1
@@ -90,11 +91,18 @@ def _measure(store: DatasetStore, version: Version) -> tuple[DatasetFigures, dic
         tally.add(said, authors=sample.authors, split=split)
         image = ImageLabels(sample.uri, said.size, tuple(one.instance for one in said.regions), split)
         for format_ in formats:
-            if format_.losses is not None:
-                lost[format_.name].update(format_.losses(image))
+            lost[format_.name].update(_losses(format_, image))
         progress.report("figures", advance=1)
     figures = tally.result(one.name for one in version.recipe.classes)
     return figures, {name: dict(sorted((+counts).items())) for name, counts in lost.items()}
+
+
+def _losses(format_: Format, image: ImageLabels) -> Mapping[Loss, int]:
+    """What a format cannot hold of an image, be it the image itself: more objects than it has numbers for."""
+    try:
+        return format_.losses(image) if format_.losses is not None else {}
+    except DatasetError:
+        return {"images that are refused": 1}
 
 
 def _read_kept(path: Path) -> tuple[DatasetFigures, dict[str, dict[str, int]]] | None:

@@ -11,7 +11,19 @@ if TYPE_CHECKING:
     from detseg.formats.dataset import Format
 
 FormatName = Literal[
-    "coco", "coco-panoptic", "yolo", "yolo-segment", "voc", "hf", "hf-imagefolder", "label-studio"
+    "coco",
+    "coco-panoptic",
+    "yolo",
+    "yolo-segment",
+    "voc",
+    "hf",
+    "hf-imagefolder",
+    "label-studio",
+    "kitti",
+    "cityscapes",
+    "open-images",
+    "ade20k",
+    "datumaro",
 ]
 
 SourceName = FormatName
@@ -26,6 +38,11 @@ _FORMATS: dict[str, str] = {
     "hf": "formats.hf.HF",
     "hf-imagefolder": "formats.hf.HF_IMAGEFOLDER",
     "label-studio": "labelstudio.tasks_file.LABEL_STUDIO",
+    "kitti": "formats.kitti.KITTI",
+    "cityscapes": "formats.cityscapes.CITYSCAPES",
+    "open-images": "formats.open_images.OPEN_IMAGES",
+    "ade20k": "formats.ade20k.ADE20K",
+    "datumaro": "formats.datumaro.DATUMARO",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,31 @@ def picture(image: ImageLabels) -> bytes:
 def write_and_read(format_: Format, images: Iterable[ImageLabels], folder: Path) -> Opened:
     """Write images with their files, and open the folder."""
     assert format_.read is not None
-    images = list(images)
+    images = respelled(format_, images)
+    folder.mkdir(exist_ok=True)
     for image in images if format_.image_path is not None else ():
         path = folder / format_.image_path(image)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(image))
-    format_.write(Contents(CLASSES, lambda: iter(images), picture), folder)
+    classes = tuple(replace(cls, name=respell(format_, cls.name)) for cls in CLASSES)
+    format_.write(Contents(classes, lambda: iter(images), picture), folder)
     return format_.read(folder)
+
+
+def respell(format_: Format, label: str) -> str:
+    """The label as people rename it whose format has no spaces."""
+    return label if format_.label_problem(label) is None else label.replace(" ", "_")
+
+
+def respelled(format_: Format, images: Iterable[ImageLabels]) -> list[ImageLabels]:
+    """The images with labels that the format can spell."""
+    return [
+        replace(
+            image,
+            instances=tuple(replace(one, label=respell(format_, one.label)) for one in image.instances),
+        )
+        for image in images
+    ]
 
 
 def check_trip(format_: Format, images: Iterable[ImageLabels], folder: Path) -> Seen:
@@ -51,8 +70,8 @@ def check_trip(format_: Format, images: Iterable[ImageLabels], folder: Path) -> 
     read = {image.name: image for image in opened.images()}
     assert not +Counter(opened.left_out)
     total: Seen = Counter()
-    for image in images:
-        found = read.pop(image.name)
+    for image in respelled(format_, images):
+        found = read.pop(_name(format_, image))
         assert (found.size, found.split) == (image.size, image.split or _WITHOUT_SPLIT.get(format_.name, ""))
         if opened.read is not None:
             assert opened.read(found) == picture(image)
@@ -65,7 +84,19 @@ def check_trip(format_: Format, images: Iterable[ImageLabels], folder: Path) -> 
     return total
 
 
-_WITHOUT_SPLIT = dict.fromkeys(("yolo", "yolo-segment", "hf", "hf-imagefolder"), "train")
+_WITHOUT_SPLIT = dict.fromkeys(
+    (
+        *("yolo", "yolo-segment", "hf", "hf-imagefolder"),
+        *("kitti", "cityscapes", "open-images", "ade20k"),
+    ),
+    "train",
+)
+
+
+def _name(format_: Format, image: ImageLabels) -> str:
+    """The name of an image's file when it is read again."""
+    is_renamed = format_.name == "cityscapes" and format_.image_path is not None
+    return Path(format_.image_path(image)).name if is_renamed and format_.image_path else image.name
 
 
 def _bitmap(one: Instance) -> Bitmap | None:
@@ -188,6 +219,10 @@ def check_yolo_segments(written: ImageLabels, read: ImageLabels) -> Seen:
 
 def check_voc(written: ImageLabels, read: ImageLabels) -> Seen:
     """Things are there with whole boxes and visible pixels, stuff with the pixels of its class."""
+    return _check_layers(written, read, atol=0.5, whole=True)
+
+
+def _check_layers(written: ImageLabels, read: ImageLabels, *, atol: float, whole: bool) -> Seen:
     seen: Seen = Counter()
     things = [one for one in read.instances if one.kind == "thing"]
     surfaces: dict[str, Bitmap] = {}
@@ -199,8 +234,8 @@ def check_voc(written: ImageLabels, read: ImageLabels) -> Seen:
             continue
         found, box = things.pop(0), _extent(one)
         assert found.label == one.label
-        _same_box(found.box, box, 0.5)
-        seen["boxes moved to whole pixels"] += any(edge % 1 for edge in box.xyxy)
+        _same_box(found.box, box, atol)
+        seen["boxes moved to whole pixels"] += whole and any(edge % 1 for edge in box.xyxy)
         assert (found.mask is not None) == visible.any()
         if found.mask is not None:
             _same_mask(found, visible)
@@ -213,6 +248,65 @@ def check_voc(written: ImageLabels, read: ImageLabels) -> Seen:
     return +seen
 
 
+def check_kitti(written: ImageLabels, read: ImageLabels) -> Seen:
+    """Things are there with their boxes and visible pixels, stuff with the pixels of its class."""
+    return _check_layers(written, read, atol=1e-5, whole=False)
+
+
+def check_cityscapes(written: ImageLabels, read: ImageLabels) -> Seen:
+    """Visible pixels are equal: of things one by one, in order within their class, of stuff by class."""
+    seen: Seen = Counter()
+    left = list(read.instances)
+    surfaces: dict[str, Bitmap] = {}
+    n_stuff: Counter[str] = Counter()
+    for one, visible in zip(written.instances, _visible(written, seen), strict=True):
+        bitmap = _bitmap(one)
+        if bitmap is None:
+            seen["regions without a mask left out"] += 1
+            continue
+        seen["boxes beside masks left out"] += one.box is not None and one.box != _tight(bitmap)
+        if one.kind == "stuff":
+            n_stuff[one.label] += 1
+            surfaces[one.label] = surfaces.get(one.label, np.zeros_like(visible)) | visible
+        elif visible.any():
+            found = next(other for other in left if (other.label, other.kind) == (one.label, "thing"))
+            left.remove(found)
+            _same_mask(found, visible)
+    assert {one.label for one in left} == {label for label, seen_of in surfaces.items() if seen_of.any()}
+    for found in left:
+        assert found.kind == "stuff"
+        _same_mask(found, surfaces[found.label])
+    seen["stuff regions joined with others of their class"] += n_stuff.total() - len(n_stuff)
+    return +seen
+
+
+def check_open_images(written: ImageLabels, read: ImageLabels) -> Seen:
+    """All are things with boxes, equal to a thousandth of a pixel, and with their masks."""
+    seen: Seen = Counter()
+    for one, found in zip(written.instances, read.instances, strict=True):
+        assert (found.label, found.kind, found.mask) == (one.label, "thing", one.mask)
+        _same_box(found.box, _extent(one), 1e-3)
+        seen["stuff written as things"] += one.kind == "stuff"
+    return +seen
+
+
+def check_ade20k(written: ImageLabels, read: ImageLabels) -> Seen:
+    """Every mask is there, in order, as a thing."""
+    seen: Seen = Counter()
+    left = list(read.instances)
+    for one in written.instances:
+        bitmap = _bitmap(one)
+        if bitmap is None:
+            seen["regions without a mask left out"] += 1
+            continue
+        found = left.pop(0)
+        assert (found.label, found.kind, found.box, found.mask) == (one.label, "thing", None, one.mask)
+        seen["boxes beside masks left out"] += one.box is not None and one.box != _tight(bitmap)
+        seen["stuff written as things"] += one.kind == "stuff"
+    assert not left
+    return +seen
+
+
 CHECKS: Mapping[str, Callable[[ImageLabels, ImageLabels], Seen]] = {
     "coco": check_lossless,
     "coco-panoptic": check_panoptic,
@@ -222,4 +316,9 @@ CHECKS: Mapping[str, Callable[[ImageLabels, ImageLabels], Seen]] = {
     "hf": check_lossless,
     "hf-imagefolder": check_lossless,
     "label-studio": check_lossless,
+    "kitti": check_kitti,
+    "cityscapes": check_cityscapes,
+    "open-images": check_open_images,
+    "ade20k": check_ade20k,
+    "datumaro": check_lossless,
 }

@@ -1,0 +1,286 @@
+"""Open Images folders that others made, of any version: CSV files, masks as PNGs of any size.
+
+An image without boxes that has labels of the whole image is one that nobody drew boxes on: it is left out.
+Groups of objects are left out too. ``validation`` is the split val.
+"""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from detseg.errors import FormatError
+from detseg.files import open_regular
+from detseg.formats import ImageLabels
+from detseg.formats.dataset import Opened
+from detseg.formats.folders import find_below, images_below, read_text, size_of
+from detseg.formats.layers import read_numbers
+from detseg.geometry.boxes import clip_box
+from detseg.geometry.masks import bitmap_to_mask
+from detseg.taxonomy import LabelClass, distinct_colour
+from detseg.types import Box, Instance, Mask, Size
+
+ANNOTATIONS, IMAGES, MASKS = "annotations", "images", "masks"
+CLASSES, SIZES = "class-descriptions.csv", "images.meta"
+LISTS_ENDING = "-images-with-rotation.csv"
+BOXES_ENDING = "-annotations-bbox.csv"
+MASKS_ENDING = "-annotations-object-segmentation.csv"
+SIDES = ("XMin", "XMax", "YMin", "YMax")
+IMAGE_COLUMNS = [
+    "ImageID",
+    "Subset",
+    "OriginalURL",
+    "OriginalLandingURL",
+    "License",
+    "AuthorProfileURL",
+    "Author",
+    "Title",
+    "OriginalSize",
+    "OriginalMD5",
+    "Thumbnail300KURL",
+    "Rotation",
+]
+BOX_COLUMNS = (
+    "ImageID",
+    "Source",
+    "LabelName",
+    "Confidence",
+    *SIDES,
+    *("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside"),
+)
+MASK_COLUMNS = (
+    "MaskPath",
+    "ImageID",
+    "LabelName",
+    "BoxID",
+    *(f"Box{side}" for side in SIDES),
+    "PredictedIoU",
+    "Clicks",
+)
+
+Row = Mapping[str, str]
+
+_LABELS_ENDINGS = ("-annotations-human-imagelabels.csv", "-annotations-human-imagelabels-boxable.csv")
+_LISTS = (LISTS_ENDING, "-images-with-labels-with-rotation.csv")
+_CLASSES = ("class-descriptions-boxable.csv", CLASSES)
+_FOLDERS = {"val": "validation"}
+_SPLITS = {folder: split for split, folder in _FOLDERS.items()}
+_NEAR = 2e-6
+"""Sides of boxes are written with six digits beside masks."""
+
+
+def folder_of_split(split: str) -> str:
+    """The name of a split, as Open Images calls it.
+
+    >>> folder_of_split(""), folder_of_split("val")
+    ('train', 'validation')
+    """
+    return _FOLDERS.get(split, split or "train")
+
+
+def read_open_images(path: Path) -> Opened:
+    """Open a folder with CSV files in it, or in its ``annotations``.
+
+    Raises FormatError for what is none, and while images are read for a row that is wrong, and why.
+    """
+    below = path / ANNOTATIONS if (path / ANNOTATIONS).is_dir() else path
+    found = {one for ending in (BOXES_ENDING, MASKS_ENDING, *_LISTS) for one in _prefixes(below, ending)}
+    splits: defaultdict[str, list[str]] = defaultdict(list)  # of which one may have files of several versions
+    for prefix in sorted(found):
+        splits[prefix.rpartition("-")[2]].append(prefix)
+    if not splits:
+        raise FormatError(f"{path} is no Open Images folder: expected {ANNOTATIONS}/*{BOXES_ENDING}")
+    names = _read_classes(below)
+    reader = _Reader(path, below, splits, names, _read_sizes(below / SIZES), Counter())
+    classes = (
+        LabelClass(name, "thing", distinct_colour(n)) for n, name in enumerate(dict.fromkeys(names.values()))
+    )
+    return Opened(tuple(classes), reader.images, reader.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """``splits`` have beginnings of the CSV files' names; ``names`` are those of classes."""
+
+    folder: Path
+    below: Path
+    splits: Mapping[str, Sequence[str]]
+    names: Mapping[str, str]
+    sizes: Mapping[str, Size]
+    left_out: Counter[str]
+
+    def images(self) -> Iterator[ImageLabels]:
+        self.left_out.clear()
+        pictures = dict(_pictures(self.folder))
+        for split in self.splits:
+            boxes, masks = (self._by_image(split, ending) for ending in (BOXES_ENDING, MASKS_ENDING))
+            listed = [row["ImageID"] for ending in _LISTS for row in self._rows(split, ending)]
+            unboxed = {row["ImageID"] for ending in _LABELS_ENDINGS for row in self._rows(split, ending)}
+            for image in dict.fromkeys((*listed, *boxes, *masks)):
+                if image in unboxed and image not in boxes and image not in masks:
+                    self.left_out["images without boxes"] += 1
+                    continue
+                folders = (folder_of_split(split), split, "")
+                picture = next((pictures[key] for one in folders if (key := (one, image)) in pictures), None)
+                size = self._size(image, picture, masks.get(image, ()), split)
+                found = self._instances(boxes.get(image, ()), masks.get(image, ()), size, split)
+                name = picture.name if picture is not None else f"{image}.jpg"
+                uri = str(picture.absolute()) if picture is not None else ""
+                yield ImageLabels(name, size, tuple(found), _SPLITS.get(split, split), uri)
+
+    def _rows(self, split: str, ending: str) -> Iterator[Row]:
+        for prefix in self.splits[split]:
+            path = self.below / f"{prefix}{ending}"
+            if path.exists():
+                yield from _read_rows(path)
+
+    def _by_image(self, split: str, ending: str) -> Mapping[str, list[Row]]:
+        found: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in self._rows(split, ending):
+            found[row["ImageID"]].append(row)
+        return found
+
+    def _size(self, image: str, picture: Path | None, masks: Sequence[Row], split: str) -> Size:
+        if size := self.sizes.get(image):
+            return size
+        if picture is not None:
+            return size_of(picture)
+        for row in masks:
+            bitmap = read_numbers(self._mask_path(row, split), None)
+            if bitmap is not None:
+                return Size(bitmap.shape[1], bitmap.shape[0])
+        raise FormatError(f"{self.below}, {image}: its size is unknown, as its image is not in {IMAGES}")
+
+    def _instances(
+        self, boxes: Sequence[Row], masks: Sequence[Row], size: Size, split: str
+    ) -> Iterator[Instance]:
+        """Yield a thing for each box, with the mask that names it, then one for each mask without a box."""
+        free = list(masks)
+        for row in boxes:
+            label, shares = self._label(row), _shares(row, "")
+            mine = next((one for one in free if self._belongs(one, row["LabelName"], shares)), None)
+            mask = None
+            if mine is not None:
+                free.remove(mine)
+                mask = self._read_mask(mine, size, split)
+            if row.get("IsGroupOf") == "1":
+                self.left_out["groups of objects"] += 1
+                continue
+            x0, x1, y0, y1 = shares
+            box = clip_box(Box(x0 * size.width, y0 * size.height, x1 * size.width, y1 * size.height), size)
+            if box is None and mask is None:
+                self.left_out["regions without area"] += 1
+            else:
+                yield Instance(label, "thing", box, mask)
+        for row in free:
+            if (mask := self._read_mask(row, size, split)) is not None:
+                yield Instance(self._label(row), "thing", mask=mask)
+
+    def _belongs(self, mask: Row, label: str, shares: Sequence[float]) -> bool:
+        if mask["LabelName"] != label or not mask.get("BoxXMin"):
+            return False
+        return all(abs(one - other) < _NEAR for one, other in zip(_shares(mask, "Box"), shares, strict=True))
+
+    def _label(self, row: Row) -> str:
+        name = row["LabelName"]
+        if name not in self.names:
+            raise FormatError(
+                f"{self.below}, {row['ImageID']}: {name!r:.60} is none of the class descriptions"
+            )
+        return self.names[name]
+
+    def _mask_path(self, row: Row, split: str) -> Path:
+        for folder in (
+            *(self.folder / MASKS / one for one in (folder_of_split(split), split, "")),
+            self.folder,
+        ):
+            if found := find_below(folder, row["MaskPath"]):
+                return Path(found)
+        raise FormatError(f"{self.folder}: the mask {row['MaskPath']} is not in {MASKS}/{split}")
+
+    def _read_mask(self, row: Row, size: Size, split: str) -> Mask | None:
+        """A mask in the size of its image; None for one without pixels, which is counted."""
+        numbers = read_numbers(self._mask_path(row, split), None)
+        assert numbers is not None
+        if numbers.shape != (size.height, size.width):
+            picture = Image.fromarray((numbers > 0).astype(np.uint8))
+            numbers = np.asarray(picture.resize((size.width, size.height), Image.Resampling.NEAREST))
+        if not numbers.any():
+            self.left_out["masks without area"] += 1
+            return None
+        return bitmap_to_mask(numbers > 0)
+
+
+def _prefixes(folder: Path, ending: str) -> list[str]:
+    return [path.name.removesuffix(ending) for path in folder.glob(f"*{ending}")]
+
+
+def _pictures(folder: Path) -> Iterator[tuple[tuple[str, str], Path]]:
+    """Yield the images by split and name without ending, and by the latter alone."""
+    below = folder / IMAGES if (folder / IMAGES).is_dir() else folder
+    for path in images_below(below):
+        parts = path.relative_to(below).parts
+        if parts[0] != MASKS:
+            yield (parts[0] if len(parts) > 1 else "", path.stem), path
+            yield ("", path.stem), path
+
+
+def _read_rows(path: Path) -> Iterator[Row]:
+    try:
+        with open_regular(path) as file:
+            reader = csv.DictReader(line.decode("utf-8-sig") for line in file)
+            if reader.fieldnames is None or "ImageID" not in reader.fieldnames:
+                raise FormatError(f"{path}: expected columns with ImageID, not {reader.fieldnames!r:.80}")
+            for number, row in enumerate(reader, 2):
+                if None in row or None in row.values():
+                    raise FormatError(f"{path}, line {number}: expected {len(reader.fieldnames)} columns")
+                yield row
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(f"{path} is not CSV in UTF-8: {error}") from error
+
+
+def _shares(row: Row, prefix: str) -> tuple[float, float, float, float]:
+    """XMin, XMax, YMin and YMax of a row."""
+    texts = [row.get(f"{prefix}{side}", "") for side in SIDES]
+    try:
+        x0, x1, y0, y1 = map(float, texts)
+    except ValueError as error:
+        raise FormatError(f"{row['ImageID']}: expected a box as shares of the image, not {texts}") from error
+    if not (x0 <= x1 and y0 <= y1):
+        raise FormatError(f"{row['ImageID']}: a box has XMin <= XMax and YMin <= YMax, not {texts}")
+    return x0, x1, y0, y1
+
+
+def _read_classes(below: Path) -> Mapping[str, str]:
+    """The names that people see, by those that files have. The header that some versions have is none."""
+    found = [below / name for name in _CLASSES] + sorted(below.glob("oidv*-class-descriptions.csv"))
+    path = next((one for one in found if one.exists()), None)
+    if path is None:
+        raise FormatError(f"{below} has no {CLASSES}, which names the classes")
+    rows = [row for row in csv.reader(read_text(path).splitlines()) if row]
+    if any(len(row) < 2 for row in rows):
+        raise FormatError(f"{path}: expected two columns, a class and its name")
+    return {row[0]: row[1] for row in rows if row[:2] != ["LabelName", "DisplayName"]}
+
+
+def _read_sizes(path: Path) -> Mapping[str, Size]:
+    sizes = {}
+    for number, line in enumerate(read_text(path).splitlines() if path.exists() else (), 1):
+        try:
+            fields = shlex.split(line, comments=True)
+            if fields:
+                sizes[fields[0]] = Size(int(fields[2]), int(fields[1]))
+        except (ValueError, IndexError) as error:
+            raise FormatError(
+                f"{path}, line {number}: expected an image, its height and its width"
+            ) from error
+    return sizes
