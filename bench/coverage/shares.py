@@ -1,4 +1,4 @@
-"""Shares of regions, where regions of one image resemble each other or whole images fail."""
+"""Shares of regions and F1, where regions of one image resemble each other or whole images fail."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bench.coverage.frame import Setup, Trial, trial
 from detseg.metrics.intervals import wilson_by_image
+from detseg.metrics.matched import Matched, MatchedRows
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -32,6 +33,11 @@ def setups() -> Iterator[Setup]:
         for failing in (0.02, 0.05, 0.1, 0.3):
             name = f"{100 * failing:.0f} % of images fail whole, {n} images of 40 regions"
             yield _setup(name, partial(_whole, n=n, failing=failing))
+    for n in N_IMAGES:
+        for badly, found in ((0.04, 0.5), (0.04, 0.0), (0.1, 0.5)):
+            done = f"{100 * badly:.0f} % of images badly done ({found} of their objects found)"
+            draw = partial(_gold, n=n, badly=badly, found=found)
+            yield Setup("F1 on gold images", f"{done}, {n} images of 3 to 20 objects", draw)
 
 
 def _setup(name: str, draw: partial[Trial]) -> Setup:
@@ -59,3 +65,15 @@ def _whole(rng: np.random.Generator, *, n: int, failing: float) -> Trial:
     trials = np.full(n, 40)
     kept = np.where(rng.random(n) < failing, 0, rng.binomial(trials, 0.99))
     return trial((1.0 - failing) * 0.99, wilson_by_image(kept, trials))
+
+
+def _gold(rng: np.random.Generator, *, n: int, badly: float, found: float) -> Trial:
+    """People find 97 of 100 objects and draw 3 more; on some images far fewer, and as many that are none."""
+    rows, objects = MatchedRows(), rng.integers(3, 21, n)
+    for n_true, is_bad in zip(objects, rng.random(n) < badly, strict=True):
+        met = int(rng.binomial(n_true, found if is_bad else 0.97))
+        wrong = int(rng.poisson((1.0 - found if is_bad else 0.03) * n_true))
+        rows.add(Matched(n_first=met + wrong, n_second=int(n_true), n_met=met))
+    met_share = badly * found + (1.0 - badly) * 0.97
+    drawn_share = 1.0  # as many are wrong as are missed
+    return trial(2.0 * met_share / (drawn_share + 1.0), rows.share("n_met", "n_first", "n_second"))

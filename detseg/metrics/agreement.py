@@ -145,8 +145,8 @@ class AgreementTally:
             n_images=len(rows),
             n_regions=int(rows.column("n_first").sum() + rows.column("n_second").sum()),
             f1=rows.share("n_met", "n_first", "n_second"),
-            box_iou=rows.mean("box_iou", "n_met", seed=self._seed),
-            mask_iou=rows.mean("mask_iou", "n_masks", seed=self._seed),
+            box_iou=rows.mean_iou("box_iou", "n_met"),
+            mask_iou=rows.mean_iou("mask_iou", "n_masks"),
         )
 
 

@@ -156,8 +156,7 @@ def _kinds_passed(decoys: Sequence[Decoy], review: Annotation) -> list[DecoyKind
 class GoldTally:
     """Collects people's work on images whose truth is known."""
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self._seed = seed
+    def __init__(self) -> None:
         self._all = MatchedRows()
         self._weeks = WeekTally()
         self._per_annotator: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
@@ -198,8 +197,8 @@ class GoldTally:
             precision=rows.share("n_met", "n_first"),
             recall=rows.share("n_met", "n_second"),
             f1=rows.share("n_met", "n_first", "n_second"),
-            box_iou=rows.mean("box_iou", "n_met", seed=self._seed),
-            mask_iou=rows.mean("mask_iou", "n_masks", seed=self._seed),
+            box_iou=rows.mean_iou("box_iou", "n_met"),
+            mask_iou=rows.mean_iou("mask_iou", "n_masks"),
         )
 
 

@@ -3,11 +3,12 @@
 Images are drawn, not regions: regions of one image resemble each other, so whatever is counted by region or
 by second is resampled, or corrected, image by image.
 
-A figure is told (``Estimate.value`` is not None) from 10 units on and while its interval is at most 0.30 wide
-(shares) or 1.6 times as wide as the figure is large (others): one cannot act on a wider one. These are limits
-by which the US National Center for Health Statistics publishes: 0.30 from Parker et al., "Data Presentation
-Standards for Proportions", Vital and Health Statistics 2(175), 2017; 10 and 1.6 from "... for Rates and
-Counts", 2(200), 2023.
+A figure is told (``Estimate.value`` is not None) from 10 units on, however wide its interval is: figures that
+are told because their interval is narrow are the lucky ones, and their intervals hold the truth less often
+than they say. ``Rough.n_more`` aims at an interval at most 0.30 wide (shares) or 1.6 times as wide as the
+figure is large (others), limits by which the US National Center for Health Statistics publishes: 0.30 from
+Parker et al., "Data Presentation Standards for Proportions", Vital and Health Statistics 2(175), 2017; 10 and
+1.6 from "... for Rates and Counts", 2(200), 2023. ``make coverage`` measures how often intervals hold.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ MIN_UNITS = 10
 """Fewer images (or trials) than this make no figure."""
 
 MAX_SHARE_WIDTH = 0.30
-"""Wider intervals of a share make no figure."""
+"""One can act on an interval of a share that is as narrow."""
 
 MAX_RELATIVE_WIDTH = 1.6
-"""Wider intervals of another statistic, as a multiple of its value, make no figure."""
+"""One can act on an interval of another statistic that is as narrow, as a multiple of its value."""
 
 AIM = 0.05
 """``n_needed`` units give about this much to either side: points of a share, else parts of the value."""
@@ -98,35 +99,115 @@ def wilson(successes: int, n: int) -> Estimate:
 def wilson_by_image(successes: npt.ArrayLike, trials: npt.ArrayLike) -> Estimate:
     """The share of successes in all trials, in [0, 1], where trials of one image resemble each other.
 
-    Both have shape (n_images,); images without trials do not count. Wilson's interval at the effective number
-    of trials: those at hand, divided by the design effect (how much the share varies between images, against
-    what independent trials would do; at least 1), and corrected for few images by Student's t. Sources: Kish,
-    "Survey Sampling", 1965; Korn and Graubard, "Confidence intervals for proportions with small expected
-    number of positive counts estimated from survey data", 1998; Franco et al. 2019 for its use with Wilson's.
+    Both have shape (n_images,); images without trials do not count. See ``bounds_by_image``.
+
+    >>> all_kept = wilson_by_image([40] * 20, [40] * 20)
+    >>> all_kept.value, round(all_kept.low, 3), all_kept.high
+    (1.0, 0.831, 1.0)
     """
-    k, m = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
-    k, m = k[m > 0], m[m > 0]
+    k, m = _with_trials(successes, trials)
     n = len(m)
     if not n:
         return wilson(0, 0)
     share = float(k.sum() / m.sum())
-    return _share(share, n, n_effective=effective_trials(k, m))
+    low, high = bounds_by_image(k, m)
+    each = effective_trials(k, m) / n or 1.0  # independent trials that an image brings
+    unseen = abs(2.0 * share - 1.0) * -math.log((1.0 - LEVEL) / 2.0) / (2.0 * AIM)  # about unseen_share's
+    needed = max(MIN_UNITS, math.ceil(_needed(share) / each), math.ceil(unseen))
+    return _enough(share, low, high, n=n, n_needed=needed, limit=MAX_SHARE_WIDTH)
 
 
-def effective_trials(successes: Floats, trials: Floats) -> float:
-    """Return how many independent trials tell as much as these of ``wilson_by_image``; 0 to all of them.
+def mean_by_image(
+    totals: npt.ArrayLike, counts: npt.ArrayLike, *, within: tuple[float, float] = (0.0, 1.0)
+) -> Estimate:
+    """The mean of values in ``within`` that images have several of: the sum of totals / the sum of counts.
 
-    Every image has trials. One image alone tells nothing about how images differ: 0.
+    Both have shape (n_images,); images with a count of 0 do not count. See ``bounds_by_image``, of which it
+    differs in that values may differ less than successes and failures do.
+
+    >>> iou = mean_by_image([3.6, 4.5, 0.9] * 20, [4, 5, 1] * 20, within=(0.5, 1.0))
+    >>> round(iou.value, 3), round(iou.low, 3), round(iou.high, 3)
+    (0.9, 0.882, 0.9)
+    """
+    (sums, n_values), (least, most) = _with_trials(totals, counts), within
+    n = len(n_values)
+    if not n:
+        return UNKNOWN
+    parts = np.clip((sums - least * n_values) / (most - least), 0.0, n_values)
+    low, high = (least + (most - least) * end for end in bounds_by_image(parts, n_values, binary=False))
+    value = float(sums.sum() / n_values.sum())
+    return told(value, min(low, value), max(high, value), n=n, scale="share")
+
+
+def bounds_by_image(
+    successes: Floats, trials: Floats, *, level: float = LEVEL, binary: bool = True
+) -> tuple[float, float]:
+    """The interval of a share of trials, of which every image has some: (n_images,) both.
+
+    Two doubts are put together:
+
+    - what the images at hand say: Wilson's interval at the effective number of trials (see
+      ``effective_trials``);
+    - what they cannot say. Where an image in twenty fails with all its regions, twenty images look perfect in
+      one case of three. That nothing like it was seen on n images leaves a share of up to
+      ``unseen_share(n)`` of them; they would draw the share by ``2 * share - 1`` of that towards the far end,
+      as images that are all wrong draw it down and images that are all right draw it up.
+
+    They are put together as Zou and Donner do, "Construction of confidence limits about effect measures: a
+    general approach", Statistics in Medicine 27, 2008 (MOVER): the root of the sum of their squares. The
+    other end is Wilson's alone. Wilson's interval at the effective number of trials: Kish, "Survey
+    Sampling", 1965; Korn and Graubard, "Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data", 1998; Franco et al. 2019.
+
+    ``binary`` says that a trial succeeds or fails; else it has any value from 0 to 1.
+    """
+    share = float(successes.sum() / trials.sum())
+    effective = effective_trials(successes, trials, level=level, binary=binary)
+    low, high = wilson_bounds(share, effective, level=level)
+    pull = (2.0 * share - 1.0) * unseen_share(len(trials), level=level)
+    if pull > 0.0:
+        return max(share - math.hypot(share - low, pull), 0.0), high
+    return low, min(share + math.hypot(high - share, pull), 1.0)
+
+
+def unseen_share(n: int, *, level: float = LEVEL) -> float:
+    """The largest share of images that are as likely as not to be missing among ``n``, at that level.
+
+    The upper end of Clopper and Pearson's interval for none of n ("The use of confidence or fiducial limits",
+    1934): the rule of three, exactly and on one of two sides.
+
+    >>> round(unseen_share(20), 3)
+    0.168
+    """
+    return 1.0 - ((1.0 - level) / 2.0) ** (1.0 / n) if n else 1.0
+
+
+def effective_trials(
+    successes: Floats, trials: Floats, *, level: float = LEVEL, binary: bool = True
+) -> float:
+    """Return how many independent trials tell as much as these of ``bounds_by_image``; 0 to all of them.
+
+    Those at hand, divided by the design effect: how much the share varies between images, against what
+    independent trials would do, with Student's t for few images; at least 1 for ``binary`` trials. Every
+    image has trials. One image alone tells nothing about how images differ: 0.
     """
     n, n_trials = len(trials), float(trials.sum())
     if n < 2:
         return 0.0
     share = float(successes.sum()) / n_trials
     independent = share * (1.0 - share) / n_trials
+    if independent <= 0.0:
+        return n_trials
+    quantile = (1.0 + level) / 2.0
+    few_images = (float(stdtrit(n - 1, quantile)) / float(ndtri(quantile))) ** 2
     between = float(((successes - share * trials) ** 2).sum()) / n_trials**2 * n / (n - 1)
-    design_effect = max(1.0, between / independent) if independent > 0.0 else 1.0
-    few_images = (_Z / float(stdtrit(n - 1, (1.0 + LEVEL) / 2.0))) ** 2
-    return n_trials / design_effect * few_images
+    design_effect = between / independent * few_images
+    return n_trials / max(design_effect, 1.0 if binary else 1e-6)
+
+
+def _with_trials(successes: npt.ArrayLike, trials: npt.ArrayLike) -> tuple[Floats, Floats]:
+    k, m = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    return k[m > 0], m[m > 0]
 
 
 def wilson_bounds(share: float, n: float, *, level: float = LEVEL) -> tuple[float, float]:
@@ -185,7 +266,7 @@ def told(
     """The estimate of a statistic whose interval narrows with the square root of its n images.
 
     Undefined where an end is not finite, and where the rule of this module says that the data is too little;
-    ``max_width`` is a limit of the interval other than the rule's.
+    ``max_width`` is the width to act on, if not the rule's.
     """
     if not all(map(math.isfinite, (value, low, high))):
         return Estimate(None, None, None, n, None)
@@ -233,7 +314,7 @@ def _share(share: float, n: int, *, n_effective: float) -> Estimate:
 
 
 def _enough(value: float, low: float, high: float, *, n: int, n_needed: int | None, limit: float) -> Estimate:
-    if n < MIN_UNITS or high - low > limit:
+    if n < MIN_UNITS:
         return Estimate(None, None, None, n, n_needed, Rough(value, low, high, _n_more(n, high - low, limit)))
     return Estimate(value, low, high, n, n_needed)
 

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from detseg.geometry.extent import box_iou_of, instance_iou_matrix
 from detseg.geometry.matching import match_by_label
-from detseg.metrics.bootstrap import bootstrap
-from detseg.metrics.intervals import Estimate, wilson_by_image
+from detseg.metrics.intervals import Estimate, mean_by_image, wilson_by_image
 from detseg.types import Annotation
 
 Floats = npt.NDArray[np.float64]
@@ -87,8 +86,6 @@ class MatchedRows:
         """The share of one field's sum in that of others; a part that stands in several counts as often."""
         return wilson_by_image(len(of) * self.column(part), sum(self.column(name) for name in of))
 
-    def mean(self, total: str, count: str, *, seed: int) -> Estimate:
-        """The mean over regions, in [0, 1], by image; images without any are left out."""
-        rows = np.stack([self.column(total), self.column(count)], axis=1)
-        rows = rows[rows[:, 1] > 0]
-        return bootstrap(lambda sums: sums[:, 0] / sums[:, 1], rows, seed=seed, scale="share")
+    def mean_iou(self, total: str, count: str) -> Estimate:
+        """The mean IoU of regions that met, from ``MIN_IOU`` to 1, by image."""
+        return mean_by_image(self.column(total), self.column(count), within=(MIN_IOU, 1.0))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from bench.coverage.frame import Setup, Trial, alarm_trial, run, tally
+from bench.coverage.frame import Setup, Trial, alarm_trial, run, run_setup, tally
 from bench.coverage.page import read_cells, write_page
 from bench.coverage.registry import all_setups
 
@@ -40,6 +41,24 @@ def test_a_run_renews_its_rows_and_leaves_the_others_on_the_page(tmp_path: Path)
     assert {key for key in first if first[key] != second[key]} == {("Shares", "b")}
     write_page([], setups[:1], page)
     assert ("AP", "c") not in read_cells(page.read_text())
+
+
+QUICK = [
+    ("Shares", "share 0.5, correlation 0.4, 20 images of 40 regions"),
+    ("Shares", "share 0.98, correlation 0.4, 20 images of 40 regions"),
+    ("Shares", "share 0.98, correlation 0.0, 60 images of 40 regions"),
+    ("Shares", "2 % of images fail whole, 20 images of 40 regions"),
+    ("Shares", "10 % of images fail whole, 60 images of 40 regions"),
+]
+
+
+@pytest.mark.parametrize(("group", "name"), QUICK)
+def test_intervals_hold_in_a_slice_of_the_set_ups(group: str, name: str) -> None:
+    """An interval that holds in 92 of 100 cases fails this by chance in one of ten million."""
+    (setup,) = (one for one in all_setups() if (one.group, one.name) == (group, name))
+    row = run_setup(setup, seed=1, n_trials=200)
+    assert row.n_shown == 200
+    assert row.n_held >= scipy.stats.binom.ppf(1e-7, 200, 0.92)
 
 
 def test_set_ups_have_names_of_their_own() -> None:

@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 from detseg.metrics.bootstrap import bootstrap, bootstrap_ratios, bootstrap_t, resampled_counts
 from detseg.metrics.intervals import (
     AIM,
-    MAX_SHARE_WIDTH,
     MIN_UNITS,
     UNKNOWN,
     Estimate,
+    bounds_by_image,
     difference_bounds,
     effective_trials,
     mapped,
+    mean_by_image,
     median_of,
     never,
     say_missing,
     told,
+    unseen_share,
     wilson,
     wilson_bounds,
     wilson_by_image,
@@ -61,8 +63,7 @@ def test_a_share_is_told_from_its_data_or_not_at_all(drawn: tuple[int, int]) -> 
     k, n = drawn
     estimate, (low, high) = wilson(k, n), wilson_bounds(k / n, n)
     assert 0.0 <= low <= k / n <= high <= 1.0
-    enough = n >= MIN_UNITS and high - low <= MAX_SHARE_WIDTH
-    told_ends = (k / n, low, high) if enough else (None, None, None)
+    told_ends = (k / n, low, high) if n >= MIN_UNITS else (None, None, None)
     assert (estimate.value, estimate.low, estimate.high) == told_ends
     assert estimate.n == n
 
@@ -100,8 +101,8 @@ def test_images_with_one_trial_each_are_plain_trials_but_for_students_t(outcomes
     k, n = sum(outcomes), len(outcomes)
     effective = effective_trials(np.array(outcomes, dtype=float), np.ones(n))
     t = float(scipy.stats.t.ppf(0.975, n - 1))
-    between = n / (n - 1) if 0 < k < n else 1.0
-    assert effective == pytest.approx(n / between * (1.959964 / t) ** 2, rel=1e-6)
+    few_images = n / (n - 1) * (t / 1.959964) ** 2 if 0 < k < n else 1.0
+    assert effective == pytest.approx(n / few_images, rel=1e-6)
 
 
 def test_regions_of_one_image_that_share_their_fate_count_as_one() -> None:
@@ -115,6 +116,45 @@ def test_regions_of_one_image_that_share_their_fate_count_as_one() -> None:
         plain += holds(wilson(int(kept.sum()), int(trials.sum())), 0.8)
     assert by_image >= 0.93 * 300
     assert plain < 0.85 * 300
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=2, max_size=40))
+def test_what_is_missed_is_what_is_not_kept(images: list[tuple[int, int]]) -> None:
+    trials = np.array([m for _, m in images], dtype=float)
+    kept = np.minimum([k for k, _ in images], trials)
+    low, high = bounds_by_image(kept, trials)
+    assert 0.0 <= low <= kept.sum() / trials.sum() <= high <= 1.0
+    assert bounds_by_image(trials - kept, trials) == pytest.approx((1.0 - high, 1.0 - low), abs=1e-9)
+    wider = bounds_by_image(kept, trials, level=0.99)
+    assert wider[0] <= low
+    assert high <= wider[1]
+
+
+@pytest.mark.parametrize("n", [10, 20, 60, 200])
+def test_images_that_are_all_right_leave_room_for_some_that_are_all_wrong(n: int) -> None:
+    """Where a share of images fails whole, none of n does in (1 - share) ** n of all cases."""
+    all_right = wilson_by_image([40] * n, [40] * n)
+    assert all_right.value == all_right.high == 1.0
+    assert all_right.low is not None
+    assert all_right.low**n < 0.026
+    exact = scipy.stats.binomtest(0, n).proportion_ci(method="exact").high
+    assert unseen_share(n) == pytest.approx(exact, abs=1e-9)
+    assert wilson_by_image([0] * n, [40] * n).high == pytest.approx(1.0 - all_right.low)
+
+
+def test_means_of_values_that_differ_little_have_a_narrow_interval_that_holds() -> None:
+    rng = np.random.default_rng(4)
+    estimates = []
+    for _ in range(200):
+        counts = rng.integers(1, 12, 40)
+        of_image = rng.normal(0.85, 0.04, 40)
+        estimates.append(mean_by_image(counts * of_image, counts, within=(0.5, 1.0)))
+    assert sum(holds(one, 0.85) for one in estimates) >= scipy.stats.binom.ppf(1e-7, 200, 0.95)
+    assert all(one.high - one.low < 0.08 for one in estimates if one.high and one.low)
+    perfect = mean_by_image([4.0] * 30, [4] * 30, within=(0.5, 1.0))
+    assert (perfect.value, perfect.high) == (1.0, 1.0)
+    assert perfect.low == pytest.approx(0.94, abs=0.01)
+    assert mean_by_image([], []) == UNKNOWN
 
 
 def test_the_difference_of_shares_is_newcombes() -> None:
@@ -211,10 +251,11 @@ def test_too_little_or_undefined_data_makes_no_figure() -> None:
     assert bootstrap_ratios(np.zeros((0, 2)), np.zeros((0, 2)), seed=0) == (UNKNOWN, UNKNOWN)
     assert math.isnan(bootstrap_t(lambda s: (s[:, 0], s[:, 0]), [[1.0]], seed=0, n_resamples=10)[1])
     wide = with_ones(np.array([1.0] * 18 + [40.0] * 2))
-    hidden = bootstrap(mean, wide, seed=0)
-    assert hidden.value is None
-    assert hidden.n_needed is not None
-    assert hidden.n_needed > 20
+    assert bootstrap(mean, wide, seed=0).value == 4.9  # however wide: only the lucky would be narrow
+    assert wilson_by_image([8] * 5 + [0] * 5, [8] * 10).value == 0.5
+    few_images = wilson_by_image([8] * 5 + [0] * 4, [8] * 9)
+    assert few_images.value is None
+    assert few_images.rough is not None
 
 
 def test_equal_images_leave_no_doubt() -> None:
