@@ -10,7 +10,6 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from detseg.pipeline.evaluate import EvaluateReport
 from detseg.pipeline.qa.answers import answers_of, basis_of
-from detseg.plurals import format_count
 from flows.recording import after_work
 
 
@@ -53,14 +52,13 @@ def _publish_table(key: str, rows: list[dict[str, str]], description: str) -> No
 
 _N_TOLD = 2  # of each answer: Prefect's page shows ten rows; evaluate-figures has everything
 
-_ESTIMATE = {"value", "low", "high", "n", "n_needed", "rough"}
-
 
 def _figures(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Name, value and 95 % interval of each; of one that is not told, what it rests on and what it needs."""
+    """Name, value and 95 % interval of each, in the words of every other screen; and what it lacks."""
     for name, value in report.items():
-        if isinstance(value, Mapping) and set(value) == _ESTIMATE:
-            yield f"{prefix}{name}", _said(value["value"]), _interval(value)
+        if isinstance(value, Mapping) and {"text", "interval", "note"} <= value.keys():
+            behind = "; ".join(part for part in (value["interval"], value["note"]) if part)
+            yield f"{prefix}{name}", value["text"], behind
         elif isinstance(value, Mapping):
             yield from _figures(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):
@@ -71,10 +69,3 @@ def _figures(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def _said(value: Any) -> str:
     return "n/a" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _interval(estimate: Mapping[str, Any]) -> str:
-    if estimate["value"] is not None:
-        return f"{estimate['low']:.4g} to {estimate['high']:.4g}"
-    needed = estimate["n_needed"]
-    return format_count(estimate["n"], "image") + (f"; {needed} are needed" if needed is not None else "")

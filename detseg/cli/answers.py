@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detseg.cli.output import figure, note, print_table, say
+from detseg.cli.output import note, print_table, say
 from detseg.pipeline.qa.answers import answers_of, basis_of
 from detseg.pipeline.qa.notes import notes_on
 from detseg.plurals import format_count
+from detseg.report.wording import tell
 from detseg.types import EDIT_KINDS
 
 if TYPE_CHECKING:
+    from detseg.metrics.intervals import Estimate
     from detseg.pipeline.evaluate import EvaluateReport
     from detseg.pipeline.send_back import SentBack
 
@@ -22,12 +24,16 @@ def print_evaluated(report: EvaluateReport) -> None:
     for sentence in notes_on(result):
         note(sentence)
     for name, parts in answers_of(result):
-        first, *others = parts if name == "change" else ["   ".join(parts)]
+        first, *others = parts
         say(f"{name:<8}{first}")
         for sentence in others:
             say(f"{'':<8}{sentence}")
     rows = [
-        (name, *(str(getattr(one.counts, kind)) for kind in EDIT_KINDS), figure(one.acceptance_rate.value))
+        (
+            name,
+            *(str(getattr(one.counts, kind)) for kind in EDIT_KINDS),
+            _accepted(one.acceptance_rate),
+        )
         for name, one in result.work.edits.per_class.items()
     ]
     if rows:
@@ -35,6 +41,11 @@ def print_evaluated(report: EvaluateReport) -> None:
     say(f"report {report.path}")
     if report.sent_back and not report.sent_back.problem:
         say(_sent_back(report.sent_back))
+
+
+def _accepted(estimate: Estimate) -> str:
+    told = tell(estimate, "share")
+    return f"{told.value} (too few)" if told.level == "rough" else told.value
 
 
 def _sent_back(sent: SentBack) -> str:

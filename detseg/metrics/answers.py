@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from detseg.metrics.intervals import Estimate, wilson
+from detseg.metrics.control_plan import ControlPlan, plan_control
+from detseg.metrics.intervals import UNKNOWN, Estimate, wilson
+from detseg.metrics.model_quality import ModelQuality, QualityBySource, Source
 from detseg.metrics.qa_result import QaResult
 
 Unit = Literal["share", "score", "seconds", "pixels", "number"]
@@ -14,6 +16,20 @@ Unit = Literal["share", "score", "seconds", "pixels", "number"]
 
 Question = Literal["model", "labels", "saved", "change"]
 """How good is the model? How good are the labels? What did the pre-annotations save? What should change?"""
+
+
+AGREEMENT = "Agreement with reviewers who saw the model"
+"""The name of a figure of quality that is taken from assisted reviews: never that of the figure itself."""
+
+ANCHORING = "Anchoring, agreement minus quality"
+
+NOUNS: Mapping[Source | None, str] = {
+    "control": "control image",
+    "gold": "gold image",
+    "assisted": "assisted image",
+    None: "control image",
+}
+"""The images of each source, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +40,11 @@ class Figure:
     name: str
     estimate: Estimate
     unit: Unit
+    noun: str = "image"
+    """what its interval counts"""
+    plan: ControlPlan | None = None
+    """the images that it needs"""
+    is_difference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +54,11 @@ class Answer:
     question: Question
     main: Figure
     others: tuple[Figure, ...] = ()
+
+    @property
+    def told(self) -> tuple[Figure, ...]:
+        """The figures for screens: the main one, and of the others those of which something was seen."""
+        return (self.main, *(one for one in self.others if one.estimate.n))
 
 
 def answer_questions(result: QaResult) -> tuple[Answer, Answer, Answer, Answer]:
@@ -51,11 +77,42 @@ def _main_first(figures: Iterator[Figure]) -> tuple[Figure, tuple[Figure, ...]]:
 
 
 def _model(result: QaResult) -> Iterator[Figure]:
-    accepted = result.work.edits.all.acceptance_rate
+    """The model's figures where people did not see its regions; then how far those who did agree with it."""
+    quality, accepted = result.model, result.work.edits.all.acceptance_rate
+    assisted, noun = quality.assisted, NOUNS[quality.headline]
+    key, name, of = _headline_figure(quality)
+    best = quality.best
+    value = UNKNOWN if best is None else of(best)
+    where = f" on {noun}s" if quality.headline else ""
+    plan = plan_control(value, of(assisted), n_control=quality.control.n_images)
+    yield Figure(key, f"{name}{where}", value, "score", noun, plan)
+    yield Figure("agreement_assisted", AGREEMENT, of(assisted), "score", "assisted image")
+    if quality.anchoring is not None:
+        anchored = getattr(quality.anchoring, key)
+        yield Figure("anchoring", ANCHORING, anchored, "score", noun, is_difference=True)
+    if best is not None:
+        yield from _beside(best, key, noun)
     yield Figure("acceptance_rate", "Left as the model drew it", accepted, "share")
-    yield Figure("box_ap", "Box AP", result.boxes.ap, "score")
-    yield Figure("pq", "Panoptic quality", result.panoptic.pq, "score")
-    yield Figure("miou", "mIoU", result.segmentation.miou, "score")
+
+
+def _headline_figure(quality: ModelQuality) -> tuple[str, str, Callable[[QualityBySource], Estimate]]:
+    """Key, name and getter: box AP, but mIoU where there are surfaces alone."""
+    sources = (quality.control, quality.gold, quality.assisted)
+    has_things = any(one.boxes.n_truth + one.boxes.n_predicted for one in sources)
+    if has_things or not any(one.segmentation.images.n_images for one in sources):
+        return "box_ap", "Box AP", lambda of: of.boxes.ap
+    return "miou", "mIoU", lambda of: of.segmentation.miou
+
+
+def _beside(best: QualityBySource, key: str, noun: str) -> Iterator[Figure]:
+    """The other figures of quality that there is something to compute from."""
+    if key == "box_ap":
+        yield Figure("precision", "Precision", best.boxes.precision, "score", noun)
+        yield Figure("recall", "Recall", best.boxes.recall, "score", noun)
+    if best.segmentation.images.n_images:
+        if key != "miou":
+            yield Figure("miou", "mIoU", best.segmentation.miou, "score", noun)
+        yield Figure("pq", "Panoptic quality", best.panoptic.pq, "score", noun)
 
 
 def _labels(result: QaResult) -> tuple[Figure, tuple[Figure, ...]]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from detseg.metrics.agreement import Agreement
-from detseg.metrics.detection import DetectionQuality
 from detseg.metrics.experiments import Decoys, Golds
-from detseg.metrics.mask_tallies import Panoptic, Segmentation
+from detseg.metrics.model_quality import ModelQuality
 from detseg.metrics.suspects.findings import Suspects
 from detseg.metrics.waiting import Waiting
 from detseg.metrics.work import Work
@@ -36,9 +35,8 @@ class Basis:
 class QaResult:
     """All rooms' results.
 
-    How good the model is: ``boxes``, ``masks``, ``segmentation``, ``panoptic``. How good the labels are:
-    ``agreement``, ``decoys``, ``gold``, ``suspects``. What people did, what that saved, and what to change:
-    ``work``, ``waiting``.
+    How good the model is: ``model``. How good the labels are: ``agreement``, ``decoys``, ``gold``,
+    ``suspects``. What people did, what that saved, and what to change: ``work``, ``waiting``.
     """
 
     basis: Basis
@@ -48,10 +46,7 @@ class QaResult:
     """images with a review that could be read"""
     model_versions: Mapping[str, int]
     """cases by the model version that answered them"""
-    boxes: DetectionQuality
-    masks: DetectionQuality
-    segmentation: Segmentation
-    panoptic: Panoptic
+    model: ModelQuality
     work: Work
     agreement: Agreement
     decoys: Decoys

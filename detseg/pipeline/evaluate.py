@@ -22,6 +22,7 @@ from detseg.pipeline.datasets import open_store
 from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.policies import cost_model, shape_policy
+from detseg.pipeline.qa.answers import encode_answer, encode_estimate
 from detseg.pipeline.qa.cases import CaseReader
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
 from detseg.pipeline.qa.measure import Measures
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
     from detseg.config import Settings
     from detseg.datasets.figures import VersionSize
+    from detseg.metrics.model_quality import QualityBySource
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,33 +62,32 @@ class EvaluateReport:
         ``figures`` names the file with everything, see ``docs/report.md``.
         """
         result, edits = self.result, self.result.work.edits
+        model, saving = result.model, result.work.effort.saving
         return {
             "images": edits.n_images,
             "simulated": result.simulated,
             "incomplete_reviews": result.basis.n_incomplete,
             "edits": encode_figures(edits.all.counts),
             "answers": {
-                answer.question: {
-                    one.key: encode_figures(one.estimate) for one in (answer.main, *answer.others)
-                }
+                answer.question: {one.key: encode_answer(one) for one in (answer.main, *answer.others)}
                 for answer in answer_questions(result)
             },
-            "acceptance_rate": edits.all.counts.acceptance_rate,
-            "box": {name: getattr(result.boxes.score, name) for name in ("ap", "ap50", "ap75")},
-            "mask": {name: getattr(result.masks.score, name) for name in ("ap", "ap50", "ap75")},
-            "miou": result.segmentation.all.iou,
-            "dice": result.segmentation.all.dice,
-            "pq": result.panoptic.all.pq,
-            "seconds_per_image": encode_figures(result.work.times.helped.median_s),
+            "model": {
+                "headline": model.headline,
+                "n_control": model.control.n_images,
+                "n_gold": model.gold.n_images,
+                "n_assisted": model.assisted.n_images,
+            },
+            "seconds_per_image": encode_estimate(result.work.times.helped.median_s, "seconds"),
             "effort": {
                 "method": result.work.effort.method,
-                "saved_share": encode_figures(result.work.effort.saving.share),
-                "saved_hours": encode_figures(result.work.effort.saving.hours),
+                "saved_share": encode_estimate(saving.share, "share"),
+                "saved_hours": encode_estimate(saving.hours, "number"),
             },
             "suspects": result.suspects.n_suspects,
             "waiting": {
                 "images": result.waiting.n_images,
-                "found_in_first_fifth": encode_figures(result.waiting.check.found),
+                "found_in_first_fifth": encode_estimate(result.waiting.check.found, "share"),
             },
             "notes": list(notes_on(result)),
             "per_class": {label: self._class_to_json(label) for label in sorted(self._labels())},
@@ -96,29 +97,23 @@ class EvaluateReport:
         }
 
     def _labels(self) -> set[str]:
-        result = self.result
-        measured = (
-            result.work.edits.per_class,
-            result.boxes.score.per_class,
-            result.segmentation.per_class,
-            result.panoptic.per_class,
-        )
+        model = self.result.model
+        measured = (self.result.work.edits.per_class, *(_classes(of) for of in model.by_source.values()))
         return {label for per_class in measured for label in per_class}
 
     def _class_to_json(self, label: str) -> dict[str, Any]:
-        edits, box = self.result.work.edits.per_class.get(label), self.result.boxes.score.per_class.get(label)
-        pixels, panoptic = (
-            self.result.segmentation.per_class.get(label),
-            self.result.panoptic.per_class.get(label),
-        )
+        """Edits and acceptance, and AP where nobody saw the model's regions; None where there are none."""
+        edits, best = self.result.work.edits.per_class.get(label), self.result.model.best
+        ap = best.boxes.ap_per_class.get(label) if best else None
         return {
             "edits": encode_figures(edits.counts) if edits else None,
-            "acceptance_rate": edits.counts.acceptance_rate if edits else None,
-            "ap": box.ap if box else None,
-            "iou": pixels.iou if pixels else None,
-            "dice": pixels.dice if pixels else None,
-            "pq": panoptic.pq if panoptic else None,
+            "acceptance_rate": encode_estimate(edits.acceptance_rate, "share") if edits else None,
+            "box_ap": encode_estimate(ap, "score") if ap else None,
         }
+
+
+def _classes(quality: QualityBySource) -> set[str]:
+    return {*quality.boxes.score.per_class, *quality.segmentation.per_class, *quality.panoptic.per_class}
 
 
 def qa(settings: Settings, *, out: Path | None = None, n_sent_back: int | None = None) -> EvaluateReport:

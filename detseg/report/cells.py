@@ -7,11 +7,12 @@ from typing import Literal
 
 from detseg.metrics.answers import Unit
 from detseg.metrics.edits import EditCounts
-from detseg.metrics.intervals import Estimate
+from detseg.metrics.intervals import MIN_UNITS, Estimate
+from detseg.metrics.shown import show, show_plain
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.drawing import ink_on, parse_colour
 from detseg.report.views import Cell, Column, Part, Row, Span, Table
-from detseg.report.wording import NOT_DEFINED, format_estimate, format_interval, format_value
+from detseg.report.wording import NOT_DEFINED, format_value, tell
 from detseg.taxonomy import Taxonomy
 from detseg.types import EDIT_KINDS
 
@@ -24,10 +25,9 @@ def name_cell(name: str, *, taxonomy: Taxonomy | None = None, detail: str = "") 
     return Cell(name, detail, swatch=colour_of(taxonomy, name) if taxonomy is not None else None)
 
 
-def value_cell(value: float | None, unit: Unit) -> Cell:
-    """A figure without an interval."""
-    text = format_value(value, unit)
-    return Cell(text, role="quiet" if text == NOT_DEFINED else "")
+def value_cell(value: float | None, unit: Unit, *, n: int = MIN_UNITS) -> Cell:
+    """A figure without an interval, of ``n`` images."""
+    return Cell(format_value(value, unit), role="" if show_plain(value, n) == "firm" else "quiet")
 
 
 def count_cell(n: int) -> Cell:
@@ -37,19 +37,13 @@ def count_cell(n: int) -> Cell:
 
 def estimate_cell(estimate: Estimate, unit: Unit, *, noun: str = "image", scale: float | None = None) -> Cell:
     """A figure with its interval; ``scale`` is the value at the right end of a graph of it, if wanted."""
-    if estimate.value is None:
-        return Cell(NOT_DEFINED, missing_words(estimate, noun), role="quiet")
+    told = tell(estimate, unit, noun=noun)
     return Cell(
-        format_estimate(estimate, unit),
-        format_interval(estimate, unit, noun=noun),
+        told.value,
+        told.behind,
+        role="" if told.level == "firm" else "quiet",
         span=_span(estimate, scale) if scale else None,
     )
-
-
-def missing_words(estimate: Estimate, noun: str = "image") -> str:
-    """Say why a figure is not told: ``12 images; 60 are needed for ±5 %``."""
-    words = format_interval(estimate, "share", noun=noun).removeprefix(NOT_DEFINED).strip()
-    return words.removeprefix("(").removesuffix(")").replace("±5 %", "±5\u202f%")
 
 
 def edits_cell(counts: EditCounts, name: str) -> Cell:
@@ -108,10 +102,11 @@ def in_order(taxonomy: Taxonomy, names: Iterable[str]) -> list[str]:
 
 
 def _span(estimate: Estimate, scale: float) -> Span | None:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
+    shown = show(estimate)
+    if shown.value is None or shown.low is None or shown.high is None:
         return None
     low, value, high = (
-        round(min(100.0, max(0.0, 100 * x / scale)), 2) for x in (estimate.low, estimate.value, estimate.high)
+        round(min(100.0, max(0.0, 100 * x / scale)), 2) for x in (shown.low, shown.value, shown.high)
     )
     return Span(low, value, high)
 

@@ -27,7 +27,12 @@ from detseg.report.tabs.effort import effort_section, times_section
 from detseg.report.tabs.labels import label_sections
 from detseg.report.tabs.map import map_tab
 from detseg.report.tabs.mistakes import confusion_section, errors_section
-from detseg.report.tabs.quality import classes_section, detection_section, segmentation_section
+from detseg.report.tabs.quality import (
+    classes_section,
+    detection_section,
+    segmentation_section,
+    sources_section,
+)
 from detseg.report.tabs.scores import calibration_section, curves_section
 from detseg.report.tabs.suspects import suspects_tab
 from detseg.report.tabs.terms import terms_tab
@@ -40,6 +45,7 @@ MOST_PICTURE_BYTES = 9_000_000
 FOOTER = (f"Made by detseg {__version__}", "This file needs no network: everything is in it.")
 
 _MODEL = (
+    sources_section,
     detection_section,
     segmentation_section,
     classes_section,

@@ -56,7 +56,7 @@ def _relabels(result: QaResult) -> Iterator[str]:
 
 
 def _errors(result: QaResult) -> Iterator[str]:
-    costs = [(c.ap_cost, kind) for kind, c in result.boxes.errors.kinds.items() if c.ap_cost]
+    costs = [(c.ap_cost, kind) for kind, c in result.model.detailed.boxes.errors.kinds.items() if c.ap_cost]
     if costs:
         cost, kind = max(costs)
         what = {

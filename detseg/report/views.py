@@ -124,13 +124,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One figure. ``key`` is its name in tests; ``interval`` how sure it is, ``about`` what it counts."""
+    """One figure. ``key`` is its name in tests; ``interval`` how sure it is, ``about`` what it counts; a
+    ``quiet`` one is not to be acted on."""
 
     key: str
     name: str
     value: str
     interval: str = ""
     about: str = ""
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass, replace
 from datetime import date
 
 from detseg.geometry.masks import mask_to_box
-from detseg.metrics.answers import Unit
-from detseg.metrics.intervals import Estimate, say_missing
+from detseg.metrics.answers import Figure, Unit
+from detseg.metrics.control_plan import ControlPlan
+from detseg.metrics.intervals import Estimate
+from detseg.metrics.shown import Level, show
+from detseg.plurals import format_count
 from detseg.types import Box, Edit, EditKind, Instance, Region
 
 EDIT_MEANINGS: dict[EditKind, str] = {
@@ -57,8 +61,12 @@ def format_share(value: float | None) -> str:
 
 
 def format_score(value: float | None) -> str:
-    """A score in [0, 1] with three decimals."""
-    return NOT_DEFINED if value is None else f"{value:.3f}"
+    """A score with three decimals, in [0, 1], or a difference of two in [-1, 1].
+
+    >>> format_score(0.5), format_score(-0.0004), format_score(-0.25)
+    ('0.500', '0.000', '−0.250')
+    """
+    return NOT_DEFINED if value is None else f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
 
 
 def format_seconds(value: float | None) -> str:
@@ -98,16 +106,97 @@ def format_value(value: float | None, unit: Unit) -> str:
     return number.replace("-", "−") + (f"{_THIN}px" if unit == "pixels" else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A figure in words, the same on every screen. ``interval`` and ``note`` may be empty."""
+
+    level: Level
+    value: str
+    interval: str
+    """its 95 % interval"""
+    note: str
+    """what it lacks, or what would make it better"""
+
+    @property
+    def behind(self) -> str:
+        """What stands behind the value: ``81 to 87 %; too few to act on: 45 more images``."""
+        return "; ".join(part for part in (self.interval, self.note) if part)
+
+    @property
+    def whole(self) -> str:
+        """In a line of text: ``84 % (81 to 87 %)``."""
+        return f"{self.value} ({self.behind})" if self.behind else self.value
+
+
+def tell(estimate: Estimate, unit: Unit, *, noun: str = "image") -> Told:
+    """Put a figure into words, as ``detseg.metrics.shown`` decides: every screen shows these.
+
+    >>> tell(Estimate(0.84, 0.81, 0.87, 600, None), "score").whole
+    '0.840 (0.810 to 0.870)'
+    >>> tell(Estimate(None, None, None, 0, 385), "score").whole
+    'n/a'
+    """
+    shown = show(estimate)
+    if shown.level == "unknown" or shown.low is None or shown.high is None:
+        return Told("unknown", NOT_DEFINED, "", format_count(shown.n, noun) if shown.n else "")
+    interval = format_range(shown.low, shown.high, unit)
+    note = "" if shown.level == "firm" else say_too_few(shown.n_more, noun)
+    return Told(shown.level, format_value(shown.value, unit), interval, note)
+
+
+def tell_figure(figure: Figure, *, sign: str = "") -> Told:
+    """Put a figure of the answers into words; ``sign`` stands before its value, where there is one."""
+    told = tell(figure.estimate, figure.unit, noun=figure.noun)
+    if told.level != "unknown":
+        value = sign + told.value
+        if figure.is_difference and not value.startswith("−"):
+            value = f"+{value}"
+        told = replace(told, value=value)
+    if figure.plan is None or not figure.plan.n_more:
+        return told
+    nothing = told.note or f"no {figure.noun}"
+    start = {"firm": "", "rough": "too few to act on; ", "unknown": f"{nothing}; "}[told.level]
+    return replace(told, note=f"{start}{say_plan(figure.plan)}")
+
+
+def say_plan(plan: ControlPlan) -> str:
+    """Say how many control images the wanted interval needs.
+
+    >>> say_plan(ControlPlan(0.05, n_control=40, n_more=85, spread="headline"))
+    'for ±0.05: 85 more control images'
+    >>> say_plan(ControlPlan(0.05, n_control=0, n_more=385, spread="bound"))
+    'for ±0.05: up to 390 control images'
+    """
+    about = {"headline": "", "assisted": "about ", "bound": "up to "}[plan.spread]
+    noun = "more control image" if plan.n_control else "control image"
+    return f"for ±{plan.half_width:g}: {about}{format_count(round_up(plan.n_more), noun)}"
+
+
+def say_too_few(n_more: int | None, noun: str) -> str:
+    """Say that a figure is not to be acted on: ``too few to act on: 45 more images``."""
+    if n_more is None:
+        return "too few to act on"
+    return f"too few to act on: {format_count(round_up(n_more), f'more {noun}')}"
+
+
+def round_up(n: int) -> int:
+    """The number, rounded up to two digits: more would say more than is known.
+
+    >>> round_up(45), round_up(381)
+    (45, 390)
+    """
+    step = int(10 ** max(0, len(str(n)) - 2))
+    return -(-n // step) * step
+
+
 def format_estimate(estimate: Estimate | None, unit: Unit) -> str:
-    """Its value; ``n/a`` where it is not told."""
-    return format_value(None if estimate is None else estimate.value, unit)
+    """Its value, as ``tell`` has it."""
+    return NOT_DEFINED if estimate is None else tell(estimate, unit).value
 
 
 def format_interval(estimate: Estimate | None, unit: Unit, *, noun: str = "image") -> str:
-    """Its 95 % interval, ``81 to 87 %``; what is missing where it is not told."""
-    if estimate is None or estimate.value is None or estimate.low is None or estimate.high is None:
-        return NOT_DEFINED if estimate is None else say_missing(estimate, noun)
-    return format_range(estimate.low, estimate.high, unit)
+    """Its 95 % interval, ``81 to 87 %``, and what it lacks."""
+    return NOT_DEFINED if estimate is None else tell(estimate, unit, noun=noun).behind
 
 
 def format_range(low_value: float, high_value: float, unit: Unit) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,15 @@ import pytest
 from detseg.cli.answers import print_evaluated
 from detseg.metrics.answers import answer_questions
 from detseg.pipeline.evaluate import EvaluateReport
-from detseg.report.page import write_report
-from detseg.report.wording import format_estimate
+from detseg.report.page import render_report, write_report
+from flows.artifacts import _figures
 from tests.report.made import made_cases
 from tests.report.outline import Outline
 from tests.report.reports import listing, make_report
+
+
+def plain(text: str) -> str:
+    return text.replace("\u202f", " ")
 
 
 def said(result_of: EvaluateReport, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -25,8 +30,8 @@ def test_the_four_answers_and_the_classes(capsys: pytest.CaptureFixture[str]) ->
     report = listing(make_report(made_cases(80), limit=0))
     lines = said(EvaluateReport(report.result, Path("report.html"), Path("report.json")), capsys)
     answers = {line.split(" ", 1)[0]: line for line in lines}
-    assert "left as the model drew it " in answers["model"]
-    assert "box AP 0." in answers["model"]
+    assert "box AP on control images 0." in answers["model"]
+    assert any(line.strip().startswith("left as the model drew it ") for line in lines)
     assert "images without a suspect label" in answers["labels"]
     assert "of the time by hand saved" in answers["saved"]
     assert any("its first fifth should hold 42 % of the corrections (31 to 53 %)" in line for line in lines)
@@ -41,22 +46,62 @@ def test_nothing_reviewed_is_no_error(capsys: pytest.CaptureFixture[str]) -> Non
     assert not any("nan" in line or "None" in line for line in lines)
 
 
-@pytest.mark.parametrize("n", [3, 80])
-def test_the_terminal_the_page_and_the_json_show_the_same_figures(
+@pytest.mark.parametrize("n", [0, 3, 11, 60])
+def test_every_screen_shows_the_same_figures(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, n: int
 ) -> None:
-    """Of three images, all say that there are too few."""
+    """Every tab, the terminal, both of Prefect's tables and the JSON, word by word."""
     report = make_report(made_cases(n), limit=0)
     write_report(tmp_path / "report.html", report)
     evaluated = EvaluateReport(report.result, tmp_path / "report.html", tmp_path / "report.json")
-    lines = "\n".join(said(evaluated, capsys))
-    page = Outline((tmp_path / "report.html").read_text(encoding="utf-8")).figures
+    terminal = "\n".join(said(evaluated, capsys))
+    prefect = {row[0]: plain("; ".join(filter(None, row[1:]))) for row in _figures(evaluated.to_json())}
+    page = Outline((tmp_path / "report.html").read_text(encoding="utf-8"))
+    seen = 0
     for answer in answer_questions(report.result):
-        for figure in (answer.main, *answer.others):
-            told = format_estimate(figure.estimate, figure.unit).replace("\u202f", " ")
-            assert page[figure.key].replace("\u202f", " ").removeprefix("$") == told
-            if answer.question != "change":
-                assert f"{figure.name[1:]} {told} (" in lines
+        for figure in answer.told:
             json = evaluated.to_json()["answers"][answer.question][figure.key]
+            value, behind = (
+                plain(json["text"]),
+                [plain(json[key]) for key in ("interval", "note") if json[key]],
+            )
+            assert plain(page.figures[figure.key]).removeprefix("$") == value
+            words = "; ".join(behind)
+            assert words in plain(page.text)
+            assert prefect[f"answers.{answer.question}.{figure.key}"] == "; ".join((value, *behind))
+            if answer.question != "change":
+                assert f"{figure.name[1:]} {value} ({words})" in terminal or not behind
             assert json["value"] == figure.estimate.value
-    assert ("left as the model drew it n/a (3 images; " in lines) == (n == 3)
+            assert (json["level"] == "firm") == (figure.estimate.value is not None)
+            seen += json["level"] != "unknown"
+    assert seen >= (0 if n == 0 else 6)
+
+
+@pytest.mark.parametrize("n", [3, 11, 60])
+def test_the_tab_of_the_model_shows_the_figures_of_the_first(n: int) -> None:
+    """Each figure of quality stands there in the words of the first tab."""
+    html = plain(render_report(make_report(made_cases(n), limit=0)))
+    outline = Outline(html)
+    tab = html[html.index('id="sources"') : html.index('id="detection"')]
+    shown = {"box_ap": "Box AP", "precision": "Precision", "recall": "Recall", "pq": "Panoptic quality"}
+    for key, name in shown.items():
+        row = re.search(rf'<span class="name">{name}</span>.*?</tr>', tab, re.DOTALL)
+        assert row is not None
+        cells = re.findall(r'<td class="n[^"]*">([^<]+)', row[0])
+        assert cells[0] == outline.figures.get(key, "n/a")
+        if key == "box_ap":
+            assert cells[1] == outline.figures["agreement_assisted"]
+            assert cells[2] == outline.figures.get("anchoring", "n/a")
+
+
+def test_what_people_who_saw_the_model_say_is_never_called_ap() -> None:
+    """Without control and gold images, the page and the terminal have no figure of quality."""
+    cases = [one for one in made_cases(60) if one.arm == "helped"]
+    report = make_report(cases, limit=0)
+    html = render_report(report)
+    assert Outline(html).figures["box_ap"] == "n/a"
+    assert "for ±0.05: about " in html
+    model = html[html.index('id="model"') : html.index('id="people"')]
+    table = model[model.index('id="detection"') : model.index('id="segmentation"')]
+    assert "Agreement with reviewers who saw the model" in table
+    assert not re.search(r"\bAP\b", re.sub(r"<[^>]+>", " ", table))

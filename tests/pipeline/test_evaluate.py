@@ -39,20 +39,25 @@ def test_evaluate_counts_what_people_changed(
         "deleted": 0,
         "added": 0,
     }
-    assert figures["acceptance_rate"] == pytest.approx(5 / 6)
+    accepted = figures["answers"]["model"]["acceptance_rate"]
+    assert (accepted["value"], accepted["level"]) == (None, "rough")
+    assert accepted["rough"]["value"] == pytest.approx(5 / 6)
+    assert accepted["text"].replace("\u202f", " ") == "83 %"
     assert figures["seconds_per_image"]["value"] is None  # of two images nobody can say it
     assert figures["seconds_per_image"]["n"] == 2
-    assert (figures["miou"], figures["dice"]) == (1.0, 1.0)
+    assert figures["model"] == {"headline": None, "n_control": 0, "n_gold": 0, "n_assisted": 2}
+    assert "box_ap" in figures["answers"]["model"]
+    assert figures["answers"]["model"]["box_ap"]["text"] == "n/a"
     assert figures["simulated"] is False
     assert figures["per_class"]["belt"]["edits"]["kept"] == 2
     whole = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    assert (whole["schema"], whole["version"]) == ("detseg.qa", 1)
+    assert (whole["schema"], whole["version"]) == ("detseg.qa", 2)
     assert whole["basis"]["states"] == {"unlabeled": 2, "labeled": 2, "empty": 0, "skipped": 1}
     assert whole["work"]["edits"]["all"]["counts"] == figures["edits"]
     assert (whole["waiting"]["n_images"], whole["waiting"]["ranked"]) == (2, [])
     assert figures["waiting"]["images"] == 2
     assert figures["waiting"]["found_in_first_fifth"]["value"] is None
-    assert whole["boxes"]["n_images"] == 2
+    assert whole["model"]["assisted"]["boxes"]["n_images"] == 2
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "bolt" in page
     assert "simulated" not in page.split("<main", 1)[0].lower().split("</head>")[-1]

@@ -24,21 +24,27 @@ def measure(arm: Arm) -> QaResult:
     reviewed = annotation([BOLT, PLANTED] if arm == "decoy" else [BOLT])
     one = case(annotation([BOLT]), reviewed, arm=arm)
     measures = Measures(TAXONOMY, CostModel())
-    measures.add(replace(one, decoys=(Decoy("nothing", PLANTED),) if arm == "decoy" else ()))
+    gold = annotation([BOLT]) if arm == "gold" else None
+    measures.add(replace(one, gold=gold, decoys=(Decoy("nothing", PLANTED),) if arm == "decoy" else ()))
     return measures.result(
         Basis("made", datetime(2026, 1, 1, tzinfo=UTC), n_incomplete=0, n_deleted_tasks=0, states={}, arms={})
     )
 
 
-@pytest.mark.parametrize("arm", ["helped", "blind", "gold"])
-def test_a_case_counts_for_the_model_whoever_saw_what(arm: Arm) -> None:
+@pytest.mark.parametrize(
+    ("arm", "counts"),
+    [("helped", (0, 0, 1)), ("blind", (1, 0, 0)), ("gold", (0, 1, 1)), ("decoy", (0, 0, 0))],
+)
+def test_a_case_counts_for_the_model_by_what_its_reviewer_saw(arm: Arm, counts: tuple[int, int, int]) -> None:
     result = measure(arm)
-    assert (result.n_cases, result.boxes.n_images) == (1, 1)
-    assert result.boxes.score.ap == pytest.approx(1.0)
-    assert result.work.edits.n_images == (0 if arm == "blind" else 1)
+    model = result.model
+    assert result.n_cases == 1
+    assert (model.control.n_images, model.gold.n_images, model.assisted.n_images) == counts
+    assert all(one.boxes.score.ap == pytest.approx(1.0) for one in model.by_source.values() if one.n_images)
+    assert result.work.edits.n_images == (0 if arm in ("blind", "decoy") else 1)
 
 
 def test_what_was_planted_counts_for_people_alone() -> None:
     result = measure("decoy")
-    assert (result.n_cases, result.boxes.n_images, result.work.edits.n_images) == (1, 0, 0)
+    assert (result.n_cases, result.work.edits.n_images) == (1, 0)
     assert (result.decoys.all.n_shown, result.decoys.all.n_waved_through) == (1, 1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detseg.metrics.intervals import UNKNOWN, Estimate
+from detseg.metrics.intervals import UNKNOWN, Estimate, Rough
 from detseg.report.cells import cost_cell, estimate_cell, stacked_parts
 from detseg.report.charts import (
     Point,
@@ -130,7 +130,11 @@ def test_a_cell_has_its_interval_in_order(estimate: Estimate) -> None:
 def test_cells_without_enough_data_say_what_they_need() -> None:
     cell = estimate_cell(Estimate(None, None, None, 12, 57), "share")
     assert (cell.text, cell.role) == ("n/a", "quiet")
-    assert cell.detail == "12 images; 57 are needed for ±5\u202f%"
+    assert cell.detail == "12 images"
+    rough = estimate_cell(Estimate(None, None, None, 12, 57, Rough(0.5, 0.2, 0.8, 33)), "score", scale=1.0)
+    assert (rough.text, rough.role) == ("0.500", "quiet")
+    assert rough.detail == "0.200 to 0.800; too few to act on: 33 more images"
+    assert rough.span is not None
     assert estimate_cell(UNKNOWN, "score").detail == ""
     assert cost_cell(None, 0.0).text == "n/a"
     assert cost_cell(-0.01, 0.0).text == "−0.010"

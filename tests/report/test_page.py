@@ -10,6 +10,7 @@ import pytest
 from detseg.errors import DetsegError
 from detseg.report.data import QaReport
 from detseg.report.page import render_report, write_report
+from detseg.report.wording import tell
 from detseg.samples.scenes import SAMPLE_CLASSES
 from detseg.types import EDIT_KINDS
 from tests.report.made import made_cases, made_waiting
@@ -82,9 +83,15 @@ def test_the_answers_are_the_results(report: QaReport, html: str) -> None:
     assert effort.share.value is not None
     assert figures["acceptance_rate"] == f"{100 * edits.acceptance_rate.value:.0f} %"
     assert figures["saved"] == f"{100 * effort.share.value:.0f} %"
-    assert figures["box_ap"] == f"{report.result.boxes.ap.value:.3f}"
-    assert figures["pq"] == f"{report.result.panoptic.pq.value:.3f}"
-    assert figures["miou"] == f"{report.result.segmentation.miou.value:.3f}"
+    model = report.result.model
+    best, anchoring = model.best, model.anchoring
+    assert best is not None
+    assert anchoring is not None
+    assert figures["box_ap"] == tell(best.boxes.ap, "score").value
+    assert figures["pq"] == tell(best.panoptic.pq, "score").value
+    assert figures["miou"] == tell(best.segmentation.miou, "score").value
+    assert figures["agreement_assisted"] == tell(model.assisted.boxes.ap, "score").value
+    assert figures["anchoring"].lstrip("+") == tell(anchoring.box_ap, "score").value
     assert figures["edits_per_image"] == f"{edits.edits_per_image.value:.1f}"
 
 
@@ -145,7 +152,7 @@ def test_too_few_reviews_make_no_list(nothing: Outline) -> None:
     few = make_report(made_cases(12), limit=0, waiting=made_waiting(3))
     page = plain(Outline(render_report(few)).text)
     assert re.search(
-        r"No order yet of the 3 images: n/a \(\d+ changed images; \d+ are needed for ±5 %\)", page
+        r"No order yet of the 3 images \((too few to act on: )?\d+ (more )?changed images?\)", page
     )
 
 
@@ -186,9 +193,15 @@ def test_many_classes_are_cut_to_those_that_matter(report: QaReport) -> None:
         counts[n][n] = 100
         counts[n][50] = n
     confusion = replace(
-        report.result.boxes.confusion, labels=labels, counts=tuple(map(tuple, counts)), min_score=0.25
+        report.result.model.detailed.boxes.confusion,
+        labels=labels,
+        counts=tuple(map(tuple, counts)),
+        min_score=0.25,
     )
-    result = replace(report.result, boxes=replace(report.result.boxes, confusion=confusion))
+    model, detailed = report.result.model, report.result.model.detailed
+    detailed = replace(detailed, boxes=replace(detailed.boxes, confusion=confusion))
+    model = replace(model, **{detailed.source: detailed})
+    result = replace(report.result, model=model)
     html = render_report(replace(report, result=result, examples=()))
     matrix = html[html.index('id="confusion"') : html.index('id="calibration"')]
     assert matrix.count('<th scope="row"') == 21

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from detseg.metrics.answers import Figure, answer_questions
+from detseg.metrics.answers import Figure, Unit, answer_questions
+from detseg.pipeline.qa.figures_json import encode_figures
 from detseg.plurals import format_count
 from detseg.report.steps import NO_STEPS, next_steps
-from detseg.report.wording import format_estimate, format_interval
+from detseg.report.wording import Told, tell, tell_figure
 
 if TYPE_CHECKING:
+    from detseg.metrics.intervals import Estimate
     from detseg.metrics.qa_result import QaResult
 
 
@@ -20,7 +22,7 @@ def answers_of(result: QaResult) -> tuple[tuple[str, tuple[str, ...]], ...]:
     Each with its name and its figures, the last one with sentences.
     """
     figures = (
-        (answer.question, tuple(map(_format, (answer.main, *answer.others))))
+        (answer.question, tuple(map(_format, answer.told)))
         for answer in answer_questions(result)
         if answer.question != "change"
     )
@@ -38,11 +40,25 @@ def basis_of(result: QaResult) -> str:
     return f"{format_count(result.work.edits.n_images, 'image')} reviewed with the model's regions{behind}"
 
 
+def encode_answer(figure: Figure) -> dict[str, Any]:
+    """A figure of the answers as JSON: its numbers, and the words in which every screen shows it."""
+    return {"name": figure.name, **_encode(figure.estimate, tell_figure(figure))}
+
+
+def encode_estimate(estimate: Estimate, unit: Unit) -> dict[str, Any]:
+    """A figure as JSON: its numbers, and its words."""
+    return _encode(estimate, tell(estimate, unit))
+
+
+def _encode(estimate: Estimate, told: Told) -> dict[str, Any]:
+    words = {"level": told.level, "text": told.value, "interval": told.interval, "note": told.note}
+    numbers: dict[str, Any] = encode_figures(estimate)
+    return {**numbers, **words}
+
+
 def _format(figure: Figure) -> str:
-    """A figure with its interval, or what is missing for it."""
-    name, interval = figure.name, format_interval(figure.estimate, figure.unit)
+    """A figure with its interval, and what is missing for it."""
+    name = figure.name
     if name[1:2].islower():  # not F1, nor mIoU
         name = name[0].lower() + name[1:]
-    if figure.estimate.value is None:
-        return f"{name} {interval}"
-    return f"{name} {format_estimate(figure.estimate, figure.unit)} ({interval})"
+    return f"{name} {tell_figure(figure).whole}"

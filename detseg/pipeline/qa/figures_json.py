@@ -14,7 +14,7 @@ from detseg.escaping import escape_json
 from detseg.files import write_whole
 
 SCHEMA = "detseg.qa"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Goes up when a field changes its meaning or goes away; new fields leave it."""
 
 

@@ -6,10 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from detseg.metrics.agreement import AgreementTally
-from detseg.metrics.detection import DetectionTally
 from detseg.metrics.edits import find_edits
 from detseg.metrics.experiments import DecoyTally, GoldTally
-from detseg.metrics.mask_tallies import PanopticTally, ScenePainter, SegmentationTally
+from detseg.metrics.model_quality import ModelTally
 from detseg.metrics.qa_result import Basis, QaResult
 from detseg.metrics.suspects.tally import SuspectTally
 from detseg.metrics.work import WorkTally
@@ -29,11 +28,7 @@ class Measures:
     """All measures side by side. What they keep of a case is small: no case stays in memory."""
 
     def __init__(self, taxonomy: Taxonomy, costs: CostModel) -> None:
-        painter = ScenePainter()  # paints each image once for both
-        self._boxes = DetectionTally("bbox")
-        self._masks = DetectionTally("segm")
-        self._segmentation = SegmentationTally(painter)
-        self._panoptic = PanopticTally(painter)
+        self._model = ModelTally()
         self._work = WorkTally(costs)
         self._agreement = AgreementTally()
         self._decoys = DecoyTally()
@@ -44,16 +39,9 @@ class Measures:
         self._simulated = False
 
     def add(self, case: Case) -> None:
-        """Shows the case to every measure.
-
-        Images with decoys say nothing about the model: one that a person missed would count as an object that
-        the model missed.
-        """
-        if case.arm != "decoy":
-            for of_model in (self._boxes, self._masks, self._segmentation, self._panoptic):
-                of_model.add(case)
-        for of_people in (self._work, self._agreement, self._decoys, self._gold, self._suspects):
-            of_people.add(case)
+        """Shows the case to every measure."""
+        for measure in (self._model, self._work, self._agreement, self._decoys, self._gold, self._suspects):
+            measure.add(case)
         self._examples.add(case, _edits(case))
         self._versions[case.model_version] += 1
         self._simulated |= case.simulated
@@ -65,10 +53,7 @@ class Measures:
             simulated=self._simulated,
             n_cases=self._versions.total(),
             model_versions=dict(sorted(self._versions.items())),
-            boxes=self._boxes.result(),
-            masks=self._masks.result(),
-            segmentation=self._segmentation.result(),
-            panoptic=self._panoptic.result(),
+            model=self._model.result(),
             work=self._work.result(),
             agreement=self._agreement.result(),
             decoys=self._decoys.result(),

@@ -32,9 +32,11 @@ def _notes(result: QaResult) -> Iterator[str]:
     if strangers:
         regions = format_count(strangers, "region")
         yield f"{regions} with labels that the project lacks (by now): measured, and among the suspects"
-    if result.masks.n_misfit_masks:
-        masks = format_count(result.masks.n_misfit_masks, "mask")
+    sources = (result.model.control, result.model.assisted)  # gold images are among the assisted ones
+    n_misfit_masks = sum(one.masks.n_misfit_masks for one in sources)
+    if n_misfit_masks:
+        masks = format_count(n_misfit_masks, "mask")
         yield f"{masks} of another size than the image: overlapping nothing"
-    left_out = result.segmentation.images.left_out
+    left_out = {image: why for one in sources for image, why in one.segmentation.images.left_out.items()}
     if left_out:
         yield f"{format_count(len(left_out), 'image')} not in mIoU and PQ: {next(iter(left_out.values()))}"

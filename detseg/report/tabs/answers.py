@@ -8,11 +8,11 @@ from detseg.metrics.answers import Answer as Figures
 from detseg.metrics.answers import Figure, Unit, answer_questions
 from detseg.metrics.intervals import Estimate
 from detseg.plurals import format_count
-from detseg.report.cells import count_cell, estimate_cell, missing_words, table
+from detseg.report.cells import count_cell, estimate_cell, table
 from detseg.report.charts import Point, sparkline
 from detseg.report.steps import NO_STEPS, next_steps
 from detseg.report.views import Answer, Cell, Chart, Column, Fact, Row
-from detseg.report.wording import format_estimate, format_interval, week_label
+from detseg.report.wording import tell_figure, week_label
 from detseg.types import EDIT_KINDS
 
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ _NOT_MEASURED = (
 )
 
 
+_NO_CONTROL = (
+    "Nobody has labeled an image without seeing the model’s regions: experiments.blind_share makes such "
+    "control images."
+)
+
+
 def answers(report: QaReport) -> tuple[Answer, ...]:
     """The four answers, in the order in which people ask."""
     model, labels, saved, change = answer_questions(report.result)
@@ -30,11 +36,9 @@ def answers(report: QaReport) -> tuple[Answer, ...]:
 
 
 def _fact(figure: Figure, *, about: str = "", sign: str = "") -> Fact:
-    value = format_estimate(figure.estimate, figure.unit)
-    is_known = figure.estimate.value is not None
-    interval = format_interval(figure.estimate, figure.unit)
-    words = f"95 %: {interval}" if is_known else missing_words(figure.estimate)
-    return Fact(figure.key, figure.name, sign + value if is_known else value, words, about)
+    told = tell_figure(figure, sign=sign)
+    words = f"95 %: {told.behind}" if told.interval else told.behind
+    return Fact(figure.key, figure.name, told.value, words, about, quiet=told.level != "firm")
 
 
 def _model(report: QaReport, figures: Figures) -> Answer:
@@ -48,9 +52,11 @@ def _model(report: QaReport, figures: Figures) -> Answer:
         verb = "were" if counts.added > 1 else "was"
         missed = f"{counts.added:,} {verb} missed" if counts.added else "none was missed"
         verdict = f"{kept}; {missed}." + (f" The most frequent change is “{kind}” ({n:,})." if n else "")
+        if report.result.model.headline is None:
+            verdict += f" {_NO_CONTROL}"
     weeks = [(w.week, w.acceptance_rate, w.changed) for w in report.result.work.drift.weeks]
     trend = _trend("Acceptance by week", weeks, "share")
-    facts = tuple(map(_fact, figures.others))
+    facts = tuple(map(_fact, figures.told[1:]))
     return Answer(
         "model-answer", "How good is the model?", _fact(figures.main), verdict, "model", facts, trend
     )
@@ -64,7 +70,7 @@ def _labels(report: QaReport, figures: Figures) -> Answer:
         verdict = f"{found} on {format_count(suspects.n_suspect_images, 'image')} ask for a second look."
     weeks = [(w.week, w.share, w.changed) for w in suspects.weeks]
     trend = _trend("Suspect labels by week", weeks, "share")
-    question, facts = "How good are the labels?", tuple(map(_fact, figures.others))
+    question, facts = "How good are the labels?", tuple(map(_fact, figures.told[1:]))
     return Answer("labels-answer", question, _fact(figures.main), verdict, "suspects", facts, trend)
 
 
@@ -78,7 +84,7 @@ def _saved(report: QaReport, figures: Figures) -> Answer:
     about = {"hours": f"{saving.hours_spent:,.1f} spent with help"}
     signs = {"money": report.currency}
     facts = tuple(
-        _fact(one, about=about.get(one.key, ""), sign=signs.get(one.key, "")) for one in figures.others
+        _fact(one, about=about.get(one.key, ""), sign=signs.get(one.key, "")) for one in figures.told[1:]
     )
     weeks = [(week, of.mean_s, False) for week, of in sorted(times.per_week.items()) if "W" in week]
     trend = _trend("Seconds per review by week", weeks, "seconds")

@@ -12,7 +12,6 @@ from detseg.plurals import format_count
 from detseg.report.cells import (
     count_cell,
     estimate_cell,
-    missing_words,
     name_cell,
     stacked_parts,
     table,
@@ -24,6 +23,7 @@ from detseg.report.gallery import image_name, web_address
 from detseg.report.tabs.edits import edit_keys
 from detseg.report.tabs.scores import operating_section
 from detseg.report.views import Block, Cell, Column, Row, Section, Tab, Table
+from detseg.report.wording import tell
 from detseg.types import EDIT_KINDS
 
 MOST_WAITING, MOST_COSTLY, MOST_RELABELS = 50, 10, 10
@@ -52,8 +52,8 @@ def waiting_section(report: QaReport) -> Section:
     if not waiting.n_images:
         return Section("waiting", title, (Block(missing="No image waits for review."),))
     if not waiting.ranked:
-        why = missing_words(waiting.check.found, "changed image")
-        missing = f"No order yet of the {format_count(waiting.n_images, 'image')}: n/a ({why})."
+        note = tell(waiting.check.found, "share", noun="changed image").note
+        missing = f"No order yet of the {format_count(waiting.n_images, 'image')}{note and f' ({note})'}."
         return Section("waiting", title, (Block(missing=missing),))
     shown = waiting.ranked[:MOST_WAITING]
     rows = (_waiting_row(one, longest=shown[0].cost_s) for one in shown)

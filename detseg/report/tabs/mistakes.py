@@ -33,7 +33,7 @@ _ERRORS = {
 
 def errors_section(report: QaReport) -> Section:
     """Show what each kind of error costs in AP."""
-    errors = report.result.boxes.errors
+    errors = report.result.model.detailed.boxes.errors
     largest = max((cost.ap_cost or 0.0 for cost in errors.kinds.values()), default=0.0)
     rows = [
         Row((name_cell(kind, detail=_ERRORS[kind]), count_cell(cost.n), cost_cell(cost.ap_cost, largest)))
@@ -65,7 +65,7 @@ def errors_section(report: QaReport) -> Section:
 
 def confusion_section(report: QaReport) -> Section:
     """The matrix in the taxonomy's order; of more than 20 classes the 20 with most confusions."""
-    confusion = report.result.boxes.confusion
+    confusion = report.result.model.detailed.boxes.confusion
     labels, counts = confusion.labels, confusion.counts
     if not any(map(any, counts)):
         return Section(

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
+from detseg.metrics.answers import NOUNS, Figure, answer_questions
 from detseg.metrics.detection import ClassScore, DetectionQuality
+from detseg.metrics.intervals import UNKNOWN, Estimate
+from detseg.metrics.model_quality import QualityBySource
 from detseg.metrics.panoptic import PanopticScore
 from detseg.metrics.semantic import ClassPixels
 from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table, value_cell
 from detseg.report.data import QaReport
 from detseg.report.views import Block, Cell, Column, Row, Section, Table
+from detseg.report.wording import say_plan, tell_figure
 
 _NO_SCORE = ClassScore(None, None, None, 0)
 _NO_PIXELS = ClassPixels(None, None, None, None, 0, 0, 0)
 _NO_SEGMENTS = PanopticScore(None, None, None)
 
-_PRECISION = (
+_SOURCES_TITLE = "How good the model is, without its help"
+_SOURCES_NOTE = (
+    "People who see the model’s regions leave what is nearly right, so the model agrees better with them "
+    "than with the truth. Its quality is therefore measured on control images, whose annotators saw nothing "
+    "of it, or else on gold images, whose truth is known. The difference is how much its regions anchor "
+    "people."
+)
+_COMPARED: tuple[tuple[str, str, Callable[[QualityBySource], Estimate]], ...] = (
+    ("box_ap", "Box AP", lambda of: of.boxes.ap),
+    ("mask_ap", "Mask AP", lambda of: of.masks.ap),
+    ("precision", "Precision", lambda of: of.boxes.precision),
+    ("recall", "Recall", lambda of: of.boxes.recall),
+    ("miou", "mIoU", lambda of: of.segmentation.miou),
+    ("pq", "Panoptic quality", lambda of: of.panoptic.pq),
+)
+
+_Figures = tuple[tuple[str, str, str], ...]
+_AVERAGES = ("Average precision", "Average recall")
+_AGREEMENT_NAMES = {
+    "AP": "Agreement",
+    "AP50": "at IoU 0.50",
+    "AP75": "at IoU 0.75",
+    "AR": "Agreement",
+    "AR 10": "of 10",
+    "AR 1": "of 1",
+}
+
+_PRECISION: _Figures = (
     ("AP", "ap", "mean over IoU"),
     ("AP50", "ap50", "IoU 0.50"),
     ("AP75", "ap75", "IoU 0.75"),
@@ -24,7 +55,7 @@ _PRECISION = (
     ("medium", "ap_medium", "to 96² px"),
     ("large", "ap_large", "from 96² px"),
 )
-_RECALL = (
+_RECALL: _Figures = (
     ("AR", "ar_100", "100 per image"),
     ("AR 10", "ar_10", "10 per image"),
     ("AR 1", "ar_1", "1 per image"),
@@ -34,28 +65,97 @@ _RECALL = (
 )
 
 
+def sources_section(report: QaReport) -> Section:
+    """The model's figures without the model's help, beside those of reviewers who saw it."""
+    quality = report.result.model
+    best, assisted, anchoring = quality.best, quality.assisted, quality.anchoring
+    if best is None and not assisted.n_images:
+        missing = "No reviewed image yet: review a task, then run detseg collect and detseg qa."
+        return Section("sources", _SOURCES_TITLE, (Block(missing=missing),))
+    noun = NOUNS[quality.headline]
+    rows = []
+    for key, name, of in _COMPARED:
+        if not of(assisted).n and (best is None or not of(best).n):
+            continue
+        cells = [
+            estimate_cell(UNKNOWN if best is None else of(best), "score", noun=noun, scale=1.0),
+            estimate_cell(of(assisted), "score", noun="assisted image", scale=1.0),
+            anchoring_cell(UNKNOWN if anchoring is None else getattr(anchoring, key), noun=noun),
+        ]
+        rows.append(Row((Cell(name), *cells)))
+    columns = (
+        Column("Figure", "name"),
+        Column("Quality", about=f"on {noun}s"),
+        Column("Agreement", about="with reviewers who saw the model"),
+        Column("Anchoring", about="agreement minus quality"),
+    )
+    blocks = (Block(table=table("Quality and agreement", columns, rows), text=_plan_text(report)),)
+    return Section("sources", _SOURCES_TITLE, blocks, _SOURCES_NOTE)
+
+
+def _plan_text(report: QaReport) -> str:
+    """What the interval of the headline needs, and how to get it."""
+    quality = report.result.model
+    figure = answer_questions(report.result)[0].main
+    if figure.plan is None or not figure.plan.n_more:
+        return ""
+    queued = max(0, report.result.basis.arms.get("blind", 0) - quality.control.n_images)
+    waits = (
+        f" {format_count(queued, 'control image')} {'waits' if queued == 1 else 'wait'} for review."
+        if queued
+        else ""
+    )
+    words = say_plan(figure.plan)
+    how = "experiments.blind_share is the share of new images that are shown without the model’s regions."
+    return f"{words[0].upper()}{words[1:]}.{waits} {how}"
+
+
+def anchoring_cell(estimate: Estimate, *, noun: str) -> Cell:
+    """A difference with its sign."""
+    told = tell_figure(Figure("", "", estimate, "score", noun, is_difference=True))
+    return Cell(told.value, told.behind, role="" if told.level == "firm" else "quiet")
+
+
+def source_note(of: QualityBySource) -> str:
+    """Say what the figures of a section are taken from."""
+    images = format_count(of.n_images, NOUNS[of.source])
+    return {
+        "control": f"On {images}, whose annotators saw nothing of the model’s.",
+        "gold": f"On {images}, against the known truth.",
+        "assisted": f"Agreement with reviewers who saw the model’s regions, on {images}: it says less of the "
+        "model than control images do, of which there are too few.",
+    }[of.source]
+
+
 def detection_section(report: QaReport) -> Section:
     """COCO's twelve figures, of boxes and of masks."""
-    boxes = report.result.boxes
+    detailed = report.result.model.detailed
+    boxes, is_agreement = detailed.boxes, detailed.source == "assisted"
     if not boxes.n_truth + boxes.n_predicted:
         missing = "No thing on a reviewed image yet: review a task, then run detseg collect and detseg qa."
         return Section("detection", "Detection", (Block(missing=missing),))
     states = report.result.basis.states
     unjudged = states.get("unlabeled", 0) + states.get("skipped", 0)
     note = (
-        f"COCO’s twelve figures on {format_count(boxes.n_images, 'image')} that people judged; "
+        f"{source_note(detailed)} By COCO’s twelve figures; "
         f"{format_count(unjudged, 'task')} that nobody judged {'does' if unjudged == 1 else 'do'} not count. "
-        f"The model drew {format_count(boxes.n_predicted, 'thing')}, people say there are {boxes.n_truth:,}."
+        f"The model drew {format_count(boxes.n_predicted, 'thing')}, there are {boxes.n_truth:,}."
     )
+    names = ("Agreement in precision", "Agreement in recall") if is_agreement else _AVERAGES
     blocks = (
-        Block(table=_coco_table(report, "Average precision", _PRECISION)),
-        Block(table=_coco_table(report, "Average recall", _RECALL)),
+        Block(table=_coco_table(detailed, names[0], _renamed(_PRECISION) if is_agreement else _PRECISION)),
+        Block(table=_coco_table(detailed, names[1], _renamed(_RECALL) if is_agreement else _RECALL)),
     )
     return Section("detection", "Detection", blocks, note, beside=True)
 
 
-def _coco_table(report: QaReport, name: str, figures: Sequence[tuple[str, str, str]]) -> Table | None:
-    measured = [("Boxes", report.result.boxes), ("Masks", report.result.masks)]
+def _renamed(figures: _Figures) -> _Figures:
+    """The figures under names that are not those of quality."""
+    return tuple((_AGREEMENT_NAMES.get(head, head), key, about) for head, key, about in figures)
+
+
+def _coco_table(detailed: QualityBySource, name: str, figures: _Figures) -> Table | None:
+    measured = [("Boxes", detailed.boxes), ("Masks", detailed.masks)]
     rows = [
         Row((name_cell(overlap), *(_coco_cell(of, key) for _, key, _ in figures)))
         for overlap, of in measured
@@ -68,14 +168,16 @@ def _coco_table(report: QaReport, name: str, figures: Sequence[tuple[str, str, s
 def _coco_cell(quality: DetectionQuality, key: str) -> Cell:
     """With its interval, where it has one."""
     intervals = {"ap": quality.ap, "ap50": quality.ap50}
-    if key in intervals and intervals[key].value is not None:
+    if key in intervals:
         return estimate_cell(intervals[key], "score")
-    return value_cell(getattr(quality.score, key), "score")
+    return value_cell(getattr(quality.score, key), "score", n=quality.n_images)
 
 
 def segmentation_section(report: QaReport) -> Section:
     """Pixels by class, and segments (panoptic quality)."""
-    pixels, panoptic = report.result.segmentation, report.result.panoptic
+    detailed = report.result.model.detailed
+    pixels, panoptic = detailed.segmentation, detailed.panoptic
+    n = pixels.images.n_images
     semantic = (
         ("mIoU", pixels.miou),
         ("Dice", pixels.dice),
@@ -83,7 +185,7 @@ def segmentation_section(report: QaReport) -> Section:
         ("Pixel accuracy", pixels.pixel_accuracy),
         ("Mean accuracy", pixels.mean_accuracy),
     )
-    if not pixels.images.n_images:
+    if not n:
         missing = "No mask on a reviewed image: a segmenter and a taxonomy with masks bring them."
         return Section("segmentation", "Segmentation", (Block(missing=missing),))
     groups = (
@@ -92,7 +194,7 @@ def segmentation_section(report: QaReport) -> Section:
         ("Stuff", panoptic.stuff, panoptic.pq_stuff),
     )
     rows = [
-        Row((name_cell(name), estimate_cell(pq, "score", scale=1.0), *_qualities(score)))
+        Row((name_cell(name), estimate_cell(pq, "score", scale=1.0), *_qualities(score, n)))
         for name, score, pq in groups
     ]
     figures = [
@@ -110,21 +212,22 @@ def segmentation_section(report: QaReport) -> Section:
                 text="PQ = SQ × RQ: how well found segments fit, times how many of them are found.",
             ),
         ),
-        f"On {format_count(pixels.images.n_images, 'image')} with masks."
+        f"{source_note(detailed)} {format_count(n, 'image')} of them {'has' if n == 1 else 'have'} masks."
         + "".join(f" {reason}." for reason in sorted(set(pixels.images.left_out.values()))[:3]),
     )
 
 
-def _qualities(score: PanopticScore) -> Iterator[Cell]:
-    yield value_cell(score.sq, "score")
-    yield value_cell(score.rq, "score")
+def _qualities(score: PanopticScore, n_images: int) -> Iterator[Cell]:
+    yield value_cell(score.sq, "score", n=n_images)
+    yield value_cell(score.rq, "score", n=n_images)
     yield from (count_cell(n) for n in (score.tp, score.fp, score.fn))
 
 
 def classes_section(report: QaReport) -> Section:
     """Every class with all that was measured of it."""
-    boxes, masks = report.result.boxes.score.per_class, report.result.masks.score.per_class
-    pixels, segments = report.result.segmentation.per_class, report.result.panoptic.per_class
+    detailed = report.result.model.detailed
+    boxes, masks = detailed.boxes.score.per_class, detailed.masks.score.per_class
+    pixels, segments = detailed.segmentation.per_class, detailed.panoptic.per_class
     rows = []
     for name in in_order(report.taxonomy, {*boxes, *masks, *pixels, *segments}):
         box, mask = boxes.get(name, _NO_SCORE), masks.get(name, _NO_SCORE)
@@ -134,19 +237,19 @@ def classes_section(report: QaReport) -> Section:
             *(areas.iou, areas.dice, areas.boundary_iou),
             *(parts.pq, parts.sq, parts.rq),
         )
-        cells = [value_cell(value, "score") for value in figures]
-        ap = report.result.boxes.ap_per_class.get(name)
-        if ap is not None and ap.value is not None:
+        cells = [value_cell(value, "score", n=detailed.n_images) for value in figures]
+        ap = detailed.boxes.ap_per_class.get(name)
+        if ap is not None:
             cells[0] = estimate_cell(ap, "score")
         n_truth = count_cell(max(box.n_truth, mask.n_truth))
         rows.append(Row((name_cell(name, taxonomy=report.taxonomy), n_truth, *cells)))
+    heads = ("Box AP", "AP50", "AP75", "Mask AP")
+    if detailed.source == "assisted":
+        heads = ("Boxes agree", "at IoU 0.50", "at IoU 0.75", "Masks agree")
     columns = [
         "Class",
         "Objects",
-        "Box AP",
-        "AP50",
-        "AP75",
-        "Mask AP",
+        *heads,
         "IoU",
         "Dice",
         "Boundary IoU",
@@ -164,4 +267,5 @@ def classes_section(report: QaReport) -> Section:
                 text="n/a: the class has nothing to measure there; it is never counted as 0." if rows else "",
             ),
         ),
+        source_note(detailed) if rows else "",
     )

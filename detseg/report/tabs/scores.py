@@ -44,7 +44,10 @@ _RELIABLE = (
 
 def curves_section(report: QaReport) -> Section:
     """Precision and recall, a chart for each of the most frequent classes."""
-    scores, curves = report.result.boxes.score.per_class, report.result.boxes.curves
+    scores, curves = (
+        report.result.model.detailed.boxes.score.per_class,
+        report.result.model.detailed.boxes.curves,
+    )
     most = sorted((n for n in curves if n in scores), key=lambda name: (-scores[name].n_truth, name))[
         :MOST_CURVES
     ]
@@ -78,10 +81,11 @@ def curves_section(report: QaReport) -> Section:
 def operating_section(report: QaReport) -> Section:
     """Show what a threshold does, and the one that costs people least."""
     names = in_order(
-        report.taxonomy, {*report.result.boxes.operating.per_class, *report.result.work.thresholds.per_class}
+        report.taxonomy,
+        {*report.result.model.detailed.boxes.operating.per_class, *report.result.work.thresholds.per_class},
     )
     rows = [_threshold_row(report, name) for name in names]
-    chart = _operating_chart(report.result.boxes.operating)
+    chart = _operating_chart(report.result.model.detailed.boxes.operating)
     return Section(
         "thresholds",
         "Thresholds",
@@ -97,7 +101,7 @@ def operating_section(report: QaReport) -> Section:
 
 def _threshold_row(report: QaReport, name: str) -> Row:
     curve, choice = (
-        report.result.boxes.operating.per_class.get(name),
+        report.result.model.detailed.boxes.operating.per_class.get(name),
         report.result.work.thresholds.per_class.get(name),
     )
     best = curve.best if curve is not None else None
@@ -139,7 +143,7 @@ def _operating_chart(curves: OperatingCurves) -> Chart | None:
 
 def calibration_section(report: QaReport) -> Section:
     """Show whether a score of 0.8 is right four times in five."""
-    calibration = report.result.boxes.calibration
+    calibration = report.result.model.detailed.boxes.calibration
     named = {"All classes": calibration.all} | {
         name: calibration.per_class[name] for name in in_order(report.taxonomy, calibration.per_class)
     }

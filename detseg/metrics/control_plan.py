@@ -1,0 +1,67 @@
+"""How many control images the interval of the model's headline needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import ndtri
+
+from detseg.metrics.intervals import AIM, LEVEL, MIN_UNITS, Estimate
+from detseg.metrics.shown import show
+
+Spread = Literal["headline", "assisted", "bound"]
+"""Where the spread between images is known from: from the images of the headline, from assisted ones in their
+place, or not at all."""
+
+MOST_SPREAD = 0.5
+"""The largest standard deviation that values in [0, 1] can have."""
+
+_Z = float(ndtri((1.0 + LEVEL) / 2.0))
+_LEAST_IMAGES: Mapping[Spread, int] = {"headline": MIN_UNITS, "assisted": 3 * MIN_UNITS}
+"""From fewer images the spread is not known: it is that of other images, where assisted ones stand in."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlan:
+    """The control images that narrow the headline to ``half_width`` to either side."""
+
+    half_width: float
+    n_control: int
+    """those that were reviewed"""
+    n_more: int
+    """those that are missing; 0 for none. With the spread ``bound``, fewer may do"""
+    spread: Spread
+
+
+def plan_control(
+    headline: Estimate, assisted: Estimate, *, n_control: int, half_width: float = AIM
+) -> ControlPlan:
+    """Plan the control images for the headline's interval, from what is known of the spread between images.
+
+    An interval narrows with the square root of the images. Assisted images stand in where there are too few
+    of the headline's, and where both are too few the bound: 385 images for +-0.05. A headline of enough gold
+    images needs no control images.
+
+    >>> nothing = Estimate(None, None, None, 0, None)
+    >>> plan_control(nothing, nothing, n_control=0).n_more
+    385
+    >>> plan_control(Estimate(0.57, 0.47, 0.67, 40, 160), nothing, n_control=40).n_more
+    120
+    """
+    n_needed, spread = _needed(headline, assisted, half_width)
+    n_more = 0 if headline.n >= n_needed else n_needed - n_control
+    return ControlPlan(half_width, n_control, n_more, spread)
+
+
+def _needed(headline: Estimate, assisted: Estimate, half_width: float) -> tuple[int, Spread]:
+    sources: tuple[tuple[Estimate, Spread], ...] = ((headline, "headline"), (assisted, "assisted"))
+    for known, spread in sources:
+        shown = show(known)
+        if shown.low is None or shown.high is None or known.n < _LEAST_IMAGES[spread]:
+            continue
+        times = ((shown.high - shown.low) / 2.0 / half_width) ** 2
+        return max(MIN_UNITS, math.ceil(known.n * times - 1e-9)), spread
+    return math.ceil((_Z * MOST_SPREAD / half_width) ** 2), "bound"
