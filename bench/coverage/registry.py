@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.coverage import effort, shares
+from bench.coverage import control, effort, shares
 from bench.coverage.frame import Setup
 
 
@@ -12,3 +12,4 @@ def all_setups() -> Iterator[Setup]:
     """Every set-up, in the order of the table."""
     yield from shares.setups()
     yield from effort.setups()
+    yield from control.setups()
