@@ -19,7 +19,7 @@ import numpy as np
 
 from detseg.metrics.intervals import Estimate
 
-Kind = Literal["interval", "alarm"]
+Kind = Literal["interval", "alarm", "find"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class Setup:
     """the world, unique in its group: "share 0.98, correlation 0.4, 20 images of 40 regions" """
     draw: Callable[[np.random.Generator], Trial]
     kind: Kind = "interval"
-    """an alarm's share of trials in which it is raised is to be small; nothing has changed in its worlds"""
+    """an alarm's share of trials in which it is raised is to be small; nothing has changed in its worlds, and
+    something has in those of "find", where held is what is found"""
     n_trials: int = 1000
     """as many as are run unless the command says otherwise; fewer where one takes long"""
 

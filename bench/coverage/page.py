@@ -28,6 +28,7 @@ trials, 93.6 to 96.4 % are that but for chance. *Too low* are the intervals that
 _HEADER = {
     "interval": ("set-up", "trials", "shown", "held", "too low", "width", "bias"),
     "alarm": ("set-up, nothing has changed", "projects", "false alarms"),
+    "find": ("set-up, something has changed", "projects", "found"),
 }
 
 
@@ -70,6 +71,8 @@ def row_cells(row: Row) -> Cells:
     >>> row_cells(Row("Shares", "half", "interval", 1000, 900, 855, 20, 0.1234, -0.001))
     ('half', '1,000', '90.0 %', '95.0 %', '2.2 %', '0.123', '-0.001')
     """
+    if row.kind == "find":
+        return row.name, f"{row.n_trials:,}", _percent(row.n_held, row.n_trials)
     if row.kind == "alarm":
         return row.name, f"{row.n_trials:,}", _percent(row.n_trials - row.n_held, row.n_trials)
     shares = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.coverage import control, effort, shares
+from bench.coverage import control, drift, effort, shares
 from bench.coverage.frame import Setup
 
 
@@ -13,3 +13,4 @@ def all_setups() -> Iterator[Setup]:
     yield from shares.setups()
     yield from effort.setups()
     yield from control.setups()
+    yield from drift.setups()

@@ -115,7 +115,9 @@ class AgreementTally:
             self._by_pair[first.author, second.author].add(pair)
         every = of_image[_ALL]
         self._by_arm[case.arm].add(every)
-        self._weeks.add(max(judged, key=age).updated_at, 2 * every.n_met, every.n_first + every.n_second)
+        together = " + ".join(review.author for review in judged)
+        latest = max(judged, key=age).updated_at
+        self._weeks.add(latest, 2 * every.n_met, every.n_first + every.n_second, who=together)
         for label, matched in of_image.items():
             self._by_class[label].add(matched)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.metrics.intervals import Estimate, wilson_by_image
-from detseg.metrics.weeks import compare_weeks
+from detseg.metrics.weeks import WeekImages, compare_weeks
 from detseg.metrics.work_log import WorkTables
 from detseg.types import EDIT_KINDS, ImageId
 
@@ -21,19 +21,24 @@ N_COSTLY = 200
 
 @dataclass(frozen=True, slots=True)
 class WeekOfEdits:
-    """The acceptance of one ISO week (UTC), and how it differs from the reviewed week before it."""
+    """The acceptance of one ISO week (UTC), and how it differs from the weeks before."""
 
     week: str
     acceptance_rate: Estimate
     model_versions: tuple[str, ...]
     """reviewed in that week: another model is the first explanation of a change"""
     change: float | None
-    """acceptance - that of the week before, in [-1, 1]; None in the first week"""
+    """acceptance of this week and ``n_after`` - 1 more - that of the ``n_before`` weeks before, each person
+    compared with themselves, in [-1, 1]; None in the first week, and where nobody worked on both sides"""
     change_low: float | None
     change_high: float | None
-    """its interval, wide enough that all weeks together are wrong in 5 % of projects"""
+    """its interval, wide enough that all weeks of a report together are wrong in 4 % of projects; None where
+    a side has fewer than ten images"""
     changed: bool
     """whether that interval leaves 0 out"""
+    n_before: int
+    """weeks that have reviews; of the windows around this week, those that differ most"""
+    n_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +74,18 @@ class Drift:
     """dearest first, at most 200, of those with a change"""
 
 
-def find_drift(tables: WorkTables) -> Drift:
-    """The weeks, relabels and dear images of a log."""
-    return Drift(tuple(_weeks(tables)), tuple(_relabels(tables)), tuple(_costly_images(tables)))
+def find_drift(tables: WorkTables, *, seed: int = 0) -> Drift:
+    """The weeks, relabels and dear images of a log; ``seed`` draws what chance would do to the weeks."""
+    return Drift(tuple(_weeks(tables, seed=seed)), tuple(_relabels(tables)), tuple(_costly_images(tables)))
 
 
-def _weeks(tables: WorkTables) -> Iterator[WeekOfEdits]:
+def _weeks(tables: WorkTables, *, seed: int) -> Iterator[WeekOfEdits]:
     edits, week = tables.edits, tables.reviews["week"][tables.edits["review"]]
     model_said = edits["kind"] != EDIT_KINDS.index("added")
     kept = edits["kind"] == EDIT_KINDS.index("kept")
     of_week = {tables.weeks[code]: model_said & (week == code) for code in np.unique(week[model_said])}
-    by_image = {name: _by_image(tables, chosen, kept) for name, chosen in of_week.items()}
-    for one in compare_weeks(by_image):
+    images = {name: _week_images(tables, chosen, kept) for name, chosen in of_week.items()}
+    for one in compare_weeks(images, seed=seed):
         versions = np.unique(tables.reviews["version"][edits["review"][of_week[one.week]]])
         yield WeekOfEdits(
             week=one.week,
@@ -90,7 +95,26 @@ def _weeks(tables: WorkTables) -> Iterator[WeekOfEdits]:
             change_low=one.change_low,
             change_high=one.change_high,
             changed=one.changed,
+            n_before=one.n_before,
+            n_after=one.n_after,
         )
+
+
+def _week_images(tables: WorkTables, trials: Bools, successes: Bools) -> WeekImages:
+    """The images of a week. Of several reviews of one image, one is compared: the people take turns."""
+    reviews, review = np.unique(tables.edits["review"][trials], return_inverse=True)
+    n_shown = np.bincount(review).astype(np.float64)
+    n_kept = np.bincount(review, successes[trials])
+    author, image = tables.reviews["author"][reviews], tables.reviews["image"][reviews]
+    order = np.lexsort((author, image))
+    images, first, n_reviews = np.unique(image[order], return_index=True, return_counts=True)
+    one = order[first + images % n_reviews]
+    return WeekImages(
+        *_by_image(tables, trials, successes),
+        who=author[one].astype(np.intp),
+        compared_successes=n_kept[one],
+        compared_trials=n_shown[one],
+    )
 
 
 def _relabels(tables: WorkTables) -> Iterator[Relabel]:

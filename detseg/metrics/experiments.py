@@ -157,6 +157,7 @@ class GoldTally:
     """Collects people's work on images whose truth is known."""
 
     def __init__(self) -> None:
+        self._n_images = 0
         self._all = MatchedRows()
         self._weeks = WeekTally()
         self._per_annotator: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
@@ -166,11 +167,19 @@ class GoldTally:
         """One image; counts in the arm "gold"."""
         if case.arm != "gold" or case.gold is None:
             return
-        for review in _judged(case):
+        judged = sorted(_judged(case), key=lambda review: review.author)
+        self._n_images += bool(judged)
+        for number, review in enumerate(judged):
             by_label = match_regions(review, case.gold)
             total = _sum(by_label.values())
             self._all.add(total)
-            self._weeks.add(review.updated_at, 2 * total.n_met, total.n_first + total.n_second)
+            self._weeks.add(
+                review.updated_at,
+                2 * total.n_met,
+                total.n_first + total.n_second,
+                who=review.author,
+                is_compared=number == self._n_images % len(judged),  # they take turns
+            )
             self._per_annotator[review.author].add(total)
             for label, matched in by_label.items():
                 self._per_class[label].add(matched)

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-from detseg.metrics.intervals import LEVEL, Estimate, difference_bounds, effective_trials, wilson_by_image
+from detseg.metrics.change_points import Units, find_changes
+from detseg.metrics.intervals import Estimate, wilson_by_image
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,44 +22,67 @@ NOT_KNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class WeekShare:
-    """A share in one ISO week (UTC) of reviews, and how it differs from the last week before that has one."""
+    """A share in one ISO week (UTC) of reviews, and how it differs from the weeks before."""
 
     week: str
     share: Estimate
     change: float | None
-    """the share - that of the week before, in [-1, 1]; None in the first week"""
+    """the share of this week and ``n_after`` - 1 more - that of the ``n_before`` weeks before, each person
+    compared with themselves, in [-1, 1]; None in the first week, and where nobody worked on both sides"""
     change_low: float | None
     change_high: float | None
-    """its interval, wide enough that all weeks together are wrong in 5 % of projects"""
+    """its interval, wide enough that all weeks of a report together are wrong in 4 % of projects; None where
+    a side has fewer than ten images"""
     changed: bool
     """whether that interval leaves 0 out"""
+    n_before: int
+    """weeks that have reviews; of the windows around this week, those that differ most"""
+    n_after: int
 
 
-def compare_weeks(weeks: Mapping[str, tuple[Floats, Floats]]) -> tuple[WeekShare, ...]:
-    """The weeks by time, from the successes and trials of each of their images: (n,) both.
+@dataclass(frozen=True, slots=True, eq=False)
+class WeekImages:
+    """The images of one week: successes and trials of each, (n,), and those that are compared, (m,).
 
-    Images have trials. What is of no known week is left out. A change is flagged where Newcombe's interval of
-    the difference leaves 0 out, at a level that Bonferroni's correction takes from the number of weeks.
+    ``who`` (m,) tells people apart, or groups of people. Each image is compared once, as one review of it.
     """
-    dated = sorted(week for week, (_, trials) in weeks.items() if week != NOT_KNOWN and len(trials))
-    level = 1.0 - (1.0 - LEVEL) / max(len(dated) - 1, 1)
+
+    successes: Floats
+    trials: Floats
+    """above 0"""
+    who: npt.NDArray[np.intp]
+    compared_successes: Floats
+    compared_trials: Floats
+    """above 0"""
+
+
+def compare_weeks(weeks: Mapping[str, WeekImages], *, seed: int = 0) -> tuple[WeekShare, ...]:
+    """The weeks by time. What is of no known week is left out. ``seed`` draws what chance would do."""
+    dated = sorted(week for week, images in weeks.items() if week != NOT_KNOWN and len(images.trials))
+    if not dated:
+        return ()
+    units = Units(
+        week=np.repeat(np.arange(len(dated)), [len(weeks[week].who) for week in dated]),
+        person=np.concatenate([weeks[week].who for week in dated]),
+        successes=np.concatenate([weeks[week].compared_successes for week in dated]),
+        trials=np.concatenate([weeks[week].compared_trials for week in dated]),
+    )
+    changes = find_changes(units, len(dated), seed=seed)
     found: list[WeekShare] = []
-    before: tuple[float, float] | None = None
-    for week in dated:
-        successes, trials = weeks[week]
-        now = float(successes.sum() / trials.sum()), effective_trials(successes, trials)
-        low, high = (None, None) if before is None else difference_bounds(before, now, level=level)
+    for number, week in enumerate(dated):
+        change = changes.get(number)
         found.append(
             WeekShare(
                 week=week,
-                share=wilson_by_image(successes, trials),
-                change=None if before is None else now[0] - before[0],
-                change_low=low,
-                change_high=high,
-                changed=low is not None and high is not None and not low <= 0.0 <= high,
+                share=wilson_by_image(weeks[week].successes, weeks[week].trials),
+                change=None if change is None else change.value,
+                change_low=None if change is None else change.low,
+                change_high=None if change is None else change.high,
+                changed=change is not None and change.is_certain,
+                n_before=0 if change is None else change.n_before,
+                n_after=0 if change is None else change.n_after,
             )
         )
-        before = now
     return tuple(found)
 
 
@@ -67,16 +91,28 @@ class WeekTally:
 
     def __init__(self) -> None:
         self._images: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
+        self._who: dict[str, int] = {}
 
-    def add(self, moment: datetime | None, successes: float, trials: float) -> None:
-        """One image that was reviewed then; one without trials tells nothing."""
+    def add(
+        self, moment: datetime | None, successes: float, trials: float, *, who: str, is_compared: bool = True
+    ) -> None:
+        """One image that was reviewed then by ``who``; one without trials tells nothing.
+
+        Of several reviews of an image one is compared with other weeks: they resemble each other.
+        """
         if trials > 0:
-            self._images[iso_week(moment)].extend((successes, trials))
+            code = self._who.setdefault(who, len(self._who))
+            self._images[iso_week(moment)].extend((successes, trials, code, is_compared))
 
     def result(self) -> tuple[WeekShare, ...]:
         """The weeks so far, by time."""
-        tables = {week: np.array(rows).reshape(-1, 2) for week, rows in self._images.items()}
-        return compare_weeks({week: (table[:, 0], table[:, 1]) for week, table in tables.items()})
+        return compare_weeks({week: _week_images(rows) for week, rows in self._images.items()})
+
+
+def _week_images(rows: array[float]) -> WeekImages:
+    successes, trials, who, is_compared = np.array(rows).reshape(-1, 4).T
+    chosen = is_compared > 0.0
+    return WeekImages(successes, trials, who[chosen].astype(np.intp), successes[chosen], trials[chosen])
 
 
 def iso_week(moment: datetime | None) -> str:

@@ -49,7 +49,7 @@ class WorkTally:
             times=review_times(tables, seed=self._seed),
             effort=effort_saved(tables, seed=self._seed),
             thresholds=choose_thresholds(tables, self._costs, seed=self._seed),
-            drift=find_drift(tables),
+            drift=find_drift(tables, seed=self._seed),
         )
 
     def rank(self, waiting: Iterable[WaitingImage]) -> Waiting:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from detseg.metrics.cases import Arm, Case
-from detseg.metrics.drift import N_COSTLY, Drift
-from detseg.metrics.work import WorkTally
+from detseg.metrics.costs import CostModel
+from detseg.metrics.drift import N_COSTLY, Drift, find_drift
+from detseg.metrics.work_log import WorkLog
 from detseg.types import Region
 from tests.metrics.made import annotation, boxed, case
 
@@ -20,10 +21,10 @@ SHOWN = [boxed(f"r{k}", "bolt", (10.0 * k, 0, 10.0 * k + 8, 8), 0.9) for k in ra
 
 
 def drift_of(cases: Sequence[Case]) -> Drift:
-    tally = WorkTally()
+    log = WorkLog(CostModel())
     for one in cases:
-        tally.add(one)
-    return tally.result().drift
+        log.add(one)
+    return find_drift(log.tables())
 
 
 def week(number: int, n: int, *, kept: float, seed: int = 0, model: str = "made@00000001") -> list[Case]:
@@ -66,6 +67,21 @@ def test_chance_is_flagged_in_few_projects() -> None:
         for seed in range(60)
     )
     assert flagged <= 6
+
+
+def test_people_who_take_turns_are_no_drift() -> None:
+    """Of two people on each image one counts in the comparison, and each is compared with themselves."""
+    cases = []
+    for number in range(6):
+        when, kept = MONDAY + timedelta(weeks=number), (SHOWN, SHOWN[:2])
+        for i in range(30):
+            image, who = f"{number} {i}", int(i < 5 * number)
+            again = annotation(kept[who], image=image, author="cho", updated_at=when)
+            mine = annotation(kept[who], image=image, author=("ann", "bea")[who], updated_at=when)
+            cases.append(case(annotation(SHOWN, image=image), mine, *([again] if i % 10 == 0 else [])))
+    alone = [replace(one, reviews=one.reviews[:1]) for one in cases]
+    assert not any(week.changed for week in drift_of(alone).weeks)
+    assert [week.acceptance_rate.n for week in drift_of(cases).weeks] == [30] * 6
 
 
 def test_a_week_of_one_image_flags_nothing() -> None:

@@ -104,10 +104,10 @@ def test_a_share_of_suspects_counts_regions_not_findings() -> None:
 
 def test_what_has_no_date_or_no_region_is_of_no_week() -> None:
     tally = WeekTally()
-    tally.add(None, 1, 2)
-    tally.add(MONDAY, 0, 0)
+    tally.add(None, 1, 2, who="ann")
+    tally.add(MONDAY, 0, 0, who="ann")
     assert tally.result() == ()
-    tally.add(MONDAY, 1, 2)
+    tally.add(MONDAY, 1, 2, who="ann")
     (week,) = tally.result()
     assert (week.week, week.change, week.changed) == ("2026-W02", None, False)
     assert week.share.value is None  # of one image nobody can say it

@@ -48,7 +48,7 @@ class SuspectTally:
         self._suspect_images.update(suspect.image for suspect in found[:1])
         named = {suspect.region for suspect in found if suspect.region is not None}
         regions = {region.id for region in scene.truth.regions} | named
-        self._weeks.add(scene.truth.updated_at, len(named), len(regions))
+        self._weeks.add(scene.truth.updated_at, len(named), len(regions), who=scene.truth.author)
         self._kept += found
         if len(self._kept) > 2 * self.keep:
             self._kept = heapq.nsmallest(self.keep, self._kept, key=_rank)

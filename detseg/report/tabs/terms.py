@@ -36,8 +36,9 @@ _TERMS = {
     "Krippendorff’s alpha": "1 − observed / expected disagreement; 1 all say the same, 0 as by chance",
     "Saved": "1 − seconds with the model’s regions / seconds by hand for the same images",
     "Change of a week": (
-        "its acceptance (or F1, or share of suspect labels) minus that of the reviewed week before; called a "
-        "change only if an interval, wide enough for all weeks together, leaves 0 out"
+        "its acceptance (or F1, or share of suspect labels), with the weeks after it or without, minus "
+        "that of the weeks before, each person compared with themselves; called a change only if it is "
+        "larger than the largest would be if each person’s images were dealt out to the weeks anew"
     ),
     "Suspect labels of a week": (
         "regions that a rule names / regions of the reviews and those that they lack; findings about an "

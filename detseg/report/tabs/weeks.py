@@ -29,7 +29,7 @@ def weeks_chart(
     return Chart(
         title,
         series_chart(points, unit=unit, alt=title),
-        said or "No change between two weeks is larger than chance would make it.",
+        said or "No change is larger than chance would make it, each person compared with themselves.",
         points_table(title, "Week of", points, unit=unit, details=details),
     )
 
