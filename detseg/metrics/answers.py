@@ -10,6 +10,7 @@ from detseg.metrics.control_plan import ControlPlan, plan_control
 from detseg.metrics.intervals import UNKNOWN, Estimate, wilson
 from detseg.metrics.model_quality import ModelQuality, QualityBySource, Source
 from detseg.metrics.qa_result import QaResult
+from detseg.metrics.shown import show
 
 Unit = Literal["share", "score", "seconds", "pixels", "number"]
 """The unit of a figure: a share of something, a score in [0, 1], a duration, a distance, or plain."""
@@ -57,8 +58,9 @@ class Answer:
 
     @property
     def told(self) -> tuple[Figure, ...]:
-        """The figures for screens: the main one, and of the others those of which something was seen."""
-        return (self.main, *(one for one in self.others if one.estimate.n))
+        """The figures for screens: the main one, and of the others those of which enough was seen to compute
+        them."""
+        return (self.main, *(one for one in self.others if show(one.estimate).level != "unknown"))
 
 
 def answer_questions(result: QaResult) -> tuple[Answer, Answer, Answer, Answer]:

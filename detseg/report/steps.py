@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from detseg.metrics.intervals import MIN_UNITS
 from detseg.plurals import format_count
 from detseg.report.wording import format_estimate, format_interval, format_value, week_label
 
@@ -21,6 +22,7 @@ NO_STEPS = "Nothing stands out of what chance would make."
 def next_steps(result: QaResult) -> tuple[str, ...]:
     """At most six: thresholds, confused classes, the dearest errors, the queue, drift, suspects, measures."""
     steps = (
+        *_begin(result),
         *_thresholds(result),
         *_relabels(result),
         *_errors(result),
@@ -31,6 +33,21 @@ def next_steps(result: QaResult) -> tuple[str, ...]:
         *_measure(result),
     )
     return steps[:MOST_STEPS]
+
+
+def _begin(result: QaResult) -> Iterator[str]:
+    """The first steps, where nothing was reviewed."""
+    waiting = result.basis.states.get("unlabeled", 0)
+    if result.n_cases or not waiting:
+        return
+    few = min(waiting, MIN_UNITS)
+    wait = format_count(waiting, "image", "waits", "wait")
+    yield f"Review images ({wait}): from {few} on figures can be acted on."
+    control = result.basis.arms.get("blind", 0)
+    if control:
+        yield f"Count on {format_count(control, 'control image')} among them for how good the model is."
+    else:
+        yield "Make control images for how good the model is: experiments.blind_share = 0.05."
 
 
 def _thresholds(result: QaResult) -> Iterator[str]:
@@ -56,8 +73,9 @@ def _relabels(result: QaResult) -> Iterator[str]:
 
 
 def _errors(result: QaResult) -> Iterator[str]:
-    costs = [(c.ap_cost, kind) for kind, c in result.model.detailed.boxes.errors.kinds.items() if c.ap_cost]
-    if costs:
+    detailed = result.model.detailed
+    costs = [(c.ap_cost, kind) for kind, c in detailed.boxes.errors.kinds.items() if c.ap_cost]
+    if costs and detailed.n_images >= MIN_UNITS:
         cost, kind = max(costs)
         what = {
             "missed": "missed objects",
@@ -66,7 +84,8 @@ def _errors(result: QaResult) -> Iterator[str]:
         }
         named = what.get(kind, f"errors of kind “{kind}”")
         lost = format_value(cost, "score")
-        yield f"Train against {named}: {lost} of AP50 to win, more than from any other error."
+        figure = "agreement at IoU 0.50" if detailed.source == "assisted" else "AP50"
+        yield f"Train against {named}: {lost} of {figure} to win, more than from any other error."
 
 
 def _waiting(result: QaResult) -> Iterator[str]:
@@ -110,7 +129,10 @@ def _suspects(result: QaResult) -> Iterator[str]:
 
 
 def _measure(result: QaResult) -> Iterator[str]:
-    if result.work.effort.saving.n_images and not result.basis.arms.get("blind"):
-        yield "Measure what is saved: set experiments.blind_share = 0.05."
+    if result.n_cases and not result.basis.arms.get("blind"):
+        yield (
+            "Measure how good the model is, and what it saves: experiments.blind_share = 0.05 makes control "
+            "images, which are shown without its regions."
+        )
     if result.suspects.n_images and not result.agreement.n_images:
         yield "Learn how far people agree: set queue.overlap = 2 for some images."

@@ -12,11 +12,29 @@ _TERMS = {
         "other figures: 1,000 seeded draws of the images with replacement (BCa)"
     ),
     "n/a": (
-        "not defined, or too little data to tell: fewer than 10 images, or an interval that says "
-        "nothing. It is never counted as 0"
+        "not defined, or nothing to compute it from, such as one image alone: it does not tell how images "
+        "differ. It is never counted as 0"
+    ),
+    "Too few to act on": (
+        "a grey figure rests on fewer than 10 images. It is shown with its interval, however wide, and with "
+        "how many more images it takes; whether it is grey depends on how much was seen, never on what came "
+        "out"
     ),
     "Accepted": "regions left as the model drew them / all regions that it drew",
     "IoU": "shared area / joint area of two regions, in [0, 1]",
+    "Control image": (
+        "an image that was shown without the model’s regions (experiments.blind_share): what people draw "
+        "there owes nothing to the model, so its quality is measured against it"
+    ),
+    "Agreement with reviewers who saw the model": (
+        "the same figure against reviews of images that were shown with its regions. It is no measure of "
+        "quality: people leave what is nearly right"
+    ),
+    "Anchoring": (
+        "that agreement minus the quality on control images, or, on gold images, minus the quality against "
+        "the known truth of the same images; its interval is put together from those of both (MOVER, Zou and "
+        "Donner 2008)"
+    ),
     "AP": (
         "area under the precision-recall curve (101 points), mean over IoU 0.50 to 0.95 in steps of "
         "0.05 and over classes (COCO)"

@@ -1,0 +1,135 @@
+"""The difference of two figures, how many control images one needs, and which images the headline is from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detseg.metrics.anchoring import difference_of
+from detseg.metrics.cases import Case
+from detseg.metrics.control_plan import plan_control
+from detseg.metrics.intervals import AIM, UNKNOWN, difference_bounds, wilson
+from detseg.metrics.model_quality import ModelQuality, ModelTally
+from detseg.metrics.shown import show
+from detseg.types import Arm, Region
+from tests.metrics.made import annotation, block, boxed, case, masked
+
+RIGHT, BESIDE = boxed("t", "bolt", (2, 2, 12, 12)), boxed("r", "bolt", (2, 2, 12, 10), 0.9)
+"""The true box, and the model's at IoU 0.8."""
+
+
+@given(st.integers(10, 200), st.integers(10, 200), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_the_difference_of_shares_is_newcombes(n: int, m: int, a: float, b: float) -> None:
+    """Newcombe's interval is the one of two samples; a covariance narrows it."""
+    first, second = wilson(round(a * n), n), wilson(round(b * m), m)
+    found = difference_of(first, second)
+    assert first.value is not None
+    assert second.value is not None
+    expected = difference_bounds((second.value, m), (first.value, n))
+    assert (found.low, found.high) == pytest.approx(expected)
+    paired = difference_of(first, second, correlation=0.5)
+    assert found.low is not None
+    assert found.high is not None
+    assert paired.low is not None
+    assert paired.high is not None
+    assert found.low - 1e-12 <= paired.low <= paired.high <= found.high + 1e-12
+
+
+def test_too_little_of_one_side_is_too_little_for_the_difference() -> None:
+    few, many = wilson(3, 5), wilson(90, 100)
+    found = difference_of(many, few)
+    assert found.value is None
+    assert found.rough is not None
+    assert found.rough.value == pytest.approx(0.3)
+    assert few.rough is not None
+    assert found.rough.n_more == few.rough.n_more
+    assert difference_of(UNKNOWN, many) == UNKNOWN
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.5, 20), (0.8, 40), (0.9, 60)])
+def test_the_planned_images_make_the_interval_that_was_wanted(share: float, n: int) -> None:
+    plan = plan_control(wilson(round(share * n), n), UNKNOWN, n_control=n)
+    whole = n + plan.n_more
+    then = wilson(round(share * whole), whole)
+    assert then.low is not None
+    assert then.high is not None
+    assert (then.high - then.low) / 2 == pytest.approx(AIM, abs=0.15 * AIM)
+
+
+def test_the_bound_is_of_the_widest_spread_there_is() -> None:
+    """Of values of which half are 0 and half 1."""
+    plan = plan_control(UNKNOWN, UNKNOWN, n_control=0)
+    half = 1.96 * np.std([0.0, 1.0]) / math.sqrt(plan.n_more)
+    assert (plan.spread, half) == ("bound", pytest.approx(AIM, rel=0.01))
+    assert plan_control(UNKNOWN, wilson(90, 100), n_control=0).spread == "assisted"
+    assert plan_control(wilson(600, 1000), UNKNOWN, n_control=0).n_more == 0
+
+
+def quality(**n_images: int) -> ModelQuality:
+    """A model that is 0.8 of each object right; who saw its box left it."""
+    tally = ModelTally()
+    for arm, n in n_images.items():
+        for number in range(n):
+            tally.add(_case(arm, number))  # type: ignore[arg-type]
+    return tally.result()
+
+
+def _case(arm: Arm, number: int) -> Case:
+    name = f"sha256:{arm}{number}"
+    left = replace(BESIDE, instance=replace(BESIDE.instance, score=None))
+    reviewed = annotation([RIGHT if arm == "blind" else left], image=name)
+    one = case(annotation([BESIDE], image=name), reviewed, arm=arm)
+    return replace(one, gold=annotation([RIGHT], image=name) if arm == "gold" else None)
+
+
+def test_the_headline_is_of_people_who_did_not_see_the_model() -> None:
+    model = quality(helped=30, blind=12, decoy=3)
+    assert model.headline == "control"
+    assert model.best is not None
+    assert model.best.boxes.score.ap == pytest.approx(0.7)  # right up to IoU 0.80: seven of ten
+    assert model.assisted.boxes.score.ap == pytest.approx(1.0)
+    assert model.anchoring is not None
+    assert (model.anchoring.same_images, model.anchoring.n_alone) == (False, 12)
+    assert show(model.anchoring.box_ap).value == pytest.approx(0.3)
+
+
+def test_gold_images_are_compared_with_the_reviews_of_the_same_images() -> None:
+    model = quality(helped=30, gold=12)
+    assert (model.headline, model.assisted.n_images) == ("gold", 42)
+    assert model.anchoring is not None
+    assert (model.anchoring.same_images, model.anchoring.n_assisted) == (True, 12)
+    assert show(model.anchoring.box_ap).value == pytest.approx(0.3)
+
+
+def test_assisted_reviews_alone_make_no_headline() -> None:
+    model = quality(helped=30)
+    assert (model.headline, model.best, model.anchoring) == (None, None, None)
+    assert model.detailed.source == "assisted"
+
+
+def gold_of(truth: list[Region], said: list[Region]) -> ModelQuality:
+    tally = ModelTally()
+    tally.add(replace(case(annotation(said), annotation(said), arm="gold"), gold=annotation(truth)))
+    return tally.result()
+
+
+def test_a_truth_without_masks_says_nothing_of_masks() -> None:
+    mask = block(2, 2, 12, 12)
+    said = [
+        masked("r", "bolt", mask, score=0.9),
+        masked("s", "belt", block(0, 20, 40, 30), score=0.9, kind="stuff"),
+    ]
+    boxes_only = gold_of([RIGHT], said).gold
+    assert (boxes_only.boxes.n_images, boxes_only.masks.n_images) == (1, 0)
+    assert boxes_only.segmentation.images.n_images == 0
+    things_only = gold_of([masked("t", "bolt", mask)], said).gold
+    assert (things_only.masks.n_images, things_only.panoptic.images.n_images) == (1, 0)
+    whole = gold_of(
+        [masked("t", "bolt", mask), masked("u", "belt", block(0, 20, 40, 30), kind="stuff")], said
+    ).gold
+    assert whole.panoptic.images.n_images == 1
