@@ -24,8 +24,7 @@ from detseg.metrics.detection_intervals import (
     estimate_ap_per_class,
     estimate_precision,
     estimate_recall,
-    mean_over,
-    resample_ap,
+    halve,
 )
 from detseg.metrics.error_kinds import ErrorCosts, error_costs
 from detseg.metrics.intervals import Estimate
@@ -164,7 +163,7 @@ class DetectionTally:
         score = _score_data(data, arrays := evaluate(data))
         by_iou = match(data)
         matches = by_iou[0]
-        drawn = resample_ap(data, np.stack([one.right for one in by_iou]), seed=self.seed)
+        aps = halve(data, np.stack([one.right for one in by_iou]), seed=self.seed)
         n_images = len(data.images)
         return DetectionQuality(
             iou_type=self.iou_type,
@@ -174,10 +173,10 @@ class DetectionTally:
             n_predicted=len(data.found),
             n_left_out=self._columns.n_left_out,
             n_misfit_masks=self._columns.n_misfit_masks,
-            ap=estimate_ap(score.ap, mean_over(drawn, axis=2).mean(axis=0), n_images=n_images),
-            ap50=estimate_ap(score.ap50, mean_over(drawn[0], axis=1), n_images=n_images),
+            ap=estimate_ap(score.ap, aps),
+            ap50=estimate_ap(score.ap50, aps, ious=slice(1)),
             ap_per_class=estimate_ap_per_class(
-                data, [score.per_class[name].ap for name in data.labels], drawn
+                data.labels, [score.per_class[name].ap for name in data.labels], aps
             ),
             precision=estimate_precision(data, matches, min_score=self.min_score),
             recall=estimate_recall(data, matches, min_score=self.min_score),

@@ -261,12 +261,20 @@ def median_of(values: Floats) -> Estimate:
 
 
 def told(
-    value: float, low: float, high: float, *, n: int, scale: Scale, max_width: float | None = None
+    value: float,
+    low: float,
+    high: float,
+    *,
+    n: int,
+    scale: Scale,
+    max_width: float | None = None,
+    enough: bool = True,
 ) -> Estimate:
     """The estimate of a statistic whose interval narrows with the square root of its n images.
 
     Undefined where an end is not finite, and where the rule of this module says that the data is too little;
-    ``max_width`` is the width to act on, if not the rule's.
+    ``max_width`` is the width to act on, if not the rule's; ``enough`` says whether its parts, too, are seen
+    on enough images.
     """
     if not all(map(math.isfinite, (value, low, high))):
         return Estimate(None, None, None, n, None)
@@ -275,6 +283,8 @@ def told(
     half = (high - low) / 2.0
     times = (half / (AIM * size)) ** 2 if size else math.inf  # as many images as there are
     needed = max(MIN_UNITS, math.ceil(n * times)) if times < _HOPELESS else None
+    if not enough:
+        return Estimate(None, None, None, n, needed, Rough(value, low, high, None))
     return _enough(value, low, high, n=n, n_needed=needed, limit=limit)
 
 

@@ -5,19 +5,16 @@ Only regions with a mask take part, and a pixel has one owner: ``detseg.metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-
-import numpy as np
 
 from detseg.errors import FormatError
 from detseg.geometry.label_maps import renumber
 from detseg.metrics import panoptic, semantic
-from detseg.metrics.bootstrap import bootstrap
 from detseg.metrics.cases import Case
+from detseg.metrics.class_means import class_mean
 from detseg.metrics.image_sums import Floats, ImageSums
-from detseg.metrics.intervals import Estimate
+from detseg.metrics.intervals import Estimate, mean_by_image
 from detseg.metrics.panoptic import PanopticScore, SegmentCounts
 from detseg.metrics.scenes import Kinds, Scene, label_numbers, paint_scene
 from detseg.metrics.semantic import ClassPixels, PixelCounts, PixelMeans, count_pixels, mean_of_classes
@@ -57,7 +54,7 @@ class MaskImages:
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """Semantic segmentation against the reviews; intervals are from resampling the images.
+    """Semantic segmentation against the reviews, with intervals by image (``class_mean``).
 
     A pixel counts for the label of its owner. The figures are defined as those of ``SemanticScore``;
     background is no class of the means.
@@ -79,7 +76,7 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True)
 class Panoptic:
-    """Panoptic quality against the reviews; intervals are from resampling the images."""
+    """Panoptic quality against the reviews, with intervals by image (``class_mean``)."""
 
     pq: Estimate
     """PQ, the mean over all classes"""
@@ -111,13 +108,12 @@ class ScenePainter:
 
 
 class SegmentationTally:
-    """Semantic segmentation, image by image. ``seed`` is that of resampling."""
+    """Semantic segmentation, image by image."""
 
-    def __init__(self, painter: ScenePainter | None = None, *, seed: int = 0) -> None:
+    def __init__(self, painter: ScenePainter | None = None) -> None:
         self._images = _Images(painter)
         self._kinds = Kinds()
         self._counts = PixelCounts()
-        self._seed = seed
 
     def add(self, case: Case) -> None:
         """One more image."""
@@ -135,16 +131,18 @@ class SegmentationTally:
         per_class = self._counts.score(without=(_BACKGROUND,)).per_class
         kinds = self._kinds.by_label()
         things, stuff = ([p for label, p in per_class.items() if kinds[label] == k] for k in _KINDS)
-        estimate = partial(_estimate, self._counts.sums, seed=self._seed)
-        classes = list(per_class)
-        areas = (semantic.TRUTH, semantic.PREDICTED, semantic.SHARED)
+        sums, classes = self._counts.sums, list(per_class)
+        true, found, shared = _columns(sums, classes, (semantic.TRUTH, semantic.PREDICTED, semantic.SHARED))
         edges = (semantic.TRUTH_EDGE, semantic.PREDICTED_EDGE, semantic.SHARED_EDGE)
+        true_edge, found_edge, shared_edge = _columns(sums, classes, edges)
+        everything = [*classes, _BACKGROUND]
+        all_true, all_shared = _columns(sums, everything, (semantic.TRUTH, semantic.SHARED))
         return Segmentation(
-            pixel_accuracy=estimate([*classes, _BACKGROUND], areas, _share_found),
-            mean_accuracy=estimate(classes, areas, partial(_class_mean, _accuracy)),
-            miou=estimate(classes, areas, partial(_class_mean, _iou)),
-            dice=estimate(classes, areas, partial(_class_mean, _dice)),
-            boundary_iou=estimate(classes, edges, partial(_class_mean, _iou)),
+            pixel_accuracy=mean_by_image(all_shared.sum(axis=1), all_true.sum(axis=1)),
+            mean_accuracy=class_mean(shared, true),
+            miou=class_mean(shared, true + found - shared),
+            dice=class_mean(2.0 * shared, true + found),
+            boundary_iou=class_mean(shared_edge, true_edge + found_edge - shared_edge),
             all=mean_of_classes(list(per_class.values())),
             things=mean_of_classes(things),
             stuff=mean_of_classes(stuff),
@@ -155,12 +153,11 @@ class SegmentationTally:
 
 
 class PanopticTally:
-    """Panoptic quality, image by image. ``seed`` is that of resampling."""
+    """Panoptic quality, image by image."""
 
-    def __init__(self, painter: ScenePainter | None = None, *, seed: int = 0) -> None:
+    def __init__(self, painter: ScenePainter | None = None) -> None:
         self._images = _Images(painter)
         self._counts = SegmentCounts()
-        self._seed = seed
 
     def add(self, case: Case) -> None:
         """One more image."""
@@ -172,15 +169,8 @@ class PanopticTally:
         """The figures of all images so far."""
         quality = self._counts.quality()
         kinds = self._counts.kinds.by_label()
-        columns = (panoptic.IOU, panoptic.TP, panoptic.FP, panoptic.FN)
         pq, pq_things, pq_stuff = (
-            _estimate(
-                self._counts.sums,
-                [label for label in quality.per_class if kinds[label] in of],
-                columns,
-                partial(_class_mean, _pq),
-                seed=self._seed,
-            )
+            _panoptic_quality(self._counts.sums, [label for label in quality.per_class if kinds[label] in of])
             for of in (_KINDS, _KINDS[:1], _KINDS[1:])
         )
         return Panoptic(
@@ -224,49 +214,15 @@ class _Images:
         return MaskImages(self._n_images, self._n_without_masks, self._n_unreviewed, left_out)
 
 
-def _estimate(
-    sums: ImageSums,
-    classes: Sequence[str],
-    columns: Sequence[int],
-    statistic: Callable[[Floats], Floats],
-    *,
-    seed: int,
-) -> Estimate:
-    """A share that a statistic makes of sums, (R, n_classes, n_columns) to (R,); the images are resampled."""
-
-    def of_sums(flat: Floats) -> Floats:
-        return statistic(flat.reshape(len(flat), len(classes), len(columns)))
-
-    return bootstrap(of_sums, sums.table(classes, columns), seed=seed, scale="share")
+def _columns(sums: ImageSums, classes: Sequence[str], columns: Sequence[int]) -> list[Floats]:
+    """Those columns of those classes, (n_images, n_classes) each."""
+    table = sums.table(classes, columns).reshape(sums.n_images, len(classes), len(columns))
+    return [table[:, :, j] for j in range(len(columns))]
 
 
-def _share_found(sums: Floats) -> Floats:
-    share: Floats = sums[:, :, 2].sum(axis=1) / sums[:, :, 0].sum(axis=1)
-    return share
-
-
-def _class_mean(ratio: Callable[[Floats], Floats], sums: Floats) -> Floats:
-    """The mean over the classes whose ratio is defined; NaN without any."""
-    ratios = ratio(sums)  # (R, n_classes)
-    defined = np.isfinite(ratios)
-    mean: Floats = np.where(defined, ratios, 0.0).sum(axis=1) / defined.sum(axis=1)
-    return mean
-
-
-def _accuracy(sums: Floats) -> Floats:
-    return sums[:, :, 2] / sums[:, :, 0]
-
-
-def _iou(sums: Floats) -> Floats:
-    return sums[:, :, 2] / (sums[:, :, 0] + sums[:, :, 1] - sums[:, :, 2])
-
-
-def _dice(sums: Floats) -> Floats:
-    return 2.0 * sums[:, :, 2] / (sums[:, :, 0] + sums[:, :, 1])
-
-
-def _pq(sums: Floats) -> Floats:
-    return sums[:, :, 0] / (sums[:, :, 1] + 0.5 * (sums[:, :, 2] + sums[:, :, 3]))
+def _panoptic_quality(sums: ImageSums, classes: Sequence[str]) -> Estimate:
+    iou, tp, fp, fn = _columns(sums, classes, (panoptic.IOU, panoptic.TP, panoptic.FP, panoptic.FN))
+    return class_mean(iou, tp + 0.5 * (fp + fn))
 
 
 def _confusion(labels: Sequence[str], counts: PixelCounts) -> PixelConfusion:

@@ -134,7 +134,6 @@ class _SourceTally:
 
     def __init__(self, source: Source, *, seed: int) -> None:
         self._source: Source = source
-        self._seed = seed
         self._boxes, self._masks = DetectionTally("bbox", seed=seed), DetectionTally("segm", seed=seed)
         self._scenes = self._new_scenes()
         self._n_stuff = Counter[str]()
@@ -166,7 +165,7 @@ class _SourceTally:
 
     def _new_scenes(self) -> tuple[SegmentationTally, PanopticTally]:
         painter = ScenePainter()  # paints each image once for both
-        return SegmentationTally(painter, seed=self._seed), PanopticTally(painter, seed=self._seed)
+        return SegmentationTally(painter), PanopticTally(painter)
 
 
 def _anchoring(assisted: QualityBySource, alone: QualityBySource, *, same_images: bool) -> Anchoring:

@@ -49,6 +49,8 @@ QUICK = [
     ("Shares", "share 0.98, correlation 0.0, 60 images of 40 regions"),
     ("Shares", "2 % of images fail whole, 20 images of 40 regions"),
     ("Shares", "10 % of images fail whole, 60 images of 40 regions"),
+    ("mIoU", "4 common classes, 20 images"),
+    ("PQ", "4 common classes, 60 images, 5 % of images fail whole"),
 ]
 
 
@@ -57,8 +59,8 @@ def test_intervals_hold_in_a_slice_of_the_set_ups(group: str, name: str) -> None
     """An interval that holds in 92 of 100 cases fails this by chance in one of ten million."""
     (setup,) = (one for one in all_setups() if (one.group, one.name) == (group, name))
     row = run_setup(setup, seed=1, n_trials=200)
-    assert row.n_shown == 200
-    assert row.n_held >= scipy.stats.binom.ppf(1e-7, 200, 0.92)
+    assert row.n_shown >= 150
+    assert row.n_held >= scipy.stats.binom.ppf(1e-7, row.n_shown, 0.92)
 
 
 def test_set_ups_have_names_of_their_own() -> None:
