@@ -5,6 +5,7 @@
     ├── SourceError          a folder or list of images that cannot be read at all
     ├── ImageError           one image that cannot be used: it is quarantined, the run goes on
     ├── ModelError           a checkpoint that cannot be loaded or breaks the predictor's contract
+    ├── TrainingError        a training that cannot begin or go on
     ├── CatalogError         the database cannot be opened, read or written
     ├── LabelStudioError     the server refused, or said something that it may not
     │   ├── Refused          the server said no, and did nothing
@@ -66,6 +67,10 @@ class ImageError(DetsegError):
 
 class ModelError(DetsegError):
     """A checkpoint cannot be loaded, or its answer breaks the predictor's contract."""
+
+
+class TrainingError(DetsegError):
+    """A training cannot begin or go on: its data, its losses or its disk do not allow it."""
 
 
 class CatalogError(DetsegError):

@@ -42,6 +42,7 @@ ROOMS = (
     "metrics",
     "datasets",
     "report",
+    "training",
     "samples",
     "pipeline",
     "cli",
@@ -64,7 +65,7 @@ ROOMS_OF_FLOWS = frozenset(
 )
 
 # Who alone may import a package, as the beginnings of module names.
-_NETS = ("detseg.models", "detseg.samples.train")
+_NETS = ("detseg.models", "detseg.training", "detseg.samples.train")
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "prefect": ("flows",),
     "prefect_dask": ("flows",),

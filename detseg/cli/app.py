@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 import detseg
-from detseg.cli import convert, dataset, demo, files, hook, importing, loop, score, servers, taxonomy
+from detseg.cli import (
+    convert,
+    dataset,
+    demo,
+    files,
+    hook,
+    importing,
+    loop,
+    score,
+    servers,
+    taxonomy,
+    training,
+)
 from detseg.cli.output import say
 
 app = typer.Typer(
@@ -47,6 +59,7 @@ app.command("qa")(loop.qa)
 app.command("import")(importing.import_)
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(taxonomy.app, name="taxonomy")
+app.command("train")(training.train)
 app.command("convert")(convert.convert)
 app.command("predict")(files.predict)
 app.command("score")(score.score)

@@ -29,6 +29,8 @@ _STAGES = {
     "review": "reviewing (simulated)",
     "collect": "collecting reviews",
     "evaluate": "measuring",
+    "check": "looking for the images",
+    "train": "training (percent)",
     "figures": "counting what is in it",
 }
 

@@ -22,6 +22,7 @@ from detseg.config.sections import (
     Section,
     SourceSettings,
 )
+from detseg.config.training import TrainingSettings
 from detseg.errors import ConfigError
 from detseg.taxonomy import Change, LabelClass, Relabeling, Taxonomy, distinct_colour, relabeling_of
 
@@ -50,6 +51,7 @@ class Settings(BaseModel):
     label_studio: LabelStudioSettings = LabelStudioSettings()
     experiments: ExperimentSettings = ExperimentSettings()
     costs: CostSettings = CostSettings()
+    training: TrainingSettings = TrainingSettings()
     classes: tuple[ClassSettings, ...] = ()
     taxonomy: TaxonomySettings = TaxonomySettings()
 

@@ -150,7 +150,11 @@ class DetectionTally:
         if truth is None:
             self.n_unreviewed += 1
         else:
-            self._columns.add(truth, case.prediction)
+            self.add_pair(truth, case.prediction)
+
+    def add_pair(self, truth: Annotation, prediction: Annotation) -> None:
+        """Takes a model's answer about an image and what is known to be true."""
+        self._columns.add(truth, prediction)
 
     def score(self) -> DetectionScore:
         """The part of ``result`` that COCO has: the fastest."""

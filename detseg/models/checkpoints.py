@@ -250,7 +250,7 @@ def require_whole(name: str, model: Any, missing: Any) -> None:
 def loading(name: str) -> Iterator[None]:
     """In here the libraries are quiet, and what they raise becomes a ModelError in one line."""
     try:
-        with _quiet_library(), _offline() if Path(name).expanduser().is_dir() else nullcontext():
+        with quiet_library(), _offline() if Path(name).expanduser().is_dir() else nullcontext():
             yield
     except OfflineModeIsEnabled as error:
         if not Path(name).expanduser().is_dir():
@@ -291,8 +291,8 @@ def read_json(name: str, file: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _quiet_library() -> Iterator[None]:
-    """No progress bars and advice from the libraries while loading; their errors are raised, not logged."""
+def quiet_library() -> Iterator[None]:
+    """In here the libraries show no progress bars and give no advice; their errors are raised, not logged."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     hub_verbosity = hub_logging.get_verbosity()
     transformers_logging.set_verbosity(logging.ERROR)

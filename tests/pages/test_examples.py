@@ -18,6 +18,7 @@ from detseg.pipeline.predict import predict
 from detseg.samples.checkpoints import checkpoint_path
 from detseg.samples.scenes import generate_scene
 from detseg.types import Size
+from tests.models import tiny
 from tests.pipeline.labeled import CLASSES, bolt, make_project, ring
 
 if TYPE_CHECKING:
@@ -73,6 +74,29 @@ def test_the_commands_of_the_pages_about_datasets_run(
     read = read_coco(tmp_path / "v1-coco" / "annotations" / "instances_train.json", "bbox")
     assert 0 < len(read.images) < 40
     assert len(read.annotations) == 2 * len(read.images)
+
+
+def test_the_commands_of_the_page_about_training_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """From a tiny random detector, for two steps."""
+    project = make_project(tmp_path)
+    project.add(range(20))
+    for number in range(20):
+        project.review(number, [bolt(f"a{number}"), ring(f"b{number}")])
+    classes = [f'[[classes]]\nname = "{cls.name}"\nkind = "{cls.kind}"' for cls in CLASSES]
+    (tmp_path / "detseg.toml").write_text("\n".join(classes))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DETSEG_TRAINING__STEPS", "2")
+    small = tiny.save("rt_detr", tmp_path / "small")
+    blocks = re.findall(r"(?ms)^```sh\n(.*?)^```", (DOCS / "training.md").read_text())
+    commands = [line for block in blocks for line in block.splitlines() if line.startswith("detseg ")]
+    assert [shlex.split(command)[1] for command in commands] == ["dataset", "train", "predict"]
+    for command in commands:
+        words = shlex.split(command.replace("PekingU/rtdetr_v2_r18vd", str(small)), comments=True)
+        app(words[1:], standalone_mode=False)
+    assert "boxes on val" in capfd.readouterr().out
+    assert len(json.loads((tmp_path / "found" / "predictions.json").read_text())["images"]) == 20
 
 
 def test_a_detector_learns_from_an_export_and_labels_the_next_images(

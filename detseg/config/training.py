@@ -1,0 +1,68 @@
+"""The settings of `detseg train`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from detseg.config.sections import Section, Share
+
+
+class TrainingSettings(Section):
+    """How `detseg train` fine-tunes a model, and how much it changes the images on the way."""
+
+    steps: int = Field(
+        default=3000, ge=1, le=10_000_000, description="most steps; --minutes ends them earlier"
+    )
+    batch_size: int = Field(default=8, ge=1, le=4096, description="images in one step, on each device")
+    accumulate: int = Field(
+        default=1, ge=1, le=1024, description="passes whose gradients make one step, where memory is short"
+    )
+    learning_rate: float = Field(
+        default=4e-4, gt=0, le=1, allow_inf_nan=False, description="at its highest, after the warm-up"
+    )
+    backbone_rate: float = Field(
+        default=1.0,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="the backbone's learning rate, as a multiple; 0 keeps it as it is",
+    )
+    warmup_steps: int = Field(default=50, ge=0, description="steps in which the learning rate rises")
+    weight_decay: float = Field(
+        default=0.01, ge=0, le=1, description="of matrices; biases and norms have none"
+    )
+    clip: float = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="longest gradient of a step; 0: any length"
+    )
+    average: Share = Field(
+        default=0.998, description="how slowly the average of the weights follows, which is kept; 0: at once"
+    )
+    evaluations: int = Field(default=15, ge=1, le=1000, description="how often the split val is predicted")
+    patience: int = Field(
+        default=5, ge=0, description="evaluations without a better figure until it stops; 0: never"
+    )
+    workers: int = Field(
+        default=0, ge=0, le=64, description="processes that load images; 0: the one that trains"
+    )
+    flip: Share = Field(default=0.5, description="share of images that are mirrored left to right")
+    flip_vertical: Share = Field(default=0.0, description="share of images that are mirrored top to bottom")
+    zoom: float = Field(
+        default=0.3,
+        ge=0,
+        le=4,
+        allow_inf_nan=False,
+        description="images are up to this part larger or smaller",
+    )
+    shift: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="images are moved by up to this part of a side",
+    )
+    brightness: Share = Field(default=0.25, description="changed by up to this part")
+    contrast: Share = Field(default=0.25, description="changed by up to this part")
+    saturation: Share = Field(default=0.25, description="changed by up to this part")
+    hue: float = Field(
+        default=0.0, ge=0, le=0.5, allow_inf_nan=False, description="turned by up to this part of a circle"
+    )

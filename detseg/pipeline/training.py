@@ -1,0 +1,148 @@
+"""Fine-tuning on a dataset version: what is read from where, what is left out, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detseg.datasets.sample import Sample, decode_sample
+from detseg.errors import ImageError, TrainingError
+from detseg.images import decode_image
+from detseg.pipeline import progress
+from detseg.pipeline.datasets import describe_taxonomy, open_store
+from detseg.pipeline.predictors import SAMPLE
+from detseg.pipeline.reading import open_sources, read_labeled
+from detseg.plurals import format_count
+from detseg.samples.checkpoints import checkpoint_path
+from detseg.training.checks import CHOSEN_BY, LEARNED, check_version
+from detseg.training.plan import Plan, Trained
+from detseg.training.tables import write_table
+
+if TYPE_CHECKING:
+    from detseg.config import Settings
+    from detseg.datasets.store import DatasetStore
+    from detseg.datasets.version import Version
+    from detseg.sources.registry import Sources
+    from detseg.types import DecodedImage
+
+_STAGE = "train"
+
+
+def train_version(
+    settings: Settings,
+    name: str,
+    *,
+    base: str,
+    out: Path,
+    minutes: float | None = None,
+    seed: int = 0,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Trained:
+    """Fine-tune a checkpoint on the split ``train`` of a version, and keep what is best on ``val``.
+
+    ``base`` is a folder, a hub's model name, or "sample". The same call goes on with a training that was
+    stopped, and answers at once for one that has ended; ``warn`` gets a line about each odd thing. Raises
+    DatasetError for a version that is not there, TrainingError for one that cannot be learned from and for a
+    base that cannot learn, ModelError for one that cannot be loaded.
+    """
+    from detseg.training.train import Splits, find_trained, open_work, train
+
+    store = open_store(settings)
+    version = store.version(name)
+    plan = _plan(settings, version, base=base, minutes=minutes, seed=seed)
+    if (done := find_trained(out, plan)) is not None:
+        return done
+    notes = [*filter(None, [describe_taxonomy(settings, version)]), *check_version(version, plan.classes)]
+    with open_sources(settings) as sources:
+        images = _Images(settings, sources)
+        work = open_work(out, plan)
+        train_table, val_table = (
+            write_table(work / f"{side}.arrow", images.readable(store, version, side))
+            for side in (LEARNED, CHOSEN_BY)
+        )
+        notes += images.describe_missing(version)
+        for note in notes:
+            warn(note)
+        splits = Splits(train_table, val_table, images.read)
+        return train(plan, out, splits, report=_Percent(), notes=tuple(notes))
+
+
+def _plan(settings: Settings, version: Version, *, base: str, minutes: float | None, seed: int) -> Plan:
+    return Plan(
+        base=_located(settings, base),
+        dataset=version.name,
+        dataset_id=version.id,
+        classes=tuple(cls for cls in version.recipe.classes if cls.kind == "thing"),
+        settings=settings.training,
+        seed=seed,
+        minutes=minutes,
+        device=settings.engine.device,
+        precision=settings.engine.precision,
+    )
+
+
+def _located(settings: Settings, base: str) -> str:
+    """The checkpoint that is meant: "sample" is the shipped detector, a folder an absolute path."""
+    if base == SAMPLE:
+        return str(checkpoint_path("detector"))
+    there = settings.path(base)
+    return str(there) if there.exists() else base
+
+
+@dataclass(slots=True)
+class _Images:
+    """The images of a version where they lie. ``missing`` are the places and reasons of those that do not."""
+
+    settings: Settings
+    sources: Sources
+    n_seen: int = 0
+    missing: list[str] = field(default_factory=list)
+
+    def read(self, sample: Sample) -> DecodedImage:
+        """The upright image of a sample. Raises ImageError where it is gone, or has other bytes now."""
+        data = read_labeled(self.sources, sample.uri, sample.image)
+        return decode_image(data, sample.uri, max_pixels=self.settings.source.max_pixels)
+
+    def readable(self, store: DatasetStore, version: Version, side: str) -> Iterator[dict[str, Any]]:
+        """The rows of one split whose images are still what was labeled; the others are noted."""
+        wanted = {image for image, split in store.splits(version).items() if split == side}
+        progress.report("check", total=version.counts.splits[LEARNED] + version.counts.splits[CHOSEN_BY])
+        for row in store.rows(version, wanted):
+            sample = decode_sample(row)
+            self.n_seen += 1
+            try:
+                read_labeled(self.sources, sample.uri, sample.image)
+                yield row
+            except ImageError as error:
+                self.missing.append(f"{sample.uri or sample.image} {error}")
+            progress.report("check", advance=1)
+
+    def describe_missing(self, version: Version) -> list[str]:
+        """A line about the images that are left out. TrainingError if they are too many."""
+        if not self.missing:
+            return []
+        gone = format_count(len(self.missing), "image")
+        said = (
+            f"{gone} of {self.n_seen} of {version.name} cannot be read any more, the first: {self.missing[0]}"
+        )
+        if len(self.missing) > self.settings.run.max_quarantined_share * self.n_seen:
+            raise TrainingError(
+                f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
+                f"{self.settings.run.max_quarantined_share:g})"
+            )
+        return [f"{said}; left out"]
+
+
+class _Percent:
+    """Tells who listens how far the training is, in whole percents."""
+
+    def __init__(self) -> None:
+        self._told = 0
+        progress.report(_STAGE, total=100)
+
+    def __call__(self, share_done: float) -> None:
+        now = int(100 * share_done)
+        progress.report(_STAGE, advance=now - self._told)
+        self._told = now

@@ -1,0 +1,1 @@
+"""Fine-tuning on dataset versions. Beside ``models``, the only room that knows torch and transformers."""

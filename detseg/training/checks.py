@@ -1,0 +1,67 @@
+"""Checks of a dataset version before anything is learned from it. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from detseg.datasets.version import Version
+from detseg.errors import TrainingError
+from detseg.plurals import format_count
+from detseg.taxonomy import LabelClass
+
+LEARNED, CHOSEN_BY, JUDGED = "train", "val", "test"
+"""The splits of a version: a training learns from the first, keeps what is best on the second, and never sees
+the third, by which the model is judged later."""
+
+_SPLIT = "--split train=0.8,val=0.1,test=0.1"
+_FEW_IMAGES, _FEW_OBJECTS = 20, 10
+
+
+def check_version(version: Version, classes: Sequence[LabelClass]) -> Iterator[str]:
+    """Yield a line for people about each thing that is odd; TrainingError for what cannot be learned from.
+
+    ``classes`` are those that the model will answer.
+    """
+    counts = version.counts
+    there = ", ".join(counts.splits) or "none"
+    for side, use in ((LEARNED, "to learn from"), (CHOSEN_BY, "to choose the best weights by")):
+        if not counts.splits.get(side):
+            raise TrainingError(
+                f"{version.name} has no split {side!r} {use} (it has {there}): make a version with "
+                f"`detseg dataset create NAME {_SPLIT}`"
+            )
+    if not classes:
+        raise TrainingError(
+            f"{version.name} has no class of things, and surfaces have no boxes: give --base a model of masks"
+        )
+    objects = {
+        side: {cls.name: counts.regions_by_split.get(side, {}).get(cls.name, 0) for cls in classes}
+        for side in (LEARNED, CHOSEN_BY)
+    }
+    for side, by_class in objects.items():
+        if not any(by_class.values()):
+            names = ", ".join(by_class)
+            raise TrainingError(
+                f"the split {side!r} of {version.name} has no object of {names}: label more images, or make "
+                f"a version with other shares"
+            )
+    if not counts.splits.get(JUDGED):
+        yield (
+            f"{version.name} has no split {JUDGED!r}: nothing is left to judge the model by, for the images "
+            f"of {CHOSEN_BY!r} have chosen it; {_SPLIT} keeps some"
+        )
+    if counts.splits[LEARNED] < _FEW_IMAGES:
+        images = format_count(counts.splits[LEARNED], "image")
+        yield f"the split {LEARNED!r} of {version.name} has {images} only: expect little of the model"
+    yield from _describe_rare(version, objects)
+
+
+def _describe_rare(version: Version, objects: dict[str, dict[str, int]]) -> Iterator[str]:
+    learned, chosen_by = objects[LEARNED], objects[CHOSEN_BY]
+    if never := [name for name, n in learned.items() if not n]:
+        yield f"the split {LEARNED!r} of {version.name} has no {', no '.join(never)}: that will not be found"
+    if rare := [f"{name} {n}" for name, n in learned.items() if 0 < n < _FEW_OBJECTS]:
+        yield f"few objects to learn from: {', '.join(rare)}"
+    if unmeasured := [name for name, n in chosen_by.items() if not n and learned[name]]:
+        names = ", no ".join(unmeasured)
+        yield f"the split {CHOSEN_BY!r} of {version.name} has no {names}: that is learned, but not measured"

@@ -1,0 +1,71 @@
+"""The checkpoints that a training can begin from."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from detseg.errors import TrainingError
+from detseg.models.checkpoints import Checkpoint, read_architecture
+from detseg.models.drawn import is_reviews
+from detseg.models.families import FAMILIES
+from detseg.models.onnx_files import SUFFIX, find_onnx
+from detseg.models.plugins import is_plugin
+from detseg.models.recorded import is_recorded
+
+DETECTORS = (
+    "DetrForObjectDetection",
+    "ConditionalDetrForObjectDetection",
+    "DeformableDetrForObjectDetection",
+    "DabDetrForObjectDetection",
+    "RTDetrForObjectDetection",
+    "RTDetrV2ForObjectDetection",
+    "DFineForObjectDetection",
+    "Deimv2ForObjectDetection",
+    "LwDetrForObjectDetection",
+    "RfDetrForObjectDetection",
+    "YolosForObjectDetection",
+)
+"""The architectures that learn boxes."""
+
+
+def load_pretrained(name: str) -> Checkpoint:
+    """The checkpoint to begin from. TrainingError for what cannot be trained, ModelError for what cannot be
+    loaded."""
+    _require_weights(name)
+    architecture = read_architecture(name)
+    family = FAMILIES.get(architecture)
+    if architecture not in DETECTORS or family is None:
+        known = ", ".join(sorted({FAMILIES[one].kind for one in DETECTORS}))
+        raise TrainingError(
+            f"{name} cannot be trained: it is a {architecture or 'model without an architecture'}; give a "
+            f"checkpoint of one of the families {known}"
+        )
+    return family.load(name, architecture)
+
+
+def _require_weights(name: str) -> None:
+    reason = None
+    if is_recorded(name):
+        reason = "it is a file of predictions"
+    elif is_reviews(name):
+        reason = "it stands for the boxes of people"
+    elif is_plugin(name):
+        reason = "it is a plug-in, whose weights detseg does not know"
+    elif name.lower().endswith(SUFFIX) or find_onnx(name):
+        reason = "it is an exported model (ONNX), which answers and does not learn"
+    elif _is_script(Path(name).expanduser()):
+        reason = "it is a compiled model (TorchScript), which answers and does not learn"
+    if reason is not None:
+        raise TrainingError(
+            f"{name} cannot be trained: {reason}; give the checkpoint that it was made of, a folder of "
+            "save_pretrained or a hub's model name"
+        )
+
+
+def _is_script(path: Path) -> bool:
+    """Tell whether a file is what ``torch.jit.save`` writes: a ZIP with code in it."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())

@@ -1,0 +1,151 @@
+"""The fine-tuning itself: transformers' ``Trainer`` with our order of images, our figures and our limits."""
+
+from __future__ import annotations
+
+import errno
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+
+from detseg.errors import TrainingError, short_reason
+from detseg.metrics.detection import DetectionScore
+from detseg.models.backbone import find_backbone
+from detseg.training.course import Course, last_checkpoint
+from detseg.training.plan import Plan
+
+_PRIME = 1_000_003
+_WRITING_ERRORS = (OSError, RuntimeError, SafetensorError)
+"""The errors of safetensors and torch where a disk is full; torch's is a RuntimeError without a number."""
+
+Measure = Callable[[Any], DetectionScore]
+"""The figures of a model in evaluation mode on the split val."""
+
+
+class LossIsNoNumber(TrainingError):
+    """A loss or an answer is infinite or not a number: from here on nothing would be learned."""
+
+
+class FineTuner(Trainer):
+    """A ``Trainer`` whose every step is a function of the seed and its number, on any number of devices."""
+
+    def __init__(self, plan: Plan, course: Course, *, measure: Measure, **more: Any) -> None:
+        super().__init__(**more)
+        for callback in (PrinterCallback, ProgressCallback):  # the house prints at its own place
+            self.remove_callback(callback)
+        self.add_callback(course)
+        self._plan, self._course, self._measure = plan, course, measure
+
+    def training_step(self, *arguments: Any, **named: Any) -> torch.Tensor:
+        step = self.state.global_step
+        torch.manual_seed(self._plan.seed * _PRIME + step * self.args.world_size + self.args.process_index)
+        loss = super().training_step(*arguments, **named)
+        value = float(loss)
+        if not math.isfinite(value):
+            raise LossIsNoNumber(f"the loss of step {step + 1} is {value}")
+        self._course.add_loss(value * self.args.gradient_accumulation_steps)
+        return loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Measure the averaged weights on the split val, and let the course go on from that."""
+        try:
+            score = self._measure(self._course.averaged)
+        except ArithmeticError as error:
+            raise LossIsNoNumber(
+                f"what the model answers after step {self.state.global_step} is no number"
+            ) from error
+        with _writing(self._work, self.state.global_step):
+            self._course.add_figures(self.control, ap=score.ap, ap50=score.ap50)
+        return {"eval_ap": score.ap or 0.0}
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = self._work / f"checkpoint-{self.state.global_step}"
+        with _writing(folder, self.state.global_step):
+            super()._save_checkpoint(model, trial)
+            self._course.complete(folder)
+
+    @property
+    def _work(self) -> Path:
+        return Path(str(self.args.output_dir))
+
+
+@contextmanager
+def _writing(folder: Path, step: int) -> Iterator[None]:
+    """In here what cannot be written becomes a TrainingError, and the half of it is removed."""
+    try:
+        yield
+    except _WRITING_ERRORS as error:
+        work = folder.parent if folder.name.startswith("checkpoint-") else folder
+        if folder != work:
+            shutil.rmtree(folder, ignore_errors=True)
+        before = last_checkpoint(work)
+        goes_on = f"from {before.name.replace('-', ' ')}" if before else "from the beginning"
+        full = getattr(error, "errno", None) == errno.ENOSPC or "file write failed" in str(error)
+        reason = "No space left on device" if full else short_reason(error)
+        raise TrainingError(
+            f"the checkpoint of step {step} cannot be written to {work} ({reason}): make room there and run "
+            f"the same command again, which goes on {goes_on}"
+        ) from error
+
+
+def make_optimizer(model: Any, plan: Plan) -> torch.optim.Optimizer:
+    """AdamW with a rate of its own for the backbone; biases and norms do not decay."""
+    settings = plan.settings
+    backbone = find_backbone(model)
+    inside = {id(parameter) for parameter in backbone.parameters()} if backbone is not None else set()
+    if settings.backbone_rate == 0 and backbone is not None:
+        backbone.requires_grad_(False)
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in inside, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": settings.learning_rate * (settings.backbone_rate if in_backbone else 1.0),
+                "weight_decay": settings.weight_decay if decays else 0.0,
+            }
+            for (in_backbone, decays), parameters in groups.items()
+        ]
+    )
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, course: Course) -> LambdaLR:
+    """The learning rates by what is done of the plan."""
+    return LambdaLR(optimizer, course.rate)
+
+
+def make_arguments(plan: Plan, work: Path, *, device: torch.device, bfloat16: bool) -> TrainingArguments:
+    """The settings of transformers' ``Trainer``. What it would print, report or fetch, it does not."""
+    settings = plan.settings
+    return TrainingArguments(
+        output_dir=str(work),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulate,
+        max_grad_norm=settings.clip,
+        train_sampling_strategy="sequential",
+        remove_unused_columns=False,
+        seed=plan.seed,
+        bf16=bfloat16,
+        use_cpu=device.type == "cpu",
+        dataloader_num_workers=settings.workers,
+        dataloader_pin_memory=device.type == "cuda",
+        dataloader_persistent_workers=settings.workers > 0,
+        eval_strategy="no",
+        save_strategy="no",
+        save_total_limit=2,
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        log_level="error",
+        report_to="none",
+    )

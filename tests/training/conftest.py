@@ -1,0 +1,29 @@
+"""A version and a tiny detector that are made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models import tiny
+from tests.pipeline.labeled import LabeledProject
+from tests.training.versions import make_version
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> LabeledProject:
+    """Four images to learn from, two to choose by, one to judge by, in the version v1."""
+    return make_version(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random RT-DETR that knows bolt, nut and gear."""
+    return tiny.save("rt_detr", tmp_path_factory.mktemp("models") / "rt_detr")

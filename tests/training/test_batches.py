@@ -1,0 +1,114 @@
+"""What a training sees: draws by number, in the form that the library's own detectors learn from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import RTDetrImageProcessor
+
+from detseg.config.training import TrainingSettings
+from detseg.datasets.store import DatasetStore
+from detseg.images import decode_image
+from detseg.training.augment import Example
+from detseg.training.batches import DetectionCollator, Draws, LabelIds, make_example, position_of, shrink
+from detseg.training.tables import SampleTable, write_table
+from tests.pipeline.labeled import LabeledProject, bolt
+
+LABELS = LabelIds({"bolt": 0, "nut": 1})
+
+
+@pytest.fixture(scope="module")
+def table(project: LabeledProject, tmp_path_factory: pytest.TempPathFactory) -> SampleTable:
+    store = DatasetStore(project.settings.datasets_location)
+    return write_table(tmp_path_factory.mktemp("table") / "train.arrow", store.rows(store.version("v1")))
+
+
+def read(sample: object) -> object:
+    uri = sample.uri  # type: ignore[attr-defined]
+    return decode_image(Path(uri).read_bytes(), uri, max_pixels=10_000)
+
+
+def draws(table: SampleTable, seed: int = 0) -> Draws:
+    return Draws(
+        table,
+        read,
+        LABELS,
+        TrainingSettings(),
+        n_draws=100,
+        seed=seed,
+        most_px=40,  # type: ignore[arg-type]
+    )
+
+
+def test_a_table_holds_what_the_version_does(table: SampleTable, project: LabeledProject) -> None:
+    assert {table[i].image for i in range(len(table))} == {one.id for one in project.images.values()}
+    assert all(len(table[i].annotation().regions) == 2 for i in range(len(table)))
+
+
+def test_each_image_is_seen_once_an_epoch() -> None:
+    epochs = [[position_of(7 * epoch + i, n_samples=7, seed=5) for i in range(7)] for epoch in range(20)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert len(Counter(map(tuple, epochs))) > 10
+
+
+def test_a_draw_is_a_function_of_seed_and_number(table: SampleTable) -> None:
+    def digest(example: Example) -> str:
+        return hashlib.sha256(example.image.numpy().tobytes()).hexdigest()
+
+    torch.manual_seed(1)
+    first = [digest(draws(table)[i]) for i in (3, 90, 3)]
+    torch.manual_seed(2)
+    assert [digest(draws(table)[i]) for i in (3, 90, 3)] == first
+    assert first[0] == first[2] != first[1]
+    assert digest(draws(table, seed=1)[3]) != first[0]
+
+
+def test_loading_leaves_the_random_numbers_of_the_training_alone(table: SampleTable) -> None:
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    draws(table)[0]
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_masks_give_boxes_and_surfaces_none(table: SampleTable) -> None:
+    sample = table[0]
+    things = LABELS.things(sample)
+    example = make_example(read(sample), things, LABELS)  # type: ignore[arg-type]
+    assert example.boxes.tolist() == [[2.0, 3.0, 12.0, 20.5], [22.0, 12.0, 39.0, 29.0]]
+    assert example.labels.tolist() == [0, 1]
+    assert LabelIds({"bolt": 0}).things(sample) == [bolt("a").instance]
+
+
+def test_inputs_are_centre_and_size_of_the_whole_image() -> None:
+    processor = RTDetrImageProcessor(size={"height": 32, "width": 64})
+    examples = [
+        Example(
+            torch.zeros(3, 40, 80, dtype=torch.uint8),
+            torch.tensor([[8.0, 10.0, 24.0, 20.0]]),
+            torch.tensor([1]),
+        ),
+        Example(
+            torch.zeros(3, 90, 30, dtype=torch.uint8), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+        ),
+    ]
+    inputs = DetectionCollator(processor)(examples)
+    assert inputs["pixel_values"].shape == (2, 3, 32, 64)
+    assert inputs["labels"][0]["boxes"].tolist() == [pytest.approx([0.2, 0.375, 0.2, 0.25])]
+    assert inputs["labels"][0]["class_labels"].tolist() == [1]
+    assert inputs["labels"][1]["boxes"].shape == (0, 4)
+
+
+def test_large_images_are_shrunk_with_their_boxes() -> None:
+    example = Example(
+        torch.zeros(3, 100, 200, dtype=torch.uint8),
+        torch.tensor([[20.0, 10.0, 60.0, 50.0]]),
+        torch.tensor([0]),
+    )
+    small = shrink(example, 50)
+    assert small.image.shape == (3, 25, 50)
+    assert small.boxes.tolist() == [[5.0, 2.5, 15.0, 12.5]]
+    assert shrink(example, 200) is example

@@ -1,0 +1,108 @@
+"""What is said of versions and bases that cannot be learned from, a line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from detseg.errors import TrainingError
+from detseg.pipeline.training import train_version
+from detseg.training.plan import differences
+from detseg.training.pretrained import load_pretrained
+from tests.models import tiny
+from tests.pipeline.labeled import belt, bolt
+from tests.training.versions import make_version, settings_in
+
+
+def lines(root: Path, detector: Path) -> list[str]:
+    """What is said on the way of a training of one step."""
+    said: list[str] = []
+    settings = settings_in(root, steps=1, evaluations=1)
+    train_version(settings, "v1", base=str(detector), out=root / "out", warn=said.append)
+    return said
+
+
+def refused(root: Path, detector: Path) -> str:
+    with pytest.raises(TrainingError) as refusal:
+        lines(root, detector)
+    assert not (root / "out").exists()
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [
+        (
+            {"train": 3},
+            "v1 has no split 'val' to choose the best weights by (it has train): make a version with",
+        ),
+        ({"val": 3, "test": 1}, "v1 has no split 'train' to learn from (it has test, val)"),
+    ],
+)
+def test_a_version_without_a_split_is_refused(
+    sides: dict[str, int], said: str, detector: Path, tmp_path: Path
+) -> None:
+    make_version(tmp_path, sides=sides)
+    assert refused(tmp_path, detector).startswith(said)
+
+
+def test_without_a_test_split_nothing_is_left_to_judge_by(detector: Path, tmp_path: Path) -> None:
+    make_version(tmp_path, sides={"train": 2, "val": 1})
+    said = lines(tmp_path, detector)
+    assert any(
+        line.startswith("v1 has no split 'test': nothing is left to judge the model by") for line in said
+    )
+    assert any("the split 'train' of v1 has 2 images only" in line for line in said)
+
+
+def test_an_empty_class_and_a_rare_one_are_said(detector: Path, tmp_path: Path) -> None:
+    make_version(tmp_path, sides={"train": 2, "val": 1, "test": 1}, regions=(bolt("a"),))
+    said = lines(tmp_path, detector)
+    assert "the split 'train' of v1 has no nut: that will not be found" in said
+    assert "few objects to learn from: bolt 2" in said
+
+
+def test_surfaces_alone_have_no_boxes(detector: Path, tmp_path: Path) -> None:
+    make_version(tmp_path, regions=(belt("a"),))
+    assert refused(tmp_path, detector).startswith(
+        "the split 'train' of v1 has no object of bolt, nut: label more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        ("results:found.json", "it is a file of predictions"),
+        ("reviews", "it stands for the boxes of people"),
+        ("plugin:mine", "it is a plug-in, whose weights detseg does not know"),
+        ("gone.onnx", "it is an exported model (ONNX), which answers and does not learn"),
+    ],
+)
+def test_what_is_no_checkpoint_cannot_be_trained(base: str, reason: str) -> None:
+    with pytest.raises(TrainingError) as refusal:
+        load_pretrained(base)
+    assert str(refusal.value) == (
+        f"{base} cannot be trained: {reason}; give the checkpoint that it was made of, a folder of "
+        "save_pretrained or a hub's model name"
+    )
+
+
+def test_compiled_models_cannot_be_trained(tmp_path: Path) -> None:
+    with pytest.warns(FutureWarning, match="is deprecated"):
+        torch.jit.script(torch.nn.Linear(1, 1)).save(tmp_path / "model.pt")  # type: ignore[no-untyped-call]
+    with pytest.raises(TrainingError, match=r"it is a compiled model \(TorchScript\), which answers and"):
+        load_pretrained(str(tmp_path / "model.pt"))
+
+
+def test_families_that_do_not_learn_yet_are_named(tmp_path: Path) -> None:
+    base = tiny.save("owlvit", tmp_path / "owlvit")
+    with pytest.raises(TrainingError, match=r"a OwlViTForObjectDetection; give .* families .*detr"):
+        load_pretrained(str(base))
+
+
+def test_plans_that_differ_are_told_apart() -> None:
+    assert differences({"seed": 1, "settings": {"zoom": 0.1}}, {"seed": 1, "settings": {"zoom": 0.2}}) == [
+        "zoom (0.1, now 0.2)"
+    ]

@@ -1,0 +1,202 @@
+"""Trainings of a few steps from tiny checkpoints, through to a folder that predicts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoImageProcessor, AutoModelForObjectDetection
+
+from detseg.config import Settings
+from detseg.errors import TrainingError
+from detseg.pipeline.predict import predict
+from detseg.pipeline.training import train_version
+from detseg.training import course, train
+from detseg.training.heads import with_classes
+from detseg.training.plan import Trained
+from tests.models import tiny
+from tests.models.tiny_families import DETECTORS
+from tests.pipeline.labeled import LabeledProject
+from tests.ram_disk import ram_disk
+from tests.training.versions import make_version, settings_in
+
+
+def fit(project: LabeledProject, base: Path, out: Path, **training: Any) -> Trained:
+    settings = settings_in(project.settings.root, **training)
+    return train_version(settings, "v1", base=str(base), out=out, seed=3)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    loaded: dict[str, torch.Tensor] = load_file(folder / "model.safetensors")
+    return loaded
+
+
+def require_same(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.fixture(scope="module")
+def trained(project: LabeledProject, detector: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return fit(project, detector, tmp_path_factory.mktemp("out") / "mine")
+
+
+@pytest.mark.parametrize("kind", [*sorted(DETECTORS), "detr"])
+def test_every_family_of_detectors_learns_and_predicts(
+    kind: str, project: LabeledProject, tmp_path: Path
+) -> None:
+    base = tiny.save(kind, tmp_path / kind)
+    done = fit(project, base, tmp_path / "out", steps=2, evaluations=1)
+    before, after = weights(base), weights(tmp_path / "out")
+    assert done.steps == 2
+    assert any(not torch.equal(value, after[name]) for name, value in before.items() if name in after)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["id2label"] == {"0": "bolt", "1": "nut"}
+    settings = Settings(root=tmp_path).updated(
+        model__detector="out", model__segmenter=None, model__box_threshold=0.0, engine__device="cpu"
+    )
+    report = predict(settings, [project.path(0)], tmp_path / "found", pictures=False)
+    assert report.failed == ()
+    assert {label for counts in report.counts.values() for label in counts} <= {"bolt", "nut"}
+
+
+def test_the_folder_is_an_ordinary_one(trained: Trained) -> None:
+    model = AutoModelForObjectDetection.from_pretrained(trained.checkpoint)
+    processor = AutoImageProcessor.from_pretrained(trained.checkpoint)
+    assert model.config.id2label == {0: "bolt", 1: "nut"}
+    assert processor.size == {"height": 96, "width": 96}
+    assert sorted(path.name for path in trained.checkpoint.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "training.json",
+    ]
+
+
+def test_what_it_came_to_is_said(trained: Trained) -> None:
+    assert (trained.steps, trained.n_images) == (4, {"train": 4, "val": 2})
+    assert [point.step for point in trained.curve] == [2, 4]
+    assert trained.best.step in (2, 4)
+    assert trained.best.per_class["bolt"].n_truth == trained.best.per_class["nut"].n_truth == 2
+    card = (trained.checkpoint / "README.md").read_text()
+    for line in ("split `train`, 4 images", "| seed | 3 |", "detseg train v1 --base", "| bolt | "):
+        assert line in card
+
+
+def test_a_training_that_has_ended_is_not_done_again(
+    trained: Trained, project: LabeledProject, detector: Path
+) -> None:
+    written = (trained.checkpoint / "model.safetensors").stat().st_mtime_ns
+    assert fit(project, detector, trained.checkpoint) == trained
+    assert (trained.checkpoint / "model.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(TrainingError, match=r"another plan, steps \(4, now 5\)"):
+        fit(project, detector, trained.checkpoint, steps=5)
+
+
+def test_equal_seeds_give_equal_weights(
+    trained: Trained, project: LabeledProject, detector: Path, tmp_path: Path
+) -> None:
+    fit(project, detector, tmp_path / "again")
+    require_same(trained.checkpoint, tmp_path / "again")
+
+
+class Killed(Exception):
+    """In the place of a signal that nothing can catch."""
+
+
+@pytest.mark.parametrize(
+    ("name", "last_step"), [("on_step_end", 2), ("complete", 4), ("_keep_best", 2), ("add_figures", 4)]
+)
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+    name: str,
+    last_step: int,
+    trained: Trained,
+    project: LabeledProject,
+    detector: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole: Callable[..., Any] = getattr(course.Course, name)
+
+    def dying(self: course.Course, *arguments: Any, **named: Any) -> Any:
+        if self.progress.step == last_step:
+            raise Killed
+        return whole(self, *arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(course.Course, name, dying)
+        with pytest.raises(Killed):
+            fit(project, detector, tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["training"]
+    assert fit(project, detector, tmp_path / "mine").curve[0].step == 2
+    require_same(trained.checkpoint, tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("n_good", "said"), [(2, r"the weights of step 2 \(AP "), (1, "nothing was learned")]
+)
+def test_a_loss_that_is_no_number_ends_it_and_the_best_weights_stay(
+    n_good: int,
+    said: str,
+    project: LabeledProject,
+    detector: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(train, "with_classes", lambda *a, **k: breaking(with_classes(*a, **k), after=n_good))
+    with pytest.raises(TrainingError, match=rf"the loss of step {n_good + 1} is nan.*{said}.*learning_rate"):
+        fit(project, detector, tmp_path / "mine")
+    if n_good == 2:
+        AutoModelForObjectDetection.from_pretrained(tmp_path / "mine")
+        assert "stopped, because the loss of step 3 is nan" in (tmp_path / "mine" / "README.md").read_text()
+
+
+def breaking(model: Any, *, after: int) -> Any:
+    """The model, whose loss is no number after so many passes of training."""
+    passes = 0
+
+    def hook(_module: Any, _inputs: Any, output: Any) -> None:
+        nonlocal passes
+        if output.loss is not None:
+            passes += 1
+            output["loss"] = output.loss * (float("nan") if passes > after else 1.0)
+
+    model.register_forward_hook(hook)
+    return model
+
+
+def test_a_full_disk_at_a_checkpoint_is_said_and_goes_on(
+    project: LabeledProject, detector: Path, tmp_path: Path, trained: Trained
+) -> None:
+    out = tmp_path / "small"
+    out.mkdir()
+    n_bytes = sum(path.stat().st_size for path in trained.checkpoint.iterdir())
+    with ram_disk(out, int(2.5 * n_bytes)) as mounted:
+        assert mounted
+        with pytest.raises(TrainingError, match=r"step 2 cannot be written to .*: make room .* from the beg"):
+            fit(project, detector, out / "mine")
+        assert not list((out / "mine" / "training").glob("checkpoint-*"))
+        shutil.copytree(out / "mine", tmp_path / "mine")
+    fit(project, detector, tmp_path / "mine")
+    require_same(trained.checkpoint, tmp_path / "mine")
+
+
+def test_images_that_vanished_are_left_out_or_refused(detector: Path, tmp_path: Path) -> None:
+    project = make_version(tmp_path, sides={"train": 20, "val": 2})
+    said: list[str] = []
+    settings = settings_in(tmp_path, steps=1, evaluations=1)
+    project.path(3).unlink()
+    done = train_version(settings, "v1", base=str(detector), out=tmp_path / "a", warn=said.append)
+    assert done.n_images == {"train": 19, "val": 2}
+    assert any("1 image of 22 of v1 cannot be read any more, the first: " in line for line in said)
+    for number in range(6, 12):
+        project.path(number).write_bytes(b"another")
+    with pytest.raises(TrainingError, match=r"7 images of 22 .*put them back"):
+        train_version(settings, "v1", base=str(detector), out=tmp_path / "b")
