@@ -62,4 +62,6 @@ def to_best(quality: DetectionQuality, *, step: int) -> Best:
 
 
 def _figure(value: float | None, estimate: Estimate | None) -> Figure:
-    return Figure(value) if estimate is None else Figure(value, estimate.low, estimate.high)
+    """The figure with its interval, however wide that is."""
+    known = estimate if estimate is None or estimate.rough is None else estimate.rough
+    return Figure(value) if known is None else Figure(value, known.low, known.high)

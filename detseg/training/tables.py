@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from detseg.datasets.rows import ROW, rows_of
 from detseg.datasets.sample import Sample, decode_sample
-from detseg.datasets.store import ROW
 from detseg.files import replacing
 from detseg.paging import pages
 
@@ -27,7 +27,8 @@ class SampleTable:
         return int(self._table.num_rows)
 
     def __getitem__(self, position: int) -> Sample:
-        (row,) = self._table.slice(position, 1).to_pylist()
+        (batch,) = self._table.slice(position, 1).to_batches()
+        (row,) = rows_of(batch)
         return decode_sample(row)
 
     def __getstate__(self) -> dict[str, Any]:
