@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,33 +118,82 @@ def stack_features(features: Iterable[ImageFeatures]) -> FeatureTable:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """Images that were compared with each other, and the pairs among them that may be near duplicates.
+
+    ``ids`` (N,) are bytes, ascending, ``hashes`` (N, 8). ``pairs`` (P, 2) are places in ``ids``, the smaller
+    first, each pair once; ``alike`` (P,) is how far their thumbnails correlate, at least 0.8.
+    """
+
+    ids: npt.NDArray[np.bytes_]
+    hashes: npt.NDArray[np.uint8]
+    pairs: Ints
+    alike: Floats
+
+
+NOTHING_COMPARED = Compared(
+    np.zeros(0, "S1"), np.zeros((0, 8), np.uint8), np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
+)
+
+
 def find_duplicates(table: FeatureTable) -> Duplicates:
     """The near duplicates among images."""
-    if len(table.ids) < 2:
-        return Duplicates()
-    left, right, alike = _confirmed(table)
-    clusters = _clusters(table, left, right, alike)
+    return confirm_duplicates(table, compare_images(table))
+
+
+def compare_images(table: FeatureTable, before: Compared = NOTHING_COMPARED) -> Compared:
+    """Compare each image with every other, but for those that were compared with each other before.
+
+    An image that has another hash now is a new one. Of pictures that are alike by the dozen, new ones may
+    meet more than they would if all came at once.
+    """
+    ids = np.array(table.ids, dtype=bytes)
+    places = np.full(len(before.ids), -1)  # in the table, of the images of before
+    at = np.minimum(np.searchsorted(before.ids, ids), max(len(before.ids) - 1, 0))
+    if len(before.ids):
+        same = (before.ids[at] == ids) & (before.hashes[at] == table.hashes).all(1)
+        places[at[same]] = np.flatnonzero(same)
+    is_new = np.ones(len(ids), dtype=bool)
+    is_new[places[places >= 0]] = False
+    old_pairs = places[before.pairs]  # in order, for ids ascend in both
+    still = (old_pairs >= 0).all(1)
+    i, j, alike = _possible(table, is_new)
+    pairs = np.concatenate((old_pairs[still], np.stack((i, j), axis=1)))
+    correlations = np.concatenate((before.alike[still], alike))
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return Compared(ids, table.hashes, pairs[order], correlations[order])
+
+
+def confirm_duplicates(table: FeatureTable, compared: Compared) -> Duplicates:
+    """The near duplicates among the images of a table, which were compared."""
+    i, j, alike = compared.pairs[:, 0], compared.pairs[:, 1], compared.alike
+    kept = (alike >= _SURE) | _embeddings_agree(table, i, j, alike)
+    left, right = i[kept], j[kept]
     ids = table.ids
-    pairs = sorted(zip(left.tolist(), right.tolist(), strict=True))
     return Duplicates(
-        tuple((ids[i], ids[j]) for i, j in pairs), tuple(tuple(ids[i] for i in one) for one in clusters)
+        tuple((ids[a], ids[b]) for a, b in zip(left.tolist(), right.tolist(), strict=True)),
+        tuple(tuple(ids[a] for a in one) for one in _clusters(table, left, right, alike[kept])),
     )
 
 
-def _confirmed(table: FeatureTable) -> tuple[Ints, Ints, Floats]:
-    """Pairs (i < j) of near duplicates, each once, and how far their thumbnails agree."""
+def _possible(table: FeatureTable, is_new: npt.NDArray[np.bool_]) -> tuple[Ints, Ints, Floats]:
+    """Pairs (i < j) that may be near duplicates, of which one at least is new, each once; how far their
+    thumbnails agree."""
     n = len(table.ids)
     found: list[tuple[Ints, Ints, Floats]] = []
     sure = np.zeros(0, np.int64)
-    for window, one, other in _candidates(table):
-        i, j = _unless_known(one, other, sure, n)
-        for start in range(0, len(i), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            alike = _correlation(table.thumbnails[i[some]], table.thumbnails[j[some]], window)
-            kept = alike >= _POSSIBLE
-            found.append((np.minimum(i, j)[some][kept], np.maximum(i, j)[some][kept], alike[kept]))
-            surely = found[-1][2] >= _SURE
-            sure = np.union1d(sure, found[-1][0][surely] * n + found[-1][1][surely])
+    for window, of_window in groupby(_candidates(table, is_new), key=itemgetter(0)):
+        n_before = len(found)
+        for _, one, other in of_window:
+            i, j = _unless_known(one, other, sure, n)
+            for start in range(0, len(i), _AT_ONCE):
+                some = slice(start, start + _AT_ONCE)
+                alike = _correlation(table.thumbnails[i[some]], table.thumbnails[j[some]], window)
+                kept = alike >= _POSSIBLE
+                found.append((np.minimum(i, j)[some][kept], np.maximum(i, j)[some][kept], alike[kept]))
+        surely = (i[alike >= _SURE] * n + j[alike >= _SURE] for i, j, alike in found[n_before:])
+        sure = np.unique(np.concatenate((sure, *surely)))
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
     i, j, alike = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -149,9 +201,7 @@ def _confirmed(table: FeatureTable) -> tuple[Ints, Ints, Floats]:
     i, j, alike = i[order], j[order], alike[order]
     first = np.ones(len(i), dtype=bool)
     first[1:] = (i[1:] != i[:-1]) | (j[1:] != j[:-1])
-    i, j, alike = i[first], j[first], alike[first]
-    kept = (alike >= _SURE) | _embeddings_agree(table, i, j, alike)
-    return i[kept], j[kept], alike[kept]
+    return i[first], j[first], alike[first]
 
 
 def _unless_known(i: Ints, j: Ints, known: Ints, n: int) -> tuple[Ints, Ints]:
@@ -160,21 +210,34 @@ def _unless_known(i: Ints, j: Ints, known: Ints, n: int) -> tuple[Ints, Ints]:
     return i[new], j[new]
 
 
-def _candidates(table: FeatureTable) -> Iterator[tuple[int, Ints, Ints]]:
-    """Windows and pairs (i, j) such that j may be that window of i. A pair may come several times."""
+def _candidates(table: FeatureTable, is_new: npt.NDArray[np.bool_]) -> Iterator[tuple[int, Ints, Ints]]:
+    """Windows and pairs (i, j) such that j may be that window of i, and one of them is new; by window. A pair
+    may come several times."""
+    everything, new, old = np.arange(len(is_new)), np.flatnonzero(is_new), np.flatnonzero(~is_new)
+    searches = [
+        (queried, among, _index(table.hashes[among]))
+        for queried, among in ((new, everything), (old, new))
+        if len(queried) and len(among)
+    ]
+    for window in range(len(_WINDOWS)):
+        for queried, among, index in searches:
+            for start in range(0, len(queried), _AT_ONCE):
+                some = queried[start : start + _AT_ONCE]
+                hashes = _window_hashes(table.thumbnails[some], window) if window else table.hashes[some]
+                bits, near = index.search(hashes, min(_NEIGHBOURS, len(among)))
+                rows, columns = np.nonzero((near >= 0) & (bits <= _MOST_BITS))
+                i, j = some[rows], among[near[rows, columns]]
+                yield window, i[i != j], j[i != j]
+
+
+def _index(hashes: npt.NDArray[np.uint8]) -> Any:
+    """An index that finds hashes that share a quarter of their bits, give or take one."""
     import faiss
 
     index = faiss.IndexBinaryMultiHash(_HASH_BITS, _CHUNKS, _CHUNK_BITS)
     index.nflip = 1
-    index.add(table.hashes)
-    for window in range(len(_WINDOWS)):
-        for start in range(0, len(table.ids), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            hashes = _window_hashes(table.thumbnails[some], window) if window else table.hashes[some]
-            bits, near = index.search(hashes, min(_NEIGHBOURS, len(table.ids)))
-            query = np.broadcast_to(np.arange(start, start + len(hashes))[:, None], near.shape)
-            kept = (near >= 0) & (bits <= _MOST_BITS) & (near != query)
-            yield window, query[kept], near[kept].astype(np.int64)
+    index.add(hashes)
+    return index
 
 
 def _window_hashes(thumbnails: npt.NDArray[np.uint8], window: int) -> npt.NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from detseg.catalog.region_json import encode_regions
-from detseg.datasets.duplicates import Duplicates, find_duplicates, stack_features
+from detseg.datasets.duplicates import Duplicates
 from detseg.datasets.filters import Filter, parse_filter
 from detseg.datasets.sample import Sample, decode_sample, image_bytes, image_of
 from detseg.datasets.splits import SplitRule, choose_split, group_duplicates
@@ -27,6 +27,7 @@ from detseg.pipeline.labels import (
     label_rules,
     read_reviewed,
 )
+from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.workspace import opened_catalog
 from detseg.plurals import format_count
 
@@ -83,7 +84,7 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
         parent = next(reversed(store.versions()), None)
         known = store.index(parent) if parent is not None and is_worth_sharing(parent) else ()
         rows_of = {row.image: row for row in known}
-        alike = find_duplicates(stack_features(catalog.features.read_all()))
+        alike = near_duplicates(settings, catalog.features.read_all(), keep=True)
         settled = catalog.features.split_groups()
         groups = group_duplicates(alike.clusters, settled)
         classes, made_under = frozenset(taxonomy.names), repr((_SCHEMA, rules, wish.simulated))

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from detseg.datasets.duplicates import find_duplicates, stack_features
 from detseg.datasets.figures import growth
 from detseg.errors import CatalogError, DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
@@ -21,6 +20,7 @@ from detseg.pipeline.dataset_figures import measure_labels
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
+from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.policies import cost_model, shape_policy
 from detseg.pipeline.qa.answers import encode_answer, encode_estimate
 from detseg.pipeline.qa.cases import CaseReader
@@ -163,15 +163,15 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     grown, notes = _growth(settings, project.title)
     notes += notes_on(result)
     map_ = map_of_project(settings, catalog, project, result.suspects.ranked)
-    examples, alike = measures.examples(), _alike(catalog, project)
+    examples, alike = measures.examples(), _alike(settings, catalog, project)
     write_report(out, QaReport(result, labels, taxonomy, examples, images, grown, map_, notes, alike=alike))
     return EvaluateReport(result, out, figures)
 
 
-def _alike(catalog: Catalog, project: Project) -> Alike:
+def _alike(settings: Settings, catalog: Catalog, project: Project) -> Alike:
     """The near duplicates among the images of a project that the catalog knows the places of."""
     images = [task.image for task in catalog.tasks.of_project(project.key)]
-    clusters = find_duplicates(stack_features(catalog.features.read(images))).clusters
+    clusters = near_duplicates(settings, catalog.features.read(images)).clusters
     largest = sorted(clusters, key=lambda cluster: (-len(cluster), cluster))[:MOST_CLUSTERS]
     places = catalog.images.refs(image for cluster in largest for image in cluster)
     shown = (tuple(places[image] for image in cluster if image in places) for cluster in largest)

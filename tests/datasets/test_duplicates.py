@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from bench.duplicates import COPIES, measure, photos, scenes
-from detseg.datasets.duplicates import Duplicates, find_duplicates, stack_features
+from detseg.datasets.duplicates import (
+    Duplicates,
+    compare_images,
+    confirm_duplicates,
+    find_duplicates,
+    stack_features,
+)
 from detseg.images.fingerprints import fingerprint
 from detseg.samples.scenes import generate_scene
 from detseg.types import Embedding, ImageFeatures, ImageId, Size
@@ -47,6 +54,24 @@ def test_no_order_matters() -> None:
     assert len(expected.clusters) == 4
     shuffled = np.random.default_rng(3).permutation(len(features))
     assert find_duplicates(stack_features(features[i] for i in shuffled)) == expected
+
+
+@pytest.mark.parametrize("n_before", [0, 1, 13, 28])
+def test_those_that_were_compared_are_not_compared_again(n_before: int) -> None:
+    """Nor does it matter that images are gone since, or look otherwise."""
+    images = [copy(scene(seed)) for seed in range(4) for copy in (lambda one: one, *COPIES.values())]
+    features = [
+        ImageFeatures(ImageId(f"{n:03d}"), fingerprint(np.asarray(image))) for n, image in enumerate(images)
+    ]
+    gone = ImageFeatures(ImageId("0125"), features[12].fingerprint)
+    other = replace(features[3], fingerprint=features[-1].fingerprint)
+    shuffled = [features[n] for n in np.random.default_rng(n_before).permutation(len(features))]
+    first = [other if one is features[3] else one for one in (*shuffled[:n_before], gone)]
+    before, table = compare_images(stack_features(first)), stack_features(features)
+    compared = compare_images(table, before)
+    assert confirm_duplicates(table, compared) == find_duplicates(table)
+    again = replace(table, thumbnails=np.zeros_like(table.thumbnails))  # nobody looks at them
+    assert np.array_equal(compare_images(again, compared).pairs, compared.pairs)
 
 
 def test_mirrored_and_turned_images_are_no_duplicates() -> None:

@@ -51,6 +51,24 @@ def apart(project: LabeledProject, one: int, numbers: range) -> int:
     return next(n for n in numbers if split_of_group(HALVES.shares, project.images[n].id) != side)
 
 
+@pytest.mark.parametrize("damage", ["", "not an archive"])
+def test_comparisons_are_kept_and_made_anew_where_they_are_damaged(
+    project: LabeledProject, damage: str
+) -> None:
+    add(project, {n: n % 3 for n in range(6)})
+    create_version(project.settings, "v1", Wish())
+    kept = project.settings.state_path / "near_duplicates.npz"
+    before = kept.read_bytes()
+    if damage:
+        kept.write_text(damage)
+    assert create_version(project.settings, "v2", Wish()).counts.duplicates["clusters"] == 3
+    assert kept.exists()
+    add(project, {n: n % 3 for n in range(6, 9)})
+    counts = create_version(project.settings, "v3", Wish()).counts.duplicates
+    assert (counts["clusters"], counts["images"]) == (3, 9)
+    assert kept.read_bytes() != before
+
+
 def test_near_duplicates_are_on_one_side_and_are_counted(project: LabeledProject) -> None:
     add(project, {n: n % 5 for n in range(20)})
     version = create_version(project.settings, "v1", Wish(split=HALVES))

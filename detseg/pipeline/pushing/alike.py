@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from detseg.datasets.duplicates import find_duplicates, stack_features
 from detseg.errors import ImageError
 from detseg.images import BROWSER_FORMATS
 from detseg.images.fingerprints import fingerprint
+from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.pushing.queue import PushSpec
 from detseg.pipeline.pushing.report import ImageOutcome
 from detseg.pipeline.reading import open_sources, read_from
@@ -39,11 +39,10 @@ def hold_duplicates(
     read = tuple(_read_features(spec.settings, [ref for ref in listed if ref.id in missing]))
     if record:
         spec.catalog.features.record(read)
-    table = stack_features((*known, *read))
     refused = {one.image for one in spec.catalog.quarantine.entries() if one.stage == "push"}
     there = {ref.id for ref in listed}
     waiting: set[ImageId] = set()
-    for cluster in find_duplicates(table).clusters:
+    for cluster in near_duplicates(spec.settings, (*known, *read)).clusters:
         new = [image for image in cluster if image in there and image not in with_task]
         sendable = [image for image in new if image not in refused]
         chosen = () if any(image in open_tasks for image in cluster) else sendable[:1] or new[:1]

@@ -1,0 +1,61 @@
+"""Near duplicates among the catalog's images. What was compared before is kept in the state folder."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detseg.datasets.duplicates import (
+    NOTHING_COMPARED,
+    Compared,
+    Duplicates,
+    compare_images,
+    confirm_duplicates,
+    stack_features,
+)
+from detseg.files import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from detseg.config import Settings
+    from detseg.types import ImageFeatures
+
+_REVISION = 1
+"""Part of what is kept: with another number, all images are compared anew."""
+
+
+def near_duplicates(
+    settings: Settings, features: Iterable[ImageFeatures], *, keep: bool = False
+) -> Duplicates:
+    """Find the near duplicates among images; those that were compared before are not compared again.
+
+    ``keep``: these are all images that there are, and what was compared now is kept for the next time.
+    """
+    path = settings.state_path / "near_duplicates.npz"
+    table, before = stack_features(features), _read_kept(path)
+    compared = compare_images(table, before)
+    if keep and not np.array_equal(compared.ids, before.ids):
+        _keep(path, compared)
+    return confirm_duplicates(table, compared)
+
+
+def _read_kept(path: Path) -> Compared:
+    """What was compared before; nothing where there is no file, or one of another detseg."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            if kept["revision"] == _REVISION:
+                return Compared(kept["ids"], kept["hashes"], kept["pairs"], kept["alike"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # it is only there to save time
+    return NOTHING_COMPARED
+
+
+def _keep(path: Path, compared: Compared) -> None:
+    arrays = {name: getattr(compared, name) for name in ("ids", "hashes", "pairs", "alike")}
+    with suppress(OSError), replacing(path, binary=True, private=True) as file:  # a full disk: the next time
+        np.savez(file, revision=_REVISION, **arrays)
