@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from detseg.geometry.outlines import Outline, roughness
 from detseg.geometry.runs import crop_to_box
 from detseg.metrics.suspects.options import SuspectOptions, sureness
 from detseg.metrics.suspects.scene import Finding, Reference, Scene, Shape
+from detseg.metrics.suspects.usual import Observation
 from detseg.types import Box, Region
 
 _EIGHT = np.ones((3, 3), dtype=bool)
@@ -23,13 +24,17 @@ _SURELY_SMOOTH = 1.05
 """Windings up to which an outline cannot be rough: every pixel that stands out makes it longer."""
 
 
-def find_contours(scene: Scene) -> Iterator[Finding]:
+def find_contours(scene: Scene) -> Iterator[Finding | Observation]:
     """Specks, holes and roughness of every mask: what needs its pixels, looked at only where its runs ask."""
     for shape in scene.layer.shapes:
         region, outline, mask = shape.region, shape.outline, shape.region.instance.mask
         if mask is None or outline is None:
             continue
+        label = region.instance.label
+        if not outline.n_holes:
+            yield Observation("holed", label, 0.0)
         if outline.n_pieces == 1 and outline.n_holes == 0 and outline.windings <= _SURELY_SMOOTH:
+            yield Observation("roughness", label, 0.0)
             continue
         bitmap = crop_to_box(mask, outline.box)
         if outline.n_pieces > 1:
@@ -39,30 +44,33 @@ def find_contours(scene: Scene) -> Iterator[Finding]:
         yield from _jagged(region, outline, bitmap, scene.options)
 
 
-def find_over_smoothed(scene: Scene) -> Iterator[Finding]:
+def find_over_smoothed(scene: Scene) -> Iterator[Finding | Observation]:
     """Masks with a much shorter outline than the model's or another person's for the same object.
 
-    A smooth outline alone proves nothing: objects are smooth. So another mask has to show what was cut off.
+    A smooth outline alone proves nothing: objects are smooth. So another mask has to show what was cut off,
+    and the masks of a model whose outlines are all longer than those of people show nothing.
     """
     for reference in scene.references:
         met = reference.same & (reference.iou >= scene.options.same_iou)
         for i, j in np.argwhere(met).tolist():
-            finding = _smoother(scene.layer.shapes[i], reference, j, scene.options)
-            if finding:
-                yield finding
+            yield from _smoother(scene.layer.shapes[i], reference, j, scene.options)
 
 
-def _smoother(shape: Shape, reference: Reference, j: int, options: SuspectOptions) -> Finding | None:
+def _smoother(
+    shape: Shape, reference: Reference, j: int, options: SuspectOptions
+) -> Iterator[Finding | Observation]:
     """Find a mask that is much smoother than the reference's mask j, which is not just jagged itself."""
     other, shown = reference.layer.shapes[j].region.instance.mask, reference.layer.shapes[j].outline
-    if other is None or shown is None or shape.outline is None or other == shape.region.instance.mask:
-        return None
+    if other is None or shown is None or shape.outline is None:
+        return
     share = shape.outline.length_px / shown.length_px
+    one = Observation("smoothness", shape.region.instance.label, min(share, 1.0))
+    yield one
     if share >= options.smoothed or roughness(crop_to_box(other, shown.box)) > options.rough:
-        return None
-    sure = sureness(share, even=options.smoothed, certain=0.4) * float(reference.trust[j])
+        return
     reason = f"its outline is {share:.0%} as long as that of {reference.name}"
-    return Finding("over_smoothed", sure, reason, shape.region, shape.outline.box)
+    trust = float(reference.trust[j])
+    yield Finding("over_smoothed", trust, reason, shape.region, shape.outline.box, one)
 
 
 def _specks(shape: Shape, outline: Outline, bitmap: Bitmap, scene: Scene) -> Iterator[Finding]:
@@ -110,33 +118,50 @@ def _other_pixels(shape: Shape, window: Box, scene: Scene) -> Bitmap:
     return found
 
 
-def _holes(region: Region, outline: Outline, bitmap: Bitmap, scene: Scene) -> Iterator[Finding]:
-    """Small ones that hold no other region: a nut on the belt is a hole of the belt that belongs there."""
+def _holes(region: Region, outline: Outline, bitmap: Bitmap, scene: Scene) -> Iterator[Finding | Observation]:
+    """Holes that hold no other region: a nut on the belt is a hole of the belt that belongs there.
+
+    Small ones are what a brush leaves; large ones belong to the object where others of its class have some.
+    """
     pieces, n_pieces = ndimage.label(~np.pad(bitmap, 1))
     areas = np.bincount(pieces.reshape(-1), minlength=n_pieces + 1)
-    limit = _stray_px(scene.options.hole_px, outline, scene.options)
     padded = _grown(outline.box, 1)
     found = [
         (int(areas[number]), _place(where, padded))
         for number, where in enumerate(ndimage.find_objects(pieces), start=1)
-        if number != pieces[0, 0] and areas[number] <= limit
+        if number != pieces[0, 0]
     ]
     others = [shape.extent for shape in scene.layer.shapes if shape.region is not region]
     holes = [(area, box) for area, box in found if not any(_holds(other, box) for other in others)]
-    if holes:
-        area, box = max(holes, key=lambda hole: hole[0])
-        reason = f"{len(holes)} {'hole' if len(holes) == 1 else 'holes'} of up to {area} px in it"
-        yield Finding("holes", sureness(len(holes), even=1, certain=5), reason, region, box)
+    limit = _stray_px(scene.options.hole_px, outline, scene.options)
+    small, large = [hole for hole in holes if hole[0] <= limit], [hole for hole in holes if hole[0] > limit]
+    one = Observation("holed", region.instance.label, 1.0 if large else 0.0)
+    yield one
+    if small:
+        reason, box = _largest(small)
+        yield Finding("holes", sureness(len(small), even=1, certain=5), reason, region, box)
+    if large:
+        reason, box = _largest(large)
+        yield Finding("holes", 1.0, f"{reason}, as few others of its class have", region, box, one)
 
 
-def _jagged(region: Region, outline: Outline, bitmap: Bitmap, options: SuspectOptions) -> Iterator[Finding]:
+def _largest(holes: Sequence[tuple[int, Box]]) -> tuple[str, Box]:
+    area, box = max(holes, key=lambda hole: hole[0])
+    return f"{len(holes)} {'hole' if len(holes) == 1 else 'holes'} of up to {area} px in it", box
+
+
+def _jagged(
+    region: Region, outline: Outline, bitmap: Bitmap, options: SuspectOptions
+) -> Iterator[Finding | Observation]:
     width_px = 2 * outline.area_px / outline.length_px
     if outline.area_px < options.rough_from_px or width_px < options.thin_px:
         return
     rough = roughness(bitmap)
+    one = Observation("roughness", region.instance.label, rough)
+    yield one
     if rough > options.rough:
         reason = f"{rough:.0%} of its outline's pixels stand alone against their neighbours"
-        yield Finding("jagged", sureness(rough, even=options.rough, certain=0.4), reason, region, outline.box)
+        yield Finding("jagged", 1.0, reason, region, outline.box, one)
 
 
 def _stray_px(limit_px: int, outline: Outline, options: SuspectOptions) -> float:

@@ -28,7 +28,10 @@ def find_outside_taxonomy(scene: Scene) -> Iterator[Finding]:
 
 
 def find_duplicate(scene: Scene) -> Iterator[Finding]:
-    """Regions that cover an earlier one of the review, with the same label or another one."""
+    """Regions that cover an earlier one of the review, with the same label or another one.
+
+    Where the model sees one object for both, less is enough.
+    """
     layer, options = scene.layer, scene.options
     boxes = box_iou_matrix(layer.boxes, layer.boxes)
     for later, earlier in np.argwhere(np.tril(boxes >= options.same_iou, -1)).tolist():
@@ -36,11 +39,24 @@ def find_duplicate(scene: Scene) -> Iterator[Finding]:
         iou = _iou(own, other, of_boxes=float(boxes[later, earlier]))
         one_label = other.label == own.label
         limit = options.duplicate_iou if one_label else options.two_labels_iou
+        once = one_label and iou < limit and _seen_once(scene, later, earlier)
+        if once:
+            limit = options.double_iou
         if iou >= limit:
             sure = sureness(iou, even=limit, certain=1.0)
             what = "another" if one_label else f"the {other.label!r}"
             reason = f"it covers {what} of the same image with IoU {iou:.2f}"
+            reason += ", and the model sees one" if once else ""
             yield Finding("duplicate", sure, reason, layer.shapes[later].region, layer.shapes[later].extent)
+
+
+def _seen_once(scene: Scene, later: int, earlier: int) -> bool:
+    """Tell whether the model has one region in the place of both labels."""
+    of_own, iou = scene.counterparts.of_own, scene.model.iou
+    if (of_own[later] < 0) == (of_own[earlier] < 0):
+        return False
+    one = max(int(of_own[later]), int(of_own[earlier]))
+    return bool(min(iou[later, one], iou[earlier, one]) >= scene.options.same_iou)
 
 
 def _iou(a: Instance, b: Instance, *, of_boxes: float) -> float:

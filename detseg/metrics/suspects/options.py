@@ -25,6 +25,23 @@ class SuspectOptions:
     """The share of the smaller one that lies in the larger one, below which they are just apart."""
     same_iou: float = 0.5
     """From here on two regions are of one object, as in COCO's and PASCAL VOC's AP50."""
+    badly_placed: float = 0.65
+    """IoU with the model's region of the object: below, a label may be badly placed where others of its class
+    meet the model's better. Boxes that lie a quarter of their width apart have 0.6."""
+    offset: float = 0.13
+    """The root mean square of how far the four sides of a box are from the model's, as shares of its width
+    and height: boxes a quarter of their width apart have 0.18."""
+    offset_px: float = 1.0
+    """The same in pixels: nobody draws better than that, and small objects then overlap badly."""
+    touching_iou: float = 0.1
+    """Below, two regions are not in one place."""
+    most_unseen: float = 0.08
+    """The share of a class's labels that nobody else sees, above which that proves nothing: the model does
+    not know the class. People draw few labels where nothing is at all."""
+    double_iou: float = 0.6
+    """Of two labels of one class where the model sees one object."""
+    most_holed: float = 0.1
+    """The share of a class's masks with large holes, above which the things have holes."""
     apart_iou: float = 0.7
     """Of a box with its mask's tight box; two heads of one network agree better on most objects."""
     speck_px: int = 25
@@ -49,8 +66,10 @@ class SuspectOptions:
     """The model's regions below it say nothing about how large an object is."""
     sure_score: float = 0.8
     """The model is sure from here on: of a calibrated one, four of five such regions are right."""
-    max_quality: float = 0.5
-    """cleanlab's label quality of an image, in [0, 1]."""
+    least_sure_score: float = 0.6
+    """But from here on, where nine of ten of its regions that people drew have at least the score."""
+    least_share: float = 0.2
+    """The chance that people are wrong and not the model, below which nothing is said."""
 
 
 def sureness(value: float, *, even: float, certain: float) -> float:

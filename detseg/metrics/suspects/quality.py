@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.geometry.boxes import box_iou_matrix
+from detseg.metrics.suspects.counterparts import Matrix
 from detseg.metrics.suspects.findings import ImageQuality, LabelQuality
-from detseg.metrics.suspects.scene import Layer, Matrix, Scene
+from detseg.metrics.suspects.scene import Layer, Scene
 from detseg.types import Box, ImageId
 
 Numbers = npt.NDArray[np.int64]

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from detseg.metrics.suspects.attention import find_too_fast
 from detseg.metrics.suspects.contours import find_contours, find_over_smoothed
-from detseg.metrics.suspects.evidence import find_missed, find_other_sizes, find_wrong_label
+from detseg.metrics.suspects.evidence import (
+    find_misplaced,
+    find_missed,
+    find_other_sizes,
+    find_unseen,
+    find_wrong_label,
+)
 from detseg.metrics.suspects.labels import find_duplicate, find_outside_taxonomy
 from detseg.metrics.suspects.scene import FindingsOf
 from detseg.metrics.suspects.shapes import find_box_mask_apart, find_degenerate, find_out_of_frame, find_tiny
@@ -23,14 +29,14 @@ class Rule:
     ``words`` say it in a few words. ``cost`` is what such a label costs if it stays, as a share of the worst:
     1.0: it teaches the model that an object is none or another, or no training code takes it; 0.7: the object
     is there, and misplaced or counted twice; 0.5: nothing is known to be wrong, but nobody looked; 0.4: some
-    pixels of an outline. ``find`` looks at one image, and may find for several rules; None for what is
-    found over all images together.
+    pixels of an outline. ``find`` looks at one image, and may find for several rules, as others may for its
+    own.
     """
 
     name: str
     words: str
     cost: float
-    find: FindingsOf | None
+    find: FindingsOf
 
 
 RULES = (
@@ -40,6 +46,7 @@ RULES = (
     Rule("duplicate", "drawn twice", 0.7, find_duplicate),
     Rule("oversized", "far too large", 0.7, find_other_sizes),
     Rule("partial", "covers only a part", 0.7, find_other_sizes),
+    Rule("misplaced", "badly placed", 0.7, find_misplaced),
     Rule("box_mask_apart", "box and mask disagree", 0.7, find_box_mask_apart),
     Rule("outside_taxonomy", "not a class of the project", 1.0, find_outside_taxonomy),
     Rule("specks", "stray specks", 0.4, find_contours),
@@ -50,7 +57,7 @@ RULES = (
     Rule("empty_though_sure", "empty, though the model is sure", 1.0, find_missed),
     Rule("missed", "probably overlooked", 1.0, find_missed),
     Rule("wrong_label", "probably another class", 1.0, find_wrong_label),
-    Rule("low_quality", "labels and model far apart", 0.7, None),
+    Rule("unseen", "nobody else sees it", 0.7, find_unseen),
 )
 
 RULE_OF: Mapping[str, Rule] = {rule.name: rule for rule in RULES}

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from detseg.geometry.boxes import box_iou_matrix, boxes_to_array
 from detseg.geometry.extent import NOWHERE
 from detseg.geometry.masks import mask_iou_matrix
 from detseg.geometry.outlines import Outline, measure_outline
 from detseg.metrics.cases import Case
+from detseg.metrics.suspects.counterparts import Choice, Counterparts, Matrix, find_counterparts
 from detseg.metrics.suspects.options import SuspectOptions
+from detseg.metrics.suspects.usual import Observation
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, Box, Mask, Region
-
-Matrix = npt.NDArray[np.float64]
-Choice = npt.NDArray[np.bool_]
 
 _FAR_PX = 1e7
 """No image reaches so far; areas of what does stay finite."""
@@ -26,13 +24,17 @@ _FAR_PX = 1e7
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule's finding about a region (None for the whole image), and its confidence, in [0, 1]."""
+    """A rule's finding about a region (None for the whole image), and its confidence, in [0, 1].
+
+    It stands only where ``unusual``, if there is one, is so for the project (see ``judge``).
+    """
 
     rule: str
     sure: float
     reason: str
     region: Region | None = None
     box: Box | None = None
+    unusual: Observation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,15 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The regions of one author; ``boxes`` (N, 4) and ``areas`` (N,) are those of their extents."""
+    """The regions of one author; ``boxes`` (N, 4) and ``areas`` (N,) are those of their extents.
+
+    ``tight`` (N, 4) are the boxes of their masks, where they have one.
+    """
 
     shapes: tuple[Shape, ...]
     boxes: Matrix
     areas: Matrix
+    tight: Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +88,18 @@ class Reference:
         """The area that both have, (N, M)."""
         return self.iou / (1 + self.iou) * (self.own_areas + self.areas)
 
+    def nested(self, inside: float) -> Choice:
+        """Choose the pairs (N, M) of which one has that share of its area, at least, in the other."""
+        nested: Choice = (self.iou > 0) & (self.shared >= inside * np.minimum(self.own_areas, self.areas))
+        return nested
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A case, the review that counts, and those who say something else.
 
-    ``model`` has every region that the model scored at least ``witness_score``; ``people`` are the other
-    judged reviews.
+    ``model`` has every region that the model scored at least ``witness_score``, ``faint`` are the others;
+    ``people`` are the other judged reviews.
     """
 
     case: Case
@@ -97,14 +108,17 @@ class Scene:
     options: SuspectOptions
     layer: Layer
     model: Reference
+    faint: Layer
     people: tuple[Reference, ...]
+    counterparts: Counterparts
+    """The model's region of each label."""
 
     @property
     def references(self) -> tuple[Reference, ...]:
         return (self.model, *self.people)
 
 
-FindingsOf = Callable[[Scene], Iterator[Finding]]
+FindingsOf = Callable[[Scene], Iterator[Finding | Observation]]
 
 
 def build_context(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Scene | None:
@@ -114,7 +128,7 @@ def build_context(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Sc
         return None
     known: dict[Mask, Outline | None] = {}
     layer = _layer(truth.regions, known)
-    scored = [r for r in case.prediction.regions if (r.instance.score or 0.0) >= options.witness_score]
+    scored, faint = _by_score(case.prediction.regions, options.witness_score)
     others = [r for r in case.reviews if r is not truth and r.state in ("labeled", "empty")]
     model = _reference("the model", _layer(scored, known), layer)
     return Scene(
@@ -124,8 +138,18 @@ def build_context(case: Case, taxonomy: Taxonomy, options: SuspectOptions) -> Sc
         options=options,
         layer=layer,
         model=model,
+        faint=_layer(faint, known),
+        counterparts=find_counterparts(
+            model.iou, model.same, model.nested(options.inside), same_iou=options.same_iou
+        ),
         people=tuple(_reference("another person", _layer(other.regions, known), layer) for other in others),
     )
+
+
+def _by_score(regions: Sequence[Region], least: float) -> tuple[list[Region], list[Region]]:
+    """The regions with at least that score, and the others."""
+    scored = [region for region in regions if (region.instance.score or 0.0) >= least]
+    return scored, [region for region in regions if (region.instance.score or 0.0) < least]
 
 
 def overlaps(a: Layer, b: Layer) -> Matrix:
@@ -162,7 +186,8 @@ def _layer(regions: Sequence[Region], known: dict[Mask, Outline | None]) -> Laye
     shapes = tuple(_shape(region, known) for region in regions)
     boxes = boxes_to_array([shape.extent for shape in shapes])
     areas: Matrix = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return Layer(shapes, boxes, areas)
+    tight = boxes_to_array([shape.outline.box if shape.outline else shape.extent for shape in shapes])
+    return Layer(shapes, boxes, areas, tight)
 
 
 def _shape(region: Region, known: dict[Mask, Outline | None]) -> Shape:

@@ -4,81 +4,113 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from detseg.metrics.cases import Case
-from detseg.metrics.suspects.findings import ImageQuality, RuleCount, Suspect, Suspects
+from detseg.metrics.suspects.findings import RuleCount, Suspect, Suspects
+from detseg.metrics.suspects.judging import judge
 from detseg.metrics.suspects.options import SuspectOptions
 from detseg.metrics.suspects.quality import QualityTally, summarize_quality
 from detseg.metrics.suspects.rules import RULE_OF, RULES
 from detseg.metrics.suspects.scene import Finding, Scene, build_context
+from detseg.metrics.suspects.usual import Observation, Usual
 from detseg.metrics.weeks import WeekTally
 from detseg.taxonomy import Taxonomy
-from detseg.types import ImageId
 
-_FINDERS = tuple(dict.fromkeys(rule.find for rule in RULES if rule.find is not None))
+_FINDERS = tuple(dict.fromkeys(rule.find for rule in RULES))
 """A rule finds a region at most once, and the surer of two findings of one rule stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a rule found. It stands, or does where ``unusual`` is so once all images are known."""
+
+    suspect: Suspect
+    unusual: Observation | None
+    is_drawn: bool
+    """whether the region is one of the review's"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """An image in which something was found."""
+
+    updated_at: datetime | None
+    author: str
+    n_regions: int
+    found: tuple[_Found, ...]
 
 
 @dataclass(slots=True)
 class SuspectTally:
-    """Adds up images, each once; ``keep`` suspects at most are kept, the counts are complete."""
+    """Adds up images, each once; the result has ``keep`` suspects at most, and complete counts."""
 
     taxonomy: Taxonomy
     options: SuspectOptions = field(default_factory=SuspectOptions)
     keep: int = 1000
-    _kept: list[Suspect] = field(default_factory=list, init=False)
-    _n_suspects: Counter[str] = field(default_factory=Counter, init=False)
-    _n_images: Counter[str] = field(default_factory=Counter, init=False)
-    _n_judged: int = field(default=0, init=False)
-    _suspect_images: set[ImageId] = field(default_factory=set, init=False)
+    _images: list[_Image] = field(default_factory=list, init=False)
+    _usual: Usual = field(default_factory=Usual, init=False)
     _quality: QualityTally = field(default_factory=QualityTally, init=False)
-    _weeks: WeekTally = field(default_factory=WeekTally, init=False)
 
     def add(self, case: Case) -> None:
         """Applies every rule. Leaves out an image without a review that counts, and one of known truth."""
         scene = build_context(case, self.taxonomy, self.options)
         if scene is None:
             return
-        self._n_judged += 1
         self._quality.add(scene)
-        found = _suspects_of(scene)
-        self._n_suspects.update(suspect.rule for suspect in found)
-        self._n_images.update({suspect.rule for suspect in found})
-        self._suspect_images.update(suspect.image for suspect in found[:1])
-        named = {suspect.region for suspect in found if suspect.region is not None}
-        regions = {region.id for region in scene.truth.regions} | named
-        self._weeks.add(scene.truth.updated_at, len(named), len(regions), who=scene.truth.author)
-        self._kept += found
-        if len(self._kept) > 2 * self.keep:
-            self._kept = heapq.nsmallest(self.keep, self._kept, key=_rank)
+        drawn = {region.id for region in scene.truth.regions}
+        found: list[_Found] = []
+        for one in (one for find in _FINDERS for one in find(scene)):
+            if isinstance(one, Observation):
+                self._usual.add(one)
+            else:
+                is_drawn = one.region is not None and one.region.id in drawn
+                found.append(_Found(_suspect(scene, one), one.unusual, is_drawn))
+        truth = scene.truth
+        self._images.append(_Image(truth.updated_at, truth.author, len(drawn), tuple(found)))
 
     def result(self) -> Suspects:
         """The worst so far, and complete counts."""
-        scores = self._quality.scores()
-        low = [_low(one) for one in scores if one.quality <= self.options.max_quality]
-        n_suspects = self._n_suspects + Counter(suspect.rule for suspect in low)
-        n_images = self._n_images + Counter(suspect.rule for suspect in low)
+        n_suspects, n_images = Counter[str](), Counter[str]()
+        ranked: list[Suspect] = []
+        weeks, n_suspect_images = WeekTally(), 0
+        for image in self._images:
+            standing = self._standing(image)
+            suspects = [one.suspect for one in standing]
+            n_suspects.update(suspect.rule for suspect in suspects)
+            n_images.update({suspect.rule for suspect in suspects})
+            n_suspect_images += bool(suspects)
+            named = {one.suspect.region: one.is_drawn for one in standing if one.suspect.region is not None}
+            n_lacking = sum(not is_drawn for is_drawn in named.values())
+            weeks.add(image.updated_at, len(named), image.n_regions + n_lacking, who=image.author)
+            ranked += suspects
+            if len(ranked) > 2 * self.keep:
+                ranked = heapq.nsmallest(self.keep, ranked, key=_rank)
         return Suspects(
-            n_images=self._n_judged,
+            n_images=len(self._images),
             n_suspects=n_suspects.total(),
-            n_suspect_images=len(self._suspect_images | {suspect.image for suspect in low}),
-            ranked=tuple(heapq.nsmallest(self.keep, [*self._kept, *low], key=_rank)),
+            n_suspect_images=n_suspect_images,
+            ranked=tuple(heapq.nsmallest(self.keep, ranked, key=_rank)),
             per_rule={rule.name: RuleCount(n_suspects[rule.name], n_images[rule.name]) for rule in RULES},
-            quality=summarize_quality(scores, keep=self.keep),
-            weeks=self._weeks.result(),
+            quality=summarize_quality(self._quality.scores(), keep=self.keep),
+            weeks=weeks.result(),
         )
 
-
-def _suspects_of(scene: Scene) -> tuple[Suspect, ...]:
-    """Apply the rules, each at most once for a region: the surer finding stands."""
-    surest: dict[tuple[str, str | None], Finding] = {}
-    for finding in (finding for find in _FINDERS for finding in find(scene)):
-        key = (finding.rule, finding.region.id if finding.region else None)
-        known = surest.get(key)
-        if known is None or finding.sure > known.sure:
-            surest[key] = finding
-    return tuple(sorted((_suspect(scene, finding) for finding in surest.values()), key=_rank))
+    def _standing(self, image: _Image) -> list[_Found]:
+        """What stands of what was found in an image, each rule once for a region at most: the surer one."""
+        surest: dict[tuple[str, str | None], _Found] = {}
+        for one in image.found:
+            suspect = one.suspect
+            if one.unusual is not None:
+                sure = judge(one.unusual, self._usual, self.options)
+                if sure is None:
+                    continue
+                suspect = replace(suspect, score=suspect.score * sure)
+            key = (suspect.rule, suspect.region)
+            if key not in surest or suspect.score > surest[key].suspect.score:
+                surest[key] = replace(one, suspect=suspect)
+        return list(surest.values())
 
 
 def _suspect(scene: Scene, finding: Finding) -> Suspect:
@@ -94,24 +126,6 @@ def _suspect(scene: Scene, finding: Finding) -> Suspect:
         score=finding.sure * RULE_OF[finding.rule].cost,
         reason=finding.reason,
         box=finding.box,
-    )
-
-
-def _low(quality: ImageQuality) -> Suspect:
-    return Suspect(
-        image=quality.image,
-        task_id=quality.task_id,
-        task_url=quality.task_url,
-        region=None,
-        label=None,
-        author=quality.author,
-        rule="low_quality",
-        score=(1.0 - quality.quality) * RULE_OF["low_quality"].cost,
-        reason=(
-            f"cleanlab's label quality is {quality.quality:.2f} (overlooked {quality.overlooked:.2f}, badly "
-            f"located {quality.badloc:.2f}, swapped {quality.swap:.2f})"
-        ),
-        box=quality.box,
     )
 
 

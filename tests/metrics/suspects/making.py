@@ -73,10 +73,10 @@ def case(
 def find_suspects(
     made: Case, options: SuspectOptions | None = None, *, taxonomy: Taxonomy = TAXONOMY
 ) -> tuple[Suspect, ...]:
-    """What the rules find in one image, worst first, without what takes many images to see."""
+    """What the rules find in one image, worst first."""
     tally = SuspectTally(taxonomy, options or SuspectOptions())
     tally.add(made)
-    return tuple(one for one in tally.result().ranked if one.rule != "low_quality")
+    return tally.result().ranked
 
 
 def suspects(made: Case, rule: str, options: SuspectOptions | None = None) -> list[Suspect]:

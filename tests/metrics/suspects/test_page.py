@@ -29,7 +29,7 @@ def test_every_rule_has_its_row_in_order_and_its_cost() -> None:
         ("degenerate", [f"{DEFAULTS.min_side_px:.0f} px"]),
         ("out_of_frame", [f"{DEFAULTS.max_outside_px:.0f} px"]),
         ("tiny", [f"{DEFAULTS.tiny_px:.0f} px"]),
-        ("duplicate", [str(DEFAULTS.duplicate_iou), str(DEFAULTS.two_labels_iou)]),
+        ("duplicate", [str(DEFAULTS.duplicate_iou), str(DEFAULTS.double_iou), str(DEFAULTS.two_labels_iou)]),
         ("box_mask_apart", [str(DEFAULTS.apart_iou)]),
         ("specks", [f"{DEFAULTS.speck_px} px", f"{DEFAULTS.stray_share:.0%}".replace("%", " %")]),
         ("holes", [f"{DEFAULTS.hole_px} px", f"{DEFAULTS.stray_share:.0%}".replace("%", " %")]),
@@ -38,7 +38,8 @@ def test_every_rule_has_its_row_in_order_and_its_cost() -> None:
         ("too_fast", [f"{DEFAULTS.glance_s:.0f} s", f"{DEFAULTS.fixation_s} s"]),
         ("empty_though_sure", [str(DEFAULTS.sure_score)]),
         ("wrong_label", [str(DEFAULTS.same_iou)]),
-        ("low_quality", [str(DEFAULTS.max_quality)]),
+        ("misplaced", [str(DEFAULTS.badly_placed), f"{DEFAULTS.offset:.0%}".replace("%", " %")]),
+        ("unseen", [str(DEFAULTS.touching_iou), f"{DEFAULTS.most_unseen:.0%}".replace("%", " %")]),
     ],
 )
 def test_thresholds_are_those_of_the_settings(rule: str, figures: list[str]) -> None:

@@ -75,9 +75,9 @@ def found(result: Suspects) -> dict[str, int]:
 
 
 def test_few_of_the_labels_that_people_drew_are_suspects(shared_data: Path) -> None:
-    """2,184 boxes with three doubles that are really there; 3,713 masks of which two are frayed."""
+    """2,184 boxes with three doubles that are really there; 3,713 masks: two are frayed, two have a hole."""
     assert found(measure(shared_data / "bccd" / "instances.json")) == {"duplicate": 3}
-    assert found(measure(shared_data / "nuclei" / "instances.json")) == {"jagged": 2}
+    assert found(measure(shared_data / "nuclei" / "instances.json")) == {"holes": 2, "jagged": 2}
     assert found(measure(shared_data / "coco20" / "instances.json")) == {}
 
 
