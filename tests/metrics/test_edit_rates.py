@@ -244,7 +244,7 @@ def scripted(rng: random.Random, region: Region) -> tuple[EditKind, Region | Non
         x0, y0, x1, y1 = instance.box.xyxy
         return "moved", replace(region, instance=replace(instance, box=Box(x0 + 0.5, y0, x1 + 1.0, y1)))
     if kind == "reshaped" and instance.mask is not None:
-        x, y = rng.randrange(10), rng.randrange(10)
+        x, y = 15 + rng.randrange(10), 15 + rng.randrange(10)
         return "reshaped", replace(region, instance=replace(instance, mask=block(x, y, x + 3, y + 3)))
     if kind == "relabeled":
         return "relabeled", replace(region, instance=replace(instance, label=f"not {instance.label}"))
