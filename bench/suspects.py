@@ -169,12 +169,12 @@ def make_cases(
     for truth in labeled.images:
         seen = setting.detector.see(truth.regions, truth.size, labeled.labels, rng)
         right = _redrawn(truth.regions, seen) if setting.arm == "helped" else truth.regions
-        drawn, mistakes = _err(replace(truth, regions=right), labeled.labels, setting, kinds, rng)
+        drawn, mistakes = _err(replace(truth, regions=right), labeled.labels, setting, kinds=kinds, rng=rng)
         yield _case(truth, seen, drawn, setting.arm), mistakes
 
 
 def _err(
-    right: Annotation, labels: tuple[str, ...], setting: Setting, kinds: Iterator[str], rng: Rng
+    right: Annotation, labels: tuple[str, ...], setting: Setting, *, kinds: Iterator[str], rng: Rng
 ) -> tuple[tuple[Region, ...], list[tuple[str, Planted]]]:
     """The regions with mistakes, of which no two touch the same region."""
     regions, touched = right.regions, set[str]()
