@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from detseg.cli import options
-from detseg.cli.dataset import ImagesOption, say_written, written_json
+from detseg.cli.dataset import ImagesOption
 from detseg.pipeline.formats import FormatName, SourceName
 
 
@@ -31,6 +31,7 @@ def convert(
 
     What the format cannot hold is counted before anything is written.
     """
+    from detseg.cli.dataset_tables import print_written, written_json
     from detseg.cli.output import note, print_json
     from detseg.pipeline.convert import convert_dataset
     from detseg.pipeline.placing import WriteOptions
@@ -42,4 +43,4 @@ def convert(
         return
     for what, n in done.left_out.items():
         note(f"left out: {what} {n:,}")
-    say_written(out, done.written, to)
+    print_written(out, done.written, to)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
-    from detseg.pipeline.datasets import Trace
-    from detseg.pipeline.placing import Written
 
 app = typer.Typer(help="Makes, compares, checks and exports versions of the labels.", no_args_is_help=True)
 
@@ -77,11 +75,12 @@ def create(
 @app.command("list")
 def list_versions(*, config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:
     """Lists all versions, the oldest first."""
+    from detseg.cli.dataset_tables import version_json
     from detseg.cli.output import print_json, print_table, say
 
     versions = _store(config).versions()
     if as_json:
-        print_json({"versions": [_to_json(version) for version in versions]})
+        print_json({"versions": [version_json(version) for version in versions]})
     elif not versions:
         say("no dataset version yet: `detseg dataset create NAME` makes one")
     else:
@@ -112,7 +111,7 @@ def show(
     in the report.
     """
     from detseg.cli.bars import progress_bars
-    from detseg.cli.dataset_tables import print_figures
+    from detseg.cli.dataset_tables import print_figures, print_version, version_json
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
     from detseg.pipeline.dataset_figures import measure_version
@@ -127,9 +126,9 @@ def show(
         if report is not None:
             write_version_page(report, settings, version, figures)
     if as_json:
-        print_json(_to_json(version) | {"figures": encode_figures(figures), **_report_json(report)})
+        print_json(version_json(version) | {"figures": encode_figures(figures), **_report_json(report)})
     else:
-        _show(version, as_json=False)
+        print_version(version)
         if other := describe_taxonomy(settings, version):
             note(other)
         print_figures(figures)
@@ -150,12 +149,14 @@ def diff(
     from detseg.config import load_settings
     from detseg.datasets.differences import CHANGES, compare_versions
     from detseg.pipeline.dataset_reports import write_difference_page
+    from detseg.pipeline.datasets import open_store
 
-    store = _store(config)
+    settings = load_settings(config)
+    store = open_store(settings)
     versions = (store.version(before), store.version(after))
     found = compare_versions(store, *versions)
     if report is not None:
-        write_difference_page(report, load_settings(config), store, versions=versions, found=found)
+        write_difference_page(report, settings, store, versions=versions, found=found)
     images = {change: found.n_images(change) for change in CHANGES}
     if as_json:
         by_class = {label: dict(counts) for label, counts in found.by_class.items()}
@@ -196,6 +197,7 @@ def export(
     What the format cannot hold is counted before anything is written. Images that their EXIF turns are
     written upright.
     """
+    from detseg.cli.dataset_tables import print_written, written_json
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
     from detseg.pipeline.export import export_version
@@ -207,7 +209,7 @@ def export(
     if as_json:
         print_json(written_json(done))
         return
-    say_written(out, done, format_)
+    print_written(out, done, format_)
 
 
 @app.command("verify")
@@ -242,16 +244,17 @@ def trace(
     as_json: options.JsonOption = False,
 ) -> None:
     """Says where an image's label is from: people, reviews, the model that they corrected, the file."""
+    from detseg.cli.dataset_tables import trace_json
     from detseg.cli.output import print_json, say
     from detseg.config import load_settings
     from detseg.pipeline.datasets import trace_image
 
     traces = trace_image(load_settings(config), image)
     if as_json:
-        print_json({"versions": [_trace_json(one) for one in traces]})
+        print_json({"versions": [trace_json(one) for one in traces]})
         return
     for one in traces:
-        figures = _trace_json(one)
+        figures = trace_json(one)
         say(f"{figures.pop('version')}: {figures.pop('image')}")
         for key, value in figures.items():
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
@@ -265,30 +268,6 @@ def remove(name: NameArgument, *, config: options.ConfigOption = None) -> None:
 
     version = _store(config).remove(name)
     say(f"removed {version.name} ({version.id[:12]})")
-
-
-def say_written(out: Path, done: Written, format_: str) -> None:
-    """Say what was written."""
-    from detseg.cli.output import say
-
-    regions = format_count(done.regions, "region")
-    say(f"{out}: {format_count(done.images, 'image')} with {regions} as {format_}")
-    for path in done.written:
-        say(f"  {path}")
-    if done.turned:
-        say(f"{format_count(done.turned, 'image', 'was', 'were')} written anew, upright, without EXIF")
-
-
-def written_json(done: Written) -> dict[str, Any]:
-    """Put what was written into words for a program."""
-    return {
-        "images": done.images,
-        "regions": done.regions,
-        "written": list(map(str, done.written)),
-        "lost": dict(done.lost),
-        "missing": list(done.missing),
-        "turned": done.turned,
-    }
 
 
 def _report_json(report: Path | None) -> dict[str, str]:
@@ -311,90 +290,10 @@ def _store(config: Path | None) -> DatasetStore:
 
 
 def _show(version: Version, *, as_json: bool) -> None:
-    from detseg.cli.output import print_json, print_table, say
+    from detseg.cli.dataset_tables import print_version, version_json
+    from detseg.cli.output import print_json
 
     if as_json:
-        print_json(_to_json(version))
-        return
-    counts = version.counts
-    regions = format_count(counts.regions, "region")
-    say(f"{version.name} ({version.id[:12]}): {format_count(counts.images, 'image')} with {regions}")
-    for name, figures in (("states", counts.states), ("left out", counts.left_out)):
-        if figures:
-            say(f"  {name}: " + ", ".join(f"{key} {n:,}" for key, n in figures.items()))
-    if counts.duplicates.get("clusters"):
-        say("  " + _describe_duplicates(counts.duplicates))
-    if version.recipe.where:
-        say(f"  where: {version.recipe.where}")
-    rows = [("images", counts.images, counts.splits)]
-    for label, n in counts.regions_by_class.items():
-        parts = {split: counts.regions_by_split[split].get(label, 0) for split in counts.splits}
-        rows.append((label, n, parts))
-    say()
-    print_table(
-        ("", "all", *counts.splits),
-        [(name, f"{n:,}", *(_share(parts[split], n) for split in counts.splits)) for name, n, parts in rows],
-    )
-    if furthest := {key: max(map(abs, of.values())) for key, of in _deviations(version).items() if of}:
-        say()
-        say("off the shares by at most: " + ", ".join(f"{key} {off:.1%}" for key, off in furthest.items()))
-
-
-def _describe_duplicates(counts: Mapping[str, int]) -> str:
-    images, clusters = (counts[key] for key in ("images", "clusters"))
-    text = f"near duplicates: {format_count(images, 'image')} in {format_count(clusters, 'cluster')}"
-    leaks = counts["leaks"]
-    return text + (f", {format_count(leaks, 'pair')} on two sides" if leaks else "")
-
-
-def _deviations(version: Version) -> dict[str, dict[str, float]]:
-    """Return how far the shares of images, and of each class, are from those that were asked for."""
-    from detseg.datasets.splits import share_deviations
-
-    counts = version.counts
-    by_split = {
-        split: {"images": n, **counts.regions_by_split.get(split, {})} for split, n in counts.splits.items()
-    }
-    return share_deviations(version.recipe.split.get("shares") or {}, by_split)
-
-
-def _share(part: int, whole: int) -> str:
-    """Format a number, and what share of the whole it is."""
-    return f"{part:,} ({part / whole:.1%})"
-
-
-def _to_json(version: Version) -> dict[str, Any]:
-    counts = version.counts
-    return {
-        "name": version.name,
-        "id": version.id,
-        "created_at": version.created_at.isoformat(),
-        "parent": version.parent,
-        "images": counts.images,
-        "regions": counts.regions,
-        "states": dict(counts.states),
-        "splits": dict(counts.splits),
-        "classes": dict(counts.regions_by_class),
-        "classes_by_split": {split: dict(one) for split, one in counts.regions_by_split.items()},
-        "left_out": dict(counts.left_out),
-        "duplicates": dict(counts.duplicates),
-        "deviations": _deviations(version),
-        "recipe": version.recipe.to_json(),
-    }
-
-
-def _trace_json(trace: Trace) -> dict[str, Any]:
-    sample = trace.sample
-    return {
-        "version": trace.version.name,
-        "image": sample.image,
-        "file": sample.uri,
-        "state": sample.state,
-        "regions": len(sample.annotation().regions),
-        "authors": list(sample.authors),
-        "reviews": list(sample.reviews),
-        "model_versions": list(sample.model_versions),
-        "updated_at": sample.updated_at.isoformat() if sample.updated_at else None,
-        "split": trace.split,
-        "project": trace.version.recipe.project,
-    }
+        print_json(version_json(version))
+    else:
+        print_version(version)

@@ -1,19 +1,134 @@
-"""The figures of a dataset version as tables in the terminal."""
+"""Dataset versions in the terminal, as tables, and for programs: what they hold, and what was written."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detseg.cli.output import print_table, say
+from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from detseg.datasets.figures import ClassFigures, DatasetFigures, VersionSize
+    from detseg.datasets.version import Version
     from detseg.metrics.edit_rates import Quantiles
     from detseg.pipeline.dataset_figures import VersionFigures
+    from detseg.pipeline.datasets import Trace
+    from detseg.pipeline.placing import Written
 
 _MOST_PEOPLE = 10
+
+
+def print_version(version: Version) -> None:
+    """Print what a version holds, by class and split."""
+    counts = version.counts
+    regions = format_count(counts.regions, "region")
+    say(f"{version.name} ({version.id[:12]}): {format_count(counts.images, 'image')} with {regions}")
+    for name, figures in (("states", counts.states), ("left out", counts.left_out)):
+        if figures:
+            say(f"  {name}: " + ", ".join(f"{key} {n:,}" for key, n in figures.items()))
+    if counts.duplicates.get("clusters"):
+        say("  " + _describe_duplicates(counts.duplicates))
+    if version.recipe.where:
+        say(f"  where: {version.recipe.where}")
+    rows = [("images", counts.images, counts.splits)]
+    for label, n in counts.regions_by_class.items():
+        parts = {split: counts.regions_by_split[split].get(label, 0) for split in counts.splits}
+        rows.append((label, n, parts))
+    say()
+    print_table(
+        ("", "all", *counts.splits),
+        [(name, f"{n:,}", *(_share(parts[split], n) for split in counts.splits)) for name, n, parts in rows],
+    )
+    if furthest := {key: max(map(abs, of.values())) for key, of in _deviations(version).items() if of}:
+        say()
+        say("off the shares by at most: " + ", ".join(f"{key} {off:.1%}" for key, off in furthest.items()))
+
+
+def _describe_duplicates(counts: Mapping[str, int]) -> str:
+    images, clusters = (counts[key] for key in ("images", "clusters"))
+    text = f"near duplicates: {format_count(images, 'image')} in {format_count(clusters, 'cluster')}"
+    leaks = counts["leaks"]
+    return text + (f", {format_count(leaks, 'pair')} on two sides" if leaks else "")
+
+
+def _deviations(version: Version) -> dict[str, dict[str, float]]:
+    """Return how far the shares of images, and of each class, are from those that were asked for."""
+    from detseg.datasets.splits import share_deviations
+
+    counts = version.counts
+    by_split = {
+        split: {"images": n, **counts.regions_by_split.get(split, {})} for split, n in counts.splits.items()
+    }
+    return share_deviations(version.recipe.split.get("shares") or {}, by_split)
+
+
+def _share(part: int, whole: int) -> str:
+    """Format a number, and what share of the whole it is."""
+    return f"{part:,} ({part / whole:.1%})"
+
+
+def version_json(version: Version) -> dict[str, Any]:
+    """Put a version into words for a program."""
+    counts = version.counts
+    return {
+        "name": version.name,
+        "id": version.id,
+        "created_at": version.created_at.isoformat(),
+        "parent": version.parent,
+        "images": counts.images,
+        "regions": counts.regions,
+        "states": dict(counts.states),
+        "splits": dict(counts.splits),
+        "classes": dict(counts.regions_by_class),
+        "classes_by_split": {split: dict(one) for split, one in counts.regions_by_split.items()},
+        "left_out": dict(counts.left_out),
+        "duplicates": dict(counts.duplicates),
+        "deviations": _deviations(version),
+        "recipe": version.recipe.to_json(),
+    }
+
+
+def trace_json(trace: Trace) -> dict[str, Any]:
+    """Put where a label is from into words for a program."""
+    sample = trace.sample
+    return {
+        "version": trace.version.name,
+        "image": sample.image,
+        "file": sample.uri,
+        "state": sample.state,
+        "regions": len(sample.annotation().regions),
+        "authors": list(sample.authors),
+        "reviews": list(sample.reviews),
+        "model_versions": list(sample.model_versions),
+        "updated_at": sample.updated_at.isoformat() if sample.updated_at else None,
+        "split": trace.split,
+        "project": trace.version.recipe.project,
+    }
+
+
+def print_written(out: Path, done: Written, format_: str) -> None:
+    """Print what was written."""
+    regions = format_count(done.regions, "region")
+    say(f"{out}: {format_count(done.images, 'image')} with {regions} as {format_}")
+    for path in done.written:
+        say(f"  {path}")
+    if done.turned:
+        say(f"{format_count(done.turned, 'image', 'was', 'were')} written anew, upright, without EXIF")
+
+
+def written_json(done: Written) -> dict[str, Any]:
+    """Put what was written into words for a program."""
+    return {
+        "images": done.images,
+        "regions": done.regions,
+        "written": list(map(str, done.written)),
+        "lost": dict(done.lost),
+        "missing": list(done.missing),
+        "turned": done.turned,
+    }
 
 
 def print_figures(figures: VersionFigures) -> None:

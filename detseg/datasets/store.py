@@ -41,10 +41,11 @@ from detseg.datasets.version import (
     encode_version,
     version_id,
 )
-from detseg.errors import DatasetError, FormatError
+from detseg.errors import DatasetError, FormatError, short_reason
 from detseg.files import parse_json, write_whole
 from detseg.locking import file_lock
 from detseg.paging import pages
+from detseg.sources.objects import foreign_errors
 
 _HEADER = b"detseg"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -65,10 +66,13 @@ class DatasetStore:
     _fs: Any = field(init=False, repr=False)
     _root: str = field(init=False, repr=False)
     _is_local: bool = field(init=False, repr=False)
+    _errors: tuple[type[Exception], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(self.location)
+            self._errors = (OSError, pa.ArrowException, *foreign_errors(self.location.partition("://")[0]))
+            # Others write there, too.
+            self._fs, self._root = fsspec.core.url_to_fs(self.location, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise DatasetError(f"dataset versions in {self.location} cannot be opened: {error}") from error
         self._is_local = "file" in (self._fs.protocol, *self._fs.protocol)
@@ -84,7 +88,7 @@ class DatasetStore:
 
     def version(self, name: str) -> Version:
         """The version of that name, or whose id begins so (6 characters or more). Raises DatasetError."""
-        if _NAME.fullmatch(name) and self._fs.exists(self._path("names", f"{name}.json")):
+        if _NAME.fullmatch(name) and self._exists("names", f"{name}.json"):
             return self._named(name)
         known = self.versions()
         by_id = [one for one in known if len(name) >= _SHORTEST_ID and one.id.startswith(name)]
@@ -127,9 +131,7 @@ class DatasetStore:
                 f"{name!r} is no name of a dataset version: begin with a letter or digit, go on with "
                 "letters, digits, dots, dashes and underscores, 100 at most"
             )
-        with self._explained("read"):
-            taken = self._fs.exists(self._path("names", f"{name}.json"))
-        if taken:
+        if self._exists("names", f"{name}.json"):
             raise DatasetError(
                 f"there is a dataset version {name!r} already, and versions never change: take another name, "
                 f"or remove it with `detseg dataset rm {name}`"
@@ -164,7 +166,7 @@ class DatasetStore:
                 parent=parent.id if parent else None,
                 packs={pack: n for pack, n in packs.items() if pack in used},
             )
-            if not self._fs.exists(self._path("versions", f"{version.id}.parquet")):
+            if not self._exists("versions", f"{version.id}.parquet"):
                 self._write_index(version, rows)
             self.check_name(name)
             with self._new_file() as path:
@@ -289,6 +291,10 @@ class DatasetStore:
                 left.unlink(missing_ok=True)
             yield
 
+    def _exists(self, *parts: str) -> bool:
+        with self._explained("read"):
+            return bool(self._fs.exists(self._path(*parts)))
+
     def _path(self, *parts: str) -> str:
         return "/".join((self._root, *parts))
 
@@ -297,13 +303,13 @@ class DatasetStore:
         """Turns what file systems and Parquet raise into a DatasetError of one line."""
         try:
             yield
-        except FileNotFoundError as error:
-            raise DatasetError(
-                f"dataset versions in {self.location}: a file is missing ({error.filename or error}): "
-                "restore the folder from a copy"
-            ) from error
-        except (OSError, pa.ArrowException) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        except self._errors as error:
+            if isinstance(error, FileNotFoundError) and what != "written":
+                raise DatasetError(
+                    f"dataset versions in {self.location}: a file is missing ({error.filename or error}): "
+                    "restore the folder from a copy"
+                ) from error
+            reason = getattr(error, "strerror", None) or short_reason(error)
             raise DatasetError(f"dataset versions in {self.location} cannot be {what}: {reason}") from error
 
 

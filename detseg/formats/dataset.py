@@ -29,9 +29,22 @@ Loss = Literal[
     "masks hidden by others left out",
     "boxes moved to whole pixels",
     "boxes of stuff left out",
+    "regions hidden by others left out",
     "images that are refused",
 ]
 """The kinds of things that a format cannot hold; a count of regions (of pieces) goes with it."""
+
+_REGIONS_LEFT_OUT: tuple[Loss, ...] = (
+    "stuff left out",
+    "regions without area left out",
+    "regions without a mask left out",
+    "regions hidden by others left out",
+)
+
+
+def count_left_out(lost: Mapping[Loss, int]) -> int:
+    """The regions among the losses that are not written at all."""
+    return sum(lost.get(loss, 0) for loss in _REGIONS_LEFT_OUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Hugging Face datasets: what ``datasets.load_dataset(folder)`` opens, as Parquet or as a folder of images.
 
 ``hf``: ``data/train-00000-of-00003.parquet`` with the images' files inside and the features in the schema.
-``hf-imagefolder``: ``train/metadata.jsonl`` beside the images. The columns are the image, ``image_id`` (from
+``hf-imagefolder``: ``train/metadata.jsonl`` beside the images, and ``README.md``, whose head has the classes,
+also those without objects. The columns are the image, ``image_id`` (from
 1), ``width``, ``height`` and ``objects``, whose lists are parallel: ``id`` (from 1), ``bbox`` as [x, y,
 width, height] in pixels, ``category``, ``area``, ``segmentation`` as COCO's compressed run lengths, and
 ``kind``.
@@ -22,10 +23,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from detseg.errors import DatasetError
-from detseg.files import replacing
+from detseg.files import replacing, write_whole
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents, Format
-from detseg.formats.hf_files import STUFF, read_image_folder, read_parquet
+from detseg.formats.hf_files import CARD, CARD_CLASSES, STUFF, read_image_folder, read_parquet
 from detseg.geometry.boxes import box_to_xywh
 from detseg.geometry.extent import extent
 from detseg.geometry.masks import encode_mask
@@ -121,7 +122,10 @@ def write_image_folder(contents: Contents, folder: Path) -> tuple[Path, ...]:
             objects["segmentation"] = [one or nothing for one in objects["segmentation"]]
             row = {**_encode_head(image), "image_id": next(image_ids), "objects": objects}
             files[side].write(json.dumps(row, ensure_ascii=False) + "\n")
-    return tuple(folder / side / "metadata.jsonl" for side in sorted(files))
+    card = folder / CARD
+    classes = [{"name": cls.name, "kind": cls.kind} for cls in contents.classes]
+    write_whole(card, f"---\n{CARD_CLASSES}: {json.dumps(classes, ensure_ascii=False)}\n---\n")
+    return (*(folder / side / "metadata.jsonl" for side in sorted(files)), card)
 
 
 HF = Format("hf", None, None, write_parquet, notes=notes, read=read_parquet)

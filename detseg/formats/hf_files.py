@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import yaml
 from pyarrow import parquet
 
 from detseg.errors import FormatError, ImageError
@@ -26,7 +27,7 @@ from detseg.formats import ImageLabels
 from detseg.formats.coco import decode_shape
 from detseg.formats.coco_entries import Record, box_problem, is_id, mask_problem
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import find_below, size_of
+from detseg.formats.folders import find_below, read_text, size_of
 from detseg.images import image_format, read_bytes, upright_size
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Instance, Kind, Size
@@ -35,6 +36,10 @@ _SIDES = {"validation": "val", "valid": "val", "dev": "val", "train": "train", "
 _SHARD = re.compile(r"(\w+)-\d+(-of-\d+)?")
 _METADATA = "metadata.jsonl"
 _ROWS = 1000
+_HEAD = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
+
+CARD, CARD_CLASSES = "README.md", "detseg_classes"
+"""The card of a dataset, whose head is YAML, and what has its classes there."""
 
 STUFF = "detseg.stuff"
 """The key in a Parquet schema of the classes that are stuff, which says it of those without objects, too."""
@@ -58,7 +63,7 @@ def read_image_folder(path: Path) -> Opened:
     Raises FormatError for what is none, and while images are read for a line that is wrong, and why.
     """
     files = _find_files(path, _METADATA, f"train/{_METADATA} beside the images")
-    rows = _Rows(path, files, _json_rows, {}, Counter())
+    rows = _Rows(path, files, _json_rows, _read_card(path / CARD), Counter())
     return Opened(rows.classes(), rows.images, rows.left_out)
 
 
@@ -183,6 +188,20 @@ def _split_of(file: Path, root: Path) -> str:
 
 
 # ---- metadata.jsonl ----
+
+
+def _read_card(path: Path) -> Mapping[str, Kind | None]:
+    """The classes in the head of a dataset's card, where ours has written it."""
+    head = _HEAD.match(read_text(path)) if path.is_file() else None
+    if head is None:
+        return {}
+    try:
+        found = yaml.safe_load(head[1])
+        entries = found.get(CARD_CLASSES, ()) if isinstance(found, dict) else ()
+        return {str(one["name"]): "stuff" if one["kind"] == "stuff" else None for one in entries}
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        problem = " ".join(str(error).split())
+        raise FormatError(f"{path}: expected names and kinds under {CARD_CLASSES} ({problem:.80})") from error
 
 
 def _json_rows(file: Path) -> Iterator[_Row]:

@@ -44,19 +44,25 @@ def count_visible(owners: LabelMap, n_instances: int) -> npt.NDArray[np.int64]:
     return shared_pixels(owners, shape=(n_instances + 1,))
 
 
-def overlap_losses(image: ImageLabels) -> Counter[Loss]:
-    """Masks that lose pixels to those before them, some or all."""
+def overlap_losses(image: ImageLabels, *, boxes: bool) -> Counter[Loss]:
+    """Masks that lose pixels to those before them, some or all; with ``boxes`` things still have theirs."""
     lost: Counter[Loss] = Counter()
     visible = count_visible(paint_masks(image), len(image.instances))[1:].tolist()
     for one, n_pixels in zip(image.instances, visible, strict=True):
-        if one.mask is not None and n_pixels < one.mask.area:
-            lost["masks cut where others cover them" if n_pixels else "masks hidden by others left out"] += 1
+        if one.mask is None or n_pixels == one.mask.area:
+            continue
+        if n_pixels:
+            lost["masks cut where others cover them"] += 1
+        elif boxes and one.kind == "thing":
+            lost["masks hidden by others left out"] += 1
+        else:
+            lost["regions hidden by others left out"] += 1
     return lost
 
 
 def map_losses(image: ImageLabels) -> Counter[Loss]:
     """What a map of pixels alone cannot hold: boxes, what has no mask, and overlaps."""
-    lost = overlap_losses(image)
+    lost = overlap_losses(image, boxes=False)
     for one in image.instances:
         if one.mask is None or not one.mask.area:
             lost["regions without a mask left out"] += 1
@@ -73,7 +79,7 @@ def joined_stuff(image: ImageLabels) -> int:
 
 def box_and_map_losses(image: ImageLabels) -> Counter[Loss]:
     """What boxes of things beside a map of pixels cannot hold."""
-    lost = overlap_losses(image)
+    lost = overlap_losses(image, boxes=True)
     lost["stuff regions joined with others of their class"] += joined_stuff(image)
     for one in image.instances:
         if one.kind == "stuff":

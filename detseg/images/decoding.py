@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError, _imaging
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ExifTags import Base
 
-from detseg.errors import ImageError
+from detseg.errors import ImageError, short_reason
 from detseg.files import open_regular
 from detseg.images.headers import Header, read_header
 from detseg.types import DecodedImage, ImageId, ImageRef, Size
@@ -176,9 +176,9 @@ def _open(data: bytes, formats: tuple[str, ...] = _READ_FORMATS) -> tuple[Image.
     except UnidentifiedImageError as error:
         raise ImageError(f"is not an image of a format that is read: {', '.join(formats)}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"is too large: {_one_line(error)}") from error
+        raise ImageError(f"is too large: {short_reason(error)}") from error
     except _DECODE_ERRORS as error:
-        raise ImageError(f"is damaged: {_one_line(error)}") from error
+        raise ImageError(f"is damaged: {short_reason(error)}") from error
 
 
 @contextmanager
@@ -189,9 +189,9 @@ def _decoding(image: Image.Image) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError(f"needs more memory than there is ({image.width}x{image.height})") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"is too large: {_one_line(error)}") from error
+        raise ImageError(f"is too large: {short_reason(error)}") from error
     except _DECODE_ERRORS as error:
-        raise ImageError(f"is damaged: {_one_line(error)}") from error
+        raise ImageError(f"is damaged: {short_reason(error)}") from error
 
 
 def _check(
@@ -287,7 +287,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

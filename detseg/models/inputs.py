@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from detseg.errors import ImageError, ModelError
+from detseg.errors import ImageError, ModelError, short_reason
 from detseg.models.checkpoints import Checkpoint
 from detseg.plurals import format_count
 from detseg.types import DecodedImage, Size
@@ -77,13 +77,13 @@ def answering(name: str, images: Sequence[DecodedImage]) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise ModelError(_too_large(name, images)) from error
     except torch.AcceleratorError as error:
-        raise ModelError(f"the device failed under {name}: {_line(error)}") from error
+        raise ModelError(f"the device failed under {name}: {short_reason(error)}") from error
     except _IMAGE_ERRORS as error:
         if "can't allocate memory" in str(error):  # torch's CPU allocator has no exception of its own
             raise ModelError(_too_large(name, images)) from error
         uris = ", ".join(image.ref.uri for image in images)
         raise ImageError(
-            f"{uris}: {name} cannot predict an image of {images[0].size} ({_line(error)})"
+            f"{uris}: {name} cannot predict an image of {images[0].size} ({short_reason(error)})"
         ) from error
 
 
@@ -93,7 +93,3 @@ def _too_large(name: str, images: Sequence[DecodedImage]) -> str:
     mend = "set engine.batch_size lower" if n > 1 else smaller
     images_of = f"{format_count(n, 'image')} of {size}"
     return f"out of memory: {name} with {images_of} at once: {mend}, or give a smaller model"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import cast
 
-from detseg.errors import ModelError
+from detseg.errors import ModelError, short_reason
 from detseg.models.predictor import LONGEST_VERSION, Abilities, Predictor, PredictorOptions, check_answer
 from detseg.taxonomy import Taxonomy
 from detseg.types import DecodedImage, Instance, ModelVersion
@@ -76,12 +76,12 @@ class PluginPredictor(Abilities):
             with self._calling:
                 answer = self._inner.predict(batch)
         except _FOREIGN_ERRORS as error:
-            raise ModelError(f"{name} failed in predict: {_line(error)}") from error
+            raise ModelError(f"{name} failed in predict: {_name_error(error)}") from error
         try:
             return check_answer(self, batch, answer)
         except (TypeError, AttributeError) as error:
             raise ModelError(
-                f"{name} answered something else than one tuple of Instance per image: {_line(error)}"
+                f"{name} answered something else than one tuple of Instance per image: {_name_error(error)}"
             ) from error
 
 
@@ -114,7 +114,7 @@ def load_plugin(
         inner = factory(options=options, taxonomy=taxonomy)
         _check_members(name, inner)
     except _FOREIGN_ERRORS as error:
-        raise ModelError(f"{name} cannot be made: {_line(error)}") from error
+        raise ModelError(f"{name} cannot be made: {_name_error(error)}") from error
     _check_classes(name, inner.taxonomy, taxonomy)
     return PluginPredictor(
         inner, detector=detector or "", segmenter=segmenter or "", taxonomy=taxonomy or inner.taxonomy
@@ -154,7 +154,7 @@ def _import(entry_point: EntryPoint) -> PredictorFactory:
         factory = entry_point.load()
     except _FOREIGN_ERRORS as error:
         raise ModelError(
-            f"{PREFIX}{entry_point.name} ({entry_point.value}) cannot be imported: {_line(error)}"
+            f"{PREFIX}{entry_point.name} ({entry_point.value}) cannot be imported: {_name_error(error)}"
         ) from error
     if not callable(factory):
         raise ModelError(f"{PREFIX}{entry_point.name} ({entry_point.value}) is no class and no function")
@@ -194,5 +194,7 @@ def _check_classes(name: str, known: Taxonomy, wanted: Taxonomy | None) -> None:
             )
 
 
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")
+def _name_error(error: Exception) -> str:
+    """The kind of an error, and what it says: "KeyError: 1" tells more than "1"."""
+    kind, reason = type(error).__name__, short_reason(error)
+    return kind if reason == kind else f"{kind}: {reason}"

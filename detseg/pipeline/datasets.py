@@ -28,7 +28,7 @@ from detseg.pipeline.labels import (
     read_reviewed,
 )
 from detseg.pipeline.near_duplicates import near_duplicates
-from detseg.pipeline.workspace import opened_catalog
+from detseg.pipeline.workspace import known_project, opened_catalog
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
     store = open_store(settings)
     store.check_name(name)
     with opened_catalog(settings) as catalog:
-        project = _find_project(catalog, settings)
+        project = known_project(catalog, settings.queue.project)
         rules = replace(label_rules(settings), gold=wish.gold, disputed=wish.disputed)
         taxonomy = settings.declared_taxonomy or config_to_taxonomy(project.label_config)
         recipe = Recipe(
@@ -130,17 +130,6 @@ def _checked(
             f"{one[:19]} ({sides[one]}) and {other[:19]} ({sides[other]}): keep them together with a column "
             "that --group names, leave one out with --where, or give --allow-leaks"
         )
-
-
-def _find_project(catalog: Catalog, settings: Settings) -> Project:
-    found = catalog.projects.latest(settings.queue.project)
-    if found is None:
-        raise DatasetError(
-            f"the catalog {catalog.url} knows no project {settings.queue.project!r}: run `detseg "
-            "preannotate` and `detseg collect` first, `detseg import` labels, or name the project in "
-            "queue.project"
-        )
-    return found
 
 
 @dataclass(frozen=True, slots=True)

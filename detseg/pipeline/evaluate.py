@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from detseg.datasets.figures import growth
-from detseg.errors import CatalogError, DatasetError
+from detseg.errors import DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
 from detseg.metrics.answers import answer_questions
 from detseg.metrics.qa_result import Basis, QaResult
@@ -30,7 +30,7 @@ from detseg.pipeline.qa.notes import notes_on
 from detseg.pipeline.qa.waiting import read_waiting
 from detseg.pipeline.reading import read_one
 from detseg.pipeline.send_back import SentBack, send_back
-from detseg.pipeline.workspace import opened_catalog
+from detseg.pipeline.workspace import known_project, opened_catalog
 from detseg.report.data import Alike, Images, QaReport
 from detseg.report.page import write_report
 from detseg.report.tabs.duplicates import MOST_CLUSTERS
@@ -137,7 +137,7 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
 
     Raises CatalogError if nothing was pushed to the project of the settings.
     """
-    project = _find_project(catalog, settings.queue.project)
+    project = known_project(catalog, settings.queue.project, on_server=True)
     drawn = config_to_taxonomy(project.label_config)
     taxonomy = (settings.declared_taxonomy if settings.changes else None) or drawn
     policy = fit_policy(shape_policy(settings.labels), project.label_config, taxonomy)
@@ -184,13 +184,3 @@ def _growth(settings: Settings, project: str) -> tuple[tuple[VersionSize, ...], 
         return growth(open_store(settings).versions(), project), ()
     except DatasetError as error:
         return (), (f"How the labels grew: {error}.",)
-
-
-def _find_project(catalog: Catalog, title: str) -> Project:
-    found = catalog.projects.titled(title)
-    if not found:
-        raise CatalogError(
-            f"the catalog {catalog.url} knows no project {title!r}: `detseg preannotate` makes it, "
-            "`detseg collect` brings the reviews"
-        )
-    return found[-1]  # the latest, where a server was set up anew

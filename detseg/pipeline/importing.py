@@ -19,7 +19,7 @@ from detseg.catalog import IMPORTED_BY, FoundImage, Project
 from detseg.catalog.gold import GOLD_AUTHOR
 from detseg.errors import ConfigError, FormatError, ImageError, SourceError
 from detseg.escaping import has_controls
-from detseg.images import BROWSER_FORMATS, image_id, upright_size
+from detseg.images import BROWSER_FORMATS, image_id
 from detseg.images.fingerprints import fingerprint
 from detseg.labelstudio.label_config import config_to_taxonomy, taxonomy_to_config
 from detseg.models.recorded import PREFIX
@@ -28,14 +28,13 @@ from detseg.pipeline import predictors, progress, shards
 from detseg.pipeline.experiments.gold import as_regions
 from detseg.pipeline.formats import find_format, readable_formats
 from detseg.pipeline.predictors import predictor_settings
-from detseg.pipeline.reading import open_sources, read_from
+from detseg.pipeline.reading import open_sources, read_entry, read_from
 from detseg.pipeline.scan import scan
 from detseg.pipeline.workspace import opened_catalog
 from detseg.sources.folder import is_inside, stat_entry
 from detseg.taxonomy import Taxonomy
 from detseg.types import (
     Annotation,
-    Entry,
     Failure,
     ImageFeatures,
     ImageId,
@@ -238,30 +237,24 @@ class _Finder:
         """Yield the images of a page that are there, with what they are; the others go into ``done``."""
         paths = [self._local_path(label) for label in page]
         with ThreadPoolExecutor(_READERS) as pool:
-            at_hand = [path for path in paths if path is not None]
-            read = dict(zip(at_hand, pool.map(self._read_local, at_hand), strict=True))
-            found = [None if path is None else read[path] for path in paths]
-            self.catalog.images.record(one for one in found if isinstance(one, FoundImage))
-            ids: list[ImageId | str | None] = []
-            for label, one in zip(page, found, strict=True):
-                if isinstance(one, FoundImage):
-                    ids.append(one.id)
-                else:
-                    ids.append(one if isinstance(one, str) else self._find_known(label))
-            self._record_features(pool, ids, paths)
-        sizes = self.catalog.images.sizes(ImageId(one) for one in ids if one and _is_id(one))
-        for label, one in zip(page, ids, strict=True):
-            size = sizes.get(ImageId(one)) if one else None
-            if one is None:
+            read = list(pool.map(self._read_local, paths))
+            self.catalog.images.record(one for one in read if isinstance(one, FoundImage))
+            found = [one or self._find_known(label) for label, one in zip(page, read, strict=True)]
+            self._record_features(pool, {_id(one): path for one, path in zip(found, paths, strict=True)})
+        sizes = self.catalog.images.sizes(image for one in found if (image := _id(one)))
+        for label, one in zip(page, found, strict=True):
+            image = _id(one)
+            size = sizes.get(image) if image is not None else None
+            if isinstance(one, Failure):
+                done.failures.append(Failure(label.name, one.reason))
+            elif image is None or size is None:
                 done.unmatched.append(label.name)
-            elif size is None:
-                done.failures.append(Failure(label.name, one))
             elif size != label.size:
                 done.failures.append(
                     Failure(label.name, f"is {size} (upright), and {label.size} in the file")
                 )
             else:
-                yield label, ImageId(one), size
+                yield label, image, size
 
     @cached_property
     def scanned(self) -> tuple[ImageRef, ...]:
@@ -281,45 +274,42 @@ class _Finder:
             by_name[PurePosixPath(uri).name].append((uri, image))
         return by_name
 
-    def _record_features(
-        self, pool: Executor, ids: Sequence[str | None], paths: Sequence[Path | None]
-    ) -> None:
-        """Record the fingerprints of images whose files are at hand: no model will see them."""
-        at_hand = {
-            ImageId(image): str(path)
-            for image, path in zip(ids, paths, strict=True)
-            if path is not None and image is not None and _is_id(image)
-        }
-        missing = self.catalog.features.missing(at_hand)
-        found = pool.map(self._fingerprint, missing, (at_hand[image] for image in missing))
-        self.catalog.features.record(one for one in found if one is not None)
+    @cached_property
+    def _places(self) -> Mapping[ImageId, str]:
+        """A place of each known image: that of the source, where it is there."""
+        known = {image: uri for uri, image in self.catalog.images.places()}
+        return known | {one.id: one.uri for one in self.scanned}
 
-    def _fingerprint(self, image: ImageId, path: str) -> ImageFeatures | None:
+    def _record_features(self, pool: Executor, found: Mapping[ImageId | None, Path | None]) -> None:
+        """Record the fingerprints of images that can be read, here or at their source: no model sees them."""
+        missing = self.catalog.features.missing(image for image in found if image is not None)
+        places = [str(found[image] or self._places.get(image, "")) for image in missing]
+        features = pool.map(self._fingerprint, missing, places)
+        self.catalog.features.record(one for one in features if one is not None)
+
+    def _fingerprint(self, image: ImageId, place: str) -> ImageFeatures | None:
+        """The fingerprint of an image; None where it is out of reach now, changed, or cannot be decoded.
+
+        QA says of an image that cannot be decoded so when it draws it.
+        """
         most = self.settings.source.max_pixels
         try:
-            decoded = read_from(self.sources, path, max_pixels=most, formats=BROWSER_FORMATS)
+            decoded = read_from(self.sources, place, max_pixels=most, formats=BROWSER_FORMATS)
         except ImageError:
-            return None  # its size could be read, and nothing else: QA says so when it draws it
-        return ImageFeatures(image, fingerprint(decoded.rgb))
+            return None
+        return ImageFeatures(image, fingerprint(decoded.rgb)) if decoded.ref.id == image else None
 
-    def _read_local(self, path: Path) -> FoundImage | str | ImageId:
-        """Read an image's file that is at hand: what it is, or what is wrong with it."""
+    def _read_local(self, path: Path | None) -> FoundImage | ImageId | Failure | None:
+        """Read the image's file where it is at hand: what it is, or what is wrong with it."""
+        if path is None:
+            return None
         entry = stat_entry(str(path))
         if isinstance(entry, Failure):
-            return entry.reason
+            return entry
         if known := self.catalog.images.known([entry]):
             (image,) = known.values()
             return image
-        return self._read(entry)
-
-    def _read(self, entry: Entry) -> FoundImage | str:
-        try:
-            data = self.sources.read(entry.uri)
-            most = self.settings.source.max_pixels
-            size = upright_size(data, max_pixels=most, formats=BROWSER_FORMATS)
-        except ImageError as error:
-            return str(error)
-        return FoundImage(image_id(data), size, entry)
+        return read_entry(self.sources, entry, max_pixels=self.settings.source.max_pixels).outcome
 
     def _local_path(self, label: ImageLabels) -> Path | None:
         """Where the image's file is: in the folder that was named, or beside the dataset's file.
@@ -344,14 +334,14 @@ class _Finder:
         folder = path if path.is_dir() else path.parent
         return folder.parent if folder.name == "annotations" else folder
 
-    def _find_known(self, label: ImageLabels) -> ImageId | str | None:
+    def _find_known(self, label: ImageLabels) -> ImageId | Failure | None:
         """Find a known image by what the file says it is, or is called."""
         image = label.image
         if self.opened.read is not None:  # it is inside of the dataset's files
             try:
                 image = image_id(self.opened.read(label))
             except ImageError as error:
-                return str(error)
+                return Failure(label.name, str(error))
             _ = self.scanned
             return image if self.catalog.images.sizes([image]) else None
         if image is not None and self.catalog.images.sizes([image]):
@@ -362,10 +352,13 @@ class _Finder:
         exact = {image for uri, image in candidates if uri.endswith(ending) or uri == label.name}
         images = exact or {image for _, image in candidates}
         if len(images) > 1:
-            return f"is the name of {len(images)} images: give its path, or the images with --images"
+            reason = f"is the name of {len(images)} images: give its path, or the images with --images"
+            return Failure(label.name, reason)
         return next(iter(images), None)
 
 
-def _is_id(text: str) -> bool:
-    """Tell an image's id from a line that says what is wrong with it."""
-    return text.startswith("sha256:")
+def _id(found: FoundImage | ImageId | Failure | None) -> ImageId | None:
+    """The id of what was found; None for what was not."""
+    if isinstance(found, FoundImage):
+        return found.id
+    return None if isinstance(found, Failure) else found

@@ -14,7 +14,7 @@ from typing import IO, Literal
 from detseg.errors import DatasetError, ImageError
 from detseg.files import replacing, replacing_folder
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Contents, Format, Loss, check_names, check_new
+from detseg.formats.dataset import Contents, Format, Loss, check_names, check_new, count_left_out
 from detseg.images.upright import upright_copy
 from detseg.plurals import format_count
 from detseg.sources.registry import LOCAL, scheme_of
@@ -38,7 +38,8 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written. ``lost`` counts what the format cannot hold, ``missing`` names images left out."""
+    """What was written. ``regions`` are those that are in the files, ``lost`` counts what the format cannot
+    hold, ``missing`` names images left out."""
 
     images: int
     regions: int
@@ -96,7 +97,7 @@ def write_dataset(
             written.append(folder / "manifest.jsonl")
     return Written(
         images.n_images,
-        images.n_regions,
+        images.n_regions - count_left_out(lost) + images.count_missing_left_out(chosen),
         tuple(out / path.relative_to(folder) for path in written),
         dict(lost),
         tuple(images.missing.values()),
@@ -180,6 +181,13 @@ class _Images:
             return None
         self.n_turned += upright is not None
         return data if upright is None else upright
+
+    def count_missing_left_out(self, chosen: Format) -> int:
+        """The regions of missing images that the format would have left out anyway."""
+        if not self.missing or chosen.losses is None:
+            return 0
+        gone = (one for one in self.source.images() if (one.split, one.name) in self.missing)
+        return sum(count_left_out(chosen.losses(image)) for image in gone)
 
     def check(self, *, skip_missing: bool) -> None:
         """Raises DatasetError for images that are missing, unless they are to be left out."""

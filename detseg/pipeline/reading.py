@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from detseg.catalog import FoundImage
 from detseg.errors import ImageError
-from detseg.images import decode_image, image_id
+from detseg.images import BROWSER_FORMATS, decode_image, image_id, upright_size
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.queued import SCHEME, QueuedImages
 from detseg.labelstudio.served import FOLDER
@@ -14,7 +16,7 @@ from detseg.pipeline.workspace import find_connection
 from detseg.sources.manifest import REMOTE
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources, scheme_of
-from detseg.types import DecodedImage, ImageId
+from detseg.types import DecodedImage, Entry, Failure, ImageId
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -47,6 +49,28 @@ def source_location(settings: Settings) -> str:
     if scheme_of(settings.source.location) != "file":
         return settings.source.location
     return str(settings.path(settings.source.location.removeprefix("file://")))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEntry:
+    """The result of reading one place. ``id`` is that of its bytes, image or not; None where there are
+    none."""
+
+    uri: str
+    id: ImageId | None
+    outcome: FoundImage | Failure
+
+
+def read_entry(sources: Sources, entry: Entry, *, max_pixels: int) -> ReadEntry:
+    """Read what is at a place of a source: an image that annotators can be shown, or why it is none."""
+    id_ = None
+    try:
+        data = sources.read(entry.uri)
+        id_ = image_id(data)
+        size = upright_size(data, max_pixels=max_pixels, formats=BROWSER_FORMATS)
+        return ReadEntry(entry.uri, id_, FoundImage(id_, size, entry))
+    except ImageError as error:
+        return ReadEntry(entry.uri, id_, Failure(entry.uri, str(error)))
 
 
 def read_from(

@@ -9,14 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, FoundImage, Quarantined
-from detseg.errors import ImageError
-from detseg.images import BROWSER_FORMATS, image_id, upright_size
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.changed_sources import withdraw_overwritten
 from detseg.pipeline.experiments.gold import schedule_gold
-from detseg.pipeline.reading import open_sources, source_location
-from detseg.sources.registry import Sources
+from detseg.pipeline.reading import ReadEntry, open_sources, read_entry, source_location
 from detseg.types import Entry, Failure, ImageId, ImageRef
 
 if TYPE_CHECKING:
@@ -53,16 +50,6 @@ class _Found:
     failures: list[Failure] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """The result of reading one place. ``id`` is that of its bytes, image or not; None where there are
-    none."""
-
-    uri: str
-    id: ImageId | None
-    outcome: FoundImage | Failure
-
-
 def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
     """List the images of the source, read those that are new, and record them in the catalog.
 
@@ -79,7 +66,7 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
             entries = [one for one in page if isinstance(one, Entry)]
             failed = [one for one in page if isinstance(one, Failure)]
             known = catalog.images.known(entries)
-            read = partial(_read, sources, max_pixels=settings.source.max_pixels)
+            read = partial(read_entry, sources, max_pixels=settings.source.max_pixels)
             outcomes = list(pool.map(read, (entry for entry in entries if entry.uri not in known)))
             new = [one.outcome for one in outcomes if isinstance(one.outcome, FoundImage)]
             failed += [one.outcome for one in outcomes if isinstance(one.outcome, Failure)]
@@ -106,7 +93,7 @@ def _without_imported(
     return tuple(ref for image, ref in refs.items() if image not in imported)
 
 
-def _forget_overwritten(catalog: Catalog, outcomes: Iterable[_Read]) -> None:
+def _forget_overwritten(catalog: Catalog, outcomes: Iterable[ReadEntry]) -> None:
     """Images whose places hold bytes now that are no image are not there any more."""
     failed = {one.uri: one.id for one in outcomes if one.id is not None and isinstance(one.outcome, Failure)}
     before = catalog.images.at(failed)
@@ -123,14 +110,3 @@ def _record(
     else:
         ids: Iterable[ImageId] = {image.id for image in new} - found.refs.keys()
         found.n_new += len(set(ids) - catalog.images.sizes(ids).keys())
-
-
-def _read(sources: Sources, entry: Entry, *, max_pixels: int) -> _Read:
-    id_ = None
-    try:
-        data = sources.read(entry.uri)
-        id_ = image_id(data)
-        size = upright_size(data, max_pixels=max_pixels, formats=BROWSER_FORMATS)
-        return _Read(entry.uri, id_, FoundImage(id_, size, entry))
-    except ImageError as error:
-        return _Read(entry.uri, id_, Failure(entry.uri, str(error)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from detseg.errors import ConfigError, LabelStudioError
+from detseg.errors import CatalogError, ConfigError, LabelStudioError
 from detseg.files import parse_json, private_folder
 from detseg.taxonomy import change_from_json
 
@@ -115,6 +115,21 @@ def find_project(client: label_studio.LabelStudioClient, title: str) -> label_st
             + ("rename all but one of them" if found else "`detseg preannotate` makes it")
         )
     return found[0]
+
+
+def known_project(catalog: Catalog, title: str, *, on_server: bool = False) -> Project:
+    """The catalog's latest project of that title; ``on_server``: that tasks were pushed to.
+
+    Raises CatalogError if there is none.
+    """
+    pushed = next(reversed(catalog.projects.titled(title)), None)
+    found = pushed if on_server else catalog.projects.latest(title)
+    if found is None:
+        raise CatalogError(
+            f"the catalog {catalog.url} knows no project {title!r}: run `detseg preannotate` and `detseg "
+            "collect` first, `detseg import` labels, or name the project in queue.project"
+        )
+    return found
 
 
 def notice_changes(settings: Settings, catalog: Catalog, project: Project) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import fsspec
 from fsspec.asyn import sync
 
-from detseg.errors import ImageError, SourceError
+from detseg.errors import ImageError, SourceError, short_reason
 from detseg.sources.protocol import Limits, Listed, is_image_name, too_large
 from detseg.types import Entry, Failure
 
@@ -60,7 +60,7 @@ class Objects:
                 f"there is nothing at {location}: name a bucket, a folder or an object"
             ) from error
         except self._errors as error:
-            raise SourceError(f"{location} cannot be listed: {_words(error)}") from error
+            raise SourceError(f"{location} cannot be listed: {short_reason(error)}") from error
         if [info["name"].rstrip("/") for info in found if info["type"] == "file"] == [path]:
             return iter((self._entry(found[0]),))
         return self._walk(path, found)
@@ -72,7 +72,7 @@ class Objects:
         except FileNotFoundError as error:
             raise ImageError("is not there any more") from error
         except self._errors as error:
-            raise ImageError(f"cannot be read: {_words(error)}") from error
+            raise ImageError(f"cannot be read: {short_reason(error)}") from error
         if len(data) > self._limits.max_bytes:
             raise ImageError(
                 f"has more bytes than source.max_image_bytes allows ({self._limits.max_bytes:,})"
@@ -108,7 +108,7 @@ class Objects:
         try:
             found = self._files.ls(folder, detail=True, **self._bounds)
         except self._errors as error:
-            yield Failure(self._uri(folder), f"cannot be listed: {_words(error)}")
+            yield Failure(self._uri(folder), f"cannot be listed: {short_reason(error)}")
             return
         yield from self._walk(folder, found)
 
@@ -130,7 +130,7 @@ class Objects:
         return f"{self._scheme}://{path.lstrip('/')}"
 
 
-def _open(scheme: str) -> tuple[Any, tuple[type[BaseException], ...]]:
+def _open(scheme: str) -> tuple[Any, tuple[type[Exception], ...]]:
     """The file system of a scheme, and what it raises. Raises SourceError that says what to install."""
     library = CLOUDS.get(scheme)
     if scheme not in (*CLOUDS, _IN_MEMORY):
@@ -140,12 +140,12 @@ def _open(scheme: str) -> tuple[Any, tuple[type[BaseException], ...]]:
         )
     try:
         files = fsspec.filesystem(scheme, use_listings_cache=False)
-        foreign = tuple(_named(error) for error in library.errors) if library else ()
+        foreign = foreign_errors(scheme)
     except ImportError as error:
         install = f"detseg[{library.extra}]" if library else "what fsspec asks for"
         raise SourceError(f"{scheme}:// needs another package: pip install '{install}'") from error
     except ValueError as error:
-        raise SourceError(f"{scheme}:// cannot be opened: {_words(error)}") from error
+        raise SourceError(f"{scheme}:// cannot be opened: {short_reason(error)}") from error
     return files, (OSError, ValueError, *foreign)
 
 
@@ -168,16 +168,18 @@ async def _begin_s3(files: Any, path: str, n_bytes: int) -> bytes:
     return data
 
 
-def _named(path: str) -> type[BaseException]:
+def foreign_errors(scheme: str) -> tuple[type[Exception], ...]:
+    """The errors of a scheme's library that are no OSErrors. Raises ImportError where it is not installed."""
+    library = CLOUDS.get(scheme)
+    return tuple(_named(error) for error in library.errors) if library else ()
+
+
+def _named(path: str) -> type[Exception]:
     module, _, name = path.rpartition(".")
-    error: type[BaseException] = getattr(import_module(module), name)
+    error: type[Exception] = getattr(import_module(module), name)
     return error
 
 
 def _sort_key(info: dict[str, Any]) -> str:
     name = str(info["name"]).rstrip("/").rpartition("/")[2]
     return f"{name}/" if info["type"] == "directory" else name
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

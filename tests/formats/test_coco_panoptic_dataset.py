@@ -67,7 +67,7 @@ def check(png: Path, segments: list[dict[str, object]], image: ImageLabels) -> N
         box = (x.min(), y.min(), x.max() + 1, y.max() + 1)
         lost["boxes beside masks left out"] += one.box is not None and one.box.xyxy != box
         if not visible.any():
-            lost["masks hidden by others left out"] += 1
+            lost["regions hidden by others left out"] += 1
         else:
             lost["masks cut where others cover them"] += bool((bitmap & ~free).any())
             segment = by_id[number]

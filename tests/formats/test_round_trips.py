@@ -12,7 +12,7 @@ from detseg.pipeline.formats import FormatName, find_format
 from tests.formats.made import CLASSES, datasets, make_images
 from tests.formats.trips import CHECKS, check_trip, respell, write_and_read
 
-NAME_WHAT_IS_THERE = ("hf-imagefolder", "ade20k")
+NAME_WHAT_IS_THERE = ("ade20k",)
 """Formats whose files name classes where they name objects alone."""
 KINDS = {cls.name: cls.kind for cls in CLASSES}
 

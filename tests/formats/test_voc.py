@@ -110,7 +110,8 @@ def check_maps(classes: npt.NDArray[np.uint8], objects: npt.NDArray[np.uint8], i
             bitmap = mask_to_bitmap(one.mask)
             wanted[:, bitmap & free] = [[NUMBERS[one.label]], [number if one.kind == "thing" else 0]]
             if not (bitmap & free).any():
-                lost["masks hidden by others left out"] += 1
+                what = "masks" if one.kind == "thing" else "regions"
+                lost[f"{what} hidden by others left out"] += 1
             elif (bitmap & ~free).any():
                 lost["masks cut where others cover them"] += 1
             free &= ~bitmap

@@ -142,8 +142,11 @@ def _in_order(image: ImageLabels) -> list[Instance]:
     )
 
 
-def _visible(image: ImageLabels, seen: Seen) -> list[Bitmap]:
-    """The pixels of each instance that no earlier one covers; counts what overlaps lose."""
+def _visible(image: ImageLabels, seen: Seen, *, boxes: bool = False) -> list[Bitmap]:
+    """The pixels of each instance that no earlier one covers; counts what overlaps lose.
+
+    With ``boxes``, a thing that is hidden still has its own.
+    """
     free = np.ones((image.size.height, image.size.width), dtype=bool)
     found = []
     for one in image.instances:
@@ -151,7 +154,10 @@ def _visible(image: ImageLabels, seen: Seen) -> list[Bitmap]:
         visible = bitmap & free if bitmap is not None else np.zeros_like(free)
         if bitmap is not None and (bitmap & ~free).any():
             kind: Loss = "masks cut where others cover them"
-            seen[kind if visible.any() else "masks hidden by others left out"] += 1
+            if not visible.any():
+                keeps_box = boxes and one.kind == "thing"
+                kind = f"{'masks' if keeps_box else 'regions'} hidden by others left out"  # type: ignore[assignment]
+            seen[kind] += 1
         free &= ~visible
         found.append(visible)
     return found
@@ -227,7 +233,7 @@ def _check_layers(written: ImageLabels, read: ImageLabels, *, atol: float, whole
     things = [one for one in read.instances if one.kind == "thing"]
     surfaces: dict[str, Bitmap] = {}
     n_stuff: Counter[str] = Counter()
-    for one, visible in zip(written.instances, _visible(written, seen), strict=True):
+    for one, visible in zip(written.instances, _visible(written, seen, boxes=True), strict=True):
         if one.kind == "stuff":
             surfaces[one.label] = surfaces.get(one.label, np.zeros_like(visible)) | visible
             n_stuff[one.label] += 1

@@ -10,7 +10,7 @@ import pytest
 from detseg.datasets.sample import decode_sample
 from detseg.datasets.splits import SplitRule
 from detseg.datasets.version import Version
-from detseg.errors import ConfigError, DatasetError
+from detseg.errors import CatalogError, ConfigError, DatasetError
 from detseg.pipeline.datasets import Wish, create_version, open_store, trace_image
 from detseg.pipeline.labels import label_rules, read_labels
 from detseg.pipeline.workspace import opened_catalog
@@ -125,7 +125,7 @@ def test_names_are_taken_once_and_spelled_plainly(project: LabeledProject) -> No
 
 def test_a_project_without_labels_is_refused(tmp_path: Path) -> None:
     project = make_project(tmp_path)
-    with pytest.raises(DatasetError, match="knows no project 'detseg'"):
+    with pytest.raises(CatalogError, match="knows no project 'detseg'"):
         create_version(project.settings, "v1", Wish())
     project.add(range(2))
     with pytest.raises(DatasetError, match=r"no label to put into a version \(left out: unlabeled 2\)"):

@@ -108,10 +108,31 @@ def test_labels_meet_the_images_of_the_source_by_name(settings: Settings, tmp_pa
         "b.png": "empty",
         "c.png": "labeled",
     }
+    with opened_catalog(settings) as catalog:  # their files are at the source: near duplicates are found
+        ids = [one.annotation.image for one in found.values()]
+        assert {one.image for one in catalog.features.read(ids)} == set(ids)
     (first, second) = found["a.png"].annotation.regions
     assert (first.instance.label, first.instance.box, first.origin) == ("bolt", Box(2, 3, 12, 23), "person")
     assert second.instance.label == "nut"
     assert found["a.png"].annotation.author == "import:old"
+
+
+@pytest.mark.parametrize(
+    ("name", "n_regions"),
+    [("kitti", 1), ("open-images", 1), ("datumaro", 1), ("cityscapes", 0), ("ade20k", 0)],
+)
+def test_the_long_tail_of_formats_is_taken_in(
+    name: str, n_regions: int, settings: Settings, tmp_path: Path
+) -> None:
+    """The images are where the format has them, and meet those of the source by their bytes."""
+    boxes: dict[str, Sequence[tuple[str, list[float]]]] = {"a.png": [("bolt", [2, 3, 10, 20])], "b.png": []}
+    for at in ("a.png", "day/b.png"):
+        (tmp_path / "theirs" / "images").mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "photos" / at, tmp_path / "theirs" / "images")
+    path = write_coco(tmp_path / "theirs" / "annotations" / "instances.json", boxes)
+    convert_dataset(path, "coco", name, tmp_path / "out", options=EMPTY)
+    done = import_dataset(settings, Import(tmp_path / "out", name, "labels"))
+    assert (done.images, done.regions, done.unmatched, done.failures) == (2, n_regions, [], [])
 
 
 def test_what_is_labeled_is_not_predicted_and_comes_out_again(settings: Settings, tmp_path: Path) -> None:
