@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from detseg.metrics.cases import Case
 from detseg.metrics.change_rates import CHANGES, Sample, learn_rates, sort_reviews
 from detseg.metrics.costs import CostModel
-from detseg.metrics.waiting import FIRST_SHARE, N_FOLDS
+from detseg.metrics.waiting import N_FOLDS, first_share
 from detseg.metrics.work_log import WorkLog
 from detseg.types import Region
 from tests.metrics.made import annotation, boxed, case
@@ -106,8 +106,7 @@ def found_first(way: Any, sample: Sample, seed: int) -> float:
     fold, expected = np.random.default_rng(seed).permutation(n) % N_FOLDS, np.zeros(n)
     for number in range(N_FOLDS):
         expected[fold == number] = way(sample, fold != number)[fold == number]
-    first = np.argsort(-expected, kind="stable")[: int(np.ceil(FIRST_SHARE * n))]
-    return float(sample.changes_s[first].sum() / sample.changes_s.sum())
+    return float((first_share(expected, fold) * sample.changes_s).sum() / sample.changes_s.sum())
 
 
 def _figures(shares: Floats, ours: Floats) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.coverage import average_precision, class_means, control, drift, effort, shares
+from bench.coverage import average_precision, class_means, control, drift, effort, shares, thresholds
 from bench.coverage.frame import Setup
 
 
@@ -16,3 +16,4 @@ def all_setups() -> Iterator[Setup]:
     yield from effort.setups()
     yield from control.setups()
     yield from drift.setups()
+    yield from thresholds.setups()

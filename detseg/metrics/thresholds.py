@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
-from detseg.metrics.bootstrap import bootstrap_ratios
 from detseg.metrics.costs import CostModel
-from detseg.metrics.intervals import Estimate
+from detseg.metrics.intervals import LEVEL, Estimate, Rough, bounds_by_image, told
 from detseg.metrics.work_log import Table, WorkTables
 from detseg.types import EDIT_KINDS
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
 
 N_FOLDS = 5
+MIN_IMAGES = 100
+"""Reviewed images from which a saving is told."""
+
 _HUNDREDTHS = np.arange(1, 101) / 100.0
-_AT_ONCE = 64  # classes
+_N_CHOICES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class ThresholdChoice:
     n_false: int
     """shown regions that people deleted"""
     saved_s_per_1000_images: Estimate
-    """what the change saves on images that had no say in it (five folds), in seconds; by image"""
+    """what the change saves on images that had no say in it (five folds), in seconds; by image. Told from 100
+    reviewed images on, if ten of them have regions that it leaves out"""
     pays: bool
     """whether that interval is above 0: else there is no reason to change anything"""
 
@@ -52,7 +58,7 @@ class Thresholds:
     per_class: Mapping[str, ThresholdChoice]
 
 
-def choose_thresholds(tables: WorkTables, costs: CostModel, *, seed: int) -> Thresholds:
+def choose_thresholds(tables: WorkTables, costs: CostModel) -> Thresholds:
     """The threshold of every class whose shown regions have scores.
 
     A wrong region that is shown costs a check (deleting it), a right one that is not shown costs its drawing
@@ -63,16 +69,9 @@ def choose_thresholds(tables: WorkTables, costs: CostModel, *, seed: int) -> Thr
     image = np.searchsorted(images, tables.reviews["image"][edits["review"]])
     labels = sorted((tables.labels[code], int(code)) for code in np.unique(edits["label"]))
     per_class: dict[str, ThresholdChoice] = {}
-    for start in range(0, len(labels), _AT_ONCE):
-        some = labels[start : start + _AT_ONCE]
-        saved = np.zeros((len(images), len(some)))  # seconds, by images that had no say
-        for column, (_, code) in enumerate(some):
-            of_class = edits["label"] == code
-            gains = gains_s(edits[of_class], costs)
-            saved[:, column] = _cross_fitted(edits["score"][of_class], gains, image[of_class], len(images))
-        estimates = bootstrap_ratios(1000.0 * saved, np.ones_like(saved), seed=seed)
-        for (label, code), estimate in zip(some, estimates, strict=True):
-            per_class[label] = _choice(edits[edits["label"] == code], costs, estimate)
+    for label, code in labels:
+        of_class = edits["label"] == code
+        per_class[label] = _choice(edits[of_class], image[of_class], costs, n_images=len(images))
     return Thresholds(len(images), per_class)
 
 
@@ -112,9 +111,17 @@ def _cross_fitted(scores: Floats, gains: Floats, image: npt.NDArray[np.intp], n_
     return saved
 
 
-def _choice(edits: Table, costs: CostModel, saved: Estimate) -> ThresholdChoice:
-    lowest = float(edits["score"].min())
-    threshold = best_threshold(edits["score"], gains_s(edits, costs))
+def _choice(edits: Table, image: Ints, costs: CostModel, *, n_images: int) -> ThresholdChoice:
+    scores, gains = edits["score"], gains_s(edits, costs)
+    lowest, threshold = float(scores.min()), best_threshold(scores, gains)
+    out = scores < threshold
+    saved = _saved(
+        gains[out],
+        image[out],
+        unbiased=float(_cross_fitted(scores, gains, image, n_images).mean()),
+        span=(costs.check_s - float(edits["drawing_s"].max()), costs.check_s),
+        n_images=n_images,
+    )
     n_false = int(np.count_nonzero(edits["kind"] == EDIT_KINDS.index("deleted")))
     return ThresholdChoice(
         threshold=threshold,
@@ -125,3 +132,37 @@ def _choice(edits: Table, costs: CostModel, saved: Estimate) -> ThresholdChoice:
         saved_s_per_1000_images=saved,
         pays=saved.low is not None and saved.low > 0.0,
     )
+
+
+def _saved(
+    gains: Floats, image: Ints, *, unbiased: float, span: tuple[float, float], n_images: int
+) -> Estimate:
+    """What leaving those regions out saves in 1,000 images.
+
+    The best threshold of any data promises more than it keeps, so the value is what images save that had no
+    say (``unbiased``). The interval is that of a product, the regions left out per image times the gain of
+    one, which lies in ``span``; their errors are put together as ``bounds_by_image`` does (MOVER), whose
+    interval of the gain allows for right regions that were not seen yet. It is as wide as if the better of
+    two thresholds had been chosen (Bonferroni): those beside each other leave out nearly the same. Nothing is
+    told where nothing is left out, where that concerns fewer than ten images, and of fewer than
+    ``MIN_IMAGES``: what the best threshold of few images saves is their luck.
+    """
+    counts = np.bincount(image, minlength=n_images).astype(np.float64)
+    shown = counts > 0.0
+    if n_images < 2 or not shown.any():  # nothing changes
+        return Estimate(None, None, None, n_images, None)
+    (least, most), level = span, 1.0 - (1.0 - LEVEL) / _N_CHOICES
+    parts = np.bincount(image, (gains - least) / max(most - least, 1e-9), n_images).astype(np.float64)
+    ends = bounds_by_image(np.clip(parts, 0.0, counts)[shown], counts[shown], level=level, binary=False)
+    gain, per_image = float(gains.mean()), float(counts.mean())
+    low, high = (gain - (least + (most - least) * end) for end in ends)
+    error = float(counts.std(ddof=1) / math.sqrt(n_images) * stdtrit(n_images - 1, (1.0 + level) / 2.0))
+    value = 1000.0 * gain * per_image
+    low = value - 1000.0 * math.hypot(per_image * low, gain * error)
+    high = value + 1000.0 * math.hypot(per_image * high, gain * error)
+    value = min(max(1000.0 * unbiased, low), high)
+    saved = told(value, low, high, n=int(np.count_nonzero(shown)), scale="relative")
+    if n_images >= MIN_IMAGES or saved.value is None:
+        return saved
+    too_few = Rough(value, low, high, MIN_IMAGES - n_images)
+    return Estimate(None, None, None, n_images, MIN_IMAGES, too_few)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from detseg.metrics.work_log import WorkTables
 from detseg.types import ImageId, ModelVersion
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
 
 N_FOLDS = 5
 FIRST_SHARE = 0.2
@@ -64,8 +64,8 @@ class RankedImage:
 class RankingCheck:
     """The success that the same order would have had on the reviewed images.
 
-    They are drawn into five folds, and each is ranked by what the other folds teach. Chance would find a
-    fifth of the seconds in the first fifth of the list.
+    They are drawn into five folds, and each fold is ranked by what the others teach. Chance would find a
+    fifth of the seconds in the first fifths of the lists.
     """
 
     n_images: int
@@ -140,7 +140,8 @@ def check_ranking(sample: Sample, *, seed: int) -> RankingCheck:
     _, row = np.unique(sample.images, return_inverse=True)
     n_reviews = np.bincount(row)
     n = len(n_reviews)
-    fold = (np.random.default_rng(seed).permutation(n) % N_FOLDS)[row]
+    of_image = np.random.default_rng(seed).permutation(n) % N_FOLDS
+    fold = of_image[row]
     expected = np.zeros(len(row))
     for number in range(min(n, N_FOLDS)):
         held = fold == number
@@ -150,28 +151,41 @@ def check_ranking(sample: Sample, *, seed: int) -> RankingCheck:
         means: Floats = np.bincount(row, values, n) / n_reviews
         return means
 
-    cost_s = per_image(sample.changes_s)
-    found = _found(cost_s, per_image(expected))
-    best = np.sort(cost_s)[::-1][: _n_first(n)].sum() / cost_s.sum() if cost_s.any() else None
+    cost_s, whole = per_image(sample.changes_s), np.zeros(n, dtype=np.intp)
+    found = _found(cost_s, first_share(per_image(expected), of_image))
+    best = float((cost_s * first_share(cost_s, whole)).sum() / cost_s.sum()) if cost_s.any() else None
     return RankingCheck(
         n_images=n,
         found=found,
-        found_by_count=_found(cost_s, per_image(sample.n_shown)),
-        found_at_best=None if best is None else float(best),
+        found_by_count=_found(cost_s, first_share(per_image(sample.n_shown), whole)),
+        found_at_best=best,
         holds=found.low is not None and found.low > FIRST_SHARE,
     )
 
 
-def _n_first(n: int) -> int:
-    return math.ceil(FIRST_SHARE * n)
+def first_share(expected: Floats, fold: Ints) -> Floats:
+    """How much of each image is in the first fifth of its fold, dearest first: (n,), in [0, 1].
+
+    Each fold has a list of its own: expectations of different folds were learned from different images, and
+    a fold with dear images teaches the others to expect more than it is itself expected to cost. Images of
+    which the same is expected share what is left of the fifth.
+
+    >>> first_share(np.array([9.0, 1, 1, 1, 1, 5, 5, 5, 5, 5]), np.repeat([0, 1], 5))
+    array([1. , 0. , 0. , 0. , 0. , 0.2, 0.2, 0.2, 0.2, 0.2])
+    """
+    share = np.zeros(len(expected))
+    for number in np.unique(fold):
+        inside = fold == number
+        _, rank, n_equal = np.unique(-expected[inside], return_inverse=True, return_counts=True)
+        n_before = np.cumsum(n_equal) - n_equal
+        share[inside] = np.clip((FIRST_SHARE * inside.sum() - n_before) / n_equal, 0.0, 1.0)[rank]
+    return share
 
 
-def _found(cost_s: Floats, order: Floats) -> Estimate:
-    """The share of the cost in what comes first by descending ``order``; equal ones as they came.
+def _found(cost_s: Floats, first: Floats) -> Estimate:
+    """The share of the cost in what comes ``first``.
 
     An image that was changed is worth one trial on average, and the more the more it cost.
     """
-    first = np.zeros(len(cost_s))
-    first[np.argsort(-order, kind="stable")[: _n_first(len(order))]] = 1.0
     trials = cost_s * np.count_nonzero(cost_s) / max(cost_s.sum(), 1e-9)
     return wilson_by_image(first * trials, trials)

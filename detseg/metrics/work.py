@@ -48,7 +48,7 @@ class WorkTally:
             edits=edit_rates(tables, seed=self._seed),
             times=review_times(tables, seed=self._seed),
             effort=effort_saved(tables, seed=self._seed),
-            thresholds=choose_thresholds(tables, self._costs, seed=self._seed),
+            thresholds=choose_thresholds(tables, self._costs),
             drift=find_drift(tables, seed=self._seed),
         )
 

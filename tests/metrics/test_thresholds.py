@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.coverage.frame import Setup, run_setup
+from bench.coverage.thresholds import Scores, threshold_trial
 from detseg.metrics.cases import Arm, Case
 from detseg.metrics.costs import CostModel
 from detseg.metrics.thresholds import ThresholdChoice, best_threshold
@@ -60,7 +63,24 @@ def test_where_all_is_right_the_lowest_known_threshold_is_best_and_lower_ones_ar
     assert choice.at_lowest
     assert choice.threshold == choice.lowest_known
     assert not choice.pays
-    assert choice.saved_s_per_1000_images.value == 0.0
+    assert choice.saved_s_per_1000_images.value is None  # nothing changes
+
+
+def test_a_saving_is_told_from_a_hundred_images_on() -> None:
+    """Before that, what is known of it stays to be shown; nothing pays yet."""
+    few = choices(bolts(99, right_above=0.6))["bolt"]
+    assert few.saved_s_per_1000_images.value is None
+    assert few.saved_s_per_1000_images.rough is not None
+    assert (few.saved_s_per_1000_images.rough.n_more, few.pays) == (1, False)
+    assert choices(bolts(100, right_above=0.6))["bolt"].pays
+
+
+def test_the_interval_holds_what_the_threshold_saves_on_other_images() -> None:
+    """In at least 46 of 50 projects of these seeds, where images differ."""
+    draw = partial(threshold_trial, scores=Scores(200, steep=3.0, spread=0.2))
+    row = run_setup(Setup("Saved by a threshold", "test", draw), seed=1, n_trials=50)
+    assert row.n_shown == 50
+    assert row.n_held >= 46
 
 
 def test_chance_is_no_reason_to_change_a_threshold() -> None:

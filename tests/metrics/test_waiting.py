@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
+from bench.coverage.frame import Setup, run_setup
+from bench.coverage.thresholds import CHANCE, order_trial
 from detseg.metrics.cases import Arm, Case
 from detseg.metrics.costs import CostModel
 from detseg.metrics.expected_edits import Expectations, ShownRegion, learn_expectations
@@ -148,6 +151,14 @@ def test_where_edits_are_chance_it_says_so() -> None:
     assert found.check.found.low is not None
     assert found.check.found.low <= 0.2 <= (found.check.found.high or 0.0)
     assert [one.task_id for one in found.ranked] == [1]
+
+
+def test_with_nothing_to_learn_a_fifth_is_found() -> None:
+    """On average over 40 projects: lists of different folds are not put together."""
+    draw = partial(order_trial, scores=replace(CHANCE, n=60, per_image=3, same_counts=True))
+    row = run_setup(Setup("Order of waiting images", "test", draw), seed=1, n_trials=40)
+    assert abs(row.bias) < 0.02
+    assert row.n_held >= 37
 
 
 @pytest.mark.parametrize("n", [0, 1, 9, 40])
