@@ -4,9 +4,19 @@ against people who did not, or against known truth."""
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
 
-from detseg.metrics.intervals import AIM, MIN_UNITS, UNKNOWN, Estimate, Rough
+import numpy as np
+from scipy.special import ndtri
+
+from detseg.metrics.intervals import AIM, LEVEL, MIN_UNITS, UNKNOWN, Estimate, Rough
+from detseg.metrics.matched import match_regions
+from detseg.types import Annotation
+
+_Z = float(ndtri((1.0 + LEVEL) / 2.0))
+_FISHER_LEAST = 3
+"""Images that a correlation is known from no better than not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,41 @@ class Anchoring:
     recall: Estimate
     miou: Estimate
     pq: Estimate
+
+
+class CommonImages:
+    """Images whose truth is known and that people reviewed with the model's regions: what makes a sample easy
+    against one makes it easy against the other, so the two figures differ less than those of other images."""
+
+    def __init__(self) -> None:
+        self._assisted, self._alone = array("d"), array("d")
+
+    def add(self, prediction: Annotation, *, assisted: Annotation, alone: Annotation) -> None:
+        """One image, unless nothing is on it."""
+        values = [_overlap(prediction, truth) for truth in (assisted, alone)]
+        if values[0] is not None and values[1] is not None:
+            self._assisted.append(values[0])
+            self._alone.append(values[1])
+
+    def correlation(self) -> float:
+        """The least that the two figures may be correlated, in [0, 1].
+
+        Figures of samples correlate as those of their images do: here the overlap of what met. The lower end
+        of Fisher's interval ("On the probable error of a coefficient of correlation", 1921), so that few
+        images narrow nothing.
+        """
+        n = len(self._alone)
+        if n <= _FISHER_LEAST or not (np.std(self._alone) and np.std(self._assisted)):
+            return 0.0
+        found = float(np.clip(np.corrcoef(self._assisted, self._alone)[0, 1], -1.0, 1.0 - 1e-9))
+        return max(0.0, math.tanh(math.atanh(max(found, 0.0)) - _Z / math.sqrt(n - _FISHER_LEAST)))
+
+
+def _overlap(prediction: Annotation, truth: Annotation) -> float | None:
+    """The sum of the IoUs of pairs that met, over the mean number of regions; None where there are none."""
+    matched = match_regions(prediction, truth).values()
+    n = sum(one.n_first + one.n_second for one in matched)
+    return 2.0 * sum(one.box_iou for one in matched) / n if n else None
 
 
 def difference_of(first: Estimate, second: Estimate, *, correlation: float = 0.0) -> Estimate:

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
-from detseg.metrics.anchoring import Anchoring, difference_of
+from detseg.metrics.anchoring import Anchoring, CommonImages, difference_of
 from detseg.metrics.cases import Case
 from detseg.metrics.detection import DetectionQuality, DetectionTally
 from detseg.metrics.intervals import MIN_UNITS
@@ -103,6 +104,7 @@ class ModelTally:
         self._assisted = _SourceTally("assisted", seed=seed)
         self._same_images = _SourceTally("assisted", seed=seed)
         """of assisted reviews, those of gold images: for the difference on the same images"""
+        self._common = CommonImages()
 
     def add(self, case: Case) -> None:
         """One more case; those with decoys do not count."""
@@ -116,6 +118,7 @@ class ModelTally:
             has_masks = _has_masks(case.gold)
             self._gold.add(replace(case, reviews=(case.gold,)), with_masks=has_masks)
             self._same_images.add(case, with_masks=has_masks)
+            self._common.add(case.prediction, assisted=case.truth, alone=case.gold)
 
     def result(self) -> ModelQuality:
         """The figures of all cases so far."""
@@ -123,9 +126,9 @@ class ModelTally:
         headline = choose_headline(control.n_images, gold.n_images)
         anchoring = None
         if headline == "control" and assisted.n_images:
-            anchoring = _anchoring(assisted, control, same_images=False)
+            anchoring = _anchoring(assisted, control, common=None)
         elif headline == "gold":
-            anchoring = _anchoring(self._same_images.result(), gold, same_images=True)
+            anchoring = _anchoring(self._same_images.result(), gold, common=self._common)
         return ModelQuality(control, gold, assisted, headline, anchoring)
 
 
@@ -168,17 +171,21 @@ class _SourceTally:
         return SegmentationTally(painter), PanopticTally(painter)
 
 
-def _anchoring(assisted: QualityBySource, alone: QualityBySource, *, same_images: bool) -> Anchoring:
+def _anchoring(
+    assisted: QualityBySource, alone: QualityBySource, *, common: CommonImages | None
+) -> Anchoring:
+    """Compare two sources: of the same images, if they are ``common``, else of other ones."""
+    differ = partial(difference_of, correlation=0.0 if common is None else common.correlation())
     return Anchoring(
-        same_images=same_images,
+        same_images=common is not None,
         n_assisted=assisted.n_images,
         n_alone=alone.n_images,
-        box_ap=difference_of(assisted.boxes.ap, alone.boxes.ap),
-        mask_ap=difference_of(assisted.masks.ap, alone.masks.ap),
-        precision=difference_of(assisted.boxes.precision, alone.boxes.precision),
-        recall=difference_of(assisted.boxes.recall, alone.boxes.recall),
-        miou=difference_of(assisted.segmentation.miou, alone.segmentation.miou),
-        pq=difference_of(assisted.panoptic.pq, alone.panoptic.pq),
+        box_ap=differ(assisted.boxes.ap, alone.boxes.ap),
+        mask_ap=differ(assisted.masks.ap, alone.masks.ap),
+        precision=differ(assisted.boxes.precision, alone.boxes.precision),
+        recall=differ(assisted.boxes.recall, alone.boxes.recall),
+        miou=differ(assisted.segmentation.miou, alone.segmentation.miou),
+        pq=differ(assisted.panoptic.pq, alone.panoptic.pq),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.metrics.anchoring import difference_of
+from detseg.metrics.anchoring import CommonImages, difference_of
 from detseg.metrics.cases import Case
 from detseg.metrics.control_plan import plan_control
 from detseg.metrics.intervals import AIM, UNKNOWN, difference_bounds, wilson
@@ -133,3 +133,17 @@ def test_a_truth_without_masks_says_nothing_of_masks() -> None:
         [masked("t", "bolt", mask), masked("u", "belt", block(0, 20, 40, 30), kind="stuff")], said
     ).gold
     assert whole.panoptic.images.n_images == 1
+
+
+def test_few_images_and_unlike_ones_narrow_no_difference() -> None:
+    """Only what is surely alike on the same images does."""
+    rng = np.random.default_rng(1)
+    for n, alike, least, most in ((3, True, 0.0, 0.0), (100, True, 0.85, 1.0), (100, False, 0.0, 0.2)):
+        common = CommonImages()
+        for _ in range(n):
+            first, second = rng.uniform(7.0, 10.0, 2)
+            truths = [annotation([boxed("t", "bolt", (2, 2, 12, 2 + y))]) for y in (first, second)]
+            said = annotation([boxed("r", "bolt", (2, 2, 12, 12), 0.9)])
+            common.add(said, assisted=truths[0], alone=truths[0 if alike else 1])
+        assert least <= common.correlation() <= most
+    assert CommonImages().correlation() == 0.0
