@@ -31,7 +31,7 @@ def setups() -> Iterator[Setup]:
                 for failing in (0.0, 0.05):
                     fails = f", {100 * failing:.0f} % of images fail whole" if failing else ""
                     draw = partial(_trial, n=n, shares=shares, failing=failing, figure=at)
-                    yield Setup(group, f"{name}, {n} images{fails}", draw, n_trials=400)
+                    yield Setup(group, f"{name}, {n} images{fails}", draw, n_trials=300)
 
 
 def _trial(
