@@ -6,7 +6,7 @@
 values. Each unit counts by the number of its values; units with one value tell nothing. Source:
 Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011; with the distance of one's choice for boxes:
 Braylan, Alonso and Lease, "Measuring Annotator Agreement Generally across Complex Structured, Multi-object,
-and Free-text Annotation Tasks", WWW 2022. The interval resamples units and leaves D_e as it is (Hayes and
+and Free-text Annotation Tasks", WWW 2022. The interval is that of D_o and leaves D_e as it is (Hayes and
 Krippendorff, "Answering the Call for a Standard Reliability Measure for Coding Data", 2007).
 """
 
@@ -18,13 +18,10 @@ from itertools import combinations
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from detseg.metrics.bootstrap import bootstrap
-from detseg.metrics.intervals import Estimate
+from detseg.metrics.intervals import Estimate, bounds_by_image, told
 
 Value = TypeVar("Value")
-Floats = npt.NDArray[np.float64]
 
 MOST_PAIRS = 20_000
 """D_e is exact up to so many pairs of values, and the mean over so many drawn ones beyond: within 0.003."""
@@ -55,7 +52,7 @@ class Alpha(Generic[Value]):
     def result(self, names: Sequence[str], *, seed: int) -> dict[str, Estimate]:
         """Alpha by name; ``n`` counts units. Undefined where all values are the same."""
         expected = self.expected(seed=seed)
-        return {name: self._estimate(name, expected.get(name, 0.0), seed=seed) for name in names}
+        return {name: self._estimate(name, expected.get(name, 0.0)) for name in names}
 
     def value(self, name: str, *, seed: int = 0) -> float | None:
         """Alpha alone, at most 1; None where it is undefined."""
@@ -85,16 +82,14 @@ class Alpha(Generic[Value]):
         second = (first + rng.integers(1, n, MOST_PAIRS)) % n  # any other
         yield from zip(first.tolist(), second.tolist(), strict=True)
 
-    def _estimate(self, name: str, expected: float, *, seed: int) -> Estimate:
+    def _estimate(self, name: str, expected: float) -> Estimate:
         if not expected:
             return Estimate(None, None, None, len(self._n_values), None)
         units = np.zeros((len(self._n_values), 2))
         units[:, 1] = self._n_values
         for unit, disagreement in self._disagreements.get(name, {}).items():
             units[unit, 0] = disagreement
-
-        def alpha(sums: Floats) -> Floats:
-            values: Floats = 1.0 - sums[:, 0] / sums[:, 1] / expected
-            return values
-
-        return bootstrap(alpha, units, seed=seed, scale="share")
+        observed = float(units[:, 0].sum() / units[:, 1].sum())
+        least, most = bounds_by_image(units[:, 0], units[:, 1], binary=False)
+        ends = 1.0 - most / expected, 1.0 - least / expected
+        return told(1.0 - observed / expected, *ends, n=len(units), scale="share")
