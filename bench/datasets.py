@@ -1,9 +1,10 @@
 """``python -m bench.datasets``: how long dataset versions take over many labeled images, and their memory.
 
 Takes the made catalog of ``bench.qa`` (640x480, ten regions an image, half of them with masks), makes a
-version, changes one image in a hundred, makes another, compares both and exports one as COCO, each in a
-process of its own. With ``--datumaro PYTHON``, an interpreter that has datumaro, that writes the same COCO
-file from memory, too; its export alone is timed. Prints one JSON object.
+version, changes one image in a hundred, makes another, compares both, exports one as COCO and imports that
+file into a project of its own, each in a process of its own. With ``--datumaro PYTHON``, an interpreter that
+has datumaro, that writes the same COCO file from memory, too; its export alone is timed. Prints one JSON
+object.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from bench.qa import make_catalog
-from detseg.config import load_settings
+from bench.qa import SIZE, make_catalog
+from detseg.catalog import FoundImage
+from detseg.config import Settings, load_settings
 from detseg.pipeline.workspace import opened_catalog
+from detseg.types import Entry
 
 _EVERY = 100
 """One image in so many is changed."""
@@ -34,6 +37,7 @@ from detseg.config import load_settings
 from detseg.datasets.differences import compare_versions
 from detseg.pipeline.datasets import Wish, create_version, open_store
 from detseg.pipeline.export import export_version
+from detseg.pipeline.importing import Import, import_dataset
 from detseg.pipeline.placing import WriteOptions
 
 settings, step = load_settings(Path(sys.argv[1])), sys.argv[2]
@@ -42,6 +46,11 @@ if step in ("v1", "v2"):
     create_version(settings, step, Wish(disputed=True))
 elif step == "diff":
     compare_versions(store, store.version("v1"), store.version("v2"))
+elif step == "import":
+    own = settings.updated(queue__project=sys.argv[3])
+    file = settings.root / "out" / "annotations" / "instances.json"
+    done = import_dataset(own, Import(file, "coco", "labels"))
+    assert done.images == done.new and not done.unmatched and not done.failures, done
 else:
     export_version(settings, "v1", "coco", settings.root / "out", options=WriteOptions("none"))
 seconds = time.perf_counter() - begun
@@ -108,6 +117,8 @@ def _run(config: Path, number: int, datumaro: str | None) -> dict[str, dict[str,
     _change(config, number)
     for step in ("v2", "diff", "export"):
         steps[step] = _measure(_STEP, sys.executable, config, step)
+    _place_exported(settings)
+    steps["import"] = _measure(_STEP, sys.executable, config, "import", f"imported {number}")
     if datumaro is not None:
         written = settings.root / "out" / "annotations" / "instances.json"
         steps["datumaro"] = _measure(_DATUMARO, datumaro, written, settings.root / "datumaro")
@@ -134,6 +145,15 @@ def _change(config: Path, number: int) -> None:
                     replace(record, annotation=replace(said, regions=said.regions[1:], updated_at=moment))
                 )
         catalog.reviews.record(project.key, changed)
+
+
+def _place_exported(settings: Settings) -> None:
+    """Record the exported names as places of the images, whose files are not there, so that they meet."""
+    with opened_catalog(settings) as catalog, (settings.root / "out" / "manifest.jsonl").open() as lines:
+        catalog.images.record(
+            FoundImage(entry["id"], SIZE, Entry(f"/placed/{entry['file_name']}", 1, "1"))
+            for entry in map(json.loads, lines)
+        )
 
 
 if __name__ == "__main__":
