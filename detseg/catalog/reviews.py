@@ -19,6 +19,8 @@ from detseg.paging import pages
 from detseg.taxonomy import NO_CHANGES, Relabeling
 from detseg.types import Annotation, ImageId, Size, State
 
+_AT_ONCE = 2_000
+"""Reviews that are read by one query: some megabytes."""
 STATES: tuple[State, ...] = ("unlabeled", "labeled", "empty", "skipped")
 
 
@@ -169,7 +171,7 @@ class Reviews:
             query = (
                 _latest(project)
                 .where(sa.tuple_(reviews.c.image_id, reviews.c.author) > sa.tuple_(image, author))
-                .limit(500)
+                .limit(_AT_ONCE)
             )
             with self.database.reading() as connection:
                 page = connection.execute(query).all()
