@@ -84,12 +84,12 @@ class ModelQuality:
 def choose_headline(n_control: int, n_gold: int) -> Source | None:
     """Choose the source of the model's figures, by how many images there are, never by what came out.
 
-    Control images, unless there are fewer than 10 of them and 10 gold ones, or none of them.
+    Control images, unless there are fewer than 10 of them and more gold ones.
 
-    >>> choose_headline(12, 400), choose_headline(3, 400), choose_headline(3, 8), choose_headline(0, 0)
+    >>> choose_headline(12, 400), choose_headline(3, 8), choose_headline(3, 3), choose_headline(0, 0)
     ('control', 'gold', 'control', None)
     """
-    if n_control and (n_control >= MIN_UNITS or n_gold < MIN_UNITS):
+    if n_control and (n_control >= MIN_UNITS or n_control >= n_gold):
         return "control"
     return "gold" if n_gold else None
 
