@@ -59,10 +59,12 @@ def compare_versions(store: DatasetStore, before: Version, after: Version) -> Di
     """Read what differs between two versions of a store; of images that are the same, only the indexes."""
     relabeling, note = _common_taxonomy(before, after)
     old, new = (_marks(store, version) for version in (before, after))
-    both = [(old[image], new[image]) for image in old.keys() & new.keys()]
-    splits = Counter((one.split, other.split) for one, other in both if one.split != other.split)
-    states = Counter((one.state, other.state) for one, other in both if one.state != other.state)
-    differing = (old.keys() ^ new.keys()) | {one.image for one, other in both if one.digest != other.digest}
+    changed = {i: (_Mark(*old[i]), _Mark(*new[i])) for i in old.keys() & new.keys() if old[i] != new[i]}
+    splits = Counter((one.split, other.split) for one, other in changed.values() if one.split != other.split)
+    states = Counter((one.state, other.state) for one, other in changed.values() if one.state != other.state)
+    differing = (old.keys() ^ new.keys()) | {
+        i for i, (one, other) in changed.items() if one.digest != other.digest
+    }
     regions: Counter[Change] = Counter()
     by_class: defaultdict[str, Counter[Change]] = defaultdict(Counter)
     images = []
@@ -110,14 +112,15 @@ def _common_taxonomy(before: Version, after: Version) -> tuple[Relabeling, str]:
 
 
 class _Mark(NamedTuple):
-    image: bytes
     digest: bytes
     split: str
     state: str
 
 
-def _marks(store: DatasetStore, version: Version) -> dict[bytes, _Mark]:
-    return {mark.image: mark for mark in map(_Mark, *store.index_columns(version, *_Mark._fields))}
+def _marks(store: DatasetStore, version: Version) -> dict[bytes, tuple[Any, ...]]:
+    """The fields of a mark for each image, most of which are compared as they are."""
+    images, *fields = store.index_columns(version, "image", *_Mark._fields)
+    return dict(zip(images, zip(*fields, strict=True), strict=True))
 
 
 def _moves(counted: Mapping[tuple[str, str], int]) -> dict[str, int]:
