@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 ImportAs = Literal["labels", "gold", "predictions"]
 
+_SCORED = ("coco", "yolo", "yolo-segment", "voc", "label-studio")
+"""The formats that ``results:PATH`` reads."""
+
 _READERS = 8  # most of their time goes to waiting, for a disk or a network
 
 
@@ -133,6 +136,11 @@ def _open(chosen: Import) -> Opened:
     if read is None:
         raise ConfigError(
             f"nothing here reads {chosen.format_name}: import one of {', '.join(readable_formats())}"
+        )
+    if chosen.as_ == "predictions" and chosen.format_name not in _SCORED:
+        raise ConfigError(
+            f"predictions are read from {', '.join(_SCORED)}, not from {chosen.format_name}: make one of "
+            f"them with `detseg convert {chosen.path} --from {chosen.format_name} --to coco`"
         )
     if not chosen.path.exists():
         raise FormatError(f"{chosen.path} does not exist: name a file or folder of {chosen.format_name}")

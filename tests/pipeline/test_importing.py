@@ -117,6 +117,13 @@ def test_labels_meet_the_images_of_the_source_by_name(settings: Settings, tmp_pa
     assert found["a.png"].annotation.author == "import:old"
 
 
+def test_predictions_come_from_formats_that_have_scores(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"not from kitti: make one of them with `detseg convert .* --to coco`"
+    ):
+        import_dataset(settings, Import(tmp_path, "kitti", "predictions"))
+
+
 @pytest.mark.parametrize(
     ("name", "n_regions"),
     [("kitti", 1), ("open-images", 1), ("datumaro", 1), ("cityscapes", 0), ("ade20k", 0)],
