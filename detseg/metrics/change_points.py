@@ -70,28 +70,67 @@ class Change:
 def find_changes(units: Units, n_weeks: int, *, seed: int) -> dict[int, Change]:
     """The change at the boundary before each week, from 1 on; without those of which nobody saw both sides.
 
-    ``n_weeks`` have units; two weeks at least.
+    ``n_weeks`` have units.
     """
     units, rng = units.sorted(), np.random.default_rng(seed)
-    edges, found = [0, n_weeks], dict[int, Change]()
-    while len(edges) < n_weeks + 1:
-        windows, (group, off) = _windows(n_weeks, edges), _residuals(units, edges)
-        seen = _compare(_by_week(units, off, units.week[None], n_weeks), windows)
-        dealt = _deal(units.week, group, rng, step=_rounds_at_once(units, windows))
-        largest = np.concatenate(
-            [_compare(_by_week(units, off, weeks, n_weeks), windows).largest() for weeks in dealt]
-        )
-        limit = float(np.quantile(largest, 1.0 - FALSE_ALARMS, method="higher"))
-        p = (1.0 + np.count_nonzero(largest >= seen.largest()[0] - _SAME)) / (1.0 + len(largest))
-        if p > FALSE_ALARMS:
-            rest = (seen.change(windows, b, limit, is_certain=False) for b in range(len(windows.boundary)))
-            return found | {t: one for t, one in zip(windows.boundary.tolist(), rest, strict=True) if one}
-        at = int(np.argmax(seen.sizes()[0].max(axis=0)))
-        change = seen.change(windows, at, limit, is_certain=True)
+    found = dict[int, Change]()
+    while len(found) < n_weeks - 1:
+        edges = [0, *sorted(found), n_weeks]
+        look = _look(units, _windows(n_weeks, edges), edges, rng)
+        if look.p > FALSE_ALARMS:
+            break
+        at = int(np.argmax(look.seen.sizes()[0].max(axis=0)))
+        change = look.change(at, is_certain=True)
         assert change is not None
-        found[int(windows.boundary[at])] = change
-        edges = sorted([*edges, int(windows.boundary[at])])
-    return found
+        found[int(look.windows.boundary[at])] = change
+    kept = _confirmed(found, units, n_weeks, rng)
+    edges = [0, *sorted(kept), n_weeks]
+    if len(edges) > n_weeks:
+        return kept
+    if len(kept) < len(found):
+        look = _look(units, _windows(n_weeks, edges), edges, rng)
+    rest = ((int(t), look.change(at, is_certain=False)) for at, t in enumerate(look.windows.boundary))
+    return kept | {t: change for t, change in rest if change is not None}
+
+
+def _confirmed(
+    found: dict[int, Change], units: Units, n_weeks: int, rng: np.random.Generator
+) -> dict[int, Change]:
+    """Those that part the weeks still when all others do: a bad week has two edges, not three."""
+    kept = dict(found)
+    for t in found if len(found) > 1 else ():
+        edges = [0, *sorted(set(kept) - {t}), n_weeks]
+        part = int(np.searchsorted(edges, t))
+        whole = _Windows(np.array([t]), np.array([[edges[part - 1]]]), np.array([[edges[part]]]))
+        if _look(units, whole, edges, rng).p > FALSE_ALARMS:
+            del kept[t]
+    return kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """The differences that are seen, and how large the largest would be by chance."""
+
+    windows: _Windows
+    seen: _Compared
+    limit: float
+    p: float
+
+    def change(self, at: int, *, is_certain: bool) -> Change | None:
+        return self.seen.change(self.windows, at, self.limit, is_certain=is_certain)
+
+
+def _look(units: Units, windows: _Windows, edges: list[int], rng: np.random.Generator) -> _Look:
+    """Compare the windows, and again with the images dealt out anew between the edges."""
+    n_weeks, (group, off) = edges[-1], _residuals(units, edges)
+    seen = _compare(_by_week(units, off, units.week[None], n_weeks), windows)
+    dealt = _deal(units.week, group, rng, step=_rounds_at_once(units, windows))
+    largest = np.concatenate(
+        [_compare(_by_week(units, off, weeks, n_weeks), windows).largest() for weeks in dealt]
+    )
+    limit = float(np.quantile(largest, 1.0 - FALSE_ALARMS, method="higher"))
+    n_larger = np.count_nonzero(largest >= seen.largest()[0] - _SAME)
+    return _Look(windows, seen, limit, (1.0 + n_larger) / (1.0 + len(largest)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,15 +176,14 @@ def _rounds_at_once(units: Units, windows: _Windows) -> int:
 
 
 def _by_week(units: Units, off: Floats, weeks: Ints, n_weeks: int) -> Floats:
-    """Sums of residuals, trials, their squares, their product, and 1, by person: (6, R, people, weeks + 1).
+    """Residuals, trials, squared residuals and units, by person and week: (4, R, people, weeks + 1).
 
     Cumulative over the weeks, from 0 on.
     """
     n_people, rounds = int(units.person.max()) + 1, len(weeks)
     at = (np.arange(rounds)[:, None] * n_people + units.person) * n_weeks + weeks
-    m = units.trials
-    sums = np.zeros((6, rounds, n_people, n_weeks + 1))
-    for i, column in enumerate((off, m, off**2, off * m, m**2, np.ones(len(off)))):
+    sums = np.zeros((4, rounds, n_people, n_weeks + 1))
+    for i, column in enumerate((off, units.trials, off**2, np.ones(len(off)))):
         flat = np.bincount(at.ravel(), np.tile(column, rounds), rounds * n_people * n_weeks)
         sums[i, :, :, 1:] = flat.reshape(rounds, n_people, n_weeks)
     cumulative: Floats = sums.cumsum(axis=3)
@@ -195,29 +233,17 @@ class _Compared:
 
 
 def _compare(sums: Floats, windows: _Windows) -> _Compared:
-    """Compare the windows, each person with themselves."""
+    """Compare the windows, each person with themselves; errors are those around the person's usual share."""
     at_boundary = sums[..., windows.boundary][..., None, :]
-    sides = (at_boundary - sums[..., windows.start], sums[..., windows.end] - at_boundary)
-    both = (sides[0][5] > 0.5) & (sides[1][5] > 0.5)  # (R, people, h, b)
-    before, after = (np.where(both, side, 0.0) for side in sides)
+    before = at_boundary - sums[..., windows.start]  # (4, R, people, h, b)
+    after = sums[..., windows.end] - at_boundary
+    both = (before[3] > 0.5) & (after[3] > 0.5)
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = np.where(both, before[1] * after[1] / (before[1] + after[1]), 0.0)
         own = np.where(both, after[0] / after[1] - before[0] / before[1], 0.0)
-        variance = np.where(both, _variance(before) + _variance(after), 0.0)
+        variance = np.where(both, after[2] / after[1] ** 2 + before[2] / before[1] ** 2, 0.0)
         total = weight.sum(axis=1)
         difference = (weight * own).sum(axis=1) / total
         error = np.sqrt((weight**2 * variance).sum(axis=1)) / total
-    n_units = np.minimum(before[5].sum(axis=1), after[5].sum(axis=1))
+    n_units = np.minimum((before[3] * both).sum(axis=1), (after[3] * both).sum(axis=1))
     return _Compared(difference, np.nan_to_num(error), n_units)
-
-
-def _variance(side: Floats) -> Floats:
-    """Of each person's share, around what all people of the window have in common: (6, R, people, ...).
-
-    As if one image more were off as much as they are from all weeks' share: a few equal images are not sure.
-    """
-    off, trials, squares, products, trials_squared, n = side
-    common = off.sum(axis=1, keepdims=True) / trials.sum(axis=1, keepdims=True)
-    within = np.maximum(squares - 2.0 * common * products + common**2 * trials_squared, 0.0)
-    variance: Floats = (within + squares / n) / trials**2
-    return variance
