@@ -82,8 +82,9 @@ class _Reader:
             picture = next(
                 (one for suffix in sorted(SUFFIXES) if (one := file.with_name(stem + suffix)).is_file()), None
             )
-            entries = [entry for entry in _objects(file) if not entry.is_part]
-            self.left_out["parts of objects"] += len(list(_objects(file))) - len(entries)
+            objects = list(_objects(file))
+            entries = [entry for entry in objects if not entry.is_part]
+            self.left_out["parts of objects"] += len(objects) - len(entries)
             size = _size(file, stem, picture)
             of_table = file.name.endswith(_TABLE_ENDING)
             found = tuple(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from detseg.formats.dataset import Format, Loss
     from detseg.pipeline.labels import LabelRules
 
-_REVISION = 1
+_REVISION = 2
 """Part of what is kept: with another number, figures that were kept are computed anew."""
 
 
