@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.coverage.frame import Setup, Trial, trial
-from detseg.metrics.intervals import wilson_by_image
+from detseg.metrics.intervals import events_by_image, wilson_by_image
 from detseg.metrics.matched import Matched, MatchedRows
 
 Floats = npt.NDArray[np.float64]
@@ -33,6 +33,11 @@ def setups() -> Iterator[Setup]:
         for failing in (0.02, 0.05, 0.1, 0.3):
             name = f"{100 * failing:.0f} % of images fail whole, {n} images of 40 regions"
             yield _setup(name, partial(_whole, n=n, failing=failing))
+    for n in N_IMAGES:
+        for failing in (0.0, 0.05):
+            fails = f", {100 * failing:.0f} % of images fail whole" if failing else ""
+            draw = partial(_changes, n=n, failing=failing)
+            yield Setup("Changes per image", f"{n} images of 1 to 30 regions{fails}", draw)
     for n in N_IMAGES:
         for badly, found in ((0.04, 0.5), (0.04, 0.0), (0.1, 0.5)):
             done = f"{100 * badly:.0f} % of images badly done ({found} of their objects found)"
@@ -65,6 +70,15 @@ def _whole(rng: np.random.Generator, *, n: int, failing: float) -> Trial:
     trials = np.full(n, 40)
     kept = np.where(rng.random(n) < failing, 0, rng.binomial(trials, 0.99))
     return trial((1.0 - failing) * 0.99, wilson_by_image(kept, trials))
+
+
+def _changes(rng: np.random.Generator, *, n: int, failing: float) -> Trial:
+    """People change 15 of 100 regions and add 5 more, or all of an image's; images differ."""
+    shown, fails = rng.integers(1, 31, n), rng.random(n) < failing
+    changed = np.where(fails, shown, beta_binomial(rng, shown, 0.15, 0.15))
+    added = rng.poisson(0.05 * shown)
+    truth = 15.5 * (0.05 + failing + (1.0 - failing) * 0.15)
+    return trial(truth, events_by_image(changed + added, shown + added, np.ones(n)))
 
 
 def _gold(rng: np.random.Generator, *, n: int, badly: float, found: float) -> Trial:

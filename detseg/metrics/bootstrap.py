@@ -10,88 +10,30 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr, stdtrit
 
-from detseg.metrics.intervals import LEVEL, UNKNOWN, Estimate, Scale, told
+from detseg.metrics.intervals import LEVEL, Estimate, told
 
 Floats = npt.NDArray[np.float64]
 
-_Z = float(ndtri((1.0 + LEVEL) / 2.0))
 _MANY_IMAGES = 1000
 _NO_ERROR = 1e-6  # all values are the same
 _HOPELESS = 700.0  # the logarithm of a mean that no data tells
 _CHUNK = 2_000_000  # resampled images at once: 16 MB of indices
 
 
-def bootstrap(
-    statistic: Callable[..., Floats],
-    *samples: npt.ArrayLike,
-    seed: int,
-    n_resamples: int = 1000,
-    scale: Scale = "relative",
-) -> Estimate:
-    """A statistic of sums over images, with the interval that resampling the images gives.
-
-    Each sample has shape (n_images, k): what each image adds to ``k`` sums, with a column of ones where
-    images are to be counted. Samples are independent of each other (arms, strata) and resampled on their own.
-    ``statistic`` takes the sums of each sample, shape (R, k), and answers (R,); NaN where it is undefined.
-    ``scale`` says how wide an interval may be: in points (``share``) or relative to the value. ``n`` is that
-    of the smallest sample. BCa: bias-corrected and accelerated (Efron, "Better bootstrap confidence
-    intervals", 1987; the acceleration of several samples as in Efron and Tibshirani, 1993, by jackknife).
-
-    >>> seconds = [[2.0 + i % 5, 1.0] for i in range(100)]
-    >>> mean = bootstrap(lambda sums: sums[:, 0] / sums[:, 1], seconds, seed=1)
-    >>> mean.value, round(mean.low, 1), round(mean.high, 1)
-    (4.0, 3.7, 4.3)
-    """
-    arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
-    n = min((len(array) for array in arrays), default=0)
-    if n < 2:
-        return Estimate(None, None, None, n, None)
-    rng = np.random.default_rng(seed)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(statistic(*(array.sum(axis=0)[None] for array in arrays))[0])
-        drawn = statistic(*(resampled_sums(array, rng, n_resamples) for array in arrays))
-        left_out = _jackknife(statistic, arrays)
-    low, high = _bca(value, drawn, left_out)
-    return told(value, low, high, n=n, scale=scale)
-
-
-def bootstrap_ratios(
-    numerators: npt.ArrayLike, denominators: npt.ArrayLike, *, seed: int, n_resamples: int = 1000
-) -> tuple[Estimate, ...]:
-    """Many ratios of sums over the same images, each with the interval of ``bootstrap``; None where 0 / 0.
-
-    Both have shape (n_images, k); the answer has ``k`` estimates, whose ``n`` are the images with a
-    denominator.
-    """
-    up, down = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
-    n_images, k = up.shape
-    if not n_images:
-        return (UNKNOWN,) * k
-    total_up, total_down = up.sum(axis=0), down.sum(axis=0)
-    sums = resampled_sums(np.concatenate([up, down], axis=1), np.random.default_rng(seed), n_resamples)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values, drawn = total_up / total_down, sums[:, :k] / sums[:, k:]
-        left_out = (total_up - up) / (total_down - down)
-    found: list[Estimate] = []
-    for j in range(k):
-        n = int(np.count_nonzero(down[:, j]))
-        low, high = _bca(values[j], drawn[:, j], [left_out[:, j]]) if n > 1 else (math.nan, math.nan)
-        found.append(told(float(values[j]), low, high, n=n, scale="relative"))
-    return tuple(found)
-
-
 def bootstrap_t(
     statistic: Callable[..., tuple[Floats, Floats]], *samples: npt.ArrayLike, seed: int, n_resamples: int
 ) -> tuple[float, float, float]:
-    """A statistic and its interval, for few and skewed data, where ``bootstrap`` is too sure of itself.
+    """A statistic of sums over images and its interval, for few and skewed data.
 
-    As ``bootstrap``, but ``statistic`` answers its standard errors beside its values; the interval comes from
-    how many of its own standard errors each resample is off. Give a statistic whose spread does not depend on
-    its value: the log of a ratio, not the ratio. NaN where undefined. Sources: Efron and Tibshirani, "An
-    Introduction to the Bootstrap", 1993, 12.5; the quantiles are as far out as Student's t for so many images
-    (Hesterberg, "What teachers should know about the bootstrap", 2015: expanded percentiles).
+    Each sample has shape (n_images, k): what each image adds to ``k`` sums. Samples are independent of each
+    other (arms, strata) and resampled on their own. ``statistic`` takes the sums of each sample, (R, k), and
+    answers its values and their standard errors, (R,) both; the interval comes from how many of its own
+    standard errors each resample is off. Give a statistic whose spread does not depend on its value: the log
+    of a ratio, not the ratio. NaN where undefined. Sources: Efron and Tibshirani, "An Introduction to the
+    Bootstrap", 1993, 12.5; the quantiles are as far out as Student's t for so many images (Hesterberg, "What
+    teachers should know about the bootstrap", 2015: expanded percentiles).
     """
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
     if min(map(len, arrays)) < 2:
@@ -153,35 +95,3 @@ def resampled_counts(n: int, rng: np.random.Generator, n_resamples: int) -> Iter
         rows = min(step, n_resamples - start)
         drawn = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
-
-
-def _jackknife(statistic: Callable[..., Floats], arrays: list[Floats]) -> list[Floats]:
-    """For each sample, the statistic without each of its images: (n_images,) each."""
-    totals = [array.sum(axis=0)[None] for array in arrays]
-    return [
-        statistic(
-            *(
-                totals[j] - array if i == j else np.broadcast_to(totals[j], (len(array), totals[j].shape[1]))
-                for j in range(len(arrays))
-            )
-        )
-        for i, array in enumerate(arrays)
-    ]
-
-
-def _bca(value: float, drawn: Floats, left_out: list[Floats]) -> tuple[float, float]:
-    """The interval's ends; NaN where more than one resample in twenty is undefined."""
-    defined = np.sort(drawn[np.isfinite(drawn)])
-    if len(defined) < 0.95 * len(drawn):
-        return math.nan, math.nan
-    below = (np.sum(defined < value) + 0.5 * np.sum(defined == value)) / len(defined)
-    bias = float(ndtri(np.clip(below, 0.5 / len(defined), 1.0 - 0.5 / len(defined))))
-    # influences of every image on the statistic, of all samples together
-    pull = np.concatenate([(np.nanmean(part) - part) * (len(part) - 1) / len(part) for part in left_out])
-    pull = pull[np.isfinite(pull)]
-    spread = float((pull**2).sum())
-    acceleration = float((pull**3).sum()) / (6.0 * spread**1.5) if spread > 0.0 else 0.0
-    z = bias + np.array([-_Z, _Z])
-    ends = ndtr(bias + z / np.maximum(1.0 - acceleration * z, 1e-6))
-    low, high = np.quantile(defined, ends)
-    return min(float(low), value), max(float(high), value)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detseg.metrics.bootstrap import bootstrap_ratios
 from detseg.metrics.edits import EditCounts
-from detseg.metrics.intervals import UNKNOWN, Estimate, never, wilson_by_image
+from detseg.metrics.intervals import UNKNOWN, Estimate, events_by_image, wilson_by_image
 from detseg.metrics.score_bins import SCORE_BINS, score_bins_of
 from detseg.metrics.work_log import Table, WorkTables
 from detseg.types import EDIT_KINDS, EditKind
@@ -89,11 +88,11 @@ class Edits:
     how_far_per_class: Mapping[str, HowFar]
 
 
-def edit_rates(tables: WorkTables, *, seed: int) -> Edits:
+def edit_rates(tables: WorkTables) -> Edits:
     """The edits of a log, as a whole and in every slice."""
     helped = ~tables.reviews["blind"]
     whole, classes, versions, authors, weeks, scores = (
-        dict(_rates(tables, slicing, seed=seed)) for slicing in _slicings(tables)
+        dict(_rates(tables, slicing)) for slicing in _slicings(tables)
     )
     return Edits(
         n_images=len(np.unique(tables.reviews["image"][helped])),
@@ -139,7 +138,7 @@ def _slicings(tables: WorkTables) -> Iterator[_Slicing]:
     yield _Slicing(SCORE_BINS, tenths, counts_added=False)
 
 
-def _rates(tables: WorkTables, slicing: _Slicing, *, seed: int) -> Iterator[tuple[str, EditRates]]:
+def _rates(tables: WorkTables, slicing: _Slicing) -> Iterator[tuple[str, EditRates]]:
     """The slices that have an edit or a review of their own, by name."""
     helped = ~tables.reviews["blind"]
     own = slicing.edits if slicing.reviews is None else slicing.reviews[helped]
@@ -149,7 +148,7 @@ def _rates(tables: WorkTables, slicing: _Slicing, *, seed: int) -> Iterator[tupl
     for start in range(0, len(wanted), _AT_ONCE):
         names, codes = zip(*wanted[start : start + _AT_ONCE], strict=True)
         reviews, kinds = _per_image(tables, slicing, np.array(codes))
-        yield from zip(names, _rates_of(reviews, kinds, slicing.counts_added, seed=seed), strict=True)
+        yield from zip(names, _rates_of(reviews, kinds, slicing.counts_added), strict=True)
 
 
 def _per_image(tables: WorkTables, slicing: _Slicing, codes: Ints) -> tuple[Floats, dict[EditKind, Floats]]:
@@ -178,14 +177,12 @@ def _per_image(tables: WorkTables, slicing: _Slicing, codes: Ints) -> tuple[Floa
     return reviews, kinds
 
 
-def _rates_of(
-    reviews: Floats, kinds: Mapping[EditKind, Floats], counts_added: bool, *, seed: int
-) -> Iterator[EditRates]:
+def _rates_of(reviews: Floats, kinds: Mapping[EditKind, Floats], counts_added: bool) -> Iterator[EditRates]:
     added, deleted = kinds["added"], kinds["deleted"]
     everything = np.sum(list(kinds.values()), axis=0)
     predicted, reviewed = everything - added, everything - deleted
-    per_image = bootstrap_ratios(everything - kinds["kept"], reviews, seed=seed)
-    for j, edits_per_image in enumerate(per_image):
+    changed = everything - kinds["kept"]
+    for j in range(reviews.shape[1]):
         n_images = int(np.count_nonzero(reviews[:, j]))
         counts = EditCounts(**{kind: int(counts[:, j].sum()) for kind, counts in kinds.items()})
         yield EditRates(
@@ -194,7 +191,7 @@ def _rates_of(
             acceptance_rate=wilson_by_image(kinds["kept"][:, j], predicted[:, j]),
             deletion_rate=wilson_by_image(deleted[:, j], predicted[:, j]),
             addition_rate=wilson_by_image(added[:, j], reviewed[:, j]) if counts_added else UNKNOWN,
-            edits_per_image=edits_per_image if counts.n_changes else never(n_images),
+            edits_per_image=events_by_image(changed[:, j], everything[:, j], reviews[:, j]),
         )
 
 

@@ -139,6 +139,33 @@ def mean_by_image(
     return told(value, min(low, value), max(high, value), n=n, scale="share")
 
 
+def events_by_image(events: npt.ArrayLike, trials: npt.ArrayLike, units: npt.ArrayLike) -> Estimate:
+    """The number of events per unit: changed regions (of all regions, the trials) per review (the unit).
+
+    All have shape (n_images,); images without units do not count. It is the share of events in the trials,
+    times the trials per unit: the interval is that of both (``bounds_by_image``; the jackknife), put together
+    by MOVER. Where no image has trials, others may have one. ``n`` counts images.
+
+    >>> events_by_image([0, 2, 1] * 20, [9, 8, 10] * 20, [1, 1, 1] * 20).value
+    1.0
+    """
+    e, m, u = (np.asarray(column, dtype=np.float64) for column in (events, trials, units))
+    e, m, u = e[u > 0], m[u > 0], u[u > 0]
+    n = len(u)
+    if n < 2:
+        return Estimate(None, None, None, n, None)
+    if not m.any():
+        return told(0.0, 0.0, unseen_share(n), n=n, scale="relative")
+    share, per_unit = float(e.sum() / m.sum()), float(m.sum() / u.sum())
+    low, high = bounds_by_image(e[m > 0], m[m > 0])
+    left_out = (m - per_unit * u) / (u.sum() - u)
+    error = math.sqrt(float((left_out**2).sum()) * (n - 1) / n) * float(stdtrit(n - 1, (1.0 + LEVEL) / 2.0))
+    value, of_units = float(e.sum() / u.sum()), share * error
+    low = max(value - math.hypot(per_unit * (share - low), of_units), 0.0)
+    high = value + math.hypot(per_unit * (high - share), of_units)
+    return told(value, low, high, n=n, scale="relative")
+
+
 def bounds_by_image(
     successes: Floats, trials: Floats, *, level: float = LEVEL, binary: bool = True
 ) -> tuple[float, float]:
@@ -235,15 +262,6 @@ def difference_bounds(
     (a, b), (a_low, a_high) = (before[0], after[0]), wilson_bounds(*before, level=level)
     b_low, b_high = wilson_bounds(*after, level=level)
     return b - a - math.hypot(b - b_low, a_high - a), b - a + math.hypot(b_high - b, a - a_low)
-
-
-def never(n: int) -> Estimate:
-    """The frequency of what was not seen once in ``n`` images: 0, to 3 / n at most.
-
-    The rule of three (Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", 1983):
-    resampling zeros gives zeros.
-    """
-    return _enough(0.0, 0.0, 3.0 / n, n=n, n_needed=math.ceil(3.0 / AIM), limit=math.inf) if n else UNKNOWN
 
 
 def median_of(values: Floats) -> Estimate:

@@ -45,7 +45,7 @@ class WorkTally:
         """Of the cases so far."""
         tables = self._log.tables()
         return Work(
-            edits=edit_rates(tables, seed=self._seed),
+            edits=edit_rates(tables),
             times=review_times(tables, seed=self._seed),
             effort=effort_saved(tables, seed=self._seed),
             thresholds=choose_thresholds(tables, self._costs),

@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.metrics.bootstrap import bootstrap, bootstrap_ratios, bootstrap_t, resampled_counts
+from detseg.metrics.bootstrap import bootstrap_t, resampled_counts
 from detseg.metrics.intervals import (
     AIM,
     MIN_UNITS,
@@ -20,10 +20,10 @@ from detseg.metrics.intervals import (
     bounds_by_image,
     difference_bounds,
     effective_trials,
+    events_by_image,
     mapped,
     mean_by_image,
     median_of,
-    never,
     say_missing,
     told,
     unseen_share,
@@ -157,6 +157,21 @@ def test_means_of_values_that_differ_little_have_a_narrow_interval_that_holds() 
     assert mean_by_image([], []) == UNKNOWN
 
 
+def test_events_per_unit_are_their_share_times_the_trials_per_unit() -> None:
+    """Of images of one size, the interval is the share's; of images without events there may be some yet."""
+    events, trials, ones = np.array([0, 1, 4, 2] * 10), np.full(40, 8), np.ones(40)
+    found, share = events_by_image(events, trials, ones), wilson_by_image(events, trials)
+    assert found.value == pytest.approx(events.mean())
+    assert share.low is not None
+    assert share.high is not None
+    assert (found.low, found.high) == pytest.approx((8 * share.low, 8 * share.high))
+    none = events_by_image(np.zeros(40), trials, ones)
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(8 * unseen_share(40), rel=0.02)
+    assert events_by_image(np.zeros(40), np.zeros(40), ones).high == unseen_share(40)
+    assert events_by_image([], [], []) == UNKNOWN
+
+
 def test_the_difference_of_shares_is_newcombes() -> None:
     """Table II of his paper, method 10."""
     for (a, n_a), (b, n_b), expected in [
@@ -169,52 +184,6 @@ def test_the_difference_of_shares_is_newcombes() -> None:
     ]:
         found = difference_bounds((a / n_a, n_a), (b / n_b, n_b))
         assert found == pytest.approx(expected, abs=5e-5)
-
-
-def test_the_bootstrap_is_scipys_bca() -> None:
-    values = np.random.default_rng(0).lognormal(3, 0.8, 60)
-    ours = bootstrap(mean, with_ones(values), seed=1, n_resamples=20_000)
-    theirs = scipy.stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, rng=np.random.default_rng(2), method="BCa"
-    ).confidence_interval
-    assert ours.value == pytest.approx(values.mean())
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
-
-
-def test_the_bootstrap_of_two_samples_is_scipys_bca() -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.lognormal(3, 0.5, 80), rng.lognormal(4, 0.5, 50)
-
-    def ratio(x: Floats, y: Floats, axis: int = -1) -> Floats:
-        quotient: Floats = np.mean(x, axis=axis) / np.mean(y, axis=axis)
-        return quotient
-
-    ours = bootstrap(lambda x, y: mean(x) / mean(y), with_ones(a), with_ones(b), seed=1, n_resamples=20_000)
-    theirs = scipy.stats.bootstrap(
-        (a, b), ratio, n_resamples=20_000, rng=np.random.default_rng(2), method="BCa", paired=False
-    ).confidence_interval
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
-    assert ours.n == 50
-
-
-def test_many_ratios_at_once_are_each_the_bootstraps() -> None:
-    rng = np.random.default_rng(5)
-    up, down = rng.poisson(3, (80, 4)).astype(float), rng.integers(1, 4, (80, 4)).astype(float)
-    together = bootstrap_ratios(up, down, seed=7)
-    for j, estimate in enumerate(together):
-        alone = bootstrap(mean, np.stack([up[:, j], down[:, j]], axis=1), seed=7)
-        assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
-            (alone.value, alone.low, alone.high)
-        )
-        assert (estimate.n, estimate.n_needed) == (80, alone.n_needed)
-
-
-def test_a_seed_gives_the_same_interval_and_another_a_similar_one() -> None:
-    sample = with_ones(np.random.default_rng(0).exponential(5, 200))
-    first, again, other = (bootstrap(mean, sample, seed=seed) for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
-    assert first.low == pytest.approx(other.low, rel=0.05)
 
 
 def test_every_resample_draws_as_many_images_as_there_are() -> None:
@@ -243,29 +212,12 @@ def test_few_images_of_skewed_data_are_held_by_the_bootstrap_t() -> None:
 
 
 def test_too_little_or_undefined_data_makes_no_figure() -> None:
-    few = with_ones(np.arange(1, MIN_UNITS, dtype=np.float64))
-    assert bootstrap(mean, few, seed=0).value is None
-    assert bootstrap(mean, few[:1], seed=0) == Estimate(None, None, None, 1, None)
-    assert bootstrap(mean, np.zeros((0, 2)), seed=0) == UNKNOWN
-    assert bootstrap(mean, np.zeros((20, 2)), seed=0) == Estimate(None, None, None, 20, None)
-    assert bootstrap_ratios(np.zeros((0, 2)), np.zeros((0, 2)), seed=0) == (UNKNOWN, UNKNOWN)
     assert math.isnan(bootstrap_t(lambda s: (s[:, 0], s[:, 0]), [[1.0]], seed=0, n_resamples=10)[1])
-    wide = with_ones(np.array([1.0] * 18 + [40.0] * 2))
-    assert bootstrap(mean, wide, seed=0).value == 4.9  # however wide: only the lucky would be narrow
+    # however wide: only the lucky would be narrow
     assert wilson_by_image([8] * 5 + [0] * 5, [8] * 10).value == 0.5
     few_images = wilson_by_image([8] * 5 + [0] * 4, [8] * 9)
     assert few_images.value is None
     assert few_images.rough is not None
-
-
-def test_equal_images_leave_no_doubt() -> None:
-    assert bootstrap(mean, with_ones(np.full(30, 4.0)), seed=0) == Estimate(4.0, 4.0, 4.0, 30, MIN_UNITS)
-
-
-def test_what_was_never_seen_may_still_be_rare() -> None:
-    assert never(60) == Estimate(0.0, 0.0, 0.05, 60, 60)
-    assert never(5).value is None
-    assert never(0) == UNKNOWN
 
 
 @given(st.lists(st.floats(0.1, 1e4), min_size=10, max_size=60))
