@@ -35,6 +35,7 @@ from detseg.sources.folder import is_inside, stat_entry
 from detseg.taxonomy import Taxonomy
 from detseg.types import (
     Annotation,
+    Entry,
     Failure,
     ImageFeatures,
     ImageId,
@@ -245,7 +246,8 @@ class _Finder:
         """Yield the images of a page that are there, with what they are; the others go into ``done``."""
         paths = [self._local_path(label) for label in page]
         with ThreadPoolExecutor(_READERS) as pool:
-            read = list(pool.map(self._read_local, paths))
+            at_hand = self._read_local(pool, [path for path in paths if path is not None])
+            read = [None if path is None else at_hand[path] for path in paths]
             self.catalog.images.record(one for one in read if isinstance(one, FoundImage))
             found = [one or self._find_known(label) for label, one in zip(page, read, strict=True)]
             self._record_features(pool, {_id(one): path for one, path in zip(found, paths, strict=True)})
@@ -307,17 +309,20 @@ class _Finder:
             return None
         return ImageFeatures(image, fingerprint(decoded.rgb)) if decoded.ref.id == image else None
 
-    def _read_local(self, path: Path | None) -> FoundImage | ImageId | Failure | None:
-        """Read the image's file where it is at hand: what it is, or what is wrong with it."""
-        if path is None:
-            return None
-        entry = stat_entry(str(path))
-        if isinstance(entry, Failure):
-            return entry
-        if known := self.catalog.images.known([entry]):
-            (image,) = known.values()
-            return image
-        return read_entry(self.sources, entry, max_pixels=self.settings.source.max_pixels).outcome
+    def _read_local(
+        self, pool: Executor, paths: Sequence[Path]
+    ) -> dict[Path, FoundImage | ImageId | Failure]:
+        """Read the files that are at hand, unless they are as they were: what they are, or what is wrong."""
+        listed = dict(zip(paths, pool.map(stat_entry, map(str, paths)), strict=True))
+        known = self.catalog.images.known(one for one in listed.values() if isinstance(one, Entry))
+        most = self.settings.source.max_pixels
+
+        def look(entry: Entry | Failure) -> FoundImage | ImageId | Failure:
+            if isinstance(entry, Failure):
+                return entry
+            return known.get(entry.uri) or read_entry(self.sources, entry, max_pixels=most).outcome
+
+        return dict(zip(listed, pool.map(look, listed.values()), strict=True))
 
     def _local_path(self, label: ImageLabels) -> Path | None:
         """Where the image's file is: in the folder that was named, or beside the dataset's file.
