@@ -159,6 +159,9 @@ def _expected_share(sums: Floats, *, seed: int) -> Estimate:
     with np.errstate(divide="ignore", invalid="ignore"):
         taken = drawn[:, 0] + look * drawn[:, 1] + drawing * drawn[:, 2]
         shares = 1.0 - taken / (drawing * drawn[:, 3])
+    shares = shares[np.isfinite(shares)]  # draws of images without a drawing have none
+    if len(shares) < 0.95 * _N_RESAMPLES:
+        return Estimate(None, None, None, n, None)
     outside = (1.0 - LEVEL) / 2.0
     low, high = np.quantile(shares, [outside, 1.0 - outside])
     value = float(1.0 - total[:3].sum() / total[3])
