@@ -67,8 +67,11 @@ def plant_nothing(spot: Spot) -> Planted | None:
     for _ in range(_TRIES):
         dx = int(spot.rng.integers(0, int(size.width - width) + 1) - np.floor(box.x0))
         dy = int(spot.rng.integers(0, int(size.height - height) + 1) - np.floor(box.y0))
+        near = _clipped(Box(box.x0 + dx, box.y0 + dy, box.x1 + dx, box.y1 + dy), size)
+        if near is None or _most_covered(near, boxes) > 0.05:
+            continue
         moved = _shift(model, dx, dy, size)
-        if moved is not None and _most_covered(extent(moved), boxes) <= 0.05:
+        if moved is not None:
             made = Region(RegionId(f"nothing-{spot.rng.integers(1 << 40):x}"), "person", moved)
             return Planted((*spot.regions, made), (made.id,), extent(moved))
     return None
@@ -101,8 +104,11 @@ def _shift_to(spot: Spot, *, ious: tuple[float, float]) -> Planted | None:
     for _ in range(_TRIES):
         share = spot.rng.uniform(-0.4, 0.4, 2)
         dx, dy = round(share[0] * (box.x1 - box.x0)), round(share[1] * (box.y1 - box.y0))
+        near = _clipped(Box(box.x0 + dx, box.y0 + dy, box.x1 + dx, box.y1 + dy), spot.size)
+        if near is None or not ious[0] <= box_iou(near, box) <= ious[1]:
+            continue
         moved = _shift(spot.own, dx, dy, spot.size)
-        if moved is not None and ious[0] <= box_iou(extent(moved), box) <= ious[1]:
+        if moved is not None:
             return _replaced(spot, moved)
     return None
 

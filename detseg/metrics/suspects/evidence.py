@@ -46,37 +46,42 @@ def find_misplaced(scene: Scene) -> Iterator[Finding | Observation]:
     the model had drawn it counts: it says that they look at the model's regions and find them right.
     """
     model, options = scene.model, scene.options
-    nested = model.nested(options.inside)
-    for i, j in enumerate(scene.counterparts.of_own.tolist()):
-        if j < 0 or not model.same[i, j]:
-            continue
-        octave = _octave(float(model.areas[i, j]))
-        off, off_px = _offset(scene.layer.tight[i], model.layer.tight[j])
-        overlap = Observation("overlap", _label(scene, i), float(model.iou[i, j]), octave)
+    of_own = scene.counterparts.of_own
+    rows = np.flatnonzero(of_own >= 0)
+    rows = rows[model.same[rows, of_own[rows]]]
+    if not rows.size:
+        return
+    columns = of_own[rows]
+    nested = model.nested(options.inside)[rows, columns].tolist()
+    offsets = _offsets(scene.layer.tight[rows], model.layer.tight[columns])
+    ious, areas = model.iou[rows, columns].tolist(), model.areas[rows, columns].tolist()
+    for at, (i, j) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+        iou, (off, off_px), octave = ious[at], offsets[at], _octave(areas[at])
+        overlap = Observation("overlap", _label(scene, i), iou, octave)
         offset = Observation("offset", _label(scene, i), min(off, 1.0), octave)
         yield overlap
         yield offset
+        if off_px < options.offset_px:
+            continue
         trust = float(model.trust[j]) * _unseen_by_people(scene)
-        for one, may_be in ((overlap, overlap.value < options.badly_placed), (offset, off > options.offset)):
-            if not may_be or off_px < options.offset_px:
-                continue
-            if nested[i, j]:
+        for one, may_be in ((overlap, iou < options.badly_placed), (offset, off > options.offset)):
+            if may_be and nested[at]:
                 yield _of_other_size(scene, model, (i, j), trust, unusual=one)
-            else:
+            elif may_be:
                 shape = scene.layer.shapes[i]
-                reason = f"it overlaps with IoU {overlap.value:.2f} with where the model sees it"
+                reason = f"it overlaps with IoU {iou:.2f} with where the model sees it"
                 yield Finding("misplaced", trust, reason, shape.region, shape.extent, one)
 
 
-def _offset(own: Matrix, other: Matrix) -> tuple[float, float]:
-    """Return how far four sides are from another box's: as shares of its width and height, and in pixels.
+def _offsets(own: Matrix, other: Matrix) -> list[tuple[float, float]]:
+    """Return how far the sides of boxes (N, 4) are from those of others (N, 4), in the root mean square.
 
-    Both in the root mean square.
+    As shares of the other's width and height, and in pixels.
     """
-    sides = np.maximum(other[2:] - other[:2], 1.0)
+    sides = np.maximum(other[:, 2:] - other[:, :2], 1.0)  # (N, 2)
     off_px = own - other
-    shares = off_px / np.concatenate((sides, sides))
-    return float(np.sqrt((shares**2).mean())), float(np.sqrt((off_px**2).mean()))
+    both = np.stack((off_px / np.concatenate((sides, sides), axis=1), off_px), axis=1)  # (N, 2, 4)
+    return [(share, px) for share, px in np.sqrt((both**2).mean(axis=2)).tolist()]
 
 
 def _of_other_size(

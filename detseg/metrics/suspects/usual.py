@@ -8,6 +8,7 @@ regions of that class, and of that size where enough are known.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -48,17 +49,15 @@ class Observation:
 class Usual:
     """The observations of all images as histograms, so that their order does not matter."""
 
-    _counts: dict[tuple[Measure, str, int | None], npt.NDArray[np.int64]] = field(
-        default_factory=dict, init=False
+    _counts: defaultdict[tuple[Measure, str, int | None], list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0] * _N_BINS), init=False
     )
 
     def add(self, one: Observation) -> None:
         at = min(int(max(one.value, 0.0) * _N_BINS), _N_BINS - 1)
-        for octave in {one.octave, None}:
-            key = (one.measure, one.label, octave)
-            if key not in self._counts:
-                self._counts[key] = np.zeros(_N_BINS, dtype=np.int64)
-            self._counts[key][at] += 1
+        self._counts[one.measure, one.label, None][at] += 1
+        if one.octave is not None:
+            self._counts[one.measure, one.label, one.octave][at] += 1
 
     def quantiles(
         self, measure: Measure, label: str, octave: int | None, shares: tuple[float, ...]
@@ -66,15 +65,15 @@ class Usual:
         """Quantiles of that class and size, else of that class; None of fewer than ``ENOUGH``."""
         for key in ((measure, label, octave), (measure, label, None)):
             counts = self._counts.get(key)
-            if counts is not None and counts.sum() >= ENOUGH:
-                below = np.cumsum(counts) / counts.sum()
+            if counts is not None and sum(counts) >= ENOUGH:
+                below = np.cumsum(counts) / sum(counts)
                 return tuple((int(np.searchsorted(below, share)) + 0.5) / _N_BINS for share in shares)
         return None
 
     def zeros(self, measure: Measure, label: str) -> tuple[int, int]:
         """Of the observations that are 0 or 1: how many are 0, and how many there are."""
         counts = self._counts.get((measure, label, None))
-        return (0, 0) if counts is None else (int(counts[0]), int(counts.sum()))
+        return (0, 0) if counts is None else (counts[0], sum(counts))
 
     def as_often(self, yes: Measure, no: Measure, value: float) -> float:
         """Return the share of the ``no`` near a value that there would be if they were as frequent as at the
