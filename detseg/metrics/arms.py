@@ -115,7 +115,8 @@ class _Arm:
         pull = share[self.person] * above / n
         pull += by_slope * self.larger * above / self.much_size
         pull += by_spread * self.spread * (self.z**2 - 1.0) / (2.0 * self.freedom)
-        pull *= math.sqrt((self.freedom + len(weight) + 1.0) / self.freedom)  # residuals are too small
+        # residuals of few images are too small (HC3: Long and Ervin, The American Statistician 54, 2000)
+        pull *= (self.freedom + len(weight) + 1.0) / self.freedom
         by_image = np.bincount(self.image, self.weight * pull)
         value = math.log(parts.sum()) + math.log(smear.sum() / counts.sum())
         value -= (by_slope * self.spread) ** 2 / self.much_size / 2.0
