@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -22,8 +22,14 @@ them with `N=5000`.
 
 A figure that is not shown is no miss, so *shown* says how often it is. *Held* should be 95 %: of 1,000
 trials, 93.6 to 96.4 % are that but for chance. *Too low* are the intervals that lie below the truth,
-*width* is their mean width, and *bias* the mean of figure minus truth.
+*width* is their mean width, and *bias* the mean of figure minus truth. Where the truth is 1, or hardly a
+project shows a figure, intervals hold in all trials.
 """
+
+_JOINED = "\N{NO-BREAK SPACE}"
+
+_HELD = {"interval": 3, "alarm": 2}
+"""The column of the figure that a group is summed up by."""
 
 _HEADER = {
     "interval": ("set-up", "trials", "shown", "held", "too low", "width", "bias"),
@@ -47,7 +53,7 @@ def read_cells(text: str) -> dict[tuple[str, str], Cells]:
         if line.startswith("## "):
             group = line[3:]
         elif line.startswith("|") and group:
-            cells = tuple(cell.strip() for cell in line.strip("|").split("|"))
+            cells = tuple(cell.strip() for cell in line.replace(_JOINED, " ").strip("|").split("|"))
             found[group, cells[0]] = cells
     return found
 
@@ -60,9 +66,22 @@ def render(cells: Mapping[tuple[str, str], Cells], setups: Iterable[Setup]) -> s
         header = _HEADER[entries[0].kind]
         known = [cells[group, one.name] for one in entries if (group, one.name) in cells]
         if known:
-            lines = [header, ("---", *("--:" for _ in header[1:])), *known]
-            parts.append("\n".join([f"## {group}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]))
+            at = _HELD[entries[0].kind]
+            ends = f"{header[at].capitalize()}: {_ends([line[at] for line in known])}"
+            lines = [header, ("---", *("--:" for _ in header[1:])), *map(_join_words, known)]
+            table = [f"| {' | '.join(line)} |" for line in lines]
+            parts.append("\n".join([f"## {group}", "", f"{ends} in {len(known)} set-ups.", "", *table, ""]))
     return "\n".join(parts)
+
+
+def _ends(percents: Sequence[str]) -> str:
+    known = sorted((p for p in percents if p != "n/a"), key=lambda p: float(p.split()[0]))
+    return f"{known[0]} to {known[-1]}" if known else "n/a"
+
+
+def _join_words(cells: Cells) -> Cells:
+    """Let the name of a set-up break at its commas alone: the column is narrow."""
+    return ", ".join(part.replace(" ", _JOINED) for part in cells[0].split(", ")), *cells[1:]
 
 
 def row_cells(row: Row) -> Cells:
