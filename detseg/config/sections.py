@@ -331,7 +331,9 @@ class LabelStudioSettings(Section):
 class ExperimentSettings(Section):
     """Tasks that measure people and help."""
 
-    blind_share: float = Field(default=0.05, ge=0, le=1, description="share of new tasks without predictions")
+    blind_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of new tasks without predictions: control images"
+    )
     decoy_share: float = Field(default=0.0, ge=0, le=1, description="share of new tasks with a wrong region")
     gold: Path | None = Field(
         default=None, description="a COCO JSON file with the truth of some of the source's images"

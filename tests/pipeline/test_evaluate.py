@@ -48,6 +48,7 @@ def test_evaluate_counts_what_people_changed(
     assert figures["model"] == {"headline": None, "n_control": 0, "n_gold": 0, "n_assisted": 2}
     assert "box_ap" in figures["answers"]["model"]
     assert figures["answers"]["model"]["box_ap"]["text"] == "n/a"
+    assert figures["answers"]["model"]["box_ap"]["plan"]["n_more"] == 385
     assert figures["simulated"] is False
     assert figures["per_class"]["belt"]["edits"]["kept"] == 2
     whole = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))

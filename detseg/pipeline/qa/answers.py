@@ -41,8 +41,10 @@ def basis_of(result: QaResult) -> str:
 
 
 def encode_answer(figure: Figure) -> dict[str, Any]:
-    """A figure of the answers as JSON: its numbers, and the words in which every screen shows it."""
-    return {"name": figure.name, **_encode(figure.estimate, tell_figure(figure))}
+    """A figure of the answers as JSON: its numbers, the words in which every screen shows it, and the control
+    images that it needs."""
+    plan = {} if figure.plan is None else {"plan": encode_figures(figure.plan)}
+    return {"name": figure.name, **_encode(figure.estimate, tell_figure(figure)), **plan}
 
 
 def encode_estimate(estimate: Estimate, unit: Unit) -> dict[str, Any]:
