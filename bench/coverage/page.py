@@ -28,7 +28,7 @@ project shows a figure, intervals hold in all trials.
 
 _JOINED = "\N{NO-BREAK SPACE}"
 
-_HELD = {"interval": 3, "alarm": 2}
+_HELD = {"interval": 3, "alarm": 2, "find": 2}
 """The column of the figure that a group is summed up by."""
 
 _HEADER = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from bench.coverage.frame import Setup, Trial, alarm_trial, run, run_setup, tally
+from bench.coverage.frame import Kind, Setup, Trial, alarm_trial, run, run_setup, tally
 from bench.coverage.page import read_cells, write_page
 from bench.coverage.registry import all_setups
 
@@ -61,6 +62,13 @@ def test_intervals_hold_in_a_slice_of_the_set_ups(group: str, name: str) -> None
     row = run_setup(setup, seed=1, n_trials=200)
     assert row.n_shown >= 150
     assert row.n_held >= scipy.stats.binom.ppf(1e-7, row.n_shown, 0.92)
+
+
+def test_the_page_has_room_for_every_kind_of_set_up(tmp_path: Path) -> None:
+    setups = [Setup(kind, "one", no_world, kind=kind) for kind in get_args(Kind)]
+    write_page(run(setups, seed=1, n_trials=20), setups, tmp_path / "coverage.md")
+    text = (tmp_path / "coverage.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## {s.group}" for s in setups]
 
 
 def test_set_ups_have_names_of_their_own() -> None:
