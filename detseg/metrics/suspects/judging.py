@@ -15,6 +15,7 @@ _FAR_BELOW = 4.0
 """Standard deviations below the middle: by chance one in 30,000 lies there, and more of long tails."""
 _FAR_OFF = 5.0
 """The same above it, for distances, which have the longer tail there."""
+_UNKNOWN_ROUGH = 0.22
 _UNKNOWN_OFFSET = 0.3
 """What is far where too few are known."""
 _FAR_ABOVE = 1.5
@@ -88,7 +89,7 @@ def _most_usual(one: Observation, usual: Usual, least: float) -> float:
 def _roughest(one: Observation, usual: Usual, options: SuspectOptions) -> float:
     known = usual.quantiles("roughness", one.label, None, (_MIDDLE, _HIGH))
     if known is None:
-        return options.rough
+        return max(options.rough, _UNKNOWN_ROUGH)
     middle, high = known
     return max(options.rough, high + _FAR_ABOVE * (high - middle))
 
