@@ -78,6 +78,8 @@ class EvaluateReport:
                 "n_gold": model.gold.n_images,
                 "n_assisted": model.assisted.n_images,
             },
+            "acceptance_rate": edits.all.counts.acceptance_rate,
+            **_plain_figures(model.best),
             "seconds_per_image": encode_estimate(result.work.times.helped.median_s, "seconds"),
             "effort": {
                 "method": result.work.effort.method,
@@ -102,14 +104,36 @@ class EvaluateReport:
         return {label for per_class in measured for label in per_class}
 
     def _class_to_json(self, label: str) -> dict[str, Any]:
-        """Edits and acceptance, and AP where nobody saw the model's regions; None where there are none."""
+        """The figures of one class as those of all, in plain numbers, and AP with its interval."""
         edits, best = self.result.work.edits.per_class.get(label), self.result.model.best
         ap = best.boxes.ap_per_class.get(label) if best else None
+        box = best.boxes.score.per_class.get(label) if best else None
+        pixels = best.segmentation.per_class.get(label) if best else None
+        panoptic = best.panoptic.per_class.get(label) if best else None
         return {
             "edits": encode_figures(edits.counts) if edits else None,
-            "acceptance_rate": encode_estimate(edits.acceptance_rate, "share") if edits else None,
+            "acceptance_rate": edits.counts.acceptance_rate if edits else None,
             "box_ap": encode_estimate(ap, "score") if ap else None,
+            "ap": box.ap if box else None,
+            "iou": pixels.iou if pixels else None,
+            "dice": pixels.dice if pixels else None,
+            "pq": panoptic.pq if panoptic else None,
         }
+
+
+def _plain_figures(best: QualityBySource | None) -> dict[str, Any]:
+    """The headline's figures as plain numbers, however few images they rest on; None where it has none.
+
+    ``answers`` says how sure they are.
+    """
+    names = ("ap", "ap50", "ap75")
+    return {
+        "box": {name: getattr(best.boxes.score, name) if best else None for name in names},
+        "mask": {name: getattr(best.masks.score, name) if best else None for name in names},
+        "miou": best.segmentation.all.iou if best else None,
+        "dice": best.segmentation.all.dice if best else None,
+        "pq": best.panoptic.all.pq if best else None,
+    }
 
 
 def _classes(quality: QualityBySource) -> set[str]:

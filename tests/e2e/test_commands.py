@@ -18,7 +18,10 @@ PREANNOTATE_KEYS = {
     *("scanned", "new", "predicted", "pushed", "already_done", "gold_waiting", "quarantined"),
     *("imported", "unreviewed", "model_version", "project_id", "queue", "precision_check", "seconds"),
 }
-QA_KEYS = {"images", "edits", "answers", "model", "per_class", "report"}
+QA_KEYS = {
+    *("images", "edits", "answers", "model", "acceptance_rate", "box", "mask", "miou", "dice", "pq"),
+    *("per_class", "report"),
+}
 
 
 def detseg(*argv: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -69,6 +72,8 @@ def test_the_demo_takes_every_scene_through_the_loop(demo: tuple[Path, Any]) -> 
     assert n_judged == N_SCENES - collected["states"]["skipped"]
     answers = measured["answers"]["model"]
     assert (answers["acceptance_rate"]["value"] or answers["acceptance_rate"]["rough"]["value"]) > 0.3
+    assert measured["acceptance_rate"] > 0.3
+    assert 0.0 <= measured["box"]["ap"] <= measured["box"]["ap50"] <= 1.0
     agreement = answers["agreement_assisted"]
     assert (agreement["value"] or agreement["rough"]["value"]) > 0.5
     log = next(folder.glob("**/prefect/flows.log")).read_text(encoding="utf-8")
