@@ -12,6 +12,7 @@ from detseg.errors import ImageError, TrainingError
 from detseg.images import decode_image
 from detseg.pipeline import progress
 from detseg.pipeline.datasets import describe_taxonomy, open_store
+from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.reading import open_sources, read_labeled
 from detseg.plurals import format_count
@@ -47,6 +48,7 @@ def train_version(
     DatasetError for a version that is not there, TrainingError for one that cannot be learned from and for a
     base that cannot learn, ModelError for one that cannot be loaded.
     """
+    from detseg.training.pretrained import learns_masks, require_trainable
     from detseg.training.train import Splits, find_trained, open_work, train
 
     store = open_store(settings)
@@ -54,6 +56,9 @@ def train_version(
     plan = _plan(settings, version, base=base, minutes=minutes, seed=seed)
     if (done := find_trained(out, plan)) is not None:
         return done
+    if learns_masks(plan.weights):
+        _require_masks(store, version, base=base)
+    require_trainable(plan.weights)
     notes = [*filter(None, [describe_taxonomy(settings, version)]), *check_version(version, plan.classes)]
     with open_sources(settings) as sources:
         images = _Images(settings, sources)
@@ -71,7 +76,8 @@ def train_version(
 
 def _plan(settings: Settings, version: Version, *, base: str, minutes: float | None, seed: int) -> Plan:
     return Plan(
-        base=_located(settings, base),
+        base=base,
+        weights=_located(settings, base),
         dataset=version.name,
         dataset_id=version.id,
         classes=tuple(cls for cls in version.recipe.classes if cls.kind == "thing"),
@@ -89,6 +95,18 @@ def _located(settings: Settings, base: str) -> str:
         return str(checkpoint_path("detector"))
     there = settings.path(base)
     return str(there) if there.exists() else base
+
+
+def _require_masks(store: DatasetStore, version: Version, *, base: str) -> None:
+    """TrainingError for a version in which things have boxes alone."""
+    regions = (region for row in store.rows(version) for region in decode_sample(row).annotation().regions)
+    things = [region.instance for region in regions if region.instance.kind == "thing"]
+    if n_boxes := sum(one.mask is None for one in things):
+        raise TrainingError(
+            f"{n_boxes} of the {format_count(len(things), 'thing')} of {version.name} have a box alone, and "
+            f"{base} learns masks: let SAM draw one in each box (`detseg preannotate --detector reviews "
+            "--segmenter facebook/sam-vit-base`), collect what people make of them, and make a new version"
+        )
 
 
 @dataclass(slots=True)
@@ -146,3 +164,4 @@ class _Percent:
         now = int(100 * share_done)
         progress.report(_STAGE, advance=now - self._told)
         self._told = now
+        failpoint("train.after_step")

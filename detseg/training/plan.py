@@ -21,9 +21,9 @@ Reader = Callable[[Sample], DecodedImage]
 class Plan:
     """The plan of a training: equal plans on equal hardware give equal weights, unless ``minutes`` end them.
 
-    ``base`` is a folder or the hub's name of a checkpoint, ``dataset`` and ``dataset_id`` name the version,
-    ``classes`` are those that the model will answer. ``minutes`` is the longest that it may take, None for no
-    limit; ``device`` and ``precision`` are as in ``models.engine``.
+    ``base`` is the checkpoint as it was named, ``weights`` its folder or its name on the hub. ``dataset`` and
+    ``dataset_id`` name the version, ``classes`` are those that the model will answer. ``minutes`` is the
+    longest that it may take, None for no limit; ``device`` and ``precision`` are as in ``models.engine``.
     """
 
     base: str
@@ -31,6 +31,7 @@ class Plan:
     dataset_id: str
     classes: tuple[LabelClass, ...]
     settings: TrainingSettings
+    weights: str
     seed: int = 0
     minutes: float | None = None
     device: str = "auto"
@@ -38,7 +39,8 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as an object of JSON, by which a training that is begun is known again."""
-        entry = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        names = [one.name for one in dataclasses.fields(self) if one.name != "weights"]
+        entry = {name: getattr(self, name) for name in names}
         return {
             **entry,
             "classes": [one.to_json() for one in self.classes],

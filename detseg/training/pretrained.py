@@ -32,16 +32,28 @@ DETECTORS = (
 def load_pretrained(name: str) -> Checkpoint:
     """The checkpoint to begin from. TrainingError for what cannot be trained, ModelError for what cannot be
     loaded."""
+    architecture = require_trainable(name)
+    return FAMILIES[architecture].load(name, architecture)
+
+
+def learns_masks(name: str) -> bool:
+    """Tell whether a checkpoint is of a family that answers masks alone, and so would learn from masks."""
+    _require_weights(name)
+    family = FAMILIES.get(read_architecture(name))
+    return family is not None and family.masks and not family.boxes and family.prompt == "none"
+
+
+def require_trainable(name: str) -> str:
+    """The architecture of a checkpoint that can learn; TrainingError for any other."""
     _require_weights(name)
     architecture = read_architecture(name)
-    family = FAMILIES.get(architecture)
-    if architecture not in DETECTORS or family is None:
+    if architecture not in DETECTORS:
         known = ", ".join(sorted({FAMILIES[one].kind for one in DETECTORS}))
         raise TrainingError(
             f"{name} cannot be trained: it is a {architecture or 'model without an architecture'}; give a "
             f"checkpoint of one of the families {known}"
         )
-    return family.load(name, architecture)
+    return architecture
 
 
 def _require_weights(name: str) -> None:

@@ -133,7 +133,7 @@ class _Training:
         cls, plan: Plan, out: Path, splits: Splits, *, report: Report, notes: tuple[str, ...]
     ) -> _Training:
         work, engine = open_work(out, plan), Engine(choose_device(plan.device))
-        base = load_pretrained(plan.base)
+        base = load_pretrained(plan.weights)
         model = with_classes(base, plan.classes, seed=plan.seed, on_cpu=engine.device.type == "cpu")
         model.to(engine.device, memory_format=torch.channels_last)
         course = Course(plan, work, Average(model, plan.settings.average), report=report)

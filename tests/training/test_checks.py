@@ -96,6 +96,13 @@ def test_compiled_models_cannot_be_trained(tmp_path: Path) -> None:
         load_pretrained(str(tmp_path / "model.pt"))
 
 
+def test_a_model_of_masks_does_not_learn_from_boxes(tmp_path: Path) -> None:
+    make_version(tmp_path, sides={"train": 2, "val": 1})
+    said = refused(tmp_path, tiny.save("maskformer", tmp_path / "maskformer"))
+    assert said.startswith("3 of the 6 things of v1 have a box alone, and ")
+    assert "let SAM draw one in each box (`detseg preannotate --detector reviews" in said
+
+
 def test_families_that_do_not_learn_yet_are_named(tmp_path: Path) -> None:
     base = tiny.save("owlvit", tmp_path / "owlvit")
     with pytest.raises(TrainingError, match=r"a OwlViTForObjectDetection; give .* families .*detr"):
