@@ -5,6 +5,7 @@ Parts of objects are left out. ``training`` is the split train, ``validation`` i
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from detseg.errors import FormatError, ImageError
 from detseg.files import parse_json
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import SUFFIXES, find_below, size_of
+from detseg.formats.folders import SUFFIXES, find_below, place_of, size_of
 from detseg.formats.layers import read_numbers
 from detseg.geometry.label_maps import segments_to_masks
 from detseg.geometry.masks import bitmap_to_mask
@@ -30,6 +31,7 @@ SEGMENTS_ENDING = "_seg.png"
 
 _TABLE_ENDING = "_atr.txt"
 _COLUMNS = 6
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _FOLDERS = {"train": "training", "val": "validation"}
 _SPLITS = {folder: split for split, folder in _FOLDERS.items()}
 
@@ -153,7 +155,7 @@ def _rows(file: Path) -> Iterator[_Object]:
     for place, line in enumerate(_read_text(file).splitlines(), 1):
         columns = [column.strip() for column in line.split("#")]
         if line.strip():
-            if len(columns) != _COLUMNS or not columns[0].isdecimal() or not columns[1].isdecimal():
+            if len(columns) != _COLUMNS or not _NUMBER.fullmatch(columns[0]) or not columns[1].isdecimal():
                 raise FormatError(
                     f"{file}, line {place}: expected six columns between #, not {line.strip()!r:.60}"
                 )
@@ -190,7 +192,7 @@ def _draw(entry: _Object, size: Size, file: Path) -> Mask | None:
     """The mask of an object's polygon; None for one of fewer than three corners."""
     polygon: Any = entry.facts.get("polygon")
     try:
-        corners = [(float(x), float(y)) for x, y in zip(polygon["x"], polygon["y"], strict=True)]
+        corners = [(place_of(x), place_of(y)) for x, y in zip(polygon["x"], polygon["y"], strict=True)]
     except (TypeError, KeyError, ValueError) as error:
         raise FormatError(f"{file}, object {entry.number}: expected a mask's file or a polygon") from error
     return polygon_to_mask(corners, size) if len(corners) > 2 else None

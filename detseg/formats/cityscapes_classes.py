@@ -102,7 +102,7 @@ def number_classes(classes: Sequence[LabelClass], folder: Path) -> Mapping[str, 
 
 def named_classes(names: Mapping[int, str], kinds: Mapping[str, Kind]) -> tuple[LabelClass, ...]:
     """The classes of a dataset by number; of Cityscapes' own those alone that are there, as ``kinds`` has."""
-    order = [name for number, name in sorted(names.items()) if number != NOTHING]
+    order = dict.fromkeys(name for number, name in sorted(names.items()) if number != NOTHING)
     shown = [name for name in order if name in kinds or names is not OFFICIAL]
     shown += sorted(set(kinds) - set(shown))
     return tuple(

@@ -27,7 +27,7 @@ from detseg.formats.cityscapes_classes import (
     read_names,
 )
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import images_below
+from detseg.formats.folders import images_below, place_of, stated_size
 from detseg.formats.layers import Numbers, read_numbers
 from detseg.geometry.label_maps import map_to_array, paint, segments_to_masks
 from detseg.geometry.polygons import polygon_to_mask
@@ -38,8 +38,6 @@ IMAGE_ENDING = f"_{IMAGES}"
 INSTANCES_ENDING, POLYGONS_ENDING = "_gtFine_instanceIds.png", "_gtFine_polygons.json"
 OBJECTS = 1000
 """Objects that a class may have in an image."""
-
-_MOST_SIDE = 1 << 16
 
 
 def read_cityscapes(path: Path) -> Opened:
@@ -92,7 +90,8 @@ class _Reader:
             picture = pictures.get(stem)
             name = picture.name if picture is not None else f"{Path(stem).name}{IMAGE_ENDING}.png"
             uri = str(picture.absolute()) if picture is not None else ""
-            yield ImageLabels(name, size, tuple(found), Path(stem).parts[0], uri)
+            folders = Path(stem).parts[:-1]
+            yield ImageLabels(name, size, tuple(found), folders[0] if folders else "", uri)
 
     def _pictures(self) -> Iterator[tuple[str, Path]]:
         """Yield the images by the paths that their labels have."""
@@ -128,12 +127,14 @@ class _Reader:
         """What is seen of polygons that are drawn one over the other."""
         data = read_json(path)
         try:
-            size = Size(*(_side(data[key]) for key in ("imgWidth", "imgHeight")))
+            size = stated_size(*(_side(data[key]) for key in ("imgWidth", "imgHeight")))
             shapes = [
                 (str(one["label"]), one["polygon"]) for one in data["objects"] if not one.get("deleted")
             ]
-            masks = [polygon_to_mask([(float(x), float(y)) for x, y in ring], size) for _, ring in shapes]
-        except (KeyError, TypeError, ValueError) as error:
+            masks = [
+                polygon_to_mask([(place_of(x), place_of(y)) for x, y in ring], size) for _, ring in shapes
+            ]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{path}: expected imgHeight, imgWidth and objects with label and polygon ({error!r:.80})"
             ) from error
@@ -149,6 +150,6 @@ class _Reader:
 
 
 def _side(value: Any) -> int:
-    if not isinstance(value, int) or not 0 < value < _MOST_SIDE:
-        raise ValueError(f"a side has some pixels, not {value!r:.60}")
+    if not isinstance(value, int):
+        raise TypeError(f"a side has some pixels, not {value!r:.60}")
     return value

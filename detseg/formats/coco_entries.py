@@ -79,7 +79,10 @@ def is_elsewhere(entry: Any, known: Collection[int]) -> bool:
 def box_problem(box: Any) -> Problem:
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"expected bbox [x, y, width, height] in finite numbers, not {_short(box)}"
-    return None if box[2] >= 0 and box[3] >= 0 else f"a bbox has no negative width or height: {box}"
+    if box[2] < 0 or box[3] < 0:
+        return f"a bbox has no negative width or height: {box}"
+    is_finite = box[0] + box[2] <= _LARGEST and box[1] + box[3] <= _LARGEST
+    return None if is_finite else f"a bbox has finite corners, not {_short(box)}"
 
 
 def score_problem(entry: Mapping[str, Any]) -> Problem:

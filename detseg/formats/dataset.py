@@ -112,8 +112,8 @@ def check_names(format_: Format, classes: Sequence[LabelClass], splits: Iterable
     for cls in classes:
         if problem := format_.label_problem(cls.name):
             raise DatasetError(
-                f"{format_.name} cannot spell the class {cls.name!r}, {problem}: rename it in [[classes]], "
-                "and keep the old name as an alias"
+                f"{format_.name} cannot spell the class {cls.name!r}, {problem}: rename it in [[classes]] "
+                "and keep the old name as an alias, or, to convert files, rename it in them"
             )
     for split in splits:
         if "/" in split or "\\" in split or split.startswith(".") or has_controls(split):

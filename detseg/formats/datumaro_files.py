@@ -15,7 +15,7 @@ from typing import IO, Any
 from detseg.errors import FormatError, NotJson
 from detseg.files import open_regular, parse_json
 from detseg.formats import ImageLabels
-from detseg.formats.coco_entries import box_problem, mask_problem
+from detseg.formats.coco_entries import box_problem, mask_problem, name_kind
 from detseg.formats.dataset import Opened
 from detseg.formats.folders import find_below, size_of
 from detseg.formats.json_lists import read_lists
@@ -29,6 +29,7 @@ ANNOTATIONS, IMAGES = "annotations", "images"
 VERSION = "1.0"
 NO_SPLIT = "default"
 STUFF = "stuff"
+_MOST_SIDE = 1 << 31  # no format of images has more
 
 _SHAPES = {"bbox": "bbox", "mask": "rle", "polygon": "points"}
 """What is read, and where it is."""
@@ -116,23 +117,31 @@ class _Reader:
                         self.left_out["items that are no images"] += 1
                         continue
                     name, uri, size = _read_image(item, folders, where)
-                    found = tuple(self._instances(part, item.get("annotations") or (), size, where))
+                    entries = item.get("annotations") or []
+                    if not isinstance(entries, list):
+                        raise FormatError(
+                            f"{where}: expected a list of annotations, not {name_kind(entries)}"
+                        )
+                    found = tuple(self._instances(part, entries, size, where))
                     yield ImageLabels(name, size, found, part.split, uri)
 
     def _instances(self, part: _Part, entries: Sequence[Any], size: Size, where: str) -> Iterator[Instance]:
-        groups: defaultdict[tuple[Any, ...], list[Entry]] = defaultdict(list)
+        groups: defaultdict[tuple[int, int, int], list[Entry]] = defaultdict(list)
         for position, entry in enumerate(entries):
             kind = entry.get("type") if isinstance(entry, dict) else None
-            if kind not in _SHAPES:
-                self.left_out[f"annotations of type {kind}"] += 1
-            elif (entry.get("attributes") or {}).get("is_crowd"):
+            if not isinstance(kind, str) or kind not in _SHAPES:
+                self.left_out[f"annotations of type {kind!s:.40}"] += 1
+            elif _is_crowd(entry):
                 self.left_out["crowds"] += 1
             else:
-                alone = () if entry.get("group") else (position,)
-                groups[entry.get("group"), entry.get("label_id"), *alone].append(entry)
-        for (_, label_id, *_), members in groups.items():
-            if not isinstance(label_id, int) or not 0 <= label_id < len(part.labels):
-                raise FormatError(f"{where}: label_id {label_id!r:.60} is none of {len(part.labels)} labels")
+                label_id, group = entry.get("label_id"), entry.get("group")
+                if not isinstance(label_id, int) or not 0 <= label_id < len(part.labels):
+                    raise FormatError(
+                        f"{where}: label_id {label_id!r:.60} is none of {len(part.labels)} labels"
+                    )
+                in_group = isinstance(group, int) and group != 0
+                groups[(label_id, group, -1) if in_group else (label_id, 0, position)].append(entry)
+        for (label_id, _, _), members in groups.items():
             label = part.labels[label_id]
             for shapes in _objects(members):
                 one = _read_instance(shapes, label, is_stuff=label in part.stuff, size=size, where=where)
@@ -140,6 +149,11 @@ class _Reader:
                     self.left_out["regions without area"] += 1
                 else:
                     yield one
+
+
+def _is_crowd(entry: Entry) -> bool:
+    attributes = entry.get("attributes")
+    return isinstance(attributes, dict) and bool(attributes.get("is_crowd"))
 
 
 def _objects(members: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
@@ -161,6 +175,8 @@ def _read_instance(
         shape: Any = entry.get(_SHAPES[entry["type"]])
         if entry["type"] == "bbox":
             problem = box_problem(shape)
+        elif entry["type"] == "mask" and not isinstance(shape, dict):
+            problem = f"expected run lengths as rle, not {name_kind(shape)}"
         else:
             problem = mask_problem([shape] if entry["type"] == "polygon" else shape, sides)
         if problem:
@@ -191,11 +207,15 @@ def _read_image(item: Any, folders: Sequence[Path], where: str) -> tuple[str, st
         raise FormatError(f"{where}: expected an object with an id, and an image with a path")
     uri = next((found for folder in folders if (found := find_below(folder, name))), "")
     size = facts.get("size")
-    if isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size):
+    if isinstance(size, list) and len(size) == 2 and all(map(_is_side, size)):
         return name, uri, Size(size[1], size[0])
     if not uri:
         raise FormatError(f"{where}: its size is unknown, as the image {name} is not in {IMAGES}")
     return name, uri, size_of(Path(uri))
+
+
+def _is_side(side: Any) -> bool:
+    return isinstance(side, int) and 0 < side < _MOST_SIDE
 
 
 def _image_folders(part: _Part) -> tuple[Path, ...]:

@@ -1,19 +1,23 @@
-"""Files in folders of datasets that others made: images, their sizes, and texts."""
+"""Files in folders of datasets that others made: images, their sizes, texts, and numbers in them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from detseg.errors import FormatError, ImageError
 from detseg.files import is_below, open_regular
-from detseg.images import read_bytes, upright_size
+from detseg.images import DEFAULT_MAX_PIXELS, read_bytes, upright_size
 from detseg.types import Size
 
 SUFFIXES = frozenset(
     (".avif", ".bmp", ".dng", ".gif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 )
+
+_FARTHEST = 1e12
+"""Pixels: what is farther away is no place in an image, and would become infinite in sums."""
 
 
 def images_below(folder: Path) -> Iterator[Path]:
@@ -45,6 +49,25 @@ def size_of(path: Path) -> Size:
         return upright_size(read_bytes(str(path)))
     except ImageError as error:
         raise FormatError(f"{path} {error}") from error
+
+
+def stated_size(width: int, height: int) -> Size:
+    """The size that a file says an image has. Raises ValueError for none, and for one that is too large."""
+    size = Size(width, height)
+    if size.area > DEFAULT_MAX_PIXELS:
+        raise ValueError(f"an image has at most {DEFAULT_MAX_PIXELS:,} pixels, not {size.area:,}")
+    return size
+
+
+def place_of(value: Any) -> float:
+    """A coordinate that a file has. Raises ValueError for what is none."""
+    try:
+        place = float(value)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"a place in an image is a number, not {value!r:.60}") from error
+    if not abs(place) < _FARTHEST:
+        raise ValueError(f"a place in an image is a number of pixels, not {place}")
+    return place
 
 
 def read_text(path: Path) -> str:

@@ -7,6 +7,7 @@ Groups of objects are left out too. ``validation`` is the split val.
 from __future__ import annotations
 
 import csv
+import io
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from detseg.errors import FormatError
 from detseg.files import open_regular
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import find_below, images_below, read_text, size_of
+from detseg.formats.folders import find_below, images_below, place_of, read_text, size_of, stated_size
 from detseg.formats.layers import read_numbers
 from detseg.geometry.boxes import clip_box
 from detseg.geometry.masks import bitmap_to_mask
@@ -69,6 +70,7 @@ Row = Mapping[str, str]
 
 _LABELS_ENDINGS = ("-annotations-human-imagelabels.csv", "-annotations-human-imagelabels-boxable.csv")
 _LISTS = (LISTS_ENDING, "-images-with-labels-with-rotation.csv")
+_NEEDED = {BOXES_ENDING: ("LabelName",), MASKS_ENDING: ("LabelName", "MaskPath")}
 _CLASSES = ("class-descriptions-boxable.csv", CLASSES)
 _FOLDERS = {"val": "validation"}
 _SPLITS = {folder: split for split, folder in _FOLDERS.items()}
@@ -139,7 +141,7 @@ class _Reader:
         for prefix in self.splits[split]:
             path = self.below / f"{prefix}{ending}"
             if path.exists():
-                yield from _read_rows(path)
+                yield from _read_rows(path, ("ImageID", *_NEEDED.get(ending, ())))
 
     def _by_image(self, split: str, ending: str) -> Mapping[str, list[Row]]:
         found: defaultdict[str, list[Row]] = defaultdict(list)
@@ -232,15 +234,16 @@ def _pictures(folder: Path) -> Iterator[tuple[tuple[str, str], Path]]:
             yield ("", path.stem), path
 
 
-def _read_rows(path: Path) -> Iterator[Row]:
+def _read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     try:
         with open_regular(path) as file:
             reader = csv.DictReader(line.decode("utf-8-sig") for line in file)
-            if reader.fieldnames is None or "ImageID" not in reader.fieldnames:
-                raise FormatError(f"{path}: expected columns with ImageID, not {reader.fieldnames!r:.80}")
+            there = reader.fieldnames or ()
+            if missing := [name for name in columns if name not in there]:
+                raise FormatError(f"{path}: expected a column {missing[0]} beside {list(there)!r:.80}")
             for number, row in enumerate(reader, 2):
                 if None in row or None in row.values():
-                    raise FormatError(f"{path}, line {number}: expected {len(reader.fieldnames)} columns")
+                    raise FormatError(f"{path}, line {number}: expected {len(there)} columns")
                 yield row
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from error
@@ -252,7 +255,7 @@ def _shares(row: Row, prefix: str) -> tuple[float, float, float, float]:
     """XMin, XMax, YMin and YMax of a row."""
     texts = [row.get(f"{prefix}{side}", "") for side in SIDES]
     try:
-        x0, x1, y0, y1 = map(float, texts)
+        x0, x1, y0, y1 = map(place_of, texts)
     except ValueError as error:
         raise FormatError(f"{row['ImageID']}: expected a box as shares of the image, not {texts}") from error
     if not (x0 <= x1 and y0 <= y1):
@@ -266,7 +269,10 @@ def _read_classes(below: Path) -> Mapping[str, str]:
     path = next((one for one in found if one.exists()), None)
     if path is None:
         raise FormatError(f"{below} has no {CLASSES}, which names the classes")
-    rows = [row for row in csv.reader(read_text(path).splitlines()) if row]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
+    except csv.Error as error:
+        raise FormatError(f"{path} is not CSV: {error}") from error
     if any(len(row) < 2 for row in rows):
         raise FormatError(f"{path}: expected two columns, a class and its name")
     return {row[0]: row[1] for row in rows if row[:2] != ["LabelName", "DisplayName"]}
@@ -278,9 +284,10 @@ def _read_sizes(path: Path) -> Mapping[str, Size]:
         try:
             fields = shlex.split(line, comments=True)
             if fields:
-                sizes[fields[0]] = Size(int(fields[2]), int(fields[1]))
-        except (ValueError, IndexError) as error:
+                image, height, width, *_ = fields
+                sizes[image] = stated_size(int(width), int(height))
+        except ValueError as error:
             raise FormatError(
-                f"{path}, line {number}: expected an image, its height and its width"
+                f"{path}, line {number}: expected an image, its height and its width ({error!s:.80})"
             ) from error
     return sizes

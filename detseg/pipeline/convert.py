@@ -63,6 +63,8 @@ def _flat_name(name: str, path: Path) -> str:
     >>> _flat_name("day 1/a.jpg", Path("coco.json"))
     'day 1_a.jpg'
     """
+    if "\0" in name:
+        raise FormatError(f"{path}: no file can have the name of the image {name!r}: rename it there")
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or ".." in parts:
         raise FormatError(f"{path}: the name of the image {name!r} leads out of its folder")

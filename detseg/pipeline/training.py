@@ -119,9 +119,15 @@ class _Images:
     missing: list[str] = field(default_factory=list)
 
     def read(self, sample: Sample) -> DecodedImage:
-        """The upright image of a sample. Raises ImageError where it is gone, or has other bytes now."""
-        data = read_labeled(self.sources, sample.uri, sample.image)
-        return decode_image(data, sample.uri, max_pixels=self.settings.source.max_pixels)
+        """The upright image of a sample. TrainingError where it went away or changed since the check."""
+        try:
+            data = read_labeled(self.sources, sample.uri, sample.image)
+            return decode_image(data, sample.uri, max_pixels=self.settings.source.max_pixels)
+        except ImageError as error:
+            raise TrainingError(
+                f"{sample.uri or sample.image} {error}: put it back, or let it be left out, and run the same "
+                "command again, which goes on from the last checkpoint"
+            ) from error
 
     def readable(self, store: DatasetStore, version: Version, side: str) -> Iterator[dict[str, Any]]:
         """The rows of one split whose images are still what was labeled; the others are noted."""

@@ -14,7 +14,7 @@ from detseg.taxonomy import LabelClass
 from detseg.types import DecodedImage
 
 Reader = Callable[[Sample], DecodedImage]
-"""The upright image of a sample. Raises ImageError where it is gone, or has other bytes now."""
+"""The upright image of a sample. Raises TrainingError where it is gone, or has other bytes now."""
 
 
 @dataclass(frozen=True, slots=True)

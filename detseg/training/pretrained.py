@@ -79,5 +79,8 @@ def _is_script(path: Path) -> bool:
     """Tell whether a file is what ``torch.jit.save`` writes: a ZIP with code in it."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False

@@ -86,8 +86,13 @@ def find_trained(out: Path, plan: Plan) -> Trained | None:
     if not (out / RESULT).is_file():
         return None
     entry = read_json(out / RESULT)
-    _require_same(out, entry["plan"], plan)
-    return decode_trained(entry["trained"], out)
+    try:
+        _require_same(out, entry["plan"], plan)
+        return decode_trained(entry["trained"], out)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(
+            f"{out / RESULT} is not what this detseg writes: give --out a new folder"
+        ) from error
 
 
 def open_work(out: Path, plan: Plan) -> Path:
@@ -104,6 +109,11 @@ def open_work(out: Path, plan: Plan) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     write_whole(work / _PLAN, json.dumps(plan.to_json()))
     return work
+
+
+def own_words(error: TrainingError) -> str:
+    """What an error says, without the traceback that torch puts before what a loading process raises."""
+    return str(error.args[0]).rstrip().rpartition(f"{TrainingError.__name__}: ")[2]
 
 
 def _require_same(out: Path, begun: Mapping[str, Any], plan: Plan) -> None:
@@ -164,7 +174,12 @@ class _Training:
             data_collator=DetectionCollator(self.processor),
             optimizers=(optimizer, make_schedule(optimizer, self.course)),
         )
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        try:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        except LossIsNoNumber:
+            raise
+        except TrainingError as error:
+            raise TrainingError(own_words(error)) from error
 
     def tally(self, model: Any) -> DetectionTally:
         """Hold what a model finds in the images of val against what people say."""

@@ -22,13 +22,16 @@ from detseg.uv import run_uv, sync_environment
 
 _PROGRAM = Path(__file__).with_name("oracle_reads.py")
 _LONGEST_S = 600.0
+"""Of an installation, and of an answer: a test that waits for ever says nothing."""
 
 
 def ask(question: str, *folders: Path) -> Any:
     """What the program says of some folders, as JSON."""
     command = [str(_python()), str(_PROGRAM), question, *map(str, folders)]
     variables = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=variables, capture_output=True, text=True, check=False, timeout=_LONGEST_S
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -190,6 +190,107 @@ def test_what_is_wrong_is_one_line(name: str, path: str, content: str, problem: 
     assert "\n" not in str(error.value)
 
 
+POLYGONS = "gtFine/train/a/a_gtFine_polygons.json"
+ITEMS = "annotations/a.json"
+SHAPES = "train-annotations-bbox.csv"
+MASKS = "train-annotations-object-segmentation.csv"
+SIDES = "ImageID,LabelName,XMin,XMax,YMin,YMax\n"
+
+
+def _polygons(objects: str, width: int = 40) -> str:
+    return f'{{"imgWidth": {width}, "imgHeight": 20, "objects": {objects}}}'
+
+
+def _item(annotations: str, size: str = "[20, 40]") -> str:
+    labels = '{"label": {"labels": [{"name": "bolt"}]}}'
+    image = f'{{"path": "a.png", "size": {size}}}'
+    item = f'{{"id": "a", "image": {image}, "annotations": {annotations}}}'
+    return f'{{"items": [{item}], "categories": {labels}}}'
+
+
+def _ring(x: str) -> str:
+    return f'[{{"label": "car", "polygon": [[0, 0], [{x}, 0], [5, 5]]}}]'
+
+
+def _polygon(x: str) -> str:
+    polygon = f'{{"x": [0, {x}, 9], "y": [0, 0, 9]}}'
+    return f'{{"annotation": {{"object": [{{"name": "sky", "polygon": {polygon}}}]}}}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "content", "problem"),
+    [
+        ("cityscapes", POLYGONS, _polygons('["car"]'), "expected imgHeight, imgWidth"),
+        ("cityscapes", POLYGONS, _polygons("[]", width=10**9), "an image has at most"),
+        ("cityscapes", POLYGONS, _polygons(_ring("1" * 400)), "a place in an image is a number"),
+        ("cityscapes", POLYGONS, _polygons(_ring("NaN")), "a place in an image is a number"),
+        ("cityscapes", POLYGONS, _polygons(_ring("1e308")), "a place in an image is a number"),
+        ("open-images", SHAPES, "ImageID\na\n", "expected a column LabelName beside"),
+        ("open-images", MASKS, "ImageID,LabelName\na,c\n", "expected a column MaskPath beside"),
+        ("open-images", SHAPES, f"{SIDES}a,c,-inf,inf,0,1\n", "expected a box as shares of the image"),
+        ("open-images", SHAPES, f"{SIDES}a,c,0,1e308,0,1\n", "expected a box as shares of the image"),
+        ("open-images", "images.meta", "a 100000000 100000000", "line 1: expected an image, its height"),
+        ("open-images", "images.meta", "a 20", "line 1: expected an image, its height"),
+        ("open-images", "class-descriptions.csv", "c," + "x" * 200_000, "is not CSV"),
+        ("ade20k", "training/a.json", _polygon("1" * 400), "expected a mask's file or a polygon"),
+        ("ade20k", "training/a.json", _polygon("Infinity"), "expected a mask's file or a polygon"),
+        ("ade20k", "training/a_atr.txt", "9" * 5000 + ' # 0 # 0 # sky # sky # ""', "expected six columns"),
+        ("datumaro", ITEMS, _item("5"), "expected a list of annotations, not 5"),
+        (
+            "datumaro",
+            ITEMS,
+            _item('[{"type": "bbox", "label_id": [0]}]'),
+            r"label_id \[0\] is none of 1 labels",
+        ),
+        (
+            "datumaro",
+            ITEMS,
+            _item('[{"type": "bbox", "label_id": 0, "bbox": [1e308, 0, 1e308, 5]}]'),
+            "finite corners",
+        ),
+        (
+            "datumaro",
+            ITEMS,
+            _item('[{"type": "mask", "label_id": 0, "rle": [[0, 0, 5, 0, 5, 5]]}]'),
+            "expected run lengths as rle",
+        ),
+        ("datumaro", ITEMS, _item("[]", size=f"[1, {10**30}]"), "its size is unknown"),
+    ],
+)
+def test_values_that_would_break_a_program_are_one_line(
+    name: str, path: str, content: str, problem: str, tmp_path: Path
+) -> None:
+    if name == "open-images":
+        _text(tmp_path / "class-descriptions.csv", "c,Car\n")
+        _text(tmp_path / SHAPES, f"{SIDES}a,c,0,1,0,1\n")
+    if name == "open-images" and path != "images.meta":
+        _text(tmp_path / "images.meta", "a 20 40\n")
+    if path.startswith("training/"):
+        _png(tmp_path / "training" / "a.jpg", GREY)
+        _png(tmp_path / "training" / "a_seg.png", np.zeros((20, 40, 3), dtype=np.uint8))
+    _text(tmp_path / path, content)
+    with pytest.raises(FormatError, match=problem):
+        _read(name, tmp_path)
+
+
+def test_what_datumaro_does_not_say_as_it_should_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    box = '"type": "bbox", "label_id": 0, "bbox": [0, 0, 5, 5]'
+    odd = f'{{{box}, "group": [1]}}, {{{box}, "attributes": [1]}}, {{"type": ["bbox"]}}'
+    _text(tmp_path / ITEMS, _item(f"[{odd}]"))
+    (image,), left_out = _read("datumaro", tmp_path)
+    assert [one.box for one in image.instances] == [Box(0, 0, 5, 5)] * 2
+    assert left_out == {"annotations of type ['bbox']": 1}
+
+
+def test_cityscapes_without_folders_has_no_split_and_a_class_named_twice_is_one(tmp_path: Path) -> None:
+    _text(tmp_path / "gtFine" / "a_gtFine_polygons.json", _polygons("[]"))
+    _text(tmp_path / "label_colors.txt", "0 0 0 background\n1 1 1 car\n2 2 2 car\n")
+    read = find_format("cityscapes").read
+    assert read is not None
+    opened = read(tmp_path)
+    assert ([one.split for one in opened.images()], [cls.name for cls in opened.classes]) == ([""], ["car"])
+
+
 @pytest.mark.parametrize(
     ("name", "label"),
     [

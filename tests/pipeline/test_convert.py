@@ -103,6 +103,10 @@ def test_images_that_are_not_there(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(FormatError, match=r"'\.\./1\.png' leads out of its folder"):
         convert_dataset(path, "coco", "yolo", tmp_path / "up", options=PLAIN)
+    content["images"][0]["file_name"] = "1\0.png"
+    path.write_text(json.dumps(content))
+    with pytest.raises(FormatError, match=r"no file can have the name of the image '1\\x00\.png'"):
+        convert_dataset(path, "coco", "kitti", tmp_path / "nul", options=WriteOptions("none"))
 
 
 def test_images_inside_of_parquet(yolo: Path, tmp_path: Path) -> None:

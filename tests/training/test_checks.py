@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detseg.errors import TrainingError
+from detseg.errors import DetsegError, TrainingError
 from detseg.pipeline.training import train_version
 from detseg.training.plan import differences
 from detseg.training.pretrained import load_pretrained
@@ -93,6 +93,12 @@ def test_compiled_models_cannot_be_trained(tmp_path: Path) -> None:
     with pytest.warns(FutureWarning, match="is deprecated"):
         torch.jit.script(torch.nn.Linear(1, 1)).save(tmp_path / "model.pt")  # type: ignore[no-untyped-call]
     with pytest.raises(TrainingError, match=r"it is a compiled model \(TorchScript\), which answers and"):
+        load_pretrained(str(tmp_path / "model.pt"))
+
+
+def test_a_broken_archive_is_no_compiled_model(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"PK\x05\x06" + b"\xff" * 18)
+    with pytest.raises(DetsegError):
         load_pretrained(str(tmp_path / "model.pt"))
 
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._utils import ExceptionWrapper
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from detseg.config import Settings
+from detseg.config.training import TrainingSettings
 from detseg.errors import TrainingError
 from detseg.pipeline.predict import predict
 from detseg.pipeline.training import train_version
+from detseg.taxonomy import LabelClass
 from detseg.training import course, train
+from detseg.training.card import model_card
 from detseg.training.heads import with_classes
-from detseg.training.plan import Trained
+from detseg.training.plan import Plan, Trained
 from tests.models import tiny
 from tests.models.tiny_families import DETECTORS
 from tests.pipeline.labeled import LabeledProject
@@ -88,6 +93,22 @@ def test_what_it_came_to_is_said(trained: Trained) -> None:
     card = (trained.checkpoint / "README.md").read_text()
     for line in ("split `train`, 4 images", "| seed | 3 |", "detseg train v1 --base", "| bolt | "):
         assert line in card
+
+
+def test_a_bar_in_the_name_of_a_class_ends_no_cell_of_the_card(trained: Trained) -> None:
+    settings = TrainingSettings()
+    plan = Plan("base", "v1", "id", (LabelClass("nut|bolt"),), settings, weights="base")
+    best = replace(trained.best, per_class={"nut|bolt": trained.best.per_class["bolt"]})
+    card = model_card(plan, replace(trained, best=best), torch.nn.Linear(1, 1))
+    assert "| nut\\|bolt | " in card
+
+
+def test_a_file_of_that_name_from_another_program_is_refused(
+    project: LabeledProject, detector: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "training.json").write_text("[1]")
+    with pytest.raises(TrainingError, match=r"training\.json is not what this detseg writes"):
+        fit(project, detector, tmp_path)
 
 
 def test_a_training_that_has_ended_is_not_done_again(
@@ -186,6 +207,31 @@ def test_a_full_disk_at_a_checkpoint_is_said_and_goes_on(
         shutil.copytree(out / "mine", tmp_path / "mine")
     fit(project, detector, tmp_path / "mine")
     require_same(trained.checkpoint, tmp_path / "mine")
+
+
+def test_an_image_that_goes_away_while_it_learns_is_named(detector: Path, tmp_path: Path) -> None:
+    project = make_version(tmp_path, sides={"train": 1, "val": 1})
+    settings = settings_in(tmp_path, steps=1, evaluations=1)
+    with pytest.raises(TrainingError, match=r": put it back, or let it be left out, and run") as error:
+        train_version(
+            settings,
+            "v1",
+            base=str(detector),
+            out=tmp_path / "a",
+            warn=lambda _: project.path(0).unlink(missing_ok=True),  # after all images were looked at
+        )
+    assert str(error.value).startswith(str(project.path(0)))
+
+
+def test_of_a_process_that_loads_the_last_line_counts() -> None:
+    try:
+        raise TrainingError("a.png is gone: put it back")
+    except TrainingError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(TrainingError) as error:
+        wrapped.reraise()
+    assert train.own_words(error.value) == "a.png is gone: put it back"
+    assert train.own_words(TrainingError("as it is")) == "as it is"
 
 
 def test_images_that_vanished_are_left_out_or_refused(detector: Path, tmp_path: Path) -> None:
