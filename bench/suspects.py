@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--alone", action="store_true", help="each kind in a world of its own")
     parser.add_argument("--share", type=float, default=0.05, help="of the regions, in [0, 1]")
     parser.add_argument(
-        "--seeds", type=int, nargs=2, default=(0, 5), help="the first one and the last but one"
+        "--seeds", type=int, nargs=2, default=(0, 5), help="the first one, and the one after the last"
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from detseg.metrics.control_plan import ControlPlan, plan_control
+from detseg.metrics.effort import Saving
 from detseg.metrics.intervals import UNKNOWN, Estimate, wilson
 from detseg.metrics.model_quality import ModelQuality, QualityBySource, Source
 from detseg.metrics.qa_result import QaResult
@@ -133,10 +134,16 @@ def _labels(result: QaResult) -> tuple[Figure, tuple[Figure, ...]]:
 
 def _saved(result: QaResult) -> Iterator[Figure]:
     saving, times = result.work.effort.saving, result.work.times
-    yield Figure("saved", "Of the time by hand saved", saving.share, "share")
-    yield Figure("hours", "Hours", saving.hours, "number")
-    yield Figure("money", "Money", saving.money, "number")
+    noun = saving_noun(saving)
+    yield Figure("saved", "Of the time by hand saved", saving.share, "share", noun)
+    yield Figure("hours", "Hours", saving.hours, "number", noun)
+    yield Figure("money", "Money", saving.money, "number", noun)
     yield Figure("seconds", "Seconds per review", times.helped.mean_s, "seconds")
+
+
+def saving_noun(saving: Saving) -> str:
+    """The images that a saving's interval counts: those of the arm that has fewer."""
+    return NOUNS["control" if saving.share.n == saving.n_blind else "assisted"]
 
 
 def _change(result: QaResult) -> Iterator[Figure]:

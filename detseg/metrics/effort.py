@@ -183,7 +183,7 @@ def _saving(
     price = float(helped["by_hand_price"].sum())
     return Saving(
         share=share,
-        hours=mapped(share, lambda saved: spent_h * saved / (1.0 - saved)),
+        hours=mapped(share, lambda saved: _saved_h(saved, spent_h)),
         money=mapped(share, lambda saved: saved * price),
         hours_spent=spent_h,
         n_images=len(np.unique(helped["image"])),
@@ -192,3 +192,8 @@ def _saving(
         n_set_aside=n_set_aside,
         n_strata=n_strata,
     )
+
+
+def _saved_h(share: float, spent_h: float) -> float:
+    """Hours by hand - hours with help; where help took no time at all, they do not follow from the share."""
+    return spent_h * share / (1.0 - share) if share < 1.0 else math.inf

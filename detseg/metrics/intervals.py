@@ -247,23 +247,6 @@ def wilson_bounds(share: float, n: float, *, level: float = LEVEL) -> tuple[floa
     return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
 
 
-def difference_bounds(
-    before: tuple[float, float], after: tuple[float, float], *, level: float = LEVEL
-) -> tuple[float, float]:
-    """The interval of the second share minus the first, each given with its (effective) number of trials.
-
-    Newcombe's hybrid score interval ("Interval estimation for the difference between independent
-    proportions", 1998, method 10). In [-1, 1].
-
-    >>> low, high = difference_bounds((48 / 80, 80), (56 / 70, 70))
-    >>> round(low, 4), round(high, 4)
-    (0.0524, 0.3339)
-    """
-    (a, b), (a_low, a_high) = (before[0], after[0]), wilson_bounds(*before, level=level)
-    b_low, b_high = wilson_bounds(*after, level=level)
-    return b - a - math.hypot(b - b_low, a_high - a), b - a + math.hypot(b_high - b, a - a_low)
-
-
 def median_of(values: Floats) -> Estimate:
     """The median, with the interval between two of the values that holds for any distribution.
 
@@ -307,31 +290,19 @@ def told(
 
 
 def mapped(estimate: Estimate, increasing: Callable[[float], float]) -> Estimate:
-    """Another figure that follows from an estimate's: larger where it is larger, of the same data."""
-    if estimate.rough is not None:
-        known = estimate.rough
-        ends = (increasing(known.value), increasing(known.low), increasing(known.high))
-        is_finite = all(map(math.isfinite, ends))
-        return replace(estimate, rough=Rough(*ends, known.n_more) if is_finite else None)
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return estimate
-    ends = (increasing(estimate.value), increasing(estimate.low), increasing(estimate.high))
-    return Estimate(*ends, estimate.n, estimate.n_needed)
+    """Another figure that follows from an estimate's: larger where it is larger, of the same data.
 
-
-def say_missing(estimate: Estimate, unit: str = "image") -> str:
-    """Return the text that stands in place of a figure that is not told.
-
-    >>> say_missing(Estimate(None, None, None, 12, 57))
-    'n/a (12 images; 57 are needed for ±5 %)'
-    >>> say_missing(Estimate(None, None, None, 1, 1234), "region")
-    'n/a (1 region; 1,300 are needed for ±5 %)'
-    >>> say_missing(UNKNOWN)
-    'n/a'
+    Undefined where one of its ends is not finite.
     """
-    if estimate.n_needed is None:
-        return f"n/a ({_count(estimate.n, unit)})" if estimate.n else "n/a"
-    return f"n/a ({_count(estimate.n, unit)}; {_two_digits_up(estimate.n_needed):,} are needed for ±5 %)"
+    known = estimate.rough or estimate
+    if known.value is None or known.low is None or known.high is None:
+        return estimate
+    ends = (increasing(known.value), increasing(known.low), increasing(known.high))
+    if not all(map(math.isfinite, ends)):
+        return Estimate(None, None, None, estimate.n, None)
+    if estimate.rough is not None:
+        return replace(estimate, rough=Rough(*ends, estimate.rough.n_more))
+    return Estimate(*ends, estimate.n, estimate.n_needed)
 
 
 def _share(share: float, n: int, *, n_effective: float) -> Estimate:
@@ -360,13 +331,3 @@ def _needed(share: float) -> int:
     rest = _Z**4 / 4.0 - spread * _Z**2
     x = (spread + math.sqrt(spread**2 + 4.0 * AIM**2 * rest)) / (2.0 * AIM**2)
     return max(MIN_UNITS, math.ceil(x - _Z**2 - 1e-9))
-
-
-def _two_digits_up(n: int) -> int:
-    """Rounded up to two digits: more would say more than is known."""
-    step = int(10 ** max(0, len(str(n)) - 2))
-    return -(-n // step) * step
-
-
-def _count(n: int, unit: str) -> str:
-    return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}s"

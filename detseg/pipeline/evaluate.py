@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from detseg.datasets.figures import growth
 from detseg.errors import DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
-from detseg.metrics.answers import answer_questions
+from detseg.metrics.answers import answer_questions, saving_noun
 from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline import progress
 from detseg.pipeline.dataset_figures import measure_labels
@@ -83,8 +83,8 @@ class EvaluateReport:
             "seconds_per_image": encode_estimate(result.work.times.helped.median_s, "seconds"),
             "effort": {
                 "method": result.work.effort.method,
-                "saved_share": encode_estimate(saving.share, "share"),
-                "saved_hours": encode_estimate(saving.hours, "number"),
+                "saved_share": encode_estimate(saving.share, "share", noun=saving_noun(saving)),
+                "saved_hours": encode_estimate(saving.hours, "number", noun=saving_noun(saving)),
             },
             "suspects": result.suspects.n_suspects,
             "waiting": {

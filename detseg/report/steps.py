@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 MOST_OF_A_KIND, MOST_STEPS = 2, 6
 
-NO_STEPS = "Nothing stands out of what chance would make."
+_NO_STEPS = "Nothing stands out of what chance would make."
+_NO_REVIEWS = "Nothing has been reviewed yet: steps come with reviews."
 
 
 def next_steps(result: QaResult) -> tuple[str, ...]:
@@ -33,6 +34,11 @@ def next_steps(result: QaResult) -> tuple[str, ...]:
         *_measure(result),
     )
     return steps[:MOST_STEPS]
+
+
+def say_no_steps(result: QaResult) -> str:
+    """Say why there is no step."""
+    return _NO_STEPS if result.n_cases else _NO_REVIEWS
 
 
 def _begin(result: QaResult) -> Iterator[str]:
@@ -52,7 +58,7 @@ def _begin(result: QaResult) -> Iterator[str]:
 
 def _thresholds(result: QaResult) -> Iterator[str]:
     chosen = result.work.thresholds.per_class.items()
-    sure = [(name, of) for name, of in chosen if (of.saved_s_per_1000_images.low or 0.0) > 0]
+    sure = [(name, of) for name, of in chosen if of.pays]
     sure.sort(key=lambda entry: (-(entry[1].saved_s_per_1000_images.value or 0.0), entry[0]))
     for name, of in sure[:MOST_OF_A_KIND]:
         saved = of.saved_s_per_1000_images

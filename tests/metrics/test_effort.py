@@ -128,6 +128,13 @@ def effort_of(cases: Sequence[Case], costs: CostModel | None = None) -> Effort:
 KEPT = annotation([BOLT, NUT, BELT])
 
 
+def test_where_looks_cost_nothing_all_is_saved_and_hours_are_not_known() -> None:
+    expected = effort_of(reviewed(12, KEPT), CostModel(check_s=0.0)).expected
+    assert expected.share.value == 1.0
+    assert (expected.hours.value, expected.hours.rough, expected.hours.n) == (None, None, 12)
+    assert expected.money.value is not None
+
+
 def test_against_the_blind_arm_the_saving_is_measured() -> None:
     helped = reviewed(100, KEPT, seconds=(18.0, 22.0))
     blind = reviewed(20, KEPT, arm="blind", seconds=(95.0, 105.0))

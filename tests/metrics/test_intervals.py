@@ -17,14 +17,13 @@ from detseg.metrics.intervals import (
     MIN_UNITS,
     UNKNOWN,
     Estimate,
+    Rough,
     bounds_by_image,
-    difference_bounds,
     effective_trials,
     events_by_image,
     mapped,
     mean_by_image,
     median_of,
-    say_missing,
     told,
     unseen_share,
     wilson,
@@ -172,20 +171,6 @@ def test_events_per_unit_are_their_share_times_the_trials_per_unit() -> None:
     assert events_by_image([], [], []) == UNKNOWN
 
 
-def test_the_difference_of_shares_is_newcombes() -> None:
-    """Table II of his paper, method 10."""
-    for (a, n_a), (b, n_b), expected in [
-        ((48, 80), (56, 70), (0.0524, 0.3339)),
-        ((3, 10), (9, 10), (0.1705, 0.8090)),
-        ((2, 7), (6, 7), (0.0582, 0.8062)),
-        ((0, 29), (5, 56), (-0.0381, 0.1926)),
-        ((0, 20), (0, 10), (-0.1611, 0.2775)),
-        ((0, 10), (10, 10), (0.6075, 1.0)),
-    ]:
-        found = difference_bounds((a / n_a, n_a), (b / n_b, n_b))
-        assert found == pytest.approx(expected, abs=5e-5)
-
-
 def test_every_resample_draws_as_many_images_as_there_are() -> None:
     blocks = list(resampled_counts(7, np.random.default_rng(0), 50))
     drawn = np.concatenate(blocks)
@@ -241,12 +226,11 @@ def test_a_figure_that_follows_has_the_same_data() -> None:
     share = told(0.5, 0.4, 0.55, n=40, scale="share")
     assert mapped(share, lambda x: 10 * x) == Estimate(5.0, 4.0, 5.5, 40, share.n_needed)
     assert mapped(UNKNOWN, lambda x: 1 / x) == UNKNOWN
-
-
-def test_what_is_missing_is_said_in_a_line() -> None:
-    assert say_missing(Estimate(None, None, None, 12, 60)) == "n/a (12 images; 60 are needed for ±5 %)"
-    assert say_missing(Estimate(None, None, None, 1, 60)).startswith("n/a (1 image;")
-    assert say_missing(Estimate(None, None, None, 3, None), "review") == "n/a (3 reviews)"
+    few = told(0.5, 0.4, 0.55, n=4, scale="share")
+    assert few.rough is not None
+    assert mapped(few, lambda x: 10 * x).rough == Rough(5.0, 4.0, 5.5, few.rough.n_more)
+    for one in (share, few):
+        assert mapped(one, lambda x: math.inf * x) == Estimate(None, None, None, one.n, None)
 
 
 def test_too_few_units_leave_what_is_known_of_them() -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from detseg.errors import DetsegError
+from detseg.metrics.answers import answer_questions
+from detseg.metrics.intervals import Estimate
+from detseg.metrics.thresholds import ThresholdChoice
 from detseg.report.data import QaReport
 from detseg.report.page import render_report, write_report
-from detseg.report.wording import tell
+from detseg.report.tabs.scores import operating_section
+from detseg.report.wording import tell, tell_figure
 from detseg.samples.scenes import SAMPLE_CLASSES
 from detseg.types import EDIT_KINDS
 from tests.report.made import made_cases, made_waiting
@@ -121,6 +125,43 @@ def test_nothing_reviewed_makes_a_readable_page(nothing: Outline) -> None:
     for advice in ("overlap = 2", "gold_share", "decoy_share"):
         assert advice in nothing.text
     assert not re.search(r"\b(nan|None|Estimate)\b", nothing.text)
+
+
+def test_control_images_alone_are_no_empty_page() -> None:
+    """Of a review without the model's regions the answer on the model says what it is."""
+    (blind,) = itertools.islice((one for one in made_cases(40) if one.arm == "blind"), 1)
+    text = plain(Outline(render_report(make_report((blind,), limit=0))).text)
+    assert "No image but 1 control image has been reviewed yet." in text
+    assert "1 control image; for ±0.05" in text
+
+
+def test_a_saving_says_which_images_it_lacks() -> None:
+    """Two images with the model's regions and two without: each person has too few of one arm."""
+    arms = {arm: [one for one in made_cases(40) if one.arm == arm][:2] for arm in ("helped", "blind")}
+    result = make_report((*arms["helped"], *arms["blind"]), limit=0).result
+    saved = answer_questions(result)[2].main
+    saving = result.work.effort.saving
+    assert saved.noun == ("control image" if saving.share.n == saving.n_blind else "assisted image")
+    assert tell_figure(saved).note.startswith(f"{saving.share.n} {saved.noun}")
+
+
+def test_a_threshold_that_changes_nothing_says_so(report: QaReport) -> None:
+    """And one of too few images says that, though something is known of it."""
+    thresholds = report.result.work.thresholds
+    name, choice = next((n, one) for n, one in thresholds.per_class.items() if not one.at_lowest)
+
+    def saves(one: ThresholdChoice) -> str:
+        work = replace(report.result.work, thresholds=replace(thresholds, per_class={name: one}))
+        section = operating_section(replace(report, result=replace(report.result, work=work)))
+        table = section.blocks[1].table
+        assert table is not None
+        (row,) = (row for row in table.rows if row.cells[0].text == name)
+        return f"{row.cells[-1].text} {row.cells[-1].detail}"
+
+    assert saves(replace(choice, at_lowest=True)) == "no change "
+    assert saves(choice) == "n/a too few images"
+    known = Estimate(90.0, 60.0, 100.0, 200, None)
+    assert plain(saves(replace(choice, saved_s_per_1000_images=known))) == "90 s 60 to 100 s"
 
 
 def test_simulated_reviews_are_named_so(report: QaReport, html: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from detseg.metrics.answers import Figure, Unit, answer_questions
 from detseg.pipeline.qa.figures_json import encode_figures
 from detseg.plurals import format_count
-from detseg.report.steps import NO_STEPS, next_steps
+from detseg.report.steps import next_steps, say_no_steps
 from detseg.report.wording import Told, tell, tell_figure
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def answers_of(result: QaResult) -> tuple[tuple[str, tuple[str, ...]], ...]:
         for answer in answer_questions(result)
         if answer.question != "change"
     )
-    return (*figures, ("change", next_steps(result) or (NO_STEPS,)))
+    return (*figures, ("change", next_steps(result) or (say_no_steps(result),)))
 
 
 def basis_of(result: QaResult) -> str:
@@ -47,9 +47,9 @@ def encode_answer(figure: Figure) -> dict[str, Any]:
     return {"name": figure.name, **_encode(figure.estimate, tell_figure(figure)), **plan}
 
 
-def encode_estimate(estimate: Estimate, unit: Unit) -> dict[str, Any]:
+def encode_estimate(estimate: Estimate, unit: Unit, *, noun: str = "image") -> dict[str, Any]:
     """A figure as JSON: its numbers, and its words."""
-    return _encode(estimate, tell(estimate, unit))
+    return _encode(estimate, tell(estimate, unit, noun=noun))
 
 
 def _encode(estimate: Estimate, told: Told) -> dict[str, Any]:

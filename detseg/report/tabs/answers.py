@@ -10,7 +10,7 @@ from detseg.metrics.intervals import Estimate
 from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, table
 from detseg.report.charts import Point, sparkline
-from detseg.report.steps import NO_STEPS, next_steps
+from detseg.report.steps import next_steps, say_no_steps
 from detseg.report.views import Answer, Cell, Chart, Column, Fact, Row
 from detseg.report.wording import tell_figure, week_label
 from detseg.types import EDIT_KINDS
@@ -45,6 +45,8 @@ def _model(report: QaReport, figures: Figures) -> Answer:
     edits = report.result.work.edits
     counts = edits.all.counts
     verdict = "No image has been reviewed yet: the figures fill as people submit tasks."
+    if n_control := report.result.model.control.n_images:
+        verdict = f"No image but {format_count(n_control, 'control image')} has been reviewed yet."
     if edits.n_reviews:
         kept = f"{counts.kept:,} of {format_count(counts.n_predicted, 'region')} were left as drawn"
         changes = [(int(getattr(counts, kind)), kind) for kind in EDIT_KINDS if kind != "kept"]
@@ -81,6 +83,9 @@ def _saved(report: QaReport, figures: Figures) -> Answer:
         "blind": f"Measured against {format_count(saving.n_blind, 'image')} labeled without help.",
         None: _NOT_MEASURED if effort.expected.n_images else "Too few timed reviews to tell.",
     }
+    if saving.n_blind and effort.method is None:
+        blind = format_count(saving.n_blind, "image")
+        ways[None] = f"Measured against no more than {blind} labeled without help."
     about = {"hours": f"{saving.hours_spent:,.1f} spent with help"}
     signs = {"money": report.currency}
     facts = tuple(
@@ -99,7 +104,7 @@ def _next(report: QaReport, figures: Figures) -> Answer:
         (week, rate.edits_per_image, False) for week, rate in sorted(edits.per_week.items()) if "W" in week
     ]
     trend = _trend("Changes per image by week", weeks, "number")
-    verdict = "" if steps else NO_STEPS
+    verdict = "" if steps else say_no_steps(report.result)
     question = "What should change next?"
     return Answer("next-answer", question, _fact(figures.main), verdict, "next", (), trend, steps)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from detseg.metrics.answers import saving_noun
 from detseg.report.cells import count_cell, estimate_cell, name_cell, table
 from detseg.report.charts import Point, series_chart
 from detseg.report.data import QaReport
@@ -74,13 +75,14 @@ def effort_section(report: QaReport) -> Section:
 
 
 def _saving_cells(name: str, saving: Saving, currency: str) -> tuple[Cell, ...]:
-    money = estimate_cell(saving.money, "number")
+    noun = saving_noun(saving)
+    money = estimate_cell(saving.money, "number", noun=noun)
     if saving.money.value is not None:
         money = Cell(f"{currency}{money.text}", money.detail)
     return (
         Cell(name),
-        estimate_cell(saving.share, "share", scale=1.0),
-        estimate_cell(saving.hours, "number"),
+        estimate_cell(saving.share, "share", noun=noun, scale=1.0),
+        estimate_cell(saving.hours, "number", noun=noun),
         money,
         Cell(f"{saving.hours_spent:,.1f}"),
         count_cell(saving.n_images),

@@ -9,11 +9,12 @@ from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, 
 from detseg.report.charts import lines_chart, precision_recall_chart, reliability_chart
 from detseg.report.data import QaReport
 from detseg.report.views import Block, Cell, Chart, Column, Row, Section
-from detseg.report.wording import format_score
+from detseg.report.wording import NOT_DEFINED, format_score
 
 if TYPE_CHECKING:
     from detseg.metrics.calibration import Reliability
     from detseg.metrics.operating import OperatingCurves
+    from detseg.metrics.thresholds import ThresholdChoice
 
 MOST_CURVES = 12
 """Classes with a chart of their own; the tables have all."""
@@ -110,10 +111,19 @@ def _threshold_row(report: QaReport, name: str) -> Row:
     if choice is None:
         cells += [value_cell(None, "score"), value_cell(None, "score")]
     else:
-        saved = choice.saved_s_per_1000_images
         cells.append(Cell(f"{choice.threshold:.2f}", "or lower" if choice.at_lowest else ""))
-        cells.append(value_cell(None, "seconds") if saved.value is None else estimate_cell(saved, "seconds"))
+        cells.append(_saving_cell(choice))
     return Row((name_cell(name, taxonomy=report.taxonomy), *cells))
+
+
+def _saving_cell(choice: ThresholdChoice) -> Cell:
+    """Show what the threshold saves: nothing where nothing is left out, and nothing yet of few images."""
+    if choice.at_lowest:
+        return Cell("no change", role="quiet")
+    saved = choice.saved_s_per_1000_images
+    if saved.value is None:
+        return Cell(NOT_DEFINED, "too few images", role="quiet")
+    return estimate_cell(saved, "seconds")
 
 
 def _operating_chart(curves: OperatingCurves) -> Chart | None:

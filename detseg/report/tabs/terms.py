@@ -8,15 +8,18 @@ from detseg.report.views import Block, Key, Section, Tab
 _TERMS = {
     "95 % interval": (
         "of intervals made like this, 19 in 20 hold what would be found on all images of this kind. "
-        "Shares: Wilson’s interval, wider where regions of one image resemble each other; "
-        "other figures: 1,000 seeded draws of the images with replacement (BCa)"
+        "Shares: Wilson’s interval, wider where regions of one image resemble each other, and by what "
+        "images of a kind that none of these shows would change. Means over classes: as far as they change "
+        "when an image is left out (AP: half of the images). Mean seconds: 1,000 seeded draws of the images "
+        "with replacement"
     ),
     "n/a": (
         "not defined, or nothing to compute it from, such as one image alone: it does not tell how images "
         "differ. It is never counted as 0"
     ),
     "Too few to act on": (
-        "a grey figure rests on fewer than 10 images. It is shown with its interval, however wide, and with "
+        "a grey figure rests on fewer than 10 images, or is a mean over classes of which one is on fewer "
+        "than 3. It is shown with its interval, however wide, and with "
         "how many more images it takes; whether it is grey depends on how much was seen, never on what came "
         "out"
     ),
