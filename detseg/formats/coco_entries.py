@@ -107,8 +107,7 @@ def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
     if _is_compressed(mask, size):
         return None
     if isinstance(mask, list):
-        lacks_size = None if all(size) else "polygons need width and height of their image"
-        return _polygons_problem(mask) or lacks_size
+        return _polygons_problem(mask) or _drawn_problem(size)
     if not isinstance(mask, dict) or not _is_size(mask.get("size")):
         return f"expected segmentation as polygons or run lengths, not {_short(mask)}"
     if None not in size and tuple(mask["size"]) != size:
@@ -123,11 +122,21 @@ def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
     if not is_decoded and (not isinstance(counts, list) or not all(is_id(count) for count in counts)):
         return f"expected run lengths as whole numbers or as a compressed string, not {_short(counts)}"
     n_pixels = sum(counts or ())
-    if n_pixels >= _MOST_AREA:
-        return f"a mask has fewer than 2**32 pixels, not {n_pixels}"
-    if n_pixels != mask["size"][0] * mask["size"][1]:
+    if n_pixels != mask["size"][0] * mask["size"][1] and n_pixels < _MOST_AREA:
         return f"the run lengths sum to {n_pixels}, which are not the pixels of a mask of {mask['size']}"
-    return None
+    return _area_problem(n_pixels)
+
+
+def _drawn_problem(size: tuple[int | None, int | None]) -> Problem:
+    """The problem of polygons on an image of that height and width."""
+    height, width = size
+    return (
+        _area_problem(height * width) if height and width else "polygons need width and height of their image"
+    )
+
+
+def _area_problem(n_pixels: int) -> Problem:
+    return f"a mask has fewer than 2**32 pixels, not {n_pixels}" if n_pixels >= _MOST_AREA else None
 
 
 def _is_compressed(mask: Any, size: tuple[int | None, int | None]) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from detseg.errors import FormatError, ImageError
 from detseg.files import is_below, open_regular
 from detseg.images import DEFAULT_MAX_PIXELS, read_bytes, upright_size
@@ -68,6 +70,18 @@ def place_of(value: Any) -> float:
     if not abs(place) < _FARTHEST:
         raise ValueError(f"a place in an image is a number of pixels, not {place}")
     return place
+
+
+def parse_yaml(text: str, path: Path) -> Any:
+    """The value of YAML in a file. Raises FormatError for what is none, or nests without end."""
+    try:
+        return yaml.safe_load(text)
+    except RecursionError as error:
+        raise FormatError(
+            f"{path} is not YAML that is read: its lists and objects nest too deeply"
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:  # the latter for the 99th month
+        raise FormatError(f"{path} is not YAML: {' '.join(str(error).split()):.200}") from error
 
 
 def read_text(path: Path) -> str:

@@ -18,7 +18,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import yaml
 from pyarrow import parquet
 
 from detseg.errors import FormatError, ImageError
@@ -27,7 +26,7 @@ from detseg.formats import ImageLabels
 from detseg.formats.coco import decode_shape
 from detseg.formats.coco_entries import Record, box_problem, is_id, mask_problem
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import find_below, read_text, size_of
+from detseg.formats.folders import find_below, parse_yaml, read_text, size_of
 from detseg.images import image_format, read_bytes, upright_size
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Instance, Kind, Size
@@ -195,13 +194,20 @@ def _read_card(path: Path) -> Mapping[str, Kind | None]:
     head = _HEAD.match(read_text(path)) if path.is_file() else None
     if head is None:
         return {}
+    found = parse_yaml(head[1], path)
     try:
-        found = yaml.safe_load(head[1])
         entries = found.get(CARD_CLASSES, ()) if isinstance(found, dict) else ()
-        return {str(one["name"]): "stuff" if one["kind"] == "stuff" else None for one in entries}
-    except (yaml.YAMLError, TypeError, KeyError) as error:
+        return {_name(one): "stuff" if one["kind"] == "stuff" else None for one in entries}
+    except (TypeError, KeyError) as error:
         problem = " ".join(str(error).split())
         raise FormatError(f"{path}: expected names and kinds under {CARD_CLASSES} ({problem:.80})") from error
+
+
+def _name(entry: Any) -> str:
+    name = entry["name"]
+    if not isinstance(name, str):
+        raise TypeError("a name is text")
+    return name
 
 
 def _json_rows(file: Path) -> Iterator[_Row]:

@@ -13,12 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from detseg.errors import FormatError
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import images_below, read_text, size_of
+from detseg.formats.folders import images_below, parse_yaml, read_text, size_of
 from detseg.geometry.boxes import clip_box
 from detseg.geometry.polygons import polygon_to_mask
 from detseg.taxonomy import LabelClass, distinct_colour
@@ -161,13 +159,9 @@ def _snap(place: float) -> float:
 
 
 def _read_data(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        problem = str(error).replace("\n", " ")
-        raise FormatError(f"{path} is not YAML: {problem:.200}") from error
+    data = parse_yaml(read_text(path), path)
     if not isinstance(data, dict):
-        raise FormatError(f"{path}: expected names, train and val, not {data!r:.60}")
+        raise FormatError(f"{path}: expected names, train and val, not {type(data).__name__}")
     return data
 
 

@@ -109,6 +109,8 @@ def test_yolo_rows_that_are_wrong_are_named(row: str, said: str, tmp_path: Path)
     [
         ("train: [", r"data\.yaml is not YAML"),
         ("7", r"data\.yaml: expected names"),
+        ("[" * 5000, "nest too deeply"),
+        ("names: [2026-99-01]", r"data\.yaml is not YAML: month must be"),
         ("train: images", "expected a list under names"),
         ("train: images\nnames: {1: bolt}", "expected a list under names"),
         ("train: images\nnames: [bolt, bolt]", "two classes have one name"),

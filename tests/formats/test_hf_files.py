@@ -109,6 +109,21 @@ def test_image_folders_of_others(tmp_path: Path) -> None:
     assert opened.left_out == {"images without objects": 1, "regions without area": 1}
 
 
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("detseg_classes:", r"README\.md: expected names and kinds under detseg_classes"),
+        ("a: &a [x, x]\ndetseg_classes: [{name: *a, kind: thing}]", "a name is text"),
+        ("detseg_classes: " + "[" * 5000, r"README\.md is not YAML that is read: .* nest too deeply"),
+    ],
+)
+def test_cards_that_are_wrong(head: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(f"---\n{head}\n---\n")
+    (tmp_path / "metadata.jsonl").write_text("")
+    with pytest.raises(FormatError, match=said):
+        read_image_folder(tmp_path)
+
+
 def test_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="is no Hugging Face dataset: expected data/train"):
         read_parquet(tmp_path)

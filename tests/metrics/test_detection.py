@@ -184,12 +184,21 @@ def test_a_truth_file_that_is_not_one(tmp_path: Path, truth: Any, message: str) 
         ([{**FOUND, "bbox": [5, 5, -3, 4]}], "negative width"),
         ([{key: FOUND[key] for key in ("image_id", "category_id", "bbox")}], "as score, not None"),
         ([{**FOUND, "score": 10**400}], "expected a finite number as score"),
+        ([{**FOUND, "bbox": [1e308, 0, 1e308, 5]}], "a bbox has finite corners"),
     ],
 )
 def test_a_results_file_that_is_not_one(tmp_path: Path, results: Any, message: str) -> None:
     with pytest.raises(FormatError, match=message) as caught:
         score_coco_files(*write(tmp_path, TRUTH, results), "bbox")
     assert "results.json" in str(caught.value)
+
+
+def test_polygons_on_an_image_that_is_too_large_for_a_mask(tmp_path: Path) -> None:
+    images = [{**TRUTH["images"][0], "width": 2**30, "height": 2**30}]
+    drawn = {**TRUTH["annotations"][0], "segmentation": [[0, 0, 5, 0, 5, 5]]}
+    truth = {**TRUTH, "images": images, "annotations": [drawn]}
+    with pytest.raises(FormatError, match=r"a mask has fewer than 2\*\*32 pixels"):
+        score_coco_files(*write(tmp_path, truth, []), "segm")
 
 
 @pytest.mark.parametrize(
