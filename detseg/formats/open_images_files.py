@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,6 +75,9 @@ _NEEDED = {BOXES_ENDING: ("LabelName",), MASKS_ENDING: ("LabelName", "MaskPath")
 _CLASSES = ("class-descriptions-boxable.csv", CLASSES)
 _FOLDERS = {"val": "validation"}
 _SPLITS = {folder: split for split, folder in _FOLDERS.items()}
+_VERSION = re.compile(r"^oidv\d+-")
+"""Before the split in the names of files; splits may have dashes themselves."""
+
 _NEAR = 2e-6
 """Sides of boxes are written with six digits beside masks."""
 
@@ -96,7 +100,7 @@ def read_open_images(path: Path) -> Opened:
     found = {one for ending in (BOXES_ENDING, MASKS_ENDING, *_LISTS) for one in _prefixes(below, ending)}
     splits: defaultdict[str, list[str]] = defaultdict(list)  # of which one may have files of several versions
     for prefix in sorted(found):
-        splits[prefix.rpartition("-")[2]].append(prefix)
+        splits[_VERSION.sub("", prefix)].append(prefix)
     if not splits:
         raise FormatError(f"{path} is no Open Images folder: expected {ANNOTATIONS}/*{BOXES_ENDING}")
     names = _read_classes(below)

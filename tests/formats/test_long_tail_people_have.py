@@ -282,6 +282,13 @@ def test_what_datumaro_does_not_say_as_it_should_is_read_as_far_as_it_goes(tmp_p
     assert left_out == {"annotations of type ['bbox']": 1}
 
 
+def test_open_images_splits_with_dashes_stay_apart(tmp_path: Path) -> None:
+    images = [ImageLabels(f"{split}.png", Size(4, 4), (), split) for split in ("a-1", "b-1", "my-train")]
+    format_ = find_format("open-images")
+    format_.write(Contents((), lambda: iter(images), picture), tmp_path)
+    assert {image.split for image in _read("open-images", tmp_path)[0]} == {"a-1", "b-1", "my-train"}
+
+
 def test_cityscapes_without_folders_has_no_split_and_a_class_named_twice_is_one(tmp_path: Path) -> None:
     _text(tmp_path / "gtFine" / "a_gtFine_polygons.json", _polygons("[]"))
     _text(tmp_path / "label_colors.txt", "0 0 0 background\n1 1 1 car\n2 2 2 car\n")
