@@ -52,7 +52,9 @@ def plan_control(
     120
     """
     n_needed, spread = _needed(headline, assisted, half_width)
-    n_more = 0 if headline.n >= n_needed else n_needed - n_control
+    # control images without a mask tell nothing of a figure of masks, and gold ones are no control images
+    n_of_use = min(headline.n, n_control)
+    n_more = 0 if headline.n >= n_needed else n_needed - n_of_use
     return ControlPlan(half_width, n_control, n_more, spread)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from detseg.metrics.anchoring import CommonImages, difference_of
 from detseg.metrics.cases import Case
 from detseg.metrics.control_plan import plan_control
-from detseg.metrics.intervals import AIM, UNKNOWN, wilson
+from detseg.metrics.intervals import AIM, UNKNOWN, Estimate, wilson
 from detseg.metrics.model_quality import ModelQuality, ModelTally
 from detseg.metrics.shown import show
 from detseg.types import Arm, Region
@@ -60,6 +60,14 @@ def test_too_little_of_one_side_is_too_little_for_the_difference() -> None:
     assert few.rough is not None
     assert found.rough.n_more == few.rough.n_more
     assert difference_of(UNKNOWN, many) == UNKNOWN
+
+
+def test_control_images_that_tell_nothing_of_the_figure_are_not_planned_away() -> None:
+    """Of 80 control images 12 have masks; ±0.05 takes 48 that have, so 36 more, and not -32."""
+    miou = Estimate(0.6, 0.5, 0.7, 12, 48)
+    assert plan_control(miou, UNKNOWN, n_control=80).n_more == 36
+    gold = Estimate(0.6, 0.5, 0.7, 12, 48)
+    assert plan_control(gold, UNKNOWN, n_control=3).n_more == 45
 
 
 @pytest.mark.parametrize(("share", "n"), [(0.5, 20), (0.8, 40), (0.9, 60)])
