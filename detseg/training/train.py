@@ -16,6 +16,7 @@ from detseg.files import parse_json, read_json, write_whole
 from detseg.metrics.detection import DetectionTally
 from detseg.models.checkpoints import Checkpoint, quiet_library
 from detseg.models.engine import Engine, choose_device, has_native_bfloat16
+from detseg.plurals import format_count
 from detseg.training.average import Average
 from detseg.training.batches import DetectionCollator, Draws, LabelIds
 from detseg.training.card import model_card
@@ -111,6 +112,16 @@ def open_work(out: Path, plan: Plan) -> Path:
     return work
 
 
+def _describe_memory(batch_size: int, device: torch.device) -> str:
+    images = format_count(batch_size, "image")
+    fix = (
+        "halve training.batch_size and double training.accumulate, and give --out a new folder"
+        if batch_size > 1
+        else "give --base a smaller model"
+    )
+    return f"out of memory on {device}, with {images} at once: {fix}"
+
+
 def own_words(error: TrainingError) -> str:
     """What an error says, without the traceback that torch puts before what a loading process raises."""
     return str(error.args[0]).rstrip().rpartition(f"{TrainingError.__name__}: ")[2]
@@ -180,6 +191,8 @@ class _Training:
             raise
         except TrainingError as error:
             raise TrainingError(own_words(error)) from error
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(_describe_memory(settings.batch_size, device)) from error
 
     def tally(self, model: Any) -> DetectionTally:
         """Hold what a model finds in the images of val against what people say."""

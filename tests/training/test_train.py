@@ -193,6 +193,22 @@ def breaking(model: Any, *, after: int) -> Any:
     return model
 
 
+def test_memory_that_does_not_suffice_is_said(
+    project: LabeledProject, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    def heavy(*arguments: Any, **named: Any) -> Any:
+        model = with_classes(*arguments, **named)
+        model.register_forward_pre_hook(full)
+        return model
+
+    monkeypatch.setattr(train, "with_classes", heavy)
+    with pytest.raises(TrainingError, match=r"^out of memory on cpu, with 2 images at once: halve training"):
+        fit(project, detector, tmp_path / "mine")
+
+
 def test_a_full_disk_at_a_checkpoint_is_said_and_goes_on(
     project: LabeledProject, detector: Path, tmp_path: Path, trained: Trained
 ) -> None:
