@@ -28,10 +28,10 @@ def train(
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Fine-tunes a model on a dataset version, into a folder that `--detector` takes.
+    """Fine-tunes a detector on a dataset version.
 
-    Learns from the split train and keeps the weights that are best on val; the split test it never sees. The
-    same command goes on with a training that was stopped or killed.
+    Writes a folder that `--detector` takes. Learns from the split train and keeps the weights that are best
+    on val; the split test it never sees. The same command goes on with a training that was stopped or killed.
     """
     from detseg.cli.bars import progress_bars
     from detseg.cli.output import note, print_json

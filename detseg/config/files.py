@@ -37,8 +37,14 @@ _SECTIONS: dict[str, type[Section]] = {
     for name, field in Settings.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
+_LATER = ("training",)  # sections that detseg 0.1 had not
 _FLAT = {
-    **{option: (name, option) for name, section in _SECTIONS.items() for option in section.model_fields},
+    **{
+        option: (name, option)
+        for name, section in _SECTIONS.items()
+        if name not in _LATER
+        for option in section.model_fields
+    },
     **{
         f"label_studio_{option}": ("label_studio", option)
         for option in _SECTIONS["label_studio"].model_fields

@@ -71,10 +71,11 @@ def find_edits(prediction: Annotation, review: Annotation) -> tuple[Edit, ...]:
 
     Regions meet one to one,
 
-    1. where nothing visible differs, whatever their ids are, but the same id first; 2. by id, unless they
-    have nothing in common (IoU 0): one that was dragged off its object is no longer that object's region; 3.
-    by IoU from 0.5 on, the largest sum whatever the labels are, and of equal ones that with more equal
-    labels: what was deleted and drawn anew is one change.
+    1. where nothing visible differs, whatever their ids are, but the same id first;
+    2. by id, unless they have nothing in common (IoU 0): one that was dragged off its object is no longer
+       that object's region;
+    3. by IoU from 0.5 on, the largest sum whatever the labels are, and of equal ones that with more equal
+       labels: what was deleted and drawn anew is one change.
 
     What met is
 

@@ -126,8 +126,9 @@ def known_project(catalog: Catalog, title: str, *, on_server: bool = False) -> P
     found = pushed if on_server else catalog.projects.latest(title)
     if found is None:
         raise CatalogError(
-            f"the catalog {catalog.url} knows no project {title!r}: run `detseg preannotate` and `detseg "
-            "collect` first, `detseg import` labels, or name the project in queue.project"
+            f"the catalog {catalog.url} knows no project {title!r}: `detseg preannotate` makes it and "
+            "`detseg collect` brings the reviews, `detseg import` takes labels in; or name another in "
+            "queue.project"
         )
     return found
 

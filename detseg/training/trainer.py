@@ -71,6 +71,16 @@ class FineTuner(Trainer):
             super()._save_checkpoint(model, trial)
             self._course.complete(folder)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Read all weights of a checkpoint.
+
+        transformers writes some under other names than the model has them, and its own trainer then leaves
+        those as they were, without a word; ``from_pretrained`` knows both names.
+        """
+        here: Any = self.model if model is None else model
+        there = type(here).from_pretrained(resume_from_checkpoint, use_safetensors=True)
+        here.load_state_dict(there.state_dict())
+
     @property
     def _work(self) -> Path:
         return Path(str(self.args.output_dir))

@@ -92,6 +92,7 @@ def test_make_lists_its_targets() -> None:
         "check",
         "faults",
         "bench",
+        "coverage",
         "format",
         "lock",
         "release",

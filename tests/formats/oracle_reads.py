@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-logging.disable(logging.CRITICAL)
-
 
 def read_with_datumaro(folder: Path) -> dict[str, object]:
     """What datumaro reads: folders are called by its formats. Masks are lists of their pixels."""
@@ -82,6 +80,7 @@ def draw_with_cityscapes(folder: Path) -> dict[str, list[list[int]]]:
 
 
 def main(question: str, *folders: str) -> None:
+    logging.disable(logging.CRITICAL)  # stdout has the answers alone, and stderr what went wrong
     answers: object = None
     if question == "datumaro":
         answers = {Path(folder).name: read_with_datumaro(Path(folder)) for folder in folders}

@@ -25,7 +25,7 @@ def test_what_came_went_and_changed_is_shown(tmp_path: Path) -> None:
     for number in range(4):
         project.review(number, [bolt(f"a{number}"), ring(f"b{number}")])
     create_version(project.settings, "v1", Wish())
-    project.review(0, [bolt("a0", 30), belt("c")], author="<b>ben</b>")
+    project.review(0, [bolt("a0", 8), belt("c")], author="<b>ben</b>")
     project.review(1, state="skipped")
     project.review(2)
     project.review(4, [bolt("new")])
@@ -34,7 +34,7 @@ def test_what_came_went_and_changed_is_shown(tmp_path: Path) -> None:
     (tmp_path / "photos" / "photo 1.jpg").write_bytes((tmp_path / "photos" / "photo 3.jpg").read_bytes())
     html = write_difference(project, tmp_path / "out" / "diff.html")
     assert "person 1 → &lt;b&gt;ben&lt;/b&gt;" in html
-    assert "bolt moved 28 px" in html
+    assert "bolt moved 6 px" in html
     assert "4 of 4 images that differ" in html
     assert "No pictures: cannot be read" in html
     assert "No pictures: has other bytes than the ones that were labeled" in html
@@ -47,14 +47,14 @@ def test_few_of_many_have_pictures_and_each_change_some(tmp_path: Path) -> None:
     project.add(range(5))
     project.review(0, [bolt("a")])
     create_version(project.settings, "v1", Wish())
-    project.review(0, [bolt("a", 30)])
+    project.review(0, [bolt("a", 8)])
     for number in range(1, 5):
         project.review(number, [bolt("a")])
     create_version(project.settings, "v2", Wish())
     html = write_difference(project, tmp_path / "diff.html", most=2)
     assert html.count('<article class="card shot"') == 2
     assert "2 of 5 images that differ" in html
-    assert "bolt moved 28 px" in html
+    assert "bolt moved 6 px" in html
 
 
 def test_a_version_has_a_page_of_its_figures(tmp_path: Path) -> None:
