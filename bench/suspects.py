@@ -196,7 +196,7 @@ def _err(
 
 
 def _redrawn(truth: Sequence[Region], seen: Sequence[Region]) -> tuple[Region, ...]:
-    """What people make of the model's regions: they leave what is nearly right and draw the rest.
+    """Return what people make of the model's regions: they leave what is nearly right and draw the rest.
 
     Regions that the model had keep its id.
     """

@@ -108,6 +108,15 @@ def distinct_colour(index: int) -> str:
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
+def classes_of(kinds: Mapping[str, Kind]) -> tuple[LabelClass, ...]:
+    """The classes of those names, in their order, each with a colour of its own.
+
+    >>> [(one.name, one.kind) for one in classes_of({"bolt": "thing", "belt": "stuff"})]
+    [('bolt', 'thing'), ('belt', 'stuff')]
+    """
+    return tuple(LabelClass(name, kind, distinct_colour(i)) for i, (name, kind) in enumerate(kinds.items()))
+
+
 def taxonomy_of_labels(things: Iterable[str], stuff: Iterable[str] = ()) -> Taxonomy:
     """The taxonomy that a model's own labels make, in their order, things first."""
     kinds: dict[str, Kind] = {}
@@ -117,9 +126,7 @@ def taxonomy_of_labels(things: Iterable[str], stuff: Iterable[str] = ()) -> Taxo
         kinds.setdefault(name, "stuff")
     if broken := [name for name in kinds if has_controls(name)]:
         raise ConfigError(f"the model's label {broken[0]!r} has control characters: rename it in the model")
-    return Taxonomy(
-        tuple(LabelClass(name, kind, distinct_colour(i)) for i, (name, kind) in enumerate(kinds.items()))
-    )
+    return Taxonomy(classes_of(kinds))
 
 
 ChangeKind = Literal["rename", "merge", "drop", "split"]

@@ -1,1 +1,1 @@
-"""How often intervals hold the truth: simulations whose truth is the generator's, never an estimate."""
+"""Measures how often intervals hold the truth, in simulations whose generator knows it."""

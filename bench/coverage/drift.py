@@ -108,7 +108,7 @@ def weeks_of(project: Project, rng: np.random.Generator) -> tuple[WeekShare, ...
 
 
 def alarm_of(rng: np.random.Generator, *, project: Project) -> Trial:
-    """Whether a change is told where there is none."""
+    """Return the trial of a project in which nothing changed: an alarm where a change is told."""
     return alarm_trial(any(week.changed for week in weeks_of(project, rng)))
 
 

@@ -1,4 +1,4 @@
-"""What another threshold saves, and how good the order of waiting images is."""
+"""Set-ups of what another threshold saves, and of how good the order of waiting images is."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from detseg.geometry.label_maps import segments_to_masks
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.geometry.polygons import polygon_to_mask
 from detseg.images import open_png, read_bytes
-from detseg.taxonomy import LabelClass, distinct_colour
+from detseg.taxonomy import classes_of
 from detseg.types import Instance, Mask, Size
 
 SEGMENTS_ENDING = "_seg.png"
@@ -57,8 +57,7 @@ def read_ade20k(path: Path) -> Opened:
         raise FormatError(f"{path} is no ADE20K folder: expected training/*.json, or *{_TABLE_ENDING}")
     reader = _Reader(path, files, Counter())
     names = sorted({entry.name for file in files for entry in _objects(file) if not entry.is_part})
-    classes = (LabelClass(name, "thing", distinct_colour(n)) for n, name in enumerate(names))
-    return Opened(tuple(classes), reader.images, reader.left_out)
+    return Opened(classes_of(dict.fromkeys(names, "thing")), reader.images, reader.left_out)
 
 
 @dataclass(frozen=True, slots=True)

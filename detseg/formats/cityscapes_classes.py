@@ -12,7 +12,7 @@ from pathlib import Path
 from detseg.errors import FormatError
 from detseg.files import write_whole
 from detseg.formats.folders import read_text
-from detseg.taxonomy import LabelClass, distinct_colour
+from detseg.taxonomy import LabelClass, classes_of
 from detseg.types import Kind
 
 _NAMES = [
@@ -105,9 +105,7 @@ def named_classes(names: Mapping[int, str], kinds: Mapping[str, Kind]) -> tuple[
     order = dict.fromkeys(name for number, name in sorted(names.items()) if number != NOTHING)
     shown = [name for name in order if name in kinds or names is not OFFICIAL]
     shown += sorted(set(kinds) - set(shown))
-    return tuple(
-        LabelClass(name, kinds.get(name, "thing"), distinct_colour(n)) for n, name in enumerate(shown)
-    )
+    return classes_of({name: kinds.get(name, "thing") for name in shown})
 
 
 def find_name(names: Mapping[int, str], number: int, path: Path) -> str:

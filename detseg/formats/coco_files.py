@@ -25,8 +25,8 @@ from detseg.formats.coco_entries import (
 from detseg.formats.coco_index import CocoIndex, IndexedImage, index_coco
 from detseg.formats.dataset import Opened
 from detseg.formats.folders import find_below, size_of
-from detseg.taxonomy import LabelClass, distinct_colour
-from detseg.types import Instance, Size
+from detseg.taxonomy import classes_of
+from detseg.types import Instance, Kind, Size
 
 _PREFIX = "instances"
 _FOLDERS = ("annotations", "labels")
@@ -40,13 +40,11 @@ def read_coco_files(path: Path) -> Opened:
     and while images are read for an annotation that is wrong.
     """
     files = tuple(index_coco(file) for file in find_files(path, _PREFIX))
-    kinds = {name: name in file.stuff for file in files for name in file.labels.values()}
-    classes = (
-        LabelClass(name, "stuff" if is_stuff else "thing", distinct_colour(n))
-        for n, (name, is_stuff) in enumerate(kinds.items())
-    )
+    kinds: dict[str, Kind] = {
+        name: "stuff" if name in file.stuff else "thing" for file in files for name in file.labels.values()
+    }
     reader = _Reader(files, Counter())
-    return Opened(tuple(classes), reader.images, reader.left_out)
+    return Opened(classes_of(kinds), reader.images, reader.left_out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from detseg.geometry.boxes import box_to_xywh
 from detseg.geometry.label_maps import map_to_array, segments_to_masks
 from detseg.geometry.masks import mask_to_box
 from detseg.images import open_png, read_bytes
-from detseg.taxonomy import LabelClass, distinct_colour
+from detseg.taxonomy import LabelClass, classes_of
 from detseg.types import Instance, Kind, Size
 
 Segments = npt.NDArray[np.int32]
@@ -75,9 +75,8 @@ def read(path: Path) -> Opened:
         for truth in truths.values()
         for category in truth["categories"]
     }
-    classes = (LabelClass(name, kind, distinct_colour(n)) for n, (name, kind) in enumerate(kinds.items()))
     reader = _Reader(truths, kinds, Counter())
-    return Opened(tuple(classes), reader.images, reader.left_out)
+    return Opened(classes_of(kinds), reader.images, reader.left_out)
 
 
 COCO_PANOPTIC = Format("coco-panoptic", image_path, map_losses, write, read=read)

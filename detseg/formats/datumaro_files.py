@@ -22,8 +22,8 @@ from detseg.formats.json_lists import read_lists
 from detseg.geometry.boxes import clip_box, xywh_to_box
 from detseg.geometry.masks import decode_mask, unite_masks
 from detseg.geometry.polygons import polygon_to_mask
-from detseg.taxonomy import LabelClass, distinct_colour
-from detseg.types import Instance, Size
+from detseg.taxonomy import classes_of
+from detseg.types import Instance, Kind, Size
 
 ANNOTATIONS, IMAGES = "annotations", "images"
 VERSION = "1.0"
@@ -50,13 +50,11 @@ def read_datumaro(path: Path) -> Opened:
     if not files:
         raise FormatError(f"{path} is no Datumaro folder: expected {ANNOTATIONS}/*.json")
     parts = [_index(file) for file in files]
-    stuff = {name: name in part.stuff for part in parts for name in part.labels}
-    classes = (
-        LabelClass(name, "stuff" if is_stuff else "thing", distinct_colour(n))
-        for n, (name, is_stuff) in enumerate(stuff.items())
-    )
+    kinds: dict[str, Kind] = {
+        name: "stuff" if name in part.stuff else "thing" for part in parts for name in part.labels
+    }
     reader = _Reader(parts, Counter())
-    return Opened(tuple(classes), reader.images, reader.left_out)
+    return Opened(classes_of(kinds), reader.images, reader.left_out)
 
 
 @dataclass(frozen=True, slots=True)

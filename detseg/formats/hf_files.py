@@ -28,7 +28,7 @@ from detseg.formats.coco_entries import Record, box_problem, is_id, mask_problem
 from detseg.formats.dataset import Opened
 from detseg.formats.folders import find_below, parse_yaml, read_text, size_of
 from detseg.images import image_format, read_bytes, upright_size
-from detseg.taxonomy import LabelClass, distinct_colour
+from detseg.taxonomy import LabelClass, classes_of
 from detseg.types import Instance, Kind, Size
 
 _SIDES = {"validation": "val", "valid": "val", "dev": "val", "train": "train", "val": "val", "test": "test"}
@@ -95,10 +95,7 @@ class _Rows:
                 for entry in _entries(row):
                     label = self._label(entry, row)
                     kinds[label] = "thing" if kinds.get(label) == "thing" else _kind(entry)
-        return tuple(
-            LabelClass(name, kind or "thing", distinct_colour(n))
-            for n, (name, kind) in enumerate(kinds.items())
-        )
+        return classes_of({name: kind or "thing" for name, kind in kinds.items()})
 
     def images(self) -> Iterator[ImageLabels]:
         self.left_out.clear()

@@ -26,7 +26,7 @@ from detseg.formats.folders import find_below, images_below, place_of, read_text
 from detseg.formats.layers import read_numbers
 from detseg.geometry.boxes import clip_box
 from detseg.geometry.masks import bitmap_to_mask
-from detseg.taxonomy import LabelClass, distinct_colour
+from detseg.taxonomy import classes_of
 from detseg.types import Box, Instance, Mask, Size
 
 ANNOTATIONS, IMAGES, MASKS = "annotations", "images", "masks"
@@ -105,10 +105,7 @@ def read_open_images(path: Path) -> Opened:
         raise FormatError(f"{path} is no Open Images folder: expected {ANNOTATIONS}/*{BOXES_ENDING}")
     names = _read_classes(below)
     reader = _Reader(path, below, splits, names, _read_sizes(below / SIZES), Counter())
-    classes = (
-        LabelClass(name, "thing", distinct_colour(n)) for n, name in enumerate(dict.fromkeys(names.values()))
-    )
-    return Opened(tuple(classes), reader.images, reader.left_out)
+    return Opened(classes_of(dict.fromkeys(names.values(), "thing")), reader.images, reader.left_out)
 
 
 @dataclass(frozen=True, slots=True)
