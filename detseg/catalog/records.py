@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NewType
+from typing import Any, Literal, NewType
 
 from detseg.types import (
     Annotation,
@@ -195,3 +195,69 @@ class Quarantined:
     stage: Stage
     image: ImageId | None = None
     at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A checkpoint as a training left it, and what it was made of.
+
+    ``digest`` stands for the contents of the files below ``path``. ``parent`` is the registered model that
+    ``base`` names, if it names one. ``figures`` are what ``training.json`` says, as an object of JSON.
+    """
+
+    digest: str
+    path: str
+    base: str
+    dataset: str
+    dataset_id: str
+    seed: int
+    steps: int
+    seconds: float
+    figures: Mapping[str, Any]
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel(TrainedModel):
+    """A trained model with its name, which no other has or had. A removed one is kept for its descendants."""
+
+    name: str = field(kw_only=True)
+    registered_at: datetime = field(kw_only=True)
+    removed_at: datetime | None = field(default=None, kw_only=True)
+
+
+PromotionKind = Literal["promoted", "forced", "rolled back"]
+"""``promoted``: judged to be better; ``forced``: whatever the judgement says; ``rolled back``: the model
+before it is the present one again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """An entry of the log of promotions: from ``at`` on, ``model`` pre-annotates.
+
+    ``model`` is None where it is those of the settings again. ``judgement`` is an object of JSON, None where
+    nobody judged. Thresholds are the lowest scores by class, over the settings' own.
+    """
+
+    number: int
+    model: str | None
+    kind: PromotionKind
+    at: datetime
+    judgement: Mapping[str, Any] | None = None
+    box_thresholds: Mapping[str, float] = field(default_factory=dict)
+    mask_thresholds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A judgement that used a split of a dataset version. ``result`` is an object of JSON.
+
+    ``candidate`` and ``present`` are the two models, by what is equal only for equal models.
+    """
+
+    dataset_id: str
+    split: str
+    candidate: str
+    present: str
+    at: datetime
+    result: Mapping[str, Any]

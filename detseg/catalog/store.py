@@ -19,10 +19,13 @@ from detseg.catalog.gold import Gold
 from detseg.catalog.images import Images
 from detseg.catalog.imports import Imports
 from detseg.catalog.locks import Locks
+from detseg.catalog.looks import Looks
 from detseg.catalog.migrate import migrate
+from detseg.catalog.models import Models
 from detseg.catalog.possible_duplicates import PossibleDuplicates
 from detseg.catalog.predictions import Predictions
 from detseg.catalog.projects import Projects
+from detseg.catalog.promotions import Promotions
 from detseg.catalog.quarantine import Quarantine
 from detseg.catalog.reviews import Reviews
 from detseg.catalog.server_tasks import ServerTasks
@@ -56,6 +59,9 @@ class Catalog:
     reviews: Reviews
     waiting: Waiting
     quarantine: Quarantine
+    models: Models
+    promotions: Promotions
+    looks: Looks
     cursors: Cursors
     locks: Locks
     relabeling: Relabeling = NO_CHANGES
@@ -109,6 +115,9 @@ def open_catalog(
             reviews=Reviews(database, relabeling),
             waiting=Waiting(database, relabeling),
             quarantine=Quarantine(database, clock),
+            models=Models(database, clock),
+            promotions=Promotions(database, clock),
+            looks=Looks(database, clock),
             cursors=Cursors(database),
             locks=Locks(database),
             relabeling=relabeling,

@@ -190,6 +190,41 @@ class CursorColumns(TypedColumns):
     value: Named[str] = Column(Text)
 
 
+class ModelColumns(TypedColumns):
+    name = Column(String(200), primary_key=True)
+    digest: Named[str] = Column(String(_ID))
+    path: Named[str] = Column(Text)
+    base: Named[str] = Column(Text)
+    parent: Named[str | None] = Column(String(200), ForeignKey("models.name"))
+    dataset: Named[str] = Column(Text)
+    dataset_id: Named[str] = Column(String(_ID))
+    seed: Named[int] = Column(BigInteger)
+    steps: Named[int] = Column(BigInteger)
+    seconds: Named[float] = Column(Float)
+    figures: Named[str] = Column(Text)
+    registered_at: Named[datetime] = Column(UtcDateTime)
+    removed_at: Named[datetime | None] = Column(UtcDateTime)
+
+
+class PromotionColumns(TypedColumns):
+    number = Column(Integer, primary_key=True)
+    model: Named[str | None] = Column(String(200), ForeignKey("models.name"))
+    kind: Named[str] = Column(String(20))
+    at: Named[datetime] = Column(UtcDateTime)
+    judgement: Named[str | None] = Column(Text)
+    box_thresholds: Named[str] = Column(Text)
+    mask_thresholds: Named[str] = Column(Text)
+
+
+class LookColumns(TypedColumns):
+    dataset_id = Column(String(_ID), primary_key=True)
+    split = Column(String(200), primary_key=True)
+    candidate = Column(String(200), primary_key=True)
+    present = Column(String(200), primary_key=True)
+    at: Named[datetime] = Column(UtcDateTime)
+    result: Named[str] = Column(Text)
+
+
 images = Table("images", metadata, ImageColumns)
 locations = Table("locations", metadata, LocationColumns)
 predictions = Table("predictions", metadata, PredictionColumns)
@@ -224,3 +259,6 @@ reviews = Table(
 )
 quarantine = Table("quarantine", metadata, QuarantineColumns)
 cursors = Table("cursors", metadata, CursorColumns)
+models = Table("models", metadata, ModelColumns, UniqueConstraint("digest", "path"))
+promotions = Table("promotions", metadata, PromotionColumns)
+looks = Table("looks", metadata, LookColumns)

@@ -36,19 +36,21 @@ def train(
     from detseg.cli.bars import progress_bars
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
+    from detseg.pipeline.registry import register
     from detseg.pipeline.training import train_version
     from detseg.training.plan import encode_trained
 
     settings = load_settings(config, training__steps=steps, engine__device=device)
     with progress_bars():
         done = train_version(settings, version, base=base, out=out, minutes=minutes, seed=seed, warn=note)
+    model = register(settings, done.checkpoint)
     if as_json:
-        print_json(encode_trained(done))
+        print_json({**encode_trained(done), "model": model.name})
     else:
-        _show(done)
+        _show(done, model.name)
 
 
-def _show(done: Trained) -> None:
+def _show(done: Trained, name: str) -> None:
     from detseg.cli.output import figure, print_table, say
 
     best = done.best
@@ -63,4 +65,5 @@ def _show(done: Trained) -> None:
     ]
     print_table((f"boxes on {best.split}", "AP", "AP50", "objects"), rows)
     say()
+    say(f"registered as {name}")
     say(f"see what it finds: detseg predict IMAGES --detector {done.checkpoint} --segmenter '' --out found")

@@ -13,6 +13,12 @@ from detseg.datasets.sample import Sample
 from detseg.taxonomy import LabelClass
 from detseg.types import DecodedImage
 
+WORK = "training"
+"""The folder in that of the checkpoint where a training keeps its state until it has ended."""
+
+RESULT = "training.json"
+"""What a training came to, beside the weights; the last file that is written."""
+
 Reader = Callable[[Sample], DecodedImage]
 """The upright image of a sample. Raises TrainingError where it is gone, or has other bytes now."""
 

@@ -23,7 +23,16 @@ from detseg.training.card import model_card
 from detseg.training.course import Course, Report, best_folder, last_checkpoint
 from detseg.training.evaluate import tally_boxes, to_best
 from detseg.training.heads import with_classes
-from detseg.training.plan import Plan, Reader, Trained, decode_trained, differences, encode_trained
+from detseg.training.plan import (
+    RESULT,
+    WORK,
+    Plan,
+    Reader,
+    Trained,
+    decode_trained,
+    differences,
+    encode_trained,
+)
 from detseg.training.pretrained import load_pretrained
 from detseg.training.tables import SampleTable
 from detseg.training.trainer import (
@@ -33,12 +42,6 @@ from detseg.training.trainer import (
     make_optimizer,
     make_schedule,
 )
-
-WORK = "training"
-"""The folder in that of the checkpoint where a training keeps its state until it has ended."""
-
-RESULT = "training.json"
-"""What a training came to, beside the weights; the last file that is written."""
 
 _PLAN = "plan.json"
 _LARGER = 1.3

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from detseg.cli.app import app
 from detseg.pipeline.training import train_version
+from detseg.pipeline.workspace import opened_catalog
 from tests.models import tiny
 from tests.training.versions import QUICK, make_version, settings_in
 
@@ -48,10 +49,32 @@ def test_a_kill_loses_no_step(
     assert answer.keys() >= {"checkpoint", "dataset", "steps", "seconds", "best"}
     assert (answer["checkpoint"], answer["dataset"], answer["steps"]) == ("mine", "v1", 4)
     assert answer["best"].keys() >= {"ap", "ap50", "step", "per_class"}
+    assert answer["model"] == "mine"
     whole = train_version(settings_in(root), "v1", base="base", out=root / "whole", seed=3)
     assert [point["loss"] for point in answer["curve"]] == [point.loss for point in whole.curve]
     broken, unbroken = (load_file(root / name / "model.safetensors") for name in ("mine", "whole"))
     assert all(torch.equal(value, broken[name]) for name, value in unbroken.items())
+
+
+def test_a_checkpoint_that_was_not_registered_is_by_the_same_command(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As after a kill between the two."""
+    monkeypatch.chdir(root)
+    settings = settings_in(root, steps=1, evaluations=1)
+    done = train_version(settings, "v1", base="base", out=root / "left")
+    words = ["train", "v1", "--base", "base", "--out", "left", "--steps", "1", "--json"]
+    monkeypatch.setenv("DETSEG_TRAINING__EVALUATIONS", "1")
+    names = []
+    for _ in range(2):
+        app(words, standalone_mode=False)
+        names.append(json.loads(capfd.readouterr().out)["model"])
+    assert names == ["left", "left"]
+    with opened_catalog(settings) as catalog:
+        model = catalog.models.get("left")
+    assert model is not None
+    assert (model.path, model.dataset, model.steps) == (str(root / "left"), "v1", 1)
+    assert model.seconds == done.seconds
 
 
 def test_people_get_a_table(
@@ -62,4 +85,5 @@ def test_people_get_a_table(
     said = capfd.readouterr()
     assert said.out.startswith("short: 1 step in ")
     assert "boxes on val" in said.out
+    assert "registered as short" in said.out
     assert "the split 'train' of v1 has 4 images only" in said.err

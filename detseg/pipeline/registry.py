@@ -1,0 +1,98 @@
+"""The registry of trained models: what is registered, under which name, and whether it is still that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detseg.catalog import RegisteredModel, TrainedModel
+from detseg.errors import TrainingError
+from detseg.files import read_json
+from detseg.pipeline.failpoints import failpoint
+from detseg.pipeline.workspace import opened_catalog
+from detseg.training.plan import RESULT, WORK
+
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog
+    from detseg.config import Settings
+
+_NO_MODEL = ("README.md", RESULT, WORK)  # the card, on which people may go on writing, and the training's own
+
+
+def register(settings: Settings, checkpoint: Path) -> RegisteredModel:
+    """Register what a training left in a folder, under the folder's name or the next one that is free.
+
+    Doing it again changes nothing. Raises TrainingError for a folder that no training has ended in.
+    """
+    failpoint("models.before_register")
+    folder = checkpoint.absolute()
+    with opened_catalog(settings) as catalog:
+        model = _read_trained(settings, catalog, folder)
+        return catalog.models.register(folder.name, model)
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """A hash of the contents and names of a checkpoint's files; of a file alone, of its content.
+
+    The model card, hidden files and what a training says of itself do not count. Raises TrainingError for
+    files that cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for file in _files(folder):
+            with file.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256").hexdigest()
+            digest.update(json.dumps([file.relative_to(folder).as_posix(), content]).encode())
+    except OSError as error:
+        raise TrainingError(f"the checkpoint {folder} cannot be read: {error.strerror}") from error
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files that make a checkpoint, in an order that is the same everywhere."""
+    if folder.is_file():
+        return [folder]
+    found = []
+    for file in folder.rglob("*"):
+        parts = file.relative_to(folder).parts
+        if file.is_file() and parts[0] not in _NO_MODEL and not any(part[0] == "." for part in parts):
+            found.append(file)
+    return sorted(found, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def _read_trained(settings: Settings, catalog: Catalog, folder: Path) -> TrainedModel:
+    """What ``training.json`` says of the checkpoint in that folder."""
+    entry = _read_result(folder)
+    try:
+        plan, trained = entry["plan"], entry["trained"]
+        return TrainedModel(
+            digest=checkpoint_digest(folder),
+            path=str(folder),
+            base=plan["base"],
+            parent=_find_parent(settings, catalog, plan["base"]),
+            dataset=plan["dataset"],
+            dataset_id=plan["dataset_id"],
+            seed=plan["seed"],
+            steps=trained["steps"],
+            seconds=trained["seconds"],
+            figures=trained,
+        )
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"{folder / RESULT} is not what this detseg writes: train it anew") from error
+
+
+def _read_result(folder: Path) -> Any:
+    if not (folder / RESULT).is_file():
+        raise TrainingError(f"no training has ended in {folder}: `detseg train` writes {RESULT} there")
+    return read_json(folder / RESULT)
+
+
+def _find_parent(settings: Settings, catalog: Catalog, base: str) -> str | None:
+    """The name of the registered model that a base is, if it is still what was registered."""
+    folder = settings.path(base)
+    if not any(model.path == str(folder) for model in catalog.models.all(removed=True)):
+        return None
+    parent = catalog.models.at(str(folder), checkpoint_digest(folder))
+    return parent.name if parent else None
