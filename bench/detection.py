@@ -86,7 +86,7 @@ def make_cases(truth: Boxes, found: Boxes) -> list[Case]:
         image = ImageId(f"sha256:{i:064x}")
         review = Annotation(image, SIZE, "ann", "labeled" if true[i] else "empty", tuple(true[i]))
         answer = Annotation(image, SIZE, "model@0", "labeled", tuple(predicted[i]))
-        cases.append(Case(image, "", i, "", "helped", ModelVersion("model@0"), answer, (review,)))
+        cases.append(Case(image, "", i, "", "assisted", ModelVersion("model@0"), answer, (review,)))
     return cases
 
 

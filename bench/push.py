@@ -115,7 +115,7 @@ def settings_of(folder: Path, server: Connection, catalog: Path, title: str) -> 
         label_studio__url=server.url,
         label_studio__files=str(folder / "server" / SERVED),
         queue__project=title,
-        experiments__blind_share=0.0,
+        experiments__control_share=0.0,
     )
 
 

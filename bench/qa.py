@@ -1,9 +1,9 @@
 """``python -m bench.qa``: how long `detseg qa` takes over many reviewed images, and its memory.
 
 Makes a catalog of made-up images (640x480, ten regions each, half of the regions with masks) that people
-reviewed, some without help and some by two people, and ten times as many that wait for review; runs the
-measuring and the report in a process of its own. The images themselves are not there, so the page's gallery
-draws on grey. Prints one JSON object.
+reviewed, some of them control images and some by two people, and ten times as many that wait for review;
+runs the measuring and the report in a process of its own. The images themselves are not there, so the page's
+gallery draws on grey. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ def _record(
     ids = [one.image for one in predictions.values()]
     catalog.tasks.open_push(key, ids, VERSION)
     catalog.tasks.confirm_push(key, {one.image: number + 1 for number, one in predictions.items()})
-    blind = [Assignment(predictions[number].image, "blind") for number in numbers if number % 20 == 0]
-    catalog.arms.record(key, blind)
+    lots = [Assignment(predictions[number].image, "control") for number in numbers if number % 20 == 0]
+    catalog.arms.record(key, lots)
     reviews = [
         review
         for number, one in predictions.items()
@@ -205,12 +205,12 @@ def _reviews(
     prediction: Annotation,
     shapes: Sequence[npt.NDArray[np.bool_]],
 ) -> Iterator[ReviewRecord]:
-    """Yield what one person made of it, or two of every tenth image; the blind ones are as good and take
+    """Yield what one person made of it, or two of every tenth image; control images are as good and take
     longer."""
-    blind = number % 20 == 0
+    control = number % 20 == 0
     for k in range(2 if number % 10 == 1 else 1):
         regions = tuple(_reviewed(rng, prediction.regions, shapes))
-        if blind:
+        if control:
             regions = tuple(
                 replace(one, id=RegionId(f"b{i}"), origin="person") for i, one in enumerate(regions)
             )
@@ -220,7 +220,7 @@ def _reviews(
             author=f"annotator {(number + k) % 4 + 1}",
             state="labeled",
             regions=regions,
-            lead_time_s=float(rng.lognormal(5.5 if blind else 4.5, 0.5)),
+            lead_time_s=float(rng.lognormal(5.5 if control else 4.5, 0.5)),
             updated_at=_START + timedelta(minutes=8 * number + k),
         )
         yield ReviewRecord(2 * number + k + 1, _START, number + 1, annotation)

@@ -57,7 +57,7 @@ class Setting:
     """A world to plant mistakes in: the detector, the arm, the kinds of mistakes, their share of regions."""
 
     detector: NoisyDetector
-    arm: Arm = "blind"
+    arm: Arm = "control"
     kinds: tuple[str, ...] = tuple(MISTAKES)
     share: float = 0.05
 
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--datasets", nargs="+", default=["bccd", "nuclei"])
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=["good"])
-    parser.add_argument("--arms", nargs="+", choices=("blind", "helped"), default=["blind"])
+    parser.add_argument("--arms", nargs="+", choices=("control", "assisted"), default=["control"])
     parser.add_argument("--kinds", nargs="+", choices=MISTAKES, default=list(MISTAKES))
     parser.add_argument("--alone", action="store_true", help="each kind in a world of its own")
     parser.add_argument("--share", type=float, default=0.05, help="of the regions, in [0, 1]")
@@ -168,7 +168,7 @@ def make_cases(
     kinds = cycle(rng.permutation(setting.kinds).tolist())
     for truth in labeled.images:
         seen = setting.detector.see(truth.regions, truth.size, labeled.labels, rng)
-        right = _redrawn(truth.regions, seen) if setting.arm == "helped" else truth.regions
+        right = _redrawn(truth.regions, seen) if setting.arm == "assisted" else truth.regions
         drawn, mistakes = _err(replace(truth, regions=right), labeled.labels, setting, kinds=kinds, rng=rng)
         yield _case(truth, seen, drawn, setting.arm), mistakes
 

@@ -38,12 +38,12 @@ RegionOrigin = Literal["model", "person"]
 EditKind = Literal["kept", "moved", "reshaped", "relabeled", "deleted", "added"]
 EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 
-Arm = Literal["helped", "blind", "decoy", "gold"]
+Arm = Literal["assisted", "control", "decoy", "gold"]
 """The way in which annotators get an image.
 
-``helped``: with the model's regions; ``blind``: without any, so that time and quality without help are
-known; ``decoy``: with wrong regions planted among the model's; ``gold``: with the model's regions, on an
-image whose truth is known.
+``assisted``: with the model's regions; ``control``: without any, so that time and quality by hand are known;
+``decoy``: with wrong regions planted among the model's; ``gold``: with the model's regions, on an image whose
+truth is known.
 """
 ARMS: tuple[Arm, ...] = get_args(Arm)
 

@@ -69,6 +69,16 @@ def test_no_cycles() -> None:
     nothing_in(rules.cycles(HOUSE))
 
 
+def test_migrations_follow_one_another() -> None:
+    """Two that are made at the same time would both follow the same one, and no catalog could be opened."""
+    found = re.compile(r'^(?:down_)?revision = (?:"(\d+)"|None)$', re.MULTILINE)
+    files = sorted((ROOT / "detseg" / "catalog" / "migrations" / "versions").glob("v*.py"))
+    numbers = [file.name[1:5] for file in files]
+    assert [found.findall(file.read_text()) for file in files] == [
+        list(pair) for pair in zip(numbers, ["", *numbers], strict=False)
+    ]
+
+
 def test_the_house_is_read() -> None:
     assert {"detseg", "detseg.types", "detseg.geometry", "detseg.geometry.masks"} <= {m.name for m in HOUSE}
     assert {"deploy/install.py", "bench/push.py", "tests/test_architecture.py"} <= {

@@ -173,6 +173,39 @@ def test_variables_of_both_kinds_count_in_whatever_order_they_stand(file: Path, 
     assert settings.label_studio.token.get_secret_value() == "new"
 
 
+def test_an_option_that_was_renamed_is_read_with_one_line(file: Path) -> None:
+    file.write_text("[experiments]\nblind_share = 0.2\n")
+    now = "experiments.blind_share is called experiments.control_share now"
+    with pytest.warns(FutureWarning, match=f"detseg.toml: {now}$") as said:
+        assert load_settings(file, environ={}).experiments.control_share == 0.2
+    assert len(said) == 1
+    file.write_text("")
+    variables = {"DETSEG_EXPERIMENTS__BLIND_SHARE": "0.3"}
+    with pytest.warns(FutureWarning, match=f"the environment: {now}$"):
+        given = load_settings(file, environ=variables)
+    assert given.experiments.control_share == 0.3
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "lines", [("blind_share = 0.2", "control_share = 0.3"), ("control_share = 0.3", "blind_share = 0.2")]
+)
+def test_the_name_of_now_goes_over_an_earlier_one(file: Path, lines: tuple[str, str]) -> None:
+    file.write_text("\n".join(["[experiments]", *lines]))
+    assert load_settings(file, environ={}).experiments.control_share == 0.3
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_an_option_of_the_first_release_may_have_another_name_now(file: Path) -> None:
+    file.write_text("blind_share = 0.2\n")
+    assert load_settings(file, environ={}).experiments.control_share == 0.2
+    fields = [
+        find_option(name)
+        for name in ("blind_share", "experiments__blind_share", "experiments__control_share")
+    ]
+    assert fields[0] is fields[1] is fields[2] is not None
+
+
 @pytest.mark.parametrize("variables", [{}, {"DETSEG_QUEUE__PROJECT": "parts"}])
 def test_a_section_that_is_none_is_one_line(file: Path, variables: dict[str, str]) -> None:
     file.write_text("queue = 3\n")
@@ -190,8 +223,8 @@ def test_a_section_that_is_not_there_is_said_to_stand_where_it_does(file: Path) 
 def test_settings_are_changed_one_by_one_and_looked_at_again() -> None:
     settings = Settings().updated(queue__restore=True, engine__batch_size=3)
     assert (settings.queue.restore, settings.engine.batch_size) == (True, 3)
-    with pytest.raises(ValidationError, match=r"experiments.blind_share"):
-        settings.updated(experiments__blind_share=2)
+    with pytest.raises(ValidationError, match=r"experiments.control_share"):
+        settings.updated(experiments__control_share=2)
     with pytest.raises(ValidationError, match=r"queue.colour"):
         settings.updated(queue__colour="red")
 

@@ -52,7 +52,7 @@ def setups() -> Iterator[Setup]:
             yield Setup("Headline", name, partial(_headline, world=world, n=n), n_trials=200)
         for n in (20, 60):
             name = f"{world}: anchoring, {n} control and 120 assisted images"
-            yield Setup("Headline", name, partial(_anchoring, world=world, arm="blind", n=n), n_trials=200)
+            yield Setup("Headline", name, partial(_anchoring, world=world, arm="control", n=n), n_trials=200)
         name = f"{world}: anchoring on 60 gold images"
         yield Setup("Headline", name, partial(_anchoring, world=world, arm="gold", n=60), n_trials=200)
 
@@ -65,7 +65,7 @@ def worlds() -> Iterator[World]:
 
 
 def _headline(rng: np.random.Generator, *, world: World, n: int) -> Trial:
-    return trial(true_ap(world), _headline_of(measure(rng, world, blind=n)))
+    return trial(true_ap(world), _headline_of(measure(rng, world, control=n)))
 
 
 def _headline_of(quality: ModelQuality) -> Estimate:
@@ -74,7 +74,9 @@ def _headline_of(quality: ModelQuality) -> Estimate:
 
 
 def _anchoring(rng: np.random.Generator, *, world: World, arm: Arm, n: int) -> Trial:
-    quality = measure(rng, world, blind=n, helped=120) if arm == "blind" else measure(rng, world, gold=n)
+    quality = (
+        measure(rng, world, control=n, assisted=120) if arm == "control" else measure(rng, world, gold=n)
+    )
     assert quality.anchoring is not None
     return trial(agreement(world) - true_ap(world), quality.anchoring.box_ap)
 
@@ -95,8 +97,8 @@ def cases(rng: np.random.Generator, world: World, arm: Arm, n: int) -> Iterator[
         truth = scenes[int(rng.integers(len(scenes)))]
         truth = replace(truth, image=ImageId(f"sha256:{arm}{number:06}"))
         prediction = predict(rng, truth)
-        shown = replace(prediction, regions=()) if arm == "blind" else prediction
-        said = review(shown, truth, rng=rng, habits=ALONE if arm == "blind" else ASSISTED)
+        shown = replace(prediction, regions=()) if arm == "control" else prediction
+        said = review(shown, truth, rng=rng, habits=ALONE if arm == "control" else ASSISTED)
         reviewed = replace(truth, author="a", state=said.state, regions=said.regions)
         yield Case(
             image=truth.image,
@@ -163,7 +165,7 @@ def true_ap(world: World) -> float:
 @cache
 def agreement(world: World) -> float:
     """The AP against assisted reviews, on as many images."""
-    return _large_ap(world, "helped")
+    return _large_ap(world, "assisted")
 
 
 def _large_ap(world: World, arm: Arm) -> float:
@@ -177,7 +179,7 @@ def _large_ap(world: World, arm: Arm) -> float:
 
 def main(_: Sequence[str] | None = None) -> int:
     for world in worlds():
-        quality = measure(np.random.default_rng(1), world, blind=60, helped=120)
+        quality = measure(np.random.default_rng(1), world, control=60, assisted=120)
         figures = {
             "truth": round(true_ap(world), 3),
             "agreement with reviewers who saw the model": round(agreement(world), 3),

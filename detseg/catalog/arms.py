@@ -28,7 +28,7 @@ class Arms:
     relabeling: Relabeling = NO_CHANGES
 
     def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, Assignment]:
-        """The assignments of those images; images in the arm "helped" are left out."""
+        """The assignments of those images; images in the arm "assisted" are left out."""
         found: dict[ImageId, Assignment] = {}
         for page in pages(ids):
             with self.database.reading() as connection:
@@ -65,7 +65,7 @@ class Arms:
             .group_by(arms.c.arm)
         )
         with self.database.reading() as connection:
-            counted = {row.arm or "helped": row.n for row in connection.execute(query)}
+            counted = {row.arm or "assisted": row.n for row in connection.execute(query)}
         return {arm: counted.get(arm, 0) for arm in ARMS}
 
 
@@ -80,13 +80,13 @@ def record_arms(
     rows = [
         {"project": project, "image_id": one.image, "arm": one.arm, "decoys": encode_decoys(one.decoys)}
         for one in assignments
-        if one.arm != "helped"
+        if one.arm != "assisted"
     ]
     if rows:
         connection.execute(database.insert(arms).on_conflict_do_nothing(), rows)
 
 
-def select_blind(project: ProjectKey, ids: Sequence[ImageId] | None = None) -> sa.Select[str]:
-    """The blind ones among those images, or all of the project's."""
-    query = sa.select(arms.c.image_id).where(arms.c.project == project, arms.c.arm == "blind")
+def select_control(project: ProjectKey, ids: Sequence[ImageId] | None = None) -> sa.Select[str]:
+    """The control images among those, or all of the project's."""
+    query = sa.select(arms.c.image_id).where(arms.c.project == project, arms.c.arm == "control")
     return query if ids is None else query.where(arms.c.image_id.in_(ids))

@@ -96,7 +96,7 @@ def is_same_task(image: str, created_at: datetime | None, seen: SeenTask) -> boo
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The arm of an image in a project. An image without one is in the arm "helped"."""
+    """The arm of an image in a project. An image without one is in the arm "assisted"."""
 
     image: ImageId
     arm: Arm

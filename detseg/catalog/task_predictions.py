@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from detseg.catalog.arms import select_blind
+from detseg.catalog.arms import select_control
 from detseg.catalog.database import Database
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import NOTHING_SHOWN, ProjectKey
@@ -101,7 +101,7 @@ class TaskPredictions:
         """Claims the tasks that do not have this version's prediction; answers their images, in order.
 
         The caller alone got them, as with ``tasks.open_push``. A prediction that another one replaced may
-        come back. Blind tasks are never given one. ``shown`` says what the tasks' pages will show of it.
+        come back. Control images are never given one. ``shown`` says what the tasks' pages will show of it.
         """
         now = self.clock()
         wanted = tuple(dict.fromkeys(ids))
@@ -115,7 +115,7 @@ class TaskPredictions:
         claimed: set[str] = set()
         with self.database.writing() as connection:
             for page in pages(wanted):
-                blind = set(connection.scalars(select_blind(project, page)))
+                control = set(connection.scalars(select_control(project, page)))
                 rows = [
                     {
                         "project": project,
@@ -125,7 +125,7 @@ class TaskPredictions:
                         "intended_at": now,
                     }
                     for image in page
-                    if image not in blind
+                    if image not in control
                 ]
                 if rows:
                     claimed.update(connection.scalars(claiming, rows))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from detseg.catalog.arms import record_arms, select_blind
+from detseg.catalog.arms import record_arms, select_control
 from detseg.catalog.database import Database, Row
 from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import NOTHING_SHOWN, Assignment, ProjectKey, Task, TaskState
@@ -83,8 +83,8 @@ class Tasks:
         """Records the server's task ids for intents. Confirming twice with the same ids changes nothing.
 
         ``created_by`` is when they were there at the latest, by the server's clock; ``without_prediction``:
-        they came without them, as blind ones always do. Whatever else had one of these numbers is deleted.
-        Raises CatalogError for an image that was never intended, or is another task already.
+        they came without them, as control images always do. Whatever else had one of these numbers is
+        deleted. Raises CatalogError for an image that was never intended, or is another task already.
         """
         now = self.clock()
         with self.database.writing() as connection:
@@ -97,8 +97,8 @@ class Tasks:
                 if confirmed:
                     mark_replaced(connection, project, {image: task_ids[image] for image in confirmed})
                     if not without_prediction:
-                        blind = set(connection.scalars(select_blind(project, page)))
-                        rows_with = [rows[image] for image in confirmed if image not in blind]
+                        control = set(connection.scalars(select_control(project, page)))
+                        rows_with = [rows[image] for image in confirmed if image not in control]
                         _record_predictions(self.database, connection, rows_with, now)
                     connection.execute(
                         sa.update(tasks)
@@ -159,7 +159,7 @@ class Tasks:
                 ~sa.exists().where(
                     task_predictions.c.project == project, task_predictions.c.image_id == tasks.c.image_id
                 ),
-                tasks.c.image_id.not_in(select_blind(project)),
+                tasks.c.image_id.not_in(select_control(project)),
                 tasks.c.model_version != NOTHING_SHOWN,
             )
             .order_by(tasks.c.image_id)

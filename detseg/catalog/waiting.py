@@ -24,7 +24,7 @@ class Waiting:
     relabeling: Relabeling = NO_CHANGES
 
     def of_project(self, project: ProjectKey) -> Iterator[WaitingTask]:
-        """The tasks in the arm "helped" that have no review of any kind, sorted by image.
+        """The tasks in the arm "assisted" that have no review of any kind, sorted by image.
 
         Holds one page in memory; boxes and masks are not decoded.
         """
@@ -60,7 +60,7 @@ def _select(project: ProjectKey) -> sa.Select[tuple[object, ...]]:
         shown.c.model_version == tasks.c.model_version,
     )
     in_experiment = sa.exists().where(
-        arms.c.project == tasks.c.project, arms.c.image_id == tasks.c.image_id, arms.c.arm != "helped"
+        arms.c.project == tasks.c.project, arms.c.image_id == tasks.c.image_id, arms.c.arm != "assisted"
     )
     reviewed = sa.exists().where(
         reviews.c.project == tasks.c.project,

@@ -33,7 +33,7 @@ _MORE: Mapping[Status, str] = {
 
 
 _ARMS: Mapping[Arm, str] = {
-    "blind": "without predictions",
+    "control": "control images without predictions",
     "decoy": "with a decoy",
     "gold": "on gold images",
 }

@@ -1,7 +1,8 @@
 """Settings read from ``detseg.toml``, ``DETSEG_*`` variables and flags, and written as a commented file.
 
 Relative paths are relative to the folder of ``detseg.toml`` (the working directory where there is none).
-Files and variables of detseg 0.1, which had no sections, are read as well, with a FutureWarning.
+Files and variables of detseg 0.1, which had no sections, and options that were renamed are read as well,
+with a FutureWarning.
 """
 
 from __future__ import annotations
@@ -54,8 +55,12 @@ _FLAT = {
     "task_max_masks": ("labels", "max_masks"),
     "task_max_bytes": ("labels", "max_bytes"),
     "experiment_seed": ("experiments", "seed"),
+    "blind_share": ("experiments", "control_share"),
 }
 """Section and option by the names of detseg 0.1."""
+
+_RENAMED: Mapping[_Path, _Path] = {("experiments", "blind_share"): ("experiments", "control_share")}
+"""Options that had another name in their section."""
 
 
 def load_settings(
@@ -94,11 +99,11 @@ def load_settings(
 
 
 def find_option(name: str) -> FieldInfo | None:
-    """The field of an option by its name, ``section__option`` or that of detseg 0.1. None for no option."""
+    """The field of an option by its name, ``section__option``, also an earlier one. None for no option."""
     path = _FLAT.get(name) or tuple(name.split("__", 1))
     if len(path) == 1:
         return None if name in _SECTIONS else Settings.model_fields.get(name)
-    section, option = path
+    section, option = _RENAMED.get(path, path)
     return _SECTIONS[section].model_fields.get(option) if section in _SECTIONS else None
 
 
@@ -127,15 +132,20 @@ def _put(values: dict[str, Any], path: _Path, value: Any) -> None:
 
 
 def _in_sections(options: Iterable[tuple[_Path, Any]], origin: str) -> dict[_Path, Any]:
-    """The options of a layer, those of detseg 0.1 in their sections. Warns where there are any.
+    """The options of a layer, those of detseg 0.1 in their sections. Warns of these and of earlier names.
 
-    What stands in a section itself goes over what does not.
+    What stands in a section itself, under its name of now, goes over what does not.
     """
     found: dict[_Path, Any] = {}
     moved: dict[str, Any] = {}
+    renamed: dict[_Path, Any] = {}
     for path, value in options:
         if len(path) == 1 and path[0] in _FLAT:
             moved[path[0]] = value
+        elif path in _RENAMED:
+            renamed[_RENAMED[path]] = value
+            was, now = (".".join(one) for one in (path, _RENAMED[path]))
+            warnings.warn(f"{origin}: {was} is called {now} now", FutureWarning, stacklevel=3)
         else:
             found[path] = value
     if moved:
@@ -151,7 +161,7 @@ def _in_sections(options: Iterable[tuple[_Path, Any]], origin: str) -> dict[_Pat
             FutureWarning,
             stacklevel=3,
         )
-    return {_FLAT[name]: value for name, value in moved.items()} | found
+    return {_FLAT[name]: value for name, value in moved.items()} | renamed | found
 
 
 def _read_toml(file: Path, *, required: bool) -> dict[str, Any]:

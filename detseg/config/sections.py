@@ -331,7 +331,7 @@ class LabelStudioSettings(Section):
 class ExperimentSettings(Section):
     """Tasks that measure people and help."""
 
-    blind_share: float = Field(
+    control_share: float = Field(
         default=0.05, ge=0, le=1, description="share of new tasks without predictions: control images"
     )
     decoy_share: float = Field(default=0.0, ge=0, le=1, description="share of new tasks with a wrong region")
@@ -349,8 +349,8 @@ class ExperimentSettings(Section):
     @field_validator("decoy_share")
     @classmethod
     def _fits_the_others(cls, share: float, info: ValidationInfo) -> float:
-        if share + info.data.get("blind_share", 0.0) > 1:
-            raise ValueError("with blind_share it is more than 1")
+        if share + info.data.get("control_share", 0.0) > 1:
+            raise ValueError("with control_share it is more than 1")
         return share
 
 

@@ -138,12 +138,12 @@ def _saved(result: QaResult) -> Iterator[Figure]:
     yield Figure("saved", "Of the time by hand saved", saving.share, "share", noun)
     yield Figure("hours", "Hours", saving.hours, "number", noun)
     yield Figure("money", "Money", saving.money, "number", noun)
-    yield Figure("seconds", "Seconds per review", times.helped.mean_s, "seconds")
+    yield Figure("seconds", "Seconds per review", times.assisted.mean_s, "seconds")
 
 
 def saving_noun(saving: Saving) -> str:
     """The images that a saving's interval counts: those of the arm that has fewer."""
-    return NOUNS["control" if saving.share.n == saving.n_blind else "assisted"]
+    return NOUNS["control" if saving.share.n == saving.n_control else "assisted"]
 
 
 def _change(result: QaResult) -> Iterator[Figure]:

@@ -1,16 +1,16 @@
-"""How much less time images take with help than without, each person compared with themselves.
+"""How much less time assisted images take than control images, each person compared with themselves.
 
-Times are skewed and the blind arm is small: a few long images decide about means. So the logarithms are
+Times are skewed and the control arm is small: a few long images decide about means. So the logarithms are
 compared, which are nearly symmetric, less what the work in the image says of them (``Timed.size``, a slope
 per arm), and turned back into means by what both arms together say of the shape of times (Duan, "Smearing
-estimate: a nonparametric retransformation method", JASA 78, 1983). For each arm, of the images with help:
+estimate: a nonparametric retransformation method", JASA 78, 1983). For each arm, of the assisted images:
 
     mean = sum over people of  weight * mean(exp(slope * size)) * exp(mean(log_s - slope * size))
            * smear(spread of the arm)
     smear(s) = mean of exp(s z) over both arms, z = what is left of the logarithm / spread of its arm
 
-with the weights of Mantel and Haenszel, n_helped n_blind / (n_helped + n_blind), which leave out whoever was
-in one arm only (Rothman, Greenland and Lash, "Modern Epidemiology", 2008, chapter 15).
+with the weights of Mantel and Haenszel, n_assisted n_control / (n_assisted + n_control), which leave out
+whoever was in one arm only (Rothman, Greenland and Lash, "Modern Epidemiology", 2008, chapter 15).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Timed:
     image: Ints
     author: Ints
     """from 0"""
-    is_blind: Bools
+    is_control: Bools
     log_s: Floats
     size: Floats
     """the logarithm of the work that the image holds, in any unit"""
@@ -48,18 +48,18 @@ class Timed:
 
 
 def compare_arms(timed: Timed) -> Estimate:
-    """1 - seconds with help / seconds without, at most 1, told from 10 images of each arm on.
+    """1 - assisted seconds / control seconds, at most 1, told from 10 images of each arm on.
 
     The interval is Student's, of the logarithm of the ratio, by the influence that each image has on it
     (Hampel, "The influence curve and its role in robust estimation", JASA 69, 1974), with the degrees of
     freedom of Welch and Satterthwaite. It is told however wide.
     """
-    both = np.intersect1d(timed.author[timed.is_blind], timed.author[~timed.is_blind])
+    both = np.intersect1d(timed.author[timed.is_control], timed.author[~timed.is_control])
     inside = np.isin(timed.author, both)
-    n = min(len(np.unique(timed.image[inside & arm])) for arm in (timed.is_blind, ~timed.is_blind))
+    n = min(len(np.unique(timed.image[inside & arm])) for arm in (timed.is_control, ~timed.is_control))
     if n < 2:
         return Estimate(None, None, None, n, None)
-    parts = [_Arm(timed, inside & arm, both) for arm in (~timed.is_blind, timed.is_blind)]
+    parts = [_Arm(timed, inside & arm, both) for arm in (~timed.is_control, timed.is_control)]
     z, counts = (np.concatenate(arrays) for arrays in ([p.z for p in parts], [p.weight for p in parts]))
     weight = parts[0].n * parts[1].n / (parts[0].n + parts[1].n)
     sides = [part.log_mean(weight, images=parts[0], z=z, counts=counts) for part in parts]

@@ -14,7 +14,7 @@ __all__ = ["ARMS", "Arm", "Case", "age"]
 class Case:
     """One image of a project: what the model says, what was shown, what people made of it.
 
-    ``prediction`` is the model's answer in the shapes in which it is shown, also in the blind arm, where
+    ``prediction`` is the model's answer in the shapes in which it is shown, also in the control arm, where
     nobody saw it; ``decoys`` were planted beside it. ``reviews`` holds the latest one of each person, sorted
     by author, in all four states; reviews of which a part could not be read are left out. ``gold`` is the
     known truth. ``uri`` is where the image was found, ``task_url`` opens it in Label Studio.
@@ -35,7 +35,7 @@ class Case:
     @property
     def shown(self) -> tuple[Region, ...]:
         """The regions that people found on the page."""
-        if self.arm == "blind":
+        if self.arm == "control":
             return ()
         return (*self.prediction.regions, *(decoy.region for decoy in self.decoys))
 

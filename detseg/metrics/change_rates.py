@@ -64,9 +64,9 @@ class Sample:
 
 def sort_reviews(tables: WorkTables, costs: CostModel) -> Sample:
     """The sample of a log: reviews of people who were shown the model's regions."""
-    helped = np.flatnonzero(~tables.reviews["blind"])
+    assisted = np.flatnonzero(~tables.reviews["control"])
     number = np.full(len(tables.reviews), -1)
-    number[helped] = np.arange(len(helped))
+    number[assisted] = np.arange(len(assisted))
     edits, review = tables.edits, number[tables.edits["review"]]
     added = edits["kind"] == EDIT_KINDS.index("added")
     kept = edits["kind"] == EDIT_KINDS.index("kept")
@@ -74,16 +74,16 @@ def sort_reviews(tables: WorkTables, costs: CostModel) -> Sample:
     keys = np.stack([shown["label"], shown["masked"], score_bins_of(shown["score"])], axis=1).astype(np.intp)
     cells, cell = np.unique(keys, axis=0, return_inverse=True)
     classes, class_of = np.unique(cells[:, :2], axis=0, return_inverse=True)
-    n_shown = np.bincount(review[~added], minlength=len(helped))
+    n_shown = np.bincount(review[~added], minlength=len(assisted))
     sizes, size = np.unique([int(n).bit_length() for n in n_shown], return_inverse=True)
     fates = np.array([CHANGES.index(kind) if kind in CHANGES else -1 for kind in EDIT_KINDS])
     prices = [[costs.kind_s(kind, masked=masked) for kind in CHANGES] for masked in (False, True)]
     return Sample(
-        images=tables.reviews["image"][helped].astype(np.intp),
+        images=tables.reviews["image"][assisted].astype(np.intp),
         n_shown=n_shown,
-        n_added=_sums(review[added], len(helped)),
-        added_s=_sums(review[added], len(helped), edits["cost_s"][added]),
-        changes_s=_sums(review[~kept], len(helped), edits["cost_s"][~kept]),
+        n_added=_sums(review[added], len(assisted)),
+        added_s=_sums(review[added], len(assisted), edits["cost_s"][added]),
+        changes_s=_sums(review[~kept], len(assisted), edits["cost_s"][~kept]),
         review=review[~added],
         cell=cell,
         fate=fates[shown["kind"]],

@@ -64,7 +64,7 @@ class CostlyImage:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The things to look at next; of people who were shown the model's regions (arms helped and gold)."""
+    """The things to look at next; of people who were shown the model's regions (arms assisted and gold)."""
 
     weeks: tuple[WeekOfEdits, ...]
     """by time, without reviews of unknown date"""
@@ -132,7 +132,7 @@ def _relabels(tables: WorkTables) -> Iterator[Relabel]:
 
 
 def _costly_images(tables: WorkTables) -> Iterator[CostlyImage]:
-    reviews = tables.reviews[~tables.reviews["blind"]]
+    reviews = tables.reviews[~tables.reviews["control"]]
     n_images = len(tables.images)
     n_reviews = np.bincount(reviews["image"], minlength=n_images)
     cost_s = np.bincount(reviews["image"], weights=reviews["edits_s"], minlength=n_images)

@@ -65,7 +65,7 @@ class EditRates:
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """The edits of people who were shown the model's regions (arms helped and gold).
+    """The edits of people who were shown the model's regions (arms assisted and gold).
 
     Every judged (labeled or empty) review counts, also where several people saw one image. Regions count
     under the model's label, added ones under the person's. Keys of weeks are ISO weeks in UTC ("2026-W07"),
@@ -90,13 +90,13 @@ class Edits:
 
 def edit_rates(tables: WorkTables) -> Edits:
     """The edits of a log, as a whole and in every slice."""
-    helped = ~tables.reviews["blind"]
+    assisted = ~tables.reviews["control"]
     whole, classes, versions, authors, weeks, scores = (
         dict(_rates(tables, slicing)) for slicing in _slicings(tables)
     )
     return Edits(
-        n_images=len(np.unique(tables.reviews["image"][helped])),
-        n_reviews=int(helped.sum()),
+        n_images=len(np.unique(tables.reviews["image"][assisted])),
+        n_reviews=int(assisted.sum()),
         n_declined=tables.n_declined,
         all=whole["all"],
         per_class=classes,
@@ -140,8 +140,8 @@ def _slicings(tables: WorkTables) -> Iterator[_Slicing]:
 
 def _rates(tables: WorkTables, slicing: _Slicing) -> Iterator[tuple[str, EditRates]]:
     """The slices that have an edit or a review of their own, by name."""
-    helped = ~tables.reviews["blind"]
-    own = slicing.edits if slicing.reviews is None else slicing.reviews[helped]
+    assisted = ~tables.reviews["control"]
+    own = slicing.edits if slicing.reviews is None else slicing.reviews[assisted]
     wanted = sorted((slicing.names[i], i) for i in np.unique(own[own >= 0]))
     if not wanted and slicing.names == ("all",):
         wanted = [("all", 0)]
@@ -153,8 +153,8 @@ def _rates(tables: WorkTables, slicing: _Slicing) -> Iterator[tuple[str, EditRat
 
 def _per_image(tables: WorkTables, slicing: _Slicing, codes: Ints) -> tuple[Floats, dict[EditKind, Floats]]:
     """Count the reviews, and the edits of each kind, of every image in those slices: (n_images, k) each."""
-    helped = ~tables.reviews["blind"]
-    images = np.unique(tables.reviews["image"][helped])
+    assisted = ~tables.reviews["control"]
+    images = np.unique(tables.reviews["image"][assisted])
     column = np.full(len(slicing.names) + 1, -1)  # its last entry is that of -1: in no slice
     column[codes] = np.arange(len(codes))
 
@@ -165,10 +165,10 @@ def _per_image(tables: WorkTables, slicing: _Slicing, codes: Ints) -> tuple[Floa
 
     image = tables.reviews["image"]
     if slicing.reviews is None:
-        one_each = np.bincount(np.searchsorted(images, image[helped]), minlength=len(images))
+        one_each = np.bincount(np.searchsorted(images, image[assisted]), minlength=len(images))
         reviews = np.repeat(one_each[:, None], len(codes), axis=1).astype(np.float64)
     else:
-        reviews = count(image[helped], slicing.reviews[helped])
+        reviews = count(image[assisted], slicing.reviews[assisted])
     of_edit = image[tables.edits["review"]]
     kinds: dict[EditKind, Floats] = {}
     for number, kind in enumerate(EDIT_KINDS):

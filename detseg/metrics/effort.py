@@ -28,8 +28,8 @@ in 95 of 100 projects, those of drawing and those of looking each for themselves
 _SURELY_COUNTED = 1e-3  # a weight below this is a pause without doubt
 _N_RESAMPLES = 1000
 
-Method = Literal["blind"]
-"""``blind``: measured against the blind arm."""
+Method = Literal["control"]
+"""``control``: measured against control images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +41,29 @@ class Saving:
     """
 
     share: Estimate
-    """1 - seconds with help / seconds by hand for the same images, at most 1; by image of both arms"""
+    """1 - assisted seconds / seconds by hand for the same images, at most 1; by image of both arms"""
     hours: Estimate
-    """hours by hand - hours with help"""
+    """hours by hand - assisted hours"""
     money: Estimate
     """share * the price of drawing all regions of those reviews by hand, in the settings' currency"""
     hours_spent: float
-    """with help, over all reviews; where no lead time is of use the mean (measured) or the model's
+    """of all assisted reviews; where no lead time is of use the mean (measured) or the model's
     (expected)"""
     n_images: int
-    """reviewed with help"""
-    n_blind: int
-    """images of the blind arm, reviewed by these annotators; 0 where it is expected"""
+    """assisted images that were reviewed"""
+    n_control: int
+    """images of the control arm, reviewed by these annotators; 0 where it is expected"""
     n_timed: int
-    """reviews with help whose lead time is known and no pause"""
+    """assisted reviews whose lead time is known and no pause"""
     n_set_aside: int
-    """reviews of both arms (expected: with help) that took so long that a page was left open"""
+    """reviews of both arms (expected: assisted) that took so long that a page was left open"""
     n_strata: int
     """annotators who were compared with themselves; 0 where it is expected"""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """The saving as it was measured, from 10 images of the blind arm on, and what a model of costs expects.
+    """The saving as it was measured, from 10 images of the control arm on, and what a model of costs expects.
 
     Only the measured one is a figure of this project: the other has its seconds from publications, or from
     the settings.
@@ -86,15 +86,15 @@ def effort_saved(tables: WorkTables, *, seed: int) -> Effort:
     times = judge_times(tables.reviews)
     measured = measure_saving(tables, times)
     return Effort(
-        "blind" if measured.share.value is not None else None, measured, _expected(tables, times, seed=seed)
+        "control" if measured.share.value is not None else None, measured, _expected(tables, times, seed=seed)
     )
 
 
 def measure_saving(tables: WorkTables, times: JudgedTimes) -> Saving:
-    """The saving against the blind arm, each person compared with themselves."""
+    """The saving against the control arm, each person compared with themselves."""
     reviews, counted = tables.reviews, times.weight > _SURELY_COUNTED
-    blind, author = reviews["blind"], reviews["author"]
-    both = np.intersect1d(author[~blind & counted], author[blind & counted])
+    control, author = reviews["control"], reviews["author"]
+    both = np.intersect1d(author[~control & counted], author[control & counted])
     compared = counted & np.isin(author, both)
     share = UNKNOWN
     if len(both):
@@ -103,7 +103,7 @@ def measure_saving(tables: WorkTables, times: JudgedTimes) -> Saving:
             Timed(
                 image=chosen["image"],
                 author=chosen["author"],
-                is_blind=chosen["blind"],
+                is_control=chosen["control"],
                 log_s=np.log(times.seconds[compared]),
                 size=np.log(chosen["by_hand_s"] + LEAST_S),
                 weight=times.weight[compared],
@@ -112,20 +112,20 @@ def measure_saving(tables: WorkTables, times: JudgedTimes) -> Saving:
     return _saving(
         tables,
         share,
-        times.mean_s(~blind) * int(np.count_nonzero(~blind)) / 3600.0,
+        times.mean_s(~control) * int(np.count_nonzero(~control)) / 3600.0,
         times,
-        n_blind=len(np.unique(reviews["image"][compared & blind])),
+        n_control=len(np.unique(reviews["image"][compared & control])),
         n_set_aside=int(np.count_nonzero(times.is_known & ~times.is_usable)),
         n_strata=len(both),
     )
 
 
 def _expected(tables: WorkTables, times: JudgedTimes, *, seed: int) -> Saving:
-    is_helped = ~tables.reviews["blind"]
-    reviews, timed = tables.reviews[is_helped], times.is_usable[is_helped]
+    is_assisted = ~tables.reviews["control"]
+    reviews, timed = tables.reviews[is_assisted], times.is_usable[is_assisted]
     images, row = np.unique(reviews["image"], return_inverse=True)
     with_help = [
-        np.where(timed, times.seconds[is_helped], 0.0),
+        np.where(timed, times.seconds[is_assisted], 0.0),
         np.where(timed, 0.0, reviews["edits_s"] - reviews["redrawn_s"]),
         np.where(timed, 0.0, reviews["redrawn_s"]),
     ]
@@ -138,14 +138,14 @@ def _expected(tables: WorkTables, times: JudgedTimes, *, seed: int) -> Saving:
         _expected_share(sums, seed=seed),
         float(sum(part.sum() for part in with_help)) / 3600.0,
         times,
-        n_blind=0,
-        n_set_aside=int(np.count_nonzero((times.is_known & ~times.is_usable)[is_helped])),
+        n_control=0,
+        n_set_aside=int(np.count_nonzero((times.is_known & ~times.is_usable)[is_assisted])),
         n_strata=0,
     )
 
 
 def _expected_share(sums: Floats, *, seed: int) -> Estimate:
-    """1 - (measured + looks + drawings with help) / drawings by hand: sums by image, (n_images, 4).
+    """1 - (measured + looks + assisted drawings) / drawings by hand: sums by image, (n_images, 4).
 
     Images are drawn anew, and with each draw the seconds of a look and of a drawing.
     """
@@ -175,25 +175,25 @@ def _saving(
     spent_h: float,
     times: JudgedTimes,
     *,
-    n_blind: int,
+    n_control: int,
     n_set_aside: int,
     n_strata: int,
 ) -> Saving:
-    helped = tables.reviews[~tables.reviews["blind"]]
-    price = float(helped["by_hand_price"].sum())
+    assisted = tables.reviews[~tables.reviews["control"]]
+    price = float(assisted["by_hand_price"].sum())
     return Saving(
         share=share,
         hours=mapped(share, lambda saved: _saved_h(saved, spent_h)),
         money=mapped(share, lambda saved: saved * price),
         hours_spent=spent_h,
-        n_images=len(np.unique(helped["image"])),
-        n_blind=n_blind,
-        n_timed=int(np.count_nonzero(times.is_usable & ~tables.reviews["blind"])),
+        n_images=len(np.unique(assisted["image"])),
+        n_control=n_control,
+        n_timed=int(np.count_nonzero(times.is_usable & ~tables.reviews["control"])),
         n_set_aside=n_set_aside,
         n_strata=n_strata,
     )
 
 
 def _saved_h(share: float, spent_h: float) -> float:
-    """Hours by hand - hours with help; where help took no time at all, they do not follow from the share."""
+    """Hours by hand - assisted hours; where these took no time at all, they do not follow from the share."""
     return spent_h * share / (1.0 - share) if share < 1.0 else math.inf

@@ -2,7 +2,7 @@
 people who saw them.
 
 Reviewers leave what is nearly right, so that a model agrees better with people who saw its regions than with
-the truth. Its quality is taken from control images (arm "blind": nothing was shown) or from gold ones; the
+the truth. Its quality is taken from control images (arm "control": nothing was shown) or from gold ones; the
 agreement with reviewers who saw the regions stands beside it, and the difference is how much the regions
 anchored them.
 """
@@ -57,7 +57,7 @@ class ModelQuality:
     gold: QualityBySource
     """against the known truth, not the reviews; images whose truth lacks masks count for boxes alone"""
     assisted: QualityBySource
-    """agreement with reviewers who saw the model's regions (arms helped and gold): no measure of quality"""
+    """agreement with reviewers who saw the model's regions (arms assisted and gold): no measure of quality"""
     headline: Source | None
     """the source of the figures of quality; None where nobody worked without the model"""
     anchoring: Anchoring | None
@@ -110,7 +110,7 @@ class ModelTally:
         """One more case; those with decoys do not count."""
         if case.arm == "decoy":
             return
-        if case.arm == "blind":
+        if case.arm == "control":
             self._control.add(case)
             return
         self._assisted.add(case)

@@ -78,19 +78,19 @@ def judge_times(reviews: Table) -> JudgedTimes:
     known: Bools = (lead_s >= 1e-3) & (lead_s < 1e8)
     weight = known.astype(np.float64)
     if np.count_nonzero(known) >= MIN_UNITS:
-        weight[known] = _honest(np.log(lead_s[known]), above_usual(reviews[known]), reviews["blind"][known])
+        weight[known] = _honest(np.log(lead_s[known]), above_usual(reviews[known]), reviews["control"][known])
     return JudgedTimes(np.where(known, lead_s, np.nan), weight)
 
 
 def above_usual(reviews: Table) -> Floats:
     """The logarithm of each time over what is usual, (r,); all times are known.
 
-    By arm, by the seconds of the cost model (to draw all regions; with help, to correct them too) and by
+    By arm, by the seconds of the cost model (to draw all regions; assisted, to correct them too) and by
     person, whose effect is drawn to 0 as if half a review more had said so.
     """
-    helped = ~reviews["blind"]
+    assisted = ~reviews["control"]
     by_hand, edits = (np.log(LEAST_S + reviews[column]) for column in ("by_hand_s", "edits_s"))
-    columns = [np.ones(len(reviews)), helped, by_hand, helped * edits]
+    columns = [np.ones(len(reviews)), assisted, by_hand, assisted * edits]
     x = np.stack([column - column.mean() * (i > 0) for i, column in enumerate(columns)], axis=1)
     ridge = np.diag([1e-9, 1e-9, 1.0, 1.0])
     log_s = np.log(reviews["lead_s"])
@@ -118,9 +118,9 @@ def _weights(above: Floats, *, first: bool) -> Floats:
     return weights
 
 
-def _honest(log_s: Floats, above: Floats, blind: Bools) -> Floats:
+def _honest(log_s: Floats, above: Floats, control: Bools) -> Floats:
     """How likely each time is an honest one, by the mixture: (r,)."""
-    arms = [arm for arm in (blind, ~blind) if np.count_nonzero(arm) >= 2 * MIN_UNITS]
+    arms = [arm for arm in (control, ~control) if np.count_nonzero(arm) >= 2 * MIN_UNITS]
     if len(arms) < 2:
         arms = [np.ones(len(above), dtype=np.bool_)]
     may_be = above > math.log(MIN_FACTOR)

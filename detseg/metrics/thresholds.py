@@ -52,7 +52,7 @@ class ThresholdChoice:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Per class of the model, of what people were shown (arms helped and gold)."""
+    """Per class of the model, of what people were shown (arms assisted and gold)."""
 
     n_images: int
     per_class: Mapping[str, ThresholdChoice]
@@ -64,7 +64,7 @@ def choose_thresholds(tables: WorkTables, costs: CostModel) -> Thresholds:
     A wrong region that is shown costs a check (deleting it), a right one that is not shown costs its drawing
     instead of a check. What is right or wrong is what people made of it.
     """
-    images = np.unique(tables.reviews["image"][~tables.reviews["blind"]])
+    images = np.unique(tables.reviews["image"][~tables.reviews["control"]])
     edits = tables.edits[~np.isnan(tables.edits["score"])]
     image = np.searchsorted(images, tables.reviews["image"][edits["review"]])
     labels = sorted((tables.labels[code], int(code)) for code in np.unique(edits["label"]))

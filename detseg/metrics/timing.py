@@ -36,36 +36,36 @@ class ReviewTimes:
 
 @dataclass(frozen=True, slots=True)
 class WorkTimes:
-    """The times of people who were shown the model's regions (arms helped and gold), and of those who were
+    """The times of people who were shown the model's regions (arms assisted and gold), and of those who were
     not.
 
     Label Studio adds up the time of all saves of an annotation, drafts included, and of each person the
     latest annotation of an image counts: no second counts twice.
     """
 
-    helped: ReviewTimes
-    blind: ReviewTimes
+    assisted: ReviewTimes
+    control: ReviewTimes
     per_model_version: Mapping[str, ReviewTimes]
-    """of helped reviews, as all below"""
+    """of assisted reviews, as all below"""
     per_annotator: Mapping[str, ReviewTimes]
     per_week: Mapping[str, ReviewTimes]
 
 
 def review_times(tables: WorkTables, *, seed: int) -> WorkTimes:
-    """The times of a log, by arm and in every slice of the helped reviews."""
+    """The times of a log, by arm and in every slice of the assisted reviews."""
     reviews, judged = tables.reviews, judge_times(tables.reviews)
-    helped = ~reviews["blind"]
+    assisted = ~reviews["control"]
 
     def times(chosen: Bools) -> ReviewTimes:
         return _times(reviews["image"], judged, chosen, seed=seed)
 
     def by(names: tuple[str, ...], column: str) -> dict[str, ReviewTimes]:
-        present = sorted((names[code], code) for code in np.unique(reviews[column][helped]))
-        return {name: times(helped & (reviews[column] == code)) for name, code in present}
+        present = sorted((names[code], code) for code in np.unique(reviews[column][assisted]))
+        return {name: times(assisted & (reviews[column] == code)) for name, code in present}
 
     return WorkTimes(
-        helped=times(helped),
-        blind=times(~helped),
+        assisted=times(assisted),
+        control=times(~assisted),
         per_model_version=by(tables.versions, "version"),
         per_annotator=by(tables.authors, "author"),
         per_week=by(tables.weeks, "week"),

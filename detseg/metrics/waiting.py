@@ -86,7 +86,7 @@ class Waiting:
     """The images that wait for review, by what people are expected to have to change in them."""
 
     n_images: int
-    """tasks that show the model's regions (arm helped) and have no review of any kind"""
+    """tasks that show the model's regions (arm assisted) and have no review of any kind"""
     n_new_model: int
     """of these, from a model version of which nothing was reviewed: what others did is expected of it"""
     check: RankingCheck

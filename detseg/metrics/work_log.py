@@ -21,7 +21,7 @@ Table = npt.NDArray[np.void]
 REVIEW = np.dtype(
     [
         ("image", np.int32),  # in WorkTables.images
-        ("blind", np.bool_),
+        ("control", np.bool_),
         ("version", np.int32),
         ("author", np.int32),
         ("week", np.int32),
@@ -67,7 +67,7 @@ class WorkTables:
 
 
 class WorkLog:
-    """Judged reviews of the arms helped, gold and blind. Decoys would bias what people do: they stay out.
+    """Judged reviews of the arms assisted, gold and control. Decoys would bias what people do: they stay out.
 
     ``costs`` turns regions and edits into seconds and prices.
     """
@@ -85,7 +85,7 @@ class WorkLog:
         for review in case.reviews:
             if review.state in ("labeled", "empty"):
                 self._add_review(case, review)
-            elif case.arm != "blind":
+            elif case.arm != "control":
                 self._n_declined += 1
 
     def tables(self) -> WorkTables:
@@ -102,13 +102,13 @@ class WorkLog:
         )
 
     def _add_review(self, case: Case, review: Annotation) -> None:
-        blind = case.arm == "blind"
-        edits = () if blind else find_edits(case.prediction, review)
+        control = case.arm == "control"
+        edits = () if control else find_edits(case.prediction, review)
         drawn = [region.instance for region in review.regions]
         number = self._reviews.append(
             (
                 self._images.code(case.image),
-                blind,
+                control,
                 self._versions.code(case.model_version),
                 self._authors.code(review.author),
                 self._weeks.code(iso_week(review.updated_at)),

@@ -49,11 +49,11 @@ def clear_folder(folder: Path) -> None:
 def write_settings(folder: Path) -> Path:
     """The demo's detseg.toml: the defaults, with the project's title. The file's path.
 
-    A quarter of the images is control: of a few dozen, the usual share would be too few to tell anything.
+    A quarter are control images: of a few dozen, the usual share would be too few to tell anything.
     """
     path = folder / FILE_NAME
     write_whole(
-        path, settings_template(Settings().updated(queue__project=PROJECT, experiments__blind_share=0.25))
+        path, settings_template(Settings().updated(queue__project=PROJECT, experiments__control_share=0.25))
     )
     return path
 

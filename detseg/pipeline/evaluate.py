@@ -80,7 +80,7 @@ class EvaluateReport:
             },
             "acceptance_rate": edits.all.counts.acceptance_rate,
             **_plain_figures(model.best),
-            "seconds_per_image": encode_estimate(result.work.times.helped.median_s, "seconds"),
+            "seconds_per_image": encode_estimate(result.work.times.assisted.median_s, "seconds"),
             "effort": {
                 "method": result.work.effort.method,
                 "saved_share": encode_estimate(saving.share, "share", noun=saving_noun(saving)),

@@ -123,7 +123,7 @@ def awaits_split(catalog: Catalog, labels: Iterable[str]) -> bool:
 def _label(
     records: Sequence[ReviewRecord], assignment: Assignment | None, rules: LabelRules
 ) -> Label | Absence:
-    arm: Arm = assignment.arm if assignment else "helped"
+    arm: Arm = assignment.arm if assignment else "assisted"
     judged = [record for record in records if record.annotation.state in ("labeled", "empty")]
     if not judged:
         return "skipped" if records else "unread"

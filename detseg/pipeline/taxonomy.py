@@ -205,7 +205,7 @@ def _unmarked(
         image: task.task_id
         for image, task in sorted(tasks.items())
         if task.state == "pushed" and task.task_id is not None and image not in marked
-        if image not in arms or arms[image].arm != "blind"
+        if image not in arms or arms[image].arm != "control"
     }
 
 

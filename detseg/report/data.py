@@ -1,7 +1,7 @@
 """The data of the QA page: results that were measured elsewhere, and a way to the images to look at.
 
 The pipeline gives a ``QaReport`` to ``detseg.report.page.write_report``. A result that rests on nothing (no
-image with two people, no blind arm) is shown as one line that says what to set to get it. ``examples`` come
+image with two people, no control arm) is shown as one line that says what to set to get it. ``examples`` come
 from an ``ExampleTally``, which sees every case beside the metrics' tallies.
 """
 

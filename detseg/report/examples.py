@@ -30,7 +30,7 @@ class Example:
 
 @dataclass(slots=True)
 class ExampleTally:
-    """Chooses among all cases of arms helped and gold; keeps some numbers of each image.
+    """Chooses among all cases of arms assisted and gold; keeps some numbers of each image.
 
     >>> ExampleTally().result(limit=60)
     ()
@@ -42,7 +42,7 @@ class ExampleTally:
 
     def add(self, case: Case, edits: Sequence[Edit]) -> None:
         """``edits`` are those from what was shown to the case's truth."""
-        if case.truth is None or case.arm not in ("helped", "gold"):
+        if case.truth is None or case.arm not in ("assisted", "gold"):
             return
         badness: dict[_Stratum, float] = {}
         for edit in edits:

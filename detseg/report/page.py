@@ -153,7 +153,8 @@ def make_page(report: QaReport) -> Page:
 def _facts(report: QaReport) -> tuple[str, ...]:
     created = report.result.basis.created_at.astimezone(UTC)
     states = ", ".join(f"{n:,} {state}" for state, n in report.result.basis.states.items() if n)
-    arms = ", ".join(f"{n:,} {arm}" for arm, n in report.result.basis.arms.items() if n and arm != "helped")
+    others = ((arm, n) for arm, n in report.result.basis.arms.items() if n and arm != "assisted")
+    arms = ", ".join(format_count(n, f"{arm} image") for arm, n in others)
     versions = sorted(report.result.model_versions)
     models = ", ".join(versions) if len(versions) <= 2 else format_count(len(versions), "model version")
     facts = (

@@ -49,11 +49,11 @@ def _begin(result: QaResult) -> Iterator[str]:
     few = min(waiting, MIN_UNITS)
     wait = format_count(waiting, "image", "waits", "wait")
     yield f"Review images ({wait}): from {few} on figures can be acted on."
-    control = result.basis.arms.get("blind", 0)
+    control = result.basis.arms.get("control", 0)
     if control:
         yield f"Count on {format_count(control, 'control image')} among them for how good the model is."
     else:
-        yield "Make control images for how good the model is: experiments.blind_share = 0.05."
+        yield "Make control images for how good the model is: experiments.control_share = 0.05."
 
 
 def _thresholds(result: QaResult) -> Iterator[str]:
@@ -135,10 +135,10 @@ def _suspects(result: QaResult) -> Iterator[str]:
 
 
 def _measure(result: QaResult) -> Iterator[str]:
-    if result.n_cases and not result.basis.arms.get("blind"):
+    if result.n_cases and not result.basis.arms.get("control"):
         yield (
-            "Measure how good the model is, and what it saves: experiments.blind_share = 0.05 makes control "
-            "images, which are shown without its regions."
+            "Measure how good the model is, and what it saves: experiments.control_share = 0.05 makes "
+            "control images, which are shown without its regions."
         )
     if result.suspects.n_images and not result.agreement.n_images:
         yield "Learn how far people agree: set queue.overlap = 2 for some images."

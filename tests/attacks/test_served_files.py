@@ -93,7 +93,7 @@ def place(label_studio_state: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "label_studio__url": connection.url,
         "label_studio__files": str(label_studio_state / SERVED),
         "queue__project": "attacked",
-        "experiments__blind_share": 0.0,
+        "experiments__control_share": 0.0,
     }
     with LabelStudioClient(connection.url, connection.token) as client, signed_up(client, "invited") as guest:
         project = 0

@@ -10,7 +10,7 @@ from tests.catalog.reading import prediction_states
 OTHER = ModelVersion("other@ffffffff")
 DECOYS = (Decoy("label", REGIONS[0]), Decoy("nothing", REGIONS[1]))
 ARM_OF = {
-    image_id(1): Assignment(image_id(1), "blind"),
+    image_id(1): Assignment(image_id(1), "control"),
     image_id(2): Assignment(image_id(2), "decoy", DECOYS),
     image_id(3): Assignment(image_id(3), "gold"),
 }
@@ -24,7 +24,7 @@ def empty(catalog: Catalog) -> ProjectKey:
 
 
 def claim(catalog: Catalog, project: ProjectKey, n: int = 6) -> None:
-    arms = [Assignment(image_id(0), "helped"), *ARM_OF.values()]
+    arms = [Assignment(image_id(0), "assisted"), *ARM_OF.values()]
     catalog.tasks.open_push(project, image_ids(n), VERSION, arms=arms)
 
 
@@ -55,12 +55,12 @@ def test_what_was_a_task_before_is_not_assigned_again(catalog: Catalog, project:
     claim(catalog, project)
     assert catalog.arms.of_images(project, image_ids(6)) == {}
     catalog.server_tasks.mark_deleted(project, [101, 102])
-    blind = [Assignment(image_id(1), "blind")]
-    assert catalog.tasks.open_push(project, image_ids(3), OTHER, restore=True, arms=blind)
+    control = [Assignment(image_id(1), "control")]
+    assert catalog.tasks.open_push(project, image_ids(3), OTHER, restore=True, arms=control)
     assert catalog.arms.of_images(project, image_ids(6)) == {}
 
 
-def test_a_blind_task_never_has_a_prediction(catalog: Catalog, empty: ProjectKey) -> None:
+def test_the_task_of_a_control_image_never_has_a_prediction(catalog: Catalog, empty: ProjectKey) -> None:
     claim(catalog, empty)
     confirm(catalog, empty)
     assert catalog.tasks.without_prediction(empty) == ()
@@ -76,9 +76,9 @@ def test_tasks_are_counted_by_arm(catalog: Catalog, empty: ProjectKey) -> None:
     claim(catalog, empty)
     assert catalog.arms.counts(empty) == dict.fromkeys(ARMS, 0)  # no task is there yet
     confirm(catalog, empty)
-    assert catalog.arms.counts(empty) == {"helped": 3, "blind": 1, "decoy": 1, "gold": 1}
+    assert catalog.arms.counts(empty) == {"assisted": 3, "control": 1, "decoy": 1, "gold": 1}
     catalog.server_tasks.mark_deleted(empty, [100, 101])
-    assert catalog.arms.counts(empty) == {"helped": 2, "blind": 0, "decoy": 1, "gold": 1}
+    assert catalog.arms.counts(empty) == {"assisted": 2, "control": 0, "decoy": 1, "gold": 1}
 
 
 def test_an_arm_is_one_of_a_project(catalog: Catalog, empty: ProjectKey) -> None:

@@ -148,3 +148,26 @@ def test_deleted_tasks_give_their_numbers_free_and_reviews_stay(url: str) -> Non
         catalog.tasks.open_push(project, [image_id(3)], VERSION)
         catalog.tasks.confirm_push(project, {image_id(3): 101})  # a number that was given again
         assert catalog.tasks.count(project, "deleted") == 2
+
+
+def test_images_that_were_shown_blind_are_control_images(url: str) -> None:
+    given = {1: "blind", 2: "decoy", 3: "gold"}
+    with revision(url, "0012") as connection:
+        moment = {"now": NOON.replace(tzinfo=None) if connection.dialect.name == "sqlite" else NOON}
+        connection.execute(sa.text("INSERT INTO projects VALUES (1, 9, :now, 'url', 'parts', '')"), moment)
+        for n in range(4):
+            values = {**moment, "image": image_id(n), "arm": given.get(n), "version": VERSION}
+            connection.execute(sa.text("INSERT INTO images VALUES (:image, 64, 48, :now)"), values)
+            columns = "project, image_id, state, model_version, intended_at"
+            task = f"INSERT INTO tasks ({columns}) VALUES (1, :image, 'pushed', :version, :now)"
+            connection.execute(sa.text(task), values)
+            if n in given:
+                connection.execute(sa.text("INSERT INTO arms VALUES (1, :image, :arm, '[]')"), values)
+    with open_catalog(url) as catalog:
+        arms = catalog.arms.of_images(ProjectKey(1), image_ids(4))
+        assert {image: one.arm for image, one in arms.items()} == {
+            image_id(1): "control",
+            image_id(2): "decoy",
+            image_id(3): "gold",
+        }
+        assert catalog.arms.counts(ProjectKey(1)) == {"assisted": 1, "control": 1, "decoy": 1, "gold": 1}

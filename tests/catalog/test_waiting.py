@@ -40,7 +40,7 @@ def test_regions_come_without_their_drawing(catalog: Catalog, project: ProjectKe
 
 def test_images_of_experiments_do_not_wait(catalog: Catalog, project: ProjectKey) -> None:
     catalog.predictions.record(prediction(n) for n in range(6))
-    arms: tuple[Arm, ...] = ("blind", "decoy", "gold")
+    arms: tuple[Arm, ...] = ("control", "decoy", "gold")
     catalog.arms.record(project, [Assignment(image_id(n), arm) for n, arm in enumerate(arms)])
     assert waiting(catalog, project) == [103, 104, 105]
 

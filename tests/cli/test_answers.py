@@ -96,7 +96,7 @@ def test_the_tab_of_the_model_shows_the_figures_of_the_first(n: int) -> None:
 
 def test_what_people_who_saw_the_model_say_is_never_called_ap() -> None:
     """Without control and gold images, the page and the terminal have no figure of quality."""
-    cases = [one for one in made_cases(60) if one.arm == "helped"]
+    cases = [one for one in made_cases(60) if one.arm == "assisted"]
     report = make_report(cases, limit=0)
     html = render_report(report)
     assert Outline(html).figures["box_ap"] == "n/a"

@@ -45,7 +45,7 @@ def workplace(
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     (folder / "detseg.toml").write_text(
-        "\n".join([*lines, "experiments.blind_share = 0", "run.shard_size = 2"])
+        "\n".join([*lines, "experiments.control_share = 0", "run.shard_size = 2"])
     )
     return folder
 

@@ -96,7 +96,7 @@ def test_a_dataset_grows_and_leaves_in_six_formats(
     text = (DOCS / "growing.md").read_text()
     (written,) = re.findall(r"(?ms)^```toml\n(.*?)^```", text)
     server = f'[label_studio]\nurl = "{label_studio.url}"\nfiles = "{document_root}"\n'
-    arms = "[experiments]\nblind_share = 0\n"
+    arms = "[experiments]\ncontrol_share = 0\n"
     (tmp_path / "detseg.toml").write_text(written.replace('"cells"', json.dumps(title)) + server + arms)
     monkeypatch.setenv("DETSEG_LABEL_STUDIO__TOKEN", label_studio.token)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")

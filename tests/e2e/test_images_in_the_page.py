@@ -113,7 +113,7 @@ def settings(place: Place, new_title: Callable[[], str], tmp_path: Path) -> Call
             state_dir=str(tmp_path / "state"),
             label_studio__url=place.connection.url,
             queue__project=new_title(),
-            experiments__blind_share=0.0,
+            experiments__control_share=0.0,
             source__allow_private_addresses=True,
             **values,
         )

@@ -64,7 +64,7 @@ def write_config(
         }
         lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
         config = tmp_path / "detseg.toml"
-        config.write_text("\n".join([*lines, "run.shard_size = 1", "experiments.blind_share = 0"]))
+        config.write_text("\n".join([*lines, "run.shard_size = 1", "experiments.control_share = 0"]))
         return config
 
     return write

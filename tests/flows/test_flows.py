@@ -84,7 +84,7 @@ def workplace(
     lines = [f'{name} = "{value}"' for name, value in values.items()]
     config = tmp_path / "detseg.toml"
     config.write_text(
-        "\n".join([*lines, "run.shard_size = 2", "engine.batch_size = 2", "experiments.blind_share = 0"])
+        "\n".join([*lines, "run.shard_size = 2", "engine.batch_size = 2", "experiments.control_share = 0"])
     )
     return Workplace(config, values["queue.project"], truths)
 

@@ -57,7 +57,7 @@ def workplace(
         "engine.device": "cpu",
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
-    (folder / "detseg.toml").write_text("\n".join([*lines, "experiments.blind_share = 0"]))
+    (folder / "detseg.toml").write_text("\n".join([*lines, "experiments.control_share = 0"]))
     return folder
 
 

@@ -34,7 +34,7 @@ def make_case(
     *,
     image: str = "sha256:1",
     size: Size = SQUARE,
-    arm: Arm = "helped",
+    arm: Arm = "assisted",
     decoys: Sequence[Region] = (),
 ) -> Case:
     """What a model found on an image and what a person says; None where nobody has."""

@@ -76,7 +76,7 @@ def annotation(
 
 
 def case(
-    prediction: Annotation, *reviews: Annotation, arm: Arm = "helped", model_version: str = "made@00000001"
+    prediction: Annotation, *reviews: Annotation, arm: Arm = "assisted", model_version: str = "made@00000001"
 ) -> Case:
     """An image with what was said about it."""
     return Case(

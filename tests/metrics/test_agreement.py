@@ -20,7 +20,7 @@ def case(reviews: Sequence[Annotation], *, n: int = 0) -> Case:
         uri=f"{n}.png",
         task_id=n,
         task_url="",
-        arm="helped",
+        arm="assisted",
         model_version=ModelVersion("m@1"),
         prediction=annotation((), image=image),
         reviews=tuple(replace(review, image=image) for review in reviews),
@@ -94,13 +94,13 @@ def test_help_and_no_help_are_told_apart_and_decoys_do_not_count() -> None:
     for n in range(20):
         same, half = [said("ann", BOLT), said("bob", BOLT)], [said("ann", BOLT, NUT), said("bob", BOLT)]
         tally.add(case(same, n=n))
-        tally.add(replace(case(half, n=100 + n), arm="blind"))
+        tally.add(replace(case(half, n=100 + n), arm="control"))
         tally.add(replace(case([said("ann"), said("bob", BOLT)], n=200 + n), arm="decoy"))
     result = tally.result()
     assert result.n_images == 40
     assert {arm: score.f1.value for arm, score in result.per_arm.items()} == {
-        "blind": pytest.approx(2 / 3),
-        "helped": 1.0,
+        "control": pytest.approx(2 / 3),
+        "assisted": 1.0,
     }
 
 

@@ -101,13 +101,13 @@ def quality(**n_images: int) -> ModelQuality:
 def _case(arm: Arm, number: int) -> Case:
     name = f"sha256:{arm}{number}"
     left = replace(BESIDE, instance=replace(BESIDE.instance, score=None))
-    reviewed = annotation([RIGHT if arm == "blind" else left], image=name)
+    reviewed = annotation([RIGHT if arm == "control" else left], image=name)
     one = case(annotation([BESIDE], image=name), reviewed, arm=arm)
     return replace(one, gold=annotation([RIGHT], image=name) if arm == "gold" else None)
 
 
 def test_the_headline_is_of_people_who_did_not_see_the_model() -> None:
-    model = quality(helped=30, blind=12, decoy=3)
+    model = quality(assisted=30, control=12, decoy=3)
     assert model.headline == "control"
     assert model.best is not None
     assert model.best.boxes.score.ap == pytest.approx(0.7)  # right up to IoU 0.80: seven of ten
@@ -118,7 +118,7 @@ def test_the_headline_is_of_people_who_did_not_see_the_model() -> None:
 
 
 def test_gold_images_are_compared_with_the_reviews_of_the_same_images() -> None:
-    model = quality(helped=30, gold=12)
+    model = quality(assisted=30, gold=12)
     assert (model.headline, model.assisted.n_images) == ("gold", 42)
     assert model.anchoring is not None
     assert (model.anchoring.same_images, model.anchoring.n_assisted) == (True, 12)
@@ -126,7 +126,7 @@ def test_gold_images_are_compared_with_the_reviews_of_the_same_images() -> None:
 
 
 def test_assisted_reviews_alone_make_no_headline() -> None:
-    model = quality(helped=30)
+    model = quality(assisted=30)
     assert (model.headline, model.best, model.anchoring) == (None, None, None)
     assert model.detailed.source == "assisted"
 

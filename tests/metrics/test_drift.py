@@ -152,7 +152,7 @@ def test_equally_dear_images_come_by_id_and_the_list_ends() -> None:
     assert [image.image for image in found] == [f"{i:04}" for i in range(N_COSTLY)]
 
 
-@pytest.mark.parametrize("arm", ["blind", "decoy"])
+@pytest.mark.parametrize("arm", ["control", "decoy"])
 def test_arms_that_say_nothing_of_the_model_drift_nowhere(arm: Arm) -> None:
     cases = [replace(one, arm=arm) for one in week(0, 5, kept=0.5)]
     assert drift_of(cases) == Drift((), (), ())

@@ -105,7 +105,7 @@ def test_how_far_regions_went() -> None:
 def test_only_people_who_were_shown_something_are_asked_what_they_did_to_it() -> None:
     cases = [case(annotation([BOLT], image=arm), annotation(image=arm), arm=arm) for arm in ARMS]
     edits = edits_of(cases)
-    assert edits.n_images == 2  # helped and gold
+    assert edits.n_images == 2  # assisted and gold
     assert edits.all.counts == EditCounts(deleted=2)
 
 

@@ -106,7 +106,7 @@ def test_an_image_that_was_emptied_waved_nothing_through() -> None:
 
 def test_other_arms_and_images_without_judgement_do_not_count() -> None:
     tally = DecoyTally()
-    tally.add(case([annotation([WRONG.region])], arm="helped"))
+    tally.add(case([annotation([WRONG.region])], arm="assisted"))
     tally.add(case([annotation([], state="skipped")]))
     tally.add(case([]))
     tally.add(case([annotation([BOLT])], decoys=()))
@@ -158,7 +158,7 @@ def test_an_empty_truth_is_met_by_an_empty_review() -> None:
 
 def test_only_judged_gold_images_count() -> None:
     tally = GoldTally()
-    tally.add(case([annotation([BOLT])], arm="helped", gold=TRUTH))
+    tally.add(case([annotation([BOLT])], arm="assisted", gold=TRUTH))
     tally.add(case([annotation([], state="skipped")], arm="gold", gold=TRUTH))
     tally.add(case([annotation([BOLT])], arm="gold", gold=None))
     result = tally.result()

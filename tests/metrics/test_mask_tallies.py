@@ -18,7 +18,11 @@ FOUND = masked("p", "bolt", block(0, 0, 10, 8), score=0.9)
 
 
 def case(
-    truth: Annotation | None, prediction: Annotation, *, arm: Arm = "helped", decoys: tuple[Region, ...] = ()
+    truth: Annotation | None,
+    prediction: Annotation,
+    *,
+    arm: Arm = "assisted",
+    decoys: tuple[Region, ...] = (),
 ) -> Case:
     return Case(
         image=prediction.image,

@@ -13,11 +13,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def reviews(
-    seconds: Floats, *, regions: npt.ArrayLike = 5, author: npt.ArrayLike = 0, blind: npt.ArrayLike = False
+    seconds: Floats, *, regions: npt.ArrayLike = 5, author: npt.ArrayLike = 0, control: npt.ArrayLike = False
 ) -> Table:
     table = np.zeros(len(seconds), REVIEW)
     table["image"], table["lead_s"] = np.arange(len(seconds)), seconds
-    table["author"], table["blind"] = author, blind
+    table["author"], table["control"] = author, control
     table["by_hand_s"], table["edits_s"] = 35.0 * np.asarray(regions), 7.0 * np.asarray(regions)
     return table
 

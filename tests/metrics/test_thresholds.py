@@ -30,7 +30,7 @@ def choices(cases: Sequence[Case], costs: CostModel = COSTS) -> dict[str, Thresh
     return dict(tally.result().thresholds.per_class)
 
 
-def bolts(n: int, *, right_above: float, seed: int = 0, arm: Arm = "helped") -> list[Case]:
+def bolts(n: int, *, right_above: float, seed: int = 0, arm: Arm = "assisted") -> list[Case]:
     """Images with three bolts of scores from 0.3 on; those below a score are deleted."""
     rng = np.random.default_rng(seed)
     cases = []
@@ -131,7 +131,7 @@ def test_regions_without_scores_nobodys_reviews_and_decoys_choose_nothing() -> N
     unscored = case(annotation([boxed("r", "bolt", (0, 0, 8, 8))]), annotation())
     assert choices([unscored]) == {}
     assert choices([]) == {}
-    assert choices(bolts(20, right_above=0.6, arm="decoy") + bolts(20, right_above=0.6, arm="blind")) == {}
+    assert choices(bolts(20, right_above=0.6, arm="decoy") + bolts(20, right_above=0.6, arm="control")) == {}
     one = choices(bolts(1, right_above=0.6))["bolt"]
     assert one.saved_s_per_1000_images.value is None
     assert not one.pays

@@ -99,7 +99,7 @@ def test_missed_objects_count_where_as_many_regions_are_shown() -> None:
     assert learned.costs_s([]).total == pytest.approx(learned.added_anywhere * COSTS.box_by_hand_s)
 
 
-@pytest.mark.parametrize("arm", ["blind", "decoy"])
+@pytest.mark.parametrize("arm", ["control", "decoy"])
 def test_who_was_not_shown_the_models_regions_teaches_nothing(arm: Arm) -> None:
     cases = [reviewed(seed) for seed in range(30)]
     others = [replace(reviewed(seed, wrong=0.0), arm=arm) for seed in range(100, 200)]

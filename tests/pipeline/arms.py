@@ -41,7 +41,7 @@ def arms_of(catalog: Catalog) -> dict[str, Arm]:
     project = known(catalog)
     images = [task.image for task in catalog.tasks.of_project(project.key)]
     found = catalog.arms.of_images(project.key, images)
-    return {image: found[image].arm if image in found else "helped" for image in images}
+    return {image: found[image].arm if image in found else "assisted" for image in images}
 
 
 def versions_by_arm(catalog: Catalog, tasks: Sequence[Json]) -> dict[Arm, set[tuple[str, ...]]]:
@@ -62,17 +62,17 @@ def make_mixed(queue: Settings, catalog: Catalog, folder: Path, gold: Path) -> S
         write_image(folder / f"{n}.png", seed=n)
     write_gold(gold, {f"{n}.png": [BOX] for n in range(10, 16)})
     shares = {
-        "experiments__blind_share": 0.3,
+        "experiments__control_share": 0.3,
         "experiments__decoy_share": 0.3,
         "experiments__gold_share": 0.2,
         "experiments__gold": gold,
     }
     ids = [ref.id for ref in scan(queue, catalog).images]
     for seed in count():
-        lottery = Lottery(queue.queue.project, seed, blind_share=0.3, decoy_share=0.3)
+        lottery = Lottery(queue.queue.project, seed, control_share=0.3, decoy_share=0.3)
         drawn = Counter(lottery.arm(image) for image in ids)
         settings = queue.updated(**shares, experiments__seed=seed)
         n_gold = len(scan(settings, catalog).images) - (len(ids) - 6)
-        if min(drawn["blind"], drawn["decoy"], drawn["helped"]) >= 8 and n_gold >= 3:
+        if min(drawn["control"], drawn["decoy"], drawn["assisted"]) >= 8 and n_gold >= 3:
             return settings
     raise AssertionError("no seed fits")

@@ -91,7 +91,7 @@ def settings(folder: Path, tmp_path: Path) -> Settings:
         source__location=str(folder),
         state_dir=str(tmp_path / "state"),
         engine__batch_size=2,
-        experiments__blind_share=0.0,
+        experiments__control_share=0.0,
     )
 
 
@@ -131,5 +131,5 @@ def settings_for(
         label_studio__files=str(files or settings.state_path.parent / "files"),
         queue__project=title,
         labels__annotate=settings.labels.annotate,
-        experiments__blind_share=settings.experiments.blind_share,
+        experiments__control_share=settings.experiments.control_share,
     )

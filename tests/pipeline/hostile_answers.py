@@ -246,7 +246,7 @@ def bench_at(connection: Connection, document_root: Path, title: Callable[[], st
             environ={},
             source__location=str(root / "images"),
             state_dir=str(root / "fresh"),
-            experiments__blind_share=0.0,
+            experiments__control_share=0.0,
         )
         settings = settings_for(begun, proxy.url, PERSONAL, title=title(), files=document_root)
         settings = settings.updated(label_studio__patience_s=0.0)

@@ -192,7 +192,7 @@ def test_when_one_of_two_goes_the_other_is_the_images(
     assert len(review_ids(catalog, project.key)) == 1
 
 
-def test_a_task_that_somebody_begins_before_it_shows_anything_was_not_helped(
+def test_a_task_that_somebody_begins_before_it_shows_anything_was_not_assisted(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
     refs = predicted(queue, catalog)

@@ -34,15 +34,15 @@ def test_every_arm_gets_what_it_is(mixed: Settings, catalog: Catalog, client: La
     report = push_all(mixed, catalog)
     tasks = tasks_of(client, report.project_id)
     arms = arms_of(catalog)
-    assert set(arms.values()) == {"helped", "blind", "decoy", "gold"}
+    assert set(arms.values()) == {"assisted", "control", "decoy", "gold"}
     assert len(tasks) == len(report.pushed) == len(arms)
     assert versions_by_arm(catalog, tasks) == {
-        "helped": {(VERSION,)},
-        "blind": {()},
+        "assisted": {(VERSION,)},
+        "control": {()},
         "decoy": {(VERSION,)},
         "gold": {(VERSION,)},
     }
-    n_results = {"helped": 3, "gold": 3}  # a mask, a box, a mask
+    n_results = {"assisted": 3, "gold": 3}  # a mask, a box, a mask
     for task in tasks:
         arm = arms[task["data"]["image_id"]]
         if arm in n_results:
@@ -79,7 +79,7 @@ def test_nothing_tells_the_arms_apart(mixed: Settings, catalog: Catalog, client:
     data = {arms[task["data"]["image_id"]]: shape(task["data"]) for task in tasks}
     assert len(data) == 4
     assert len({json.dumps(one, sort_keys=True) for one in data.values()}) == 1
-    usual = next(task for task in tasks if arms[task["data"]["image_id"]] == "helped")
+    usual = next(task for task in tasks if arms[task["data"]["image_id"]] == "assisted")
     results: dict[str, set[str]] = {}
     for task in tasks:
         arm = arms[task["data"]["image_id"]]
@@ -89,7 +89,7 @@ def test_nothing_tells_the_arms_apart(mixed: Settings, catalog: Catalog, client:
             {"names": [name]} if name not in ("0.png", "again.png") else {"names": ["0.png", "again.png"]},
         )
         others = {key: shape(one) for key, one in task.items() if key not in ("data", "predictions")}
-        assert others == {key: shape(usual[key]) for key in others} or arm == "blind"
+        assert others == {key: shape(usual[key]) for key in others} or arm == "control"
         for prediction in task["predictions"]:
             assert prediction["model_version"] == VERSION
             assert 0.0 < prediction["score"] < 1.0
@@ -99,30 +99,30 @@ def test_nothing_tells_the_arms_apart(mixed: Settings, catalog: Catalog, client:
             assert all(len(repr(score)) <= 4 for score in scores)  # like 0.85, as the model's
             kinds = {json.dumps(shape(one), sort_keys=True) for one in prediction["result"]}
             results.setdefault(arm, set()).update(kinds)
-    assert results["decoy"] == results["helped"] == results["gold"]
+    assert results["decoy"] == results["assisted"] == results["gold"]
     words = json.dumps(tasks).lower()
-    assert not any(word in words for word in ("decoy", "blind", "gold", "helped", "experiment"))
+    assert not any(word in words for word in ("decoy", "control", "gold", "assisted", "experiment"))
 
 
 @pytest.mark.parametrize("how", ["add", "replace"])
-def test_a_second_version_finds_blind_tasks_blind_and_decoys_in_their_place(
+def test_a_second_version_finds_control_images_and_decoys_in_their_place(
     mixed: Settings, catalog: Catalog, client: LabelStudioClient, how: str
 ) -> None:
     queue = mixed.updated(queue__predictions=how)
     project = push_all(queue, catalog).project_id
     before = {task["id"]: task for task in tasks_of(client, project)}
     arms = arms_of(catalog)
-    n_blind = Counter(arms.values())["blind"]
+    n_control = Counter(arms.values())["control"]
     foreseen = plan_push(queue, catalog, refs=scan(queue, catalog).images, version=VERSION, taxonomy=TAXONOMY)
     assert statuses(foreseen) == {"present": len(before)}
     report = push_all(queue, catalog, NEWER)
     assert statuses(report) == {
-        "added" if how == "add" else "replaced": len(before) - n_blind,
-        "present": n_blind,
+        "added" if how == "add" else "replaced": len(before) - n_control,
+        "present": n_control,
     }
     tasks = tasks_of(client, project)
     both = {(VERSION, NEWER) if how == "add" else (NEWER,)}
-    assert versions_by_arm(catalog, tasks) == {"helped": both, "blind": {()}, "decoy": both, "gold": both}
+    assert versions_by_arm(catalog, tasks) == {"assisted": both, "control": {()}, "decoy": both, "gold": both}
     for task in tasks:
         if arms[task["data"]["image_id"]] == "decoy":
             assert {len(one["result"]) for one in task["predictions"]} == {len(predicted(before[task["id"]]))}
@@ -130,59 +130,59 @@ def test_a_second_version_finds_blind_tasks_blind_and_decoys_in_their_place(
 
 
 @pytest.fixture
-def blind(queue: Settings) -> Settings:
-    """All tasks are blind."""
-    return queue.updated(experiments__blind_share=1.0)
+def all_control(queue: Settings) -> Settings:
+    """All images are control images."""
+    return queue.updated(experiments__control_share=1.0)
 
 
-def test_blind_tasks_stay_blind_whatever_the_settings_say_later(
-    blind: Settings, catalog: Catalog, client: LabelStudioClient
+def test_control_images_stay_control_images_whatever_the_settings_say_later(
+    all_control: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
-    project = push_all(blind, catalog).project_id
-    helped = blind.updated(experiments__blind_share=0.0)
+    project = push_all(all_control, catalog).project_id
+    assisted = all_control.updated(experiments__control_share=0.0)
     for version in (VERSION, NEWER):
-        assert statuses(push_all(helped, catalog, version)) == {"present": 5}
+        assert statuses(push_all(assisted, catalog, version)) == {"present": 5}
     first, second, *_ = client.task_ids(project)
     client.delete_task(first)
     client.delete_task(second)
-    restoring = helped.updated(queue__restore=True)
+    restoring = assisted.updated(queue__restore=True)
     refs = scan(restoring, catalog).images
     said = plan_push(restoring, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
     report = push_all(restoring, catalog)
     assert statuses(report) == statuses(said) == {"pushed": 2, "present": 3}
     assert [task["predictions"] for task in tasks_of(client, project)] == [[]] * 5
-    assert set(arms_of(catalog).values()) == {"blind"}
+    assert set(arms_of(catalog).values()) == {"control"}
 
 
-def test_a_dry_run_draws_no_lots(blind: Settings, catalog: Catalog) -> None:
-    refs = scan(blind, catalog).images
-    predict_shard(blind, catalog, FixedPredictor(), refs)
-    said = plan_push(blind, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
+def test_a_dry_run_draws_no_lots(all_control: Settings, catalog: Catalog) -> None:
+    refs = scan(all_control, catalog).images
+    predict_shard(all_control, catalog, FixedPredictor(), refs)
+    said = plan_push(all_control, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
     assert statuses(said) == {"pushed": 5}
     assert catalog.projects.all() == ()
-    push_all(blind, catalog)
-    assert catalog.arms.counts(known(catalog).key)["blind"] == 5
+    push_all(all_control, catalog)
+    assert catalog.arms.counts(known(catalog).key)["control"] == 5
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-def test_a_blind_push_that_was_killed_ends_blind(
-    blind: Settings, catalog: Catalog, client: LabelStudioClient, arrived: bool
+def test_control_images_stay_so_where_a_push_was_killed(
+    all_control: Settings, catalog: Catalog, client: LabelStudioClient, arrived: bool
 ) -> None:
-    impatient = blind.updated(label_studio__patience_s=0.0)
-    refs = scan(blind, catalog).images
-    predict_shard(blind, catalog, FixedPredictor(), refs)
-    project = push(blind, catalog, refs=refs[:1], version=VERSION, taxonomy=TAXONOMY).project_id
+    impatient = all_control.updated(label_studio__patience_s=0.0)
+    refs = scan(all_control, catalog).images
+    predict_shard(all_control, catalog, FixedPredictor(), refs)
+    project = push(all_control, catalog, refs=refs[:1], version=VERSION, taxonomy=TAXONOMY).project_id
     rest = [ref.id for ref in refs[1:]]
-    lots = [Assignment(image, "blind") for image in rest]
+    lots = [Assignment(image, "control") for image in rest]
     catalog.tasks.open_push(known(catalog).key, rest, VERSION, arms=lots)  # and then: killed
     if arrived:
         data = client.task(client.task_ids(project)[0])["data"]
         client.import_tasks(project, [{"data": {**data, "image_id": image}} for image in rest])
-    helped = impatient.updated(experiments__blind_share=0.0)
-    report = push_all(helped, catalog)
+    assisted = impatient.updated(experiments__control_share=0.0)
+    report = push_all(assisted, catalog)
     assert statuses(report) == ({"present": 5} if arrived else {"present": 1, "pushed": 4})
     assert [task["predictions"] for task in tasks_of(client, project)] == [[]] * 5
-    assert statuses(push_all(helped, catalog, NEWER)) == {"present": 5}
+    assert statuses(push_all(assisted, catalog, NEWER)) == {"present": 5}
 
 
 def test_what_was_there_before_is_no_part_of_an_experiment(
@@ -190,24 +190,24 @@ def test_what_was_there_before_is_no_part_of_an_experiment(
 ) -> None:
     project = push_all(queue, catalog).project_id
     client.delete_task(client.task_ids(project)[0])
-    later = queue.updated(experiments__blind_share=0.5, experiments__decoy_share=0.5, queue__restore=True)
+    later = queue.updated(experiments__control_share=0.5, experiments__decoy_share=0.5, queue__restore=True)
     assert statuses(push_all(later, catalog)) == {"pushed": 1, "present": 4}
     assert [len(predicted(task)) for task in tasks_of(client, project)] == [3] * 5
     assert statuses(push_all(later, catalog, NEWER)) == {"added": 5}
-    assert set(arms_of(catalog).values()) == {"helped"}
+    assert set(arms_of(catalog).values()) == {"assisted"}
 
 
-def test_tasks_of_somebody_else_are_helped(
-    blind: Settings, catalog: Catalog, client: LabelStudioClient, document_root: Path
+def test_tasks_of_somebody_else_are_assisted(
+    all_control: Settings, catalog: Catalog, client: LabelStudioClient, document_root: Path
 ) -> None:
-    project = push_all(blind.updated(experiments__blind_share=0.0), catalog).project_id
+    project = push_all(all_control.updated(experiments__control_share=0.0), catalog).project_id
     url = str(client.task(client.task_ids(project)[0])["data"]["image"]).rsplit("/", 1)[0]
     write_image(document_root / url.partition("?d=")[2] / "theirs.png", seed=99)
     client.import_tasks(project, [{"data": {"image": f"{url}/theirs.png"}}])
-    queued = blind.updated(source__location=f"labelstudio://{blind.queue.project}")
+    queued = all_control.updated(source__location=f"labelstudio://{all_control.queue.project}")
     report = push_all(queued, catalog)
     assert statuses(report) == {"present": 5, "added": 1}
-    assert set(arms_of(catalog).values()) == {"helped"}
+    assert set(arms_of(catalog).values()) == {"assisted"}
 
 
 def test_lots_are_drawn_again_where_the_catalog_was_lost(
@@ -229,11 +229,11 @@ def test_lots_are_drawn_again_where_the_catalog_was_lost(
         assert fresh.arms.of_images(new, map(ImageId, expected)) == catalog.arms.of_images(
             old, map(ImageId, expected)
         )
-    assert before["blind"] == {()}
-    assert after["blind"] == {()}
+    assert before["control"] == {()}
+    assert after["control"] == {()}
 
 
-class BlindPredictor(FixedPredictor):
+class EmptyPredictor(FixedPredictor):
     """Sees nothing at all."""
 
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
@@ -245,7 +245,7 @@ def test_where_nothing_can_be_planted_nothing_is(
 ) -> None:
     queue = queue.updated(experiments__decoy_share=1.0)
     refs = scan(queue, catalog).images
-    predict_shard(queue, catalog, BlindPredictor(), refs)
+    predict_shard(queue, catalog, EmptyPredictor(), refs)
     project = push(queue, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY).project_id
     assert [predicted(task) for task in tasks_of(client, project)] == [[]] * 5
     found = catalog.arms.of_images(known(catalog).key, [ref.id for ref in refs])

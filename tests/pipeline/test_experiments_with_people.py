@@ -41,18 +41,18 @@ def test_the_page_shows_what_the_arm_says(
         page.open_task(project, tasks["decoy"]["id"], n_regions=len(predicted(tasks["decoy"])))
         drawn = {region.id for region in page.regions()}
         page.submit(tasks["decoy"]["id"])
-        page.open_task(project, tasks["blind"]["id"], n_regions=0)
+        page.open_task(project, tasks["control"]["id"], n_regions=0)
         assert page.regions() == ()
-        page.submit(tasks["blind"]["id"])
-    planted_on, blind_one = (ImageId(tasks[arm]["data"]["image_id"]) for arm in ("decoy", "blind"))
+        page.submit(tasks["control"]["id"])
+    planted_on, control_one = (ImageId(tasks[arm]["data"]["image_id"]) for arm in ("decoy", "control"))
     (decoy,) = catalog.arms.of_images(known(catalog).key, [planted_on])[planted_on].decoys
     assert drawn == {result["id"] for result in predicted(tasks["decoy"])}
     assert {f"{decoy.region.id}-box", f"{decoy.region.id}-mask"} & drawn
     collect_reviews(mixed, catalog)
     records = {one.annotation.image: one.annotation for one in catalog.reviews.latest(known(catalog).key)}
     assert passed_decoys([decoy], records[planted_on])
-    assert records[blind_one].state == "empty"
-    assert (records[blind_one].lead_time_s or 0) > 0
+    assert records[control_one].state == "empty"
+    assert (records[control_one].lead_time_s or 0) > 0
     labels = {label.image: label.annotation for label in read_labels(catalog, known(catalog), LabelRules())}
     assert decoy.region.id not in {region.id for region in labels[planted_on].regions}
 
@@ -61,7 +61,7 @@ def test_decoys_that_people_accept_never_come_out_as_labels(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
     queue = queue.updated(
-        labels__annotate="pairs", experiments__blind_share=0.0, experiments__decoy_share=1.0
+        labels__annotate="pairs", experiments__control_share=0.0, experiments__decoy_share=1.0
     )
     project = push_all(queue, catalog).project_id
     accepted, mended, *others = tasks_of(client, project)
@@ -111,7 +111,7 @@ def test_what_people_did_in_each_arm_is_measured(
         decoys.add(case)
         gold.add(case)
         assert len(case.prediction.regions) == 3  # decoys are no predictions of the model
-        assert len(case.shown) == {"helped": 3, "gold": 3, "blind": 0, "decoy": 4}[case.arm]
+        assert len(case.shown) == {"assisted": 3, "gold": 3, "control": 0, "decoy": 4}[case.arm]
         assert (case.gold is not None) == (case.arm == "gold")
         if case.arm == "decoy":
             kinds = Counter(edit.kind for edit in find_edits(planted(case), case.reviews[0]))

@@ -52,7 +52,7 @@ def regions_of(label: Label) -> set[str]:
 
 
 def test_every_arm_gives_what_people_said_and_nothing_else(catalog: Catalog) -> None:
-    project = make_project(catalog, ["helped", "blind", "decoy", "gold", "helped"])
+    project = make_project(catalog, ["assisted", "control", "decoy", "gold", "assisted"])
     catalog.reviews.record(
         project.key,
         [
@@ -68,7 +68,7 @@ def test_every_arm_gives_what_people_said_and_nothing_else(catalog: Catalog) -> 
         image_id(1): {DRAWN.id},
         image_id(2): {BOLT.id},
     }
-    assert [label.arm for label in labels.values()] == ["helped", "blind", "decoy"]
+    assert [label.arm for label in labels.values()] == ["assisted", "control", "decoy"]
     with_gold = labels_of(catalog, project, LabelRules(gold=True))
     assert with_gold.keys() - labels.keys() == {image_id(3)}
 
@@ -94,7 +94,7 @@ def test_a_decoy_is_no_label(catalog: Catalog, regions: list[Region], left: set[
 
 
 def test_what_says_nothing_is_left_out(catalog: Catalog) -> None:
-    project = make_project(catalog, ["helped"] * 5)
+    project = make_project(catalog, ["assisted"] * 5)
     half = review(4, 3, regions=[BOLT])
     catalog.reviews.record(
         project.key,
@@ -114,7 +114,7 @@ def test_what_says_nothing_is_left_out(catalog: Catalog) -> None:
 
 
 def test_the_latest_word_counts_where_nobody_asked_for_several(catalog: Catalog) -> None:
-    project = make_project(catalog, ["helped", "helped"])
+    project = make_project(catalog, ["assisted", "assisted"])
     catalog.reviews.record(
         project.key,
         [
@@ -132,7 +132,7 @@ def test_the_latest_word_counts_where_nobody_asked_for_several(catalog: Catalog)
 
 
 def test_where_several_were_asked_their_consensus_counts(catalog: Catalog) -> None:
-    project = make_project(catalog, ["helped", "decoy", "helped"])
+    project = make_project(catalog, ["assisted", "decoy", "assisted"])
     both = ("ann", "bob")
     catalog.reviews.record(
         project.key,
@@ -168,7 +168,9 @@ def test_where_several_were_asked_their_consensus_counts(catalog: Catalog) -> No
 def test_whatever_people_did_no_decoy_and_no_gold_image_comes_out(
     catalog: Catalog, data: st.DataObject, rules: LabelRules
 ) -> None:
-    arms = data.draw(st.lists(st.sampled_from(["helped", "blind", "decoy", "gold"]), min_size=1, max_size=6))
+    arms = data.draw(
+        st.lists(st.sampled_from(["assisted", "control", "decoy", "gold"]), min_size=1, max_size=6)
+    )
     project = make_project(catalog, arms)
     reviews = []
     for n, _ in enumerate(arms):

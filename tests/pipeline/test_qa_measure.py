@@ -33,7 +33,7 @@ def measure(arm: Arm) -> QaResult:
 
 @pytest.mark.parametrize(
     ("arm", "counts"),
-    [("helped", (0, 0, 1)), ("blind", (1, 0, 0)), ("gold", (0, 1, 1)), ("decoy", (0, 0, 0))],
+    [("assisted", (0, 0, 1)), ("control", (1, 0, 0)), ("gold", (0, 1, 1)), ("decoy", (0, 0, 0))],
 )
 def test_a_case_counts_for_the_model_by_what_its_reviewer_saw(arm: Arm, counts: tuple[int, int, int]) -> None:
     result = measure(arm)
@@ -41,7 +41,7 @@ def test_a_case_counts_for_the_model_by_what_its_reviewer_saw(arm: Arm, counts: 
     assert result.n_cases == 1
     assert (model.control.n_images, model.gold.n_images, model.assisted.n_images) == counts
     assert all(one.boxes.score.ap == pytest.approx(1.0) for one in model.by_source.values() if one.n_images)
-    assert result.work.edits.n_images == (0 if arm in ("blind", "decoy") else 1)
+    assert result.work.edits.n_images == (0 if arm in ("control", "decoy") else 1)
 
 
 def test_what_was_planted_counts_for_people_alone() -> None:

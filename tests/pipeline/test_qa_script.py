@@ -39,7 +39,7 @@ def test_every_change_is_found_and_none_invented(
         source__location=str(tmp_path / "images"),
         state_dir=str(tmp_path / "state"),
         labels__annotate="pairs",
-        experiments__blind_share=0.0,
+        experiments__control_share=0.0,
     )
     settings = settings_for(
         source, label_studio.url, label_studio.token, title=new_title(), files=document_root

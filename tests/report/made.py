@@ -45,7 +45,7 @@ HABITS = {
 
 @cache
 def made_cases(n_images: int) -> tuple[Case, ...]:
-    """Cases 0 to n: a fifth blind, some gold, some with a decoy, every sixth seen by two people."""
+    """Cases 0 to n: a fifth control images, some gold, some with a decoy, every sixth seen by two people."""
     return tuple(_case(seed, week=seed * N_WEEKS // n_images) for seed in range(n_images))
 
 
@@ -98,9 +98,9 @@ def _case(seed: int, *, week: int) -> Case:
         tuple(_predict(scene, rng, skill=0.95 if better else 0.8)),
     )
     draw = rng.random()
-    arm: Arm = "blind" if draw < 0.2 else "gold" if draw < 0.3 else "decoy" if draw < 0.38 else "helped"
+    arm: Arm = "control" if draw < 0.2 else "gold" if draw < 0.3 else "decoy" if draw < 0.38 else "assisted"
     decoys = (_decoy(rng),) if arm == "decoy" else ()
-    shown = () if arm == "blind" else (*prediction.regions, *(decoy.region for decoy in decoys))
+    shown = () if arm == "control" else (*prediction.regions, *(decoy.region for decoy in decoys))
     authors = sorted(HABITS)[seed % 3 :][: 2 if seed % 6 == 0 else 1]
     moment = FIRST_DAY + timedelta(weeks=week, hours=seed % 40)
     reviews = []

@@ -28,7 +28,7 @@ def test_the_limit_holds_and_no_image_comes_twice(limit: int) -> None:
     chosen = choose(CASES, limit)
     assert len(chosen) <= limit
     assert len({example.image for example in chosen}) == len(chosen)
-    countable = {case.image for case in CASES if case.truth and case.arm in ("helped", "gold")}
+    countable = {case.image for case in CASES if case.truth and case.arm in ("assisted", "gold")}
     assert {example.image for example in chosen} <= countable
     if limit >= 60:
         assert len(chosen) >= 40
@@ -73,12 +73,16 @@ def test_the_worst_of_a_stratum_comes_first() -> None:
 
     assert shown
     for label, group in groupby(sorted(shown, key=lambda e: e.label or ""), key=lambda e: e.label):
-        best = min(farthest(c, label) for c in CASES if c.arm in ("helped", "gold"))
+        best = min(farthest(c, label) for c in CASES if c.arm in ("assisted", "gold"))
         assert min(farthest(by_image[e.image], label) for e in group) == pytest.approx(best, abs=1e-4)
 
 
-def test_blind_and_unreviewed_images_and_those_with_decoys_are_no_examples() -> None:
-    helped = next(case for case in CASES if case.arm == "helped" and case.truth)
-    for case in (replace(helped, arm="blind"), replace(helped, arm="decoy"), replace(helped, reviews=())):
+def test_control_and_unreviewed_images_and_those_with_decoys_are_no_examples() -> None:
+    assisted = next(case for case in CASES if case.arm == "assisted" and case.truth)
+    for case in (
+        replace(assisted, arm="control"),
+        replace(assisted, arm="decoy"),
+        replace(assisted, reviews=()),
+    ):
         assert choose((case,), 10) == ()
-    assert len(choose((helped,), 10)) == 1
+    assert len(choose((assisted,), 10)) == 1

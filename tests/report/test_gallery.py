@@ -20,7 +20,7 @@ from detseg.types import Box, DecodedImage, ImageRef, Size
 from tests.report.made import TAXONOMY, made_cases
 from tests.report.reports import images_of, make_report, suspect_of
 
-CASES = [case for case in made_cases(80) if case.arm in ("helped", "gold") and case.truth is not None][:12]
+CASES = [case for case in made_cases(80) if case.arm in ("assisted", "gold") and case.truth is not None][:12]
 IMAGES = images_of(CASES)
 
 

@@ -129,19 +129,19 @@ def test_nothing_reviewed_makes_a_readable_page(nothing: Outline) -> None:
 
 def test_control_images_alone_are_no_empty_page() -> None:
     """Of a review without the model's regions the answer on the model says what it is."""
-    (blind,) = itertools.islice((one for one in made_cases(40) if one.arm == "blind"), 1)
-    text = plain(Outline(render_report(make_report((blind,), limit=0))).text)
+    (control,) = itertools.islice((one for one in made_cases(40) if one.arm == "control"), 1)
+    text = plain(Outline(render_report(make_report((control,), limit=0))).text)
     assert "No image but 1 control image has been reviewed yet." in text
     assert "1 control image; for ±0.05" in text
 
 
 def test_a_saving_says_which_images_it_lacks() -> None:
     """Two images with the model's regions and two without: each person has too few of one arm."""
-    arms = {arm: [one for one in made_cases(40) if one.arm == arm][:2] for arm in ("helped", "blind")}
-    result = make_report((*arms["helped"], *arms["blind"]), limit=0).result
+    arms = {arm: [one for one in made_cases(40) if one.arm == arm][:2] for arm in ("assisted", "control")}
+    result = make_report((*arms["assisted"], *arms["control"]), limit=0).result
     saved = answer_questions(result)[2].main
     saving = result.work.effort.saving
-    assert saved.noun == ("control image" if saving.share.n == saving.n_blind else "assisted image")
+    assert saved.noun == ("control image" if saving.share.n == saving.n_control else "assisted image")
     assert tell_figure(saved).note.startswith(f"{saving.share.n} {saved.noun}")
 
 

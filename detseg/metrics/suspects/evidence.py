@@ -236,7 +236,7 @@ def _trust(scene: Scene, j: int) -> float:
 
 def _unseen_by_people(scene: Scene) -> float:
     """Return the part of the trust in the model that is left: all, where nobody saw what it said."""
-    return 1.0 if scene.case.arm == "blind" else _OVERRULED
+    return 1.0 if scene.case.arm == "control" else _OVERRULED
 
 
 def _n_agreeing(scene: Scene, j: int) -> int:

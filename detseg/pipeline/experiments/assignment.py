@@ -18,7 +18,7 @@ class Lottery:
 
     project: str
     seed: int
-    blind_share: float
+    control_share: float
     decoy_share: float
 
     def draw(self, image: ImageId, purpose: str) -> float:
@@ -29,18 +29,18 @@ class Lottery:
     def arm(self, image: ImageId) -> Arm:
         """The arm of an image whose truth is not known.
 
-        A larger share takes images from the arm "helped" alone, and gives a smaller one's none away.
+        A larger share takes images from the arm "assisted" alone, and gives a smaller one's none away.
 
-        >>> Lottery("parts", 0, blind_share=1.0, decoy_share=0.0).arm(ImageId("sha256:0"))
-        'blind'
+        >>> Lottery("parts", 0, control_share=1.0, decoy_share=0.0).arm(ImageId("sha256:0"))
+        'control'
         """
         lot = self.draw(image, "arm")
-        if lot < self.blind_share:
-            return "blind"
-        return "decoy" if lot >= 1.0 - self.decoy_share else "helped"
+        if lot < self.control_share:
+            return "control"
+        return "decoy" if lot >= 1.0 - self.decoy_share else "assisted"
 
 
 def lottery_of(settings: Settings) -> Lottery:
     """The lottery of the settings."""
     shares = settings.experiments
-    return Lottery(settings.queue.project, shares.seed, shares.blind_share, shares.decoy_share)
+    return Lottery(settings.queue.project, shares.seed, shares.control_share, shares.decoy_share)

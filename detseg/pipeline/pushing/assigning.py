@@ -18,8 +18,8 @@ from detseg.types import Annotation, Decoy, ImageId
 def assign(spec: PushSpec, prediction: Annotation) -> Assignment:
     """The arm of an image that never was a task.
 
-    An image that no decoy can be planted on stays in that arm, without one: if it were helped, the helped
-    images would be others than the blind ones.
+    An image that no decoy can be planted on stays in that arm, without one: if it were assisted, the assisted
+    images would be others than the control images.
     """
     image, lottery = prediction.image, lottery_of(spec.settings)
     if spec.gold is not None and image in spec.gold.images:
@@ -52,13 +52,13 @@ def recover_assignments(
 ) -> tuple[Assignment, ...]:
     """The arms of tasks that an earlier catalog made, which is lost: lots can be drawn again.
 
-    ``versions`` are the model versions on the tasks. A task with any is not blind; one without is, if its lot
-    says so. Decoys are those that this model version's prediction gets: where they are not on the task, none
-    of them is in any review either.
+    ``versions`` are the model versions on the tasks. A task with any has no control image; one without
+    has, if its lot says so. Decoys are those that this model version's prediction gets: where they are not on
+    the task, none of them is in any review either.
     """
     if not versions:
         return ()
     assignments = (
         assign(spec, prediction) for prediction in spec.catalog.predictions.read(versions, spec.version)
     )
-    return tuple(one for one in assignments if (one.arm == "blind") == (not versions[one.image]))
+    return tuple(one for one in assignments if (one.arm == "control") == (not versions[one.image]))

@@ -24,7 +24,7 @@ class Missing:
     """Images of a page by what they need; each is in one of them, in order.
 
     ``tasks`` need a task, ``predictions`` have one (its id) without this version's prediction, ``present``
-    need nothing (blind ones never do, nor those that an import labeled), ``deleted`` had a task that was
+    need nothing (control images never do, nor those that an import labeled), ``deleted`` had a task that was
     deleted on the server.
     """
 
@@ -60,16 +60,16 @@ def find_missing(
             present.append(ref)
         elif task is None or task.task_id is None:
             new.append(ref)
-        elif is_blind(arms.get(ref.id)):
+        elif is_control(arms.get(ref.id)):
             present.append(ref)
         else:
             more.append((ref, task.task_id))
     return Missing(tuple(new), tuple(more), tuple(present), tuple(deleted))
 
 
-def is_blind(assignment: Assignment | None) -> bool:
-    """Tell whether an image's task comes without its prediction; an image without an arm is helped."""
-    return assignment is not None and assignment.arm == "blind"
+def is_control(assignment: Assignment | None) -> bool:
+    """Tell whether an image's task comes without its prediction; an image without an arm is assisted."""
+    return assignment is not None and assignment.arm == "control"
 
 
 def find_gone(client: LabelStudioClient, catalog: Catalog, project: Project) -> dict[int, ImageId]:
@@ -162,7 +162,7 @@ def find_sent(
 
     Label Studio on SQLite makes tasks without their predictions when somebody else writes at that moment: it
     tries again with what its first try left over. Such a task is confirmed here as bare, and the prediction
-    is sent after it, unless the task is blind.
+    is sent after it, unless it is a control image.
     """
     own = find_tasks(client, catalog, project, ids).own
     found = {image: tasks[0].id for image, tasks in own.items()}

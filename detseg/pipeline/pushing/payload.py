@@ -13,7 +13,7 @@ from detseg.labelstudio.session import Json
 from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapeReport
 from detseg.labelstudio.shown import encode_shown, find_shown
 from detseg.pipeline.policies import cost_model
-from detseg.pipeline.pushing.existing import is_blind
+from detseg.pipeline.pushing.existing import is_control
 from detseg.pipeline.pushing.origin import KEY, encode_origin
 from detseg.pipeline.pushing.plan import PlannedTask
 from detseg.pipeline.pushing.queue import Queue
@@ -27,7 +27,7 @@ class Payload:
     """One image's JSON: a new task, or a prediction for ``task_id``.
 
     ``left_out`` says what is not in it, ``shapes`` what its regions are drawn as, ``shown`` what the page
-    shows of them. ``assignment`` is the image's arm: a blind task comes without its prediction.
+    shows of them. ``assignment`` is the image's arm: a control image comes without its prediction.
     """
 
     ref: ImageRef
@@ -40,7 +40,7 @@ class Payload:
 
     @property
     def n_predictions(self) -> int:
-        return 0 if is_blind(self.assignment) else 1
+        return 0 if is_control(self.assignment) else 1
 
 
 def encode_planned(
@@ -73,7 +73,7 @@ def _encode(queue: Queue, planned: PlannedTask, task: Json, origin: Json) -> Pay
         body: Json = {"task": planned.task_id, **prediction}
     else:
         body = {"data": _data(queue, planned, task["data"], origin)}
-        if not is_blind(planned.assignment):
+        if not is_control(planned.assignment):
             body["predictions"] = [prediction]
     return Payload(
         planned.ref,
@@ -89,7 +89,7 @@ def _encode(queue: Queue, planned: PlannedTask, task: Json, origin: Json) -> Pay
 def _data(queue: Queue, planned: PlannedTask, data: Json, origin: Json) -> Json:
     """A new task's data. The page shows its columns in this order."""
     seconds = cost_model(queue.settings.costs).reviewing_s(
-        [one.instance for one in planned.regions], shown=not is_blind(planned.assignment)
+        [one.instance for one in planned.regions], shown=not is_control(planned.assignment)
     )
     url, field = queue.serving.url(planned.ref), queue.interface.image_field or "image"
     first = {field: url, "file": _file_name(planned.ref, origin), "expected_seconds": round(seconds)}

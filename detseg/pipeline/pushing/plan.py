@@ -30,7 +30,7 @@ from detseg.pipeline.pushing.existing import (
     find_missing,
     find_tasks,
     find_there,
-    is_blind,
+    is_control,
 )
 from detseg.pipeline.pushing.queue import PushSpec
 from detseg.pipeline.pushing.report import ImageOutcome, Status
@@ -145,8 +145,8 @@ def _plan_unknown(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
     )
     there = {one.image: one for one in existing}
     known_arms = spec.catalog.arms.of_images(spec.project.key, there).values()
-    blind = {one.image for one in (*assignments, *known_arms) if one.arm == "blind"}
-    done = {one.image for one in existing if spec.version in one.versions or one.image in blind}
+    control = {one.image for one in (*assignments, *known_arms) if one.arm == "control"}
+    done = {one.image for one in existing if spec.version in one.versions or one.image in control}
     return PagePlan(
         new=tuple(ref for ref in refs if ref.id not in there and ref.id not in found.external),
         predictions=(
@@ -269,6 +269,6 @@ def _fit(
         taxonomy=spec.taxonomy,
         policy=spec.policy,
     )
-    if is_blind(assignment):  # made all the same, so that no arm lacks
+    if is_control(assignment):  # made all the same, so that no arm lacks
         encoded, left_out = replace(encoded, report=NOTHING_DRAWN), ()  # images that the others refuse
     return replace(planned, encoded=encoded, regions=regions, left_out=left_out, assignment=assignment)

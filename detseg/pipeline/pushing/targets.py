@@ -32,7 +32,7 @@ MOST_PREDICTIONS = 500
 
 @dataclass(frozen=True, slots=True)
 class NewTasks:
-    """Images as new tasks, each with one prediction; blind ones without."""
+    """Images as new tasks, each with one prediction; control images without."""
 
     queue: Queue
     status: Status = "pushed"

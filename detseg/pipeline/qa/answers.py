@@ -34,7 +34,9 @@ def basis_of(result: QaResult) -> str:
     more = [
         f"{n:,} {name}" for name, n in result.basis.states.items() if n and name in ("skipped", "unlabeled")
     ]
-    more += [f"{n:,} {arm}" for arm, n in result.basis.arms.items() if n and arm != "helped"]
+    more += [
+        format_count(n, f"{arm} image") for arm, n in result.basis.arms.items() if n and arm != "assisted"
+    ]
     more += ["simulated reviews"] if result.simulated else []
     behind = f" ({', '.join(more)})" if more else ""
     return f"{format_count(result.work.edits.n_images, 'image')} reviewed with the model's regions{behind}"

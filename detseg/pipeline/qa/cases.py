@@ -62,7 +62,7 @@ class CaseReader:
                 uri=refs.get(image, ImageRef(image, image)).uri,
                 task_id=task.task_id,
                 task_url=task_url(self.project, task.task_id),
-                arm=assigned.arm if assigned else "helped",
+                arm=assigned.arm if assigned else "assisted",
                 model_version=task.model_version,
                 prediction=prediction,
                 reviews=tuple(record.annotation for record in records),

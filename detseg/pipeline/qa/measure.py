@@ -69,6 +69,6 @@ class Measures:
 
 def _edits(case: Case) -> tuple[Edit, ...]:
     truth = case.truth
-    if truth is None or case.arm not in ("helped", "gold"):
+    if truth is None or case.arm not in ("assisted", "gold"):
         return ()
     return find_edits(case.prediction, truth)

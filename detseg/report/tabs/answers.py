@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from detseg.report.data import QaReport
 
 _NOT_MEASURED = (
-    "Not measured: set experiments.blind_share = 0.05, so that some images are labeled without help."
+    "Not measured: experiments.control_share = 0.05 makes control images, which are labeled by hand."
 )
 
 
 _NO_CONTROL = (
-    "Nobody has labeled an image without seeing the model’s regions: experiments.blind_share makes such "
+    "Nobody has labeled an image without seeing the model’s regions: experiments.control_share makes such "
     "control images."
 )
 
@@ -80,13 +80,13 @@ def _saved(report: QaReport, figures: Figures) -> Answer:
     effort, times = report.result.work.effort, report.result.work.times
     saving = effort.saving
     ways = {
-        "blind": f"Measured against {format_count(saving.n_blind, 'image')} labeled without help.",
+        "control": f"Measured against {format_count(saving.n_control, 'control image')}.",
         None: _NOT_MEASURED if effort.expected.n_images else "Too few timed reviews to tell.",
     }
-    if saving.n_blind and effort.method is None:
-        blind = format_count(saving.n_blind, "image")
-        ways[None] = f"Measured against no more than {blind} labeled without help."
-    about = {"hours": f"{saving.hours_spent:,.1f} spent with help"}
+    if saving.n_control and effort.method is None:
+        control = format_count(saving.n_control, "control image")
+        ways[None] = f"Not measured: no more than {control} so far."
+    about = {"hours": f"{saving.hours_spent:,.1f} assisted"}
     signs = {"money": report.currency}
     facts = tuple(
         _fact(one, about=about.get(one.key, ""), sign=signs.get(one.key, "")) for one in figures.told[1:]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detseg.metrics.timing import ReviewTimes
 
 _MEASURED = (
-    "Blind arm: a random share of the images is labeled without the model’s regions, so both ways can be "
+    "Control images are a random share that is labeled without the model’s regions, so both ways can be "
     "compared honestly: each person with themselves, for images of the same work. Reviews that took far "
     "longer than is usual for the regions and the person are set aside: a page was left open."
 )
@@ -26,9 +26,9 @@ _EXPECTED = (
     "settings; published ones unless you set your own. That is no measurement: its interval allows that "
     "they are off by a factor of 3."
 )
-_NO_BLIND = (
-    "Nothing was measured. Set experiments.blind_share = 0.05 and push: that share of the new images is then "
-    "labeled without the model’s regions. From ten such reviews with times on, the saving is told."
+_NO_CONTROL = (
+    "Nothing was measured. Set experiments.control_share = 0.05 and push: that share of the new images is "
+    "then labeled without the model’s regions. From ten such reviews with times on, the saving is told."
 )
 _COLUMNS = (
     Column("Mean", about="per review"),
@@ -44,7 +44,7 @@ def effort_section(report: QaReport) -> Section:
     """Show what was saved, by each way to find out."""
     effort = report.result.work.effort
     ways = (
-        ("Measured, against the blind arm", effort.measured),
+        ("Measured, against control images", effort.measured),
         ("Expected, by a cost model", effort.expected),
     )
     rows = [Row(_saving_cells(name, saving, report.currency)) for name, saving in ways]
@@ -53,9 +53,9 @@ def effort_section(report: QaReport) -> Section:
         Column("Saved", about="of the seconds by hand"),
         Column("Hours", about="saved"),
         Column("Money", about="saved"),
-        Column("Spent", about="hours with help"),
-        Column("Images", about="with help"),
-        Column("Blind", about="images"),
+        Column("Spent", about="assisted hours"),
+        Column("Images", about="assisted"),
+        Column("Control", about="images"),
         Column("Timed", about="reviews"),
         Column("Set aside", about="left open"),
     )
@@ -68,7 +68,7 @@ def effort_section(report: QaReport) -> Section:
                 missing="No review of an image with the model’s regions yet." if nothing else "",
                 table=None if nothing else table("Effort saved", columns, rows),
             ),
-            Block(missing="" if effort.measured.n_blind or nothing else _NO_BLIND),
+            Block(missing="" if effort.measured.n_control or nothing else _NO_CONTROL),
         ),
         "" if nothing else f"{_MEASURED} {_EXPECTED}",
     )
@@ -86,17 +86,17 @@ def _saving_cells(name: str, saving: Saving, currency: str) -> tuple[Cell, ...]:
         money,
         Cell(f"{saving.hours_spent:,.1f}"),
         count_cell(saving.n_images),
-        count_cell(saving.n_blind),
+        count_cell(saving.n_control),
         count_cell(saving.n_timed),
         count_cell(saving.n_set_aside),
     )
 
 
 def times_section(report: QaReport) -> Section:
-    """Seconds per review with and without help, and by annotator, week and model version."""
+    """Seconds per review, of assisted and of control images, by annotator, week and model version."""
     times = report.result.work.times
-    arms = {"With the model’s regions": times.helped, "Without (blind arm)": times.blind}
-    if not times.helped.n_reviews + times.blind.n_reviews:
+    arms = {"Assisted images": times.assisted, "Control images": times.control}
+    if not times.assisted.n_reviews + times.control.n_reviews:
         return Section("times", "Seconds", (Block(missing="No review has a time yet."),))
     weeks = [Point(week_label(week), of.mean_s) for week, of in sorted(times.per_week.items()) if "W" in week]
     charts = []

@@ -99,14 +99,14 @@ def _plan_text(report: QaReport) -> str:
     figure = answer_questions(report.result)[0].main
     if figure.plan is None or not figure.plan.n_more:
         return ""
-    queued = max(0, report.result.basis.arms.get("blind", 0) - quality.control.n_images)
+    queued = max(0, report.result.basis.arms.get("control", 0) - quality.control.n_images)
     waits = (
         f" {format_count(queued, 'control image')} {'waits' if queued == 1 else 'wait'} for review."
         if queued
         else ""
     )
     words = say_plan(figure.plan)
-    how = "experiments.blind_share is the share of new images that are shown without the model’s regions."
+    how = "experiments.control_share is the share of new images that are shown without the model’s regions."
     return f"{words[0].upper()}{words[1:]}.{waits} {how}"
 
 

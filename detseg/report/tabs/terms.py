@@ -26,7 +26,7 @@ _TERMS = {
     "Accepted": "regions left as the model drew them / all regions that it drew",
     "IoU": "shared area / joint area of two regions, in [0, 1]",
     "Control image": (
-        "an image that was shown without the model’s regions (experiments.blind_share): what people draw "
+        "an image that was shown without the model’s regions (experiments.control_share): what people draw "
         "there owes nothing to the model, so its quality is measured against it"
     ),
     "Agreement with reviewers who saw the model": (

@@ -64,7 +64,7 @@ def agreement_section(report: QaReport) -> Section:
                 table=table("Agreement by class", [Column("Class", "name"), _ALPHA, *_AGREE, *counts], rows),
             ),
             Block(
-                title="With and without help",
+                title="Assisted and control images",
                 table=table("Agreement by arm", [Column("Shown", "name"), *_AGREE, *counts], arms),
                 text="People who start from the same regions agree more readily than people who start from "
                 "nothing.",
@@ -178,7 +178,7 @@ def decoys_section(report: QaReport) -> Section:
     )
 
 
-_ARMS = {"helped": "the model’s regions", "gold": "the same, known truth", "blind": "nothing"}
+_ARMS = {"assisted": "the model’s regions", "gold": "the same, known truth", "control": "nothing"}
 _KINDS = {"label": "wrong class", "shift": "out of place", "nothing": "nothing there"}
 
 

@@ -13,7 +13,7 @@ from detseg.pipeline.experiments.assignment import Lottery
 from detseg.types import ImageId, ModelVersion
 from tests.catalog.reading import review_ids
 from tests.e2e.faults.person import Ledger, Server, identity
-from tests.e2e.faults.world import BLIND_SHARE, DECOY_SHARE, N_REGIONS, SIZE
+from tests.e2e.faults.world import CONTROL_SHARE, DECOY_SHARE, N_REGIONS, SIZE
 
 Json = dict[str, Any]
 Harm = Literal["lost", "doubled", "human", "other"]
@@ -31,8 +31,8 @@ class Violation:
 @dataclass(frozen=True, slots=True)
 class Expected:
     """``images`` have a task each, with one prediction of each of the ``versions``; tasks that a person
-    worked on may have one of each of ``replaced``, and blind ones have none at all. A decoy is in each of its
-    task's predictions. ``shown`` is the version that the project shows.
+    worked on may have one of each of ``replaced``, and control images have none at all. A decoy is in each of
+    its task's predictions. ``shown`` is the version that the project shows.
 
     An image may have several tasks if people worked on every one of them, and the ``warnings`` say so.
     """
@@ -96,17 +96,17 @@ def _tasks(tasks: list[Json], expected: Expected) -> Iterator[Violation]:
 def _predictions(tasks: list[Json], expected: Expected) -> Iterator[Violation]:
     """An image's versions are all on one of its tasks, which its copies need not have."""
     harms: Counter[tuple[Harm, str]] = Counter()
-    lottery = Lottery(expected.title, 0, blind_share=BLIND_SHARE, decoy_share=DECOY_SHARE)
+    lottery = Lottery(expected.title, 0, control_share=CONTROL_SHARE, decoy_share=DECOY_SHARE)
     for some in _by_image(tasks).values():
         lacking = [expected.versions - {one["model_version"] for one in t["predictions"]} for t in some]
-        if lottery.arm(some[0]["data"]["image_id"]) != "blind":
+        if lottery.arm(some[0]["data"]["image_id"]) != "control":
             for version in min(lacking, key=len):
                 harms["lost", f"images without a prediction of {version}"] += 1
     for task in _ours(tasks):
         counted = Counter(one["model_version"] for one in task["predictions"])
         arm = lottery.arm(task["data"]["image_id"])
-        if arm == "blind":
-            harms["other", "blind tasks with a prediction"] += bool(counted)
+        if arm == "control":
+            harms["other", "control images with a prediction"] += bool(counted)
             continue
         touched = identity(task) in expected.ledger.touched
         allowed = expected.versions | (expected.replaced if touched else frozenset())

@@ -23,7 +23,7 @@ SIZE = Size(48, 32)
 N_REGIONS = 3
 N_FIRST, N_MORE = 12, 8
 TASKS_PER_REQUEST = 4
-BLIND_SHARE = DECOY_SHARE = 0.2
+CONTROL_SHARE = DECOY_SHARE = 0.2
 PATIENCE_S = 3.5
 """The server needs a tenth of a second for such a batch, and 3 s more if another writer was in its way."""
 
@@ -101,7 +101,7 @@ class Place:
             "label_studio__batch_tasks": TASKS_PER_REQUEST,
             "label_studio__patience_s": PATIENCE_S,
             "queue__predictions": self.predictions,
-            "experiments__blind_share": BLIND_SHARE,
+            "experiments__control_share": CONTROL_SHARE,
             "experiments__decoy_share": DECOY_SHARE,
         }
 

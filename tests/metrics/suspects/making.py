@@ -51,7 +51,7 @@ def case(
     predicted: Sequence[Region] = (),
     *,
     others: Sequence[Sequence[Region]] = (),
-    arm: Arm = "blind",
+    arm: Arm = "control",
     lead_time_s: float | None = None,
     image: str = "sha256:1",
 ) -> Case:

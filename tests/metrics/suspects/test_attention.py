@@ -19,13 +19,13 @@ EIGHT = [region(str(i), "bolt", (20 * i, 10, 20 * i + 15, 40), score=0.9) for i 
     [(3.0, None), (2.99, 0.5), (1.5, 0.75), (0.0, 1.0), (None, None), (-1.0, None), (math.nan, None)],
 )
 def test_too_fast(lead_time_s: float | None, score: float | None) -> None:
-    found = suspects(case(EIGHT, EIGHT, arm="helped", lead_time_s=lead_time_s), "too_fast")
+    found = suspects(case(EIGHT, EIGHT, arm="assisted", lead_time_s=lead_time_s), "too_fast")
     assert [one.score for one in found] == (
         [] if score is None else [pytest.approx(score * RULE_OF["too_fast"].cost, abs=2e-3)]
     )
 
 
-@pytest.mark.parametrize(("arm", "n_found"), [("helped", 1), ("blind", 0)])
+@pytest.mark.parametrize(("arm", "n_found"), [("assisted", 1), ("control", 0)])
 def test_only_what_was_shown_takes_time(arm: Arm, n_found: int) -> None:
     """Deleting all of eight is too fast in 2 s; finding nothing where nothing was shown is not."""
     assert len(suspects(case([], EIGHT, arm=arm, lead_time_s=2.0), "too_fast")) == n_found

@@ -61,7 +61,7 @@ def test_missed() -> None:
     assert suspects(case([region("b", "nut", (10, 10, 110, 110))], model()), "missed")
 
 
-@pytest.mark.parametrize("arm", ["helped", "decoy"])
+@pytest.mark.parametrize("arm", ["assisted", "decoy"])
 def test_who_saw_the_region_and_took_it_away_may_be_right(arm: Arm) -> None:
     elsewhere = region("a", "bolt", (120, 20, 180, 80))
     (found,) = suspects(case([elsewhere], model(), arm=arm), "missed")

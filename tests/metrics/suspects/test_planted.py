@@ -48,7 +48,7 @@ def worst(tallied: Tallied) -> tuple[float, str]:
     return min((tallied.found[kind] / n, kind) for kind, n in tallied.planted.items())
 
 
-@pytest.mark.parametrize(("masked", "arm"), [(False, "blind"), (False, "helped"), (True, "blind")])
+@pytest.mark.parametrize(("masked", "arm"), [(False, "control"), (False, "assisted"), (True, "control")])
 def test_most_of_every_kind_are_found_and_little_else(masked: bool, arm: Arm) -> None:
     tallied = measure(made_up(masked=masked), Setting(STEADY, arm, share=0.08), range(1))
     fitting = {kind for kind in MISTAKES if tallied.planted[kind]}
@@ -67,7 +67,7 @@ def test_a_kind_that_is_the_only_one_is_found(kind: str) -> None:
 
 
 def test_a_model_that_does_not_know_a_class_proves_nothing() -> None:
-    blind = NoisyDetector(missed=0.3, made_up=0.0, confused=0.0, spread=0.02)
-    tallied = measure(made_up(masked=False), Setting(blind, kinds=("nothing",)), range(1))
+    misses = NoisyDetector(missed=0.3, made_up=0.0, confused=0.0, spread=0.02)
+    tallied = measure(made_up(masked=False), Setting(misses, kinds=("nothing",)), range(1))
     assert tallied.false_alarms["unseen"] == 0
     assert tallied.named["unseen"] == 0

@@ -55,7 +55,7 @@ def case(drawn: Annotation, *, seen: tuple[Region, ...] = ()) -> Case:
         uri="",
         task_id=1,
         task_url="",
-        arm="blind",
+        arm="control",
         model_version=ModelVersion("m@0"),
         prediction=replace(drawn, author="m@0", regions=tuple(scored), state="labeled"),
         reviews=(drawn,),

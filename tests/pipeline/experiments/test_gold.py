@@ -32,7 +32,7 @@ def write_gold(path: Path, annotations: dict[str, Sequence[dict[str, Any]]], **m
 def gold_settings(settings: Settings, tmp_path: Path) -> Settings:
     """Gold images are every other one."""
     return settings.updated(
-        experiments__gold=tmp_path / "gold.json", experiments__gold_share=0.5, experiments__blind_share=0.0
+        experiments__gold=tmp_path / "gold.json", experiments__gold_share=0.5, experiments__control_share=0.0
     )
 
 
@@ -172,7 +172,7 @@ def test_gold_images_wait_for_their_turn(
 def test_gold_images_are_their_share_of_the_queue(share: float) -> None:
     refs = [ImageRef(ImageId(f"sha256:{n:064x}"), f"{n}.png") for n in range(12_000)]
     gold = {ref.id for ref in refs[6_000:]}
-    lottery = Lottery("parts", 3, blind_share=0.0, decoy_share=0.0)
+    lottery = Lottery("parts", 3, control_share=0.0, decoy_share=0.0)
     queue = list(scheduled(refs, gold=gold, queued=set(), share=share, lottery=lottery))
     n_gold = sum(ref.id in gold for ref in queue)
     assert len(queue) - n_gold == 6_000

@@ -15,7 +15,7 @@ from tests.catalog.made import VERSION, found, image_id, record_project
 NEWER = ModelVersion("newer@00000002")
 
 REFS = tuple(ImageRef(image_id(n), f"{n}.png") for n in range(8))
-NOT_A_TASK, CLAIMED, WITH_THIS, WITH_OTHER, REPLACED, CLAIMED_TOO, DELETED, BLIND = REFS
+NOT_A_TASK, CLAIMED, WITH_THIS, WITH_OTHER, REPLACED, CLAIMED_TOO, DELETED, CONTROL = REFS
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
         key = record_project(opened).key
         opened.tasks.open_push(key, [WITH_THIS.id, REPLACED.id, DELETED.id], NEWER)
         opened.tasks.open_push(
-            key, [one.id for one in REFS[1:]], VERSION, arms=[Assignment(BLIND.id, "blind")]
+            key, [one.id for one in REFS[1:]], VERSION, arms=[Assignment(CONTROL.id, "control")]
         )
         opened.tasks.confirm_push(key, {image_id(n): 100 + n for n in range(2, 8)})
         opened.task_predictions.open_push(key, [REPLACED.id], VERSION)
@@ -40,7 +40,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 def test_every_image_needs_one_thing(catalog: Catalog, restore: bool) -> None:
     (project,) = catalog.projects.all()
     missing = find_missing(catalog, project.key, REFS, NEWER, restore=restore)
-    assert missing.present == (WITH_THIS, BLIND)
+    assert missing.present == (WITH_THIS, CONTROL)
     assert missing.predictions == ((WITH_OTHER, 103), (REPLACED, 104), (CLAIMED_TOO, 105))
     assert missing.tasks == (NOT_A_TASK, CLAIMED, *([DELETED] if restore else []))
     assert missing.deleted == (() if restore else (DELETED,))

@@ -101,7 +101,7 @@ def test_tasks_of_a_catalog_that_was_lost_are_foreseen(
     queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
 ) -> None:
     """They are imported: with this version's prediction they need nothing, without it they get it."""
-    mixed = queue.updated(experiments__blind_share=0.5)
+    mixed = queue.updated(experiments__control_share=0.5)
     refs = tuple(scan(mixed, catalog).images)
     predict_shard(mixed, catalog, FixedPredictor(), refs)
     project = push_as_foreseen(mixed, catalog, refs[:4]).project_id
