@@ -1,6 +1,6 @@
 # Everything here works on a fresh clone: what a target needs is installed first, once.
 .DEFAULT_GOAL := help
-.PHONY: help install server demo test lint docs check faults bench coverage format lock release clean
+.PHONY: help install server tools demo test lint docs check faults bench coverage format lock release clean
 
 # The first Python that fits. To choose another: make PYTHON=/path/to/python3.11 demo
 FITS := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
@@ -19,6 +19,9 @@ install: ## .venv from requirements.lock (3.4 GB to download, once)
 
 server: install # the Label Studio server, in an environment of its own in the user's cache folder
 	@$(BIN)/python -m detseg.labelstudio.install
+
+tools: install # Chromium and PostgreSQL for the tests, where they may be installed
+	@$(BIN)/python deploy/run_tests.py --only-install
 
 demo: server ## the whole loop on made-up scenes, with a real Label Studio, and a report in demo/
 	@$(BIN)/detseg demo

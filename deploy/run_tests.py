@@ -1,7 +1,8 @@
 """Runs pytest with a real browser and a real PostgreSQL: installs them where it may, else says so loudly.
 
 Arguments are handed to pytest. Without a browser the tests marked `browser` are left out, without PostgreSQL
-those marked `postgres`; a banner names them at the end, and where CI is set the run fails.
+those marked `postgres`; a banner names them at the end, and where CI is set the run fails. The argument
+``--only-install`` runs no tests.
 
 The tests run in several processes, a file in one of them, each with servers of its own. Where CI is set,
 those that fail run once more, alone: one that passes then is named at the end, one that fails again fails the
@@ -125,6 +126,10 @@ def side_by_side(n_processes: int) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     reasons = {tool: reason for tool in TOOLS if (reason := install(tool)) is not None}
+    if arguments == ["--only-install"]:
+        for reason in reasons.values():
+            print(f"detseg: {reason}", file=sys.stderr)
+        return 0
     chosen = ["-m", " and ".join(f"not {tool.marker}" for tool in reasons)] if reasons else []
     n_cores = os.cpu_count() or 1
     n_processes = min(n_cores, _MOST_PROCESSES)

@@ -26,8 +26,8 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_suite(suite: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "deploy/run_tests.py"]
+def run_suite(suite: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "deploy/run_tests.py", *arguments]
     given = {"PATH": str(suite / "bin"), **environment}
     return subprocess.run(command, cwd=suite, env=given, capture_output=True, text=True)
 
@@ -68,6 +68,14 @@ def test_a_failing_apt_get_is_told(suite: Path) -> None:
     result = run_suite(suite)
     assert result.returncode == 0
     assert "apt-get could not install it (E: no such package): sudo apt-get install chromium" in result.stderr
+
+
+def test_the_programs_can_be_installed_without_a_run_of_the_tests(suite: Path) -> None:
+    result = run_suite(suite, "--only-install", CI="true")
+    assert (result.returncode, result.stdout) == (0, "")  # `make test` fails, and names what did not run
+    assert result.stderr.startswith("detseg: there is no apt-get here: install Chromium so that ")
+    provide_programs(suite)
+    assert run_suite(suite, "--only-install").stderr == ""
 
 
 FAILS_FIRST = """
