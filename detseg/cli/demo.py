@@ -54,7 +54,7 @@ def demo(
     from flows.recording import run_recorded
 
     started = time.monotonic()
-    with _servers(settings, keep=keep) as url, progress_bars():
+    with _servers(settings.state_path, keep=keep) as url, progress_bars():
         truth = write_scenes(folder / settings.source.location, scenes, seed=seed)
         preannotated = run_recorded(note, settings.state_path, preannotate, config)
         review_as_simulated(settings, truth, seed=seed)
@@ -93,7 +93,7 @@ def _check_own_world(settings: Settings, written: Settings) -> None:
 
 
 @contextmanager
-def _servers(settings: Settings, *, keep: bool) -> Iterator[str]:
+def _servers(state: Path, *, keep: bool) -> Iterator[str]:
     """Label Studio's URL, with Prefect beside it; both are stopped at the end unless they are to be kept."""
     from detseg.cli.output import note
     from detseg.files import private_folder
@@ -101,17 +101,17 @@ def _servers(settings: Settings, *, keep: bool) -> Iterator[str]:
     from detseg.labelstudio.server import EmbeddedLabelStudio
     from flows import server as prefect_server
 
-    private_folder(settings.state_path)
+    private_folder(state)
     ensure_installed(note)
     note("starting Label Studio ...")
     try:
-        url = EmbeddedLabelStudio(settings.state_path).up().url
-        if keep or prefect_server.find_api(settings.state_path) is None:
-            prefect_server.up(settings.state_path)
+        url = EmbeddedLabelStudio(state).up().url
+        if keep or prefect_server.find_api(state) is None:
+            prefect_server.up(state)
         yield url
     finally:
         if not keep:
-            _stop_servers(settings.state_path)
+            _stop_servers(state)
 
 
 def _stop_servers(state_dir: Path) -> None:

@@ -155,7 +155,7 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
             *describe_namesakes(client.url, namesakes, on_server),
             *describe_duplicates(catalog, project, removed),
             *overwritten_warnings(settings, catalog, project),
-            *notice_changes(settings, catalog, project),
+            *notice_changes(settings.changes, catalog, project),
             *_describe_splits(catalog, project),
         ),
     )

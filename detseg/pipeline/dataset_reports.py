@@ -60,8 +60,7 @@ def write_difference_page(
     """
     pairs = _read_pairs(store, versions, list(islice(_in_turns(found.images), most)))
     with open_sources(settings) as sources:
-        read = _reader(sources, max_pixels=settings.source.max_pixels)
-        write_page(path, difference_page(versions, found, pairs, read))
+        write_page(path, difference_page(versions, found, pairs, _reader(sources)))
 
 
 def _in_turns(images: Sequence[ChangedImage]) -> Iterator[ChangedImage]:
@@ -93,12 +92,12 @@ def _read_sides(store: DatasetStore, version: Version, chosen: Sequence[ChangedI
     }
 
 
-def _reader(sources: Sources, *, max_pixels: int) -> Callable[[Sample], DecodedImage]:
+def _reader(sources: Sources) -> Callable[[Sample], DecodedImage]:
     """A way to the upright image of a sample; it raises ImageError for one that is not what was labeled."""
 
     def read(sample: Sample) -> DecodedImage:
         data = read_labeled(sources, sample.uri, sample.image)
-        image = decode_image(data, sample.uri, max_pixels=max_pixels)
+        image = decode_image(data, sample.uri, max_pixels=sources.limits.max_pixels)
         if image.size != sample.size:
             raise ImageError(f"is read as {image.size} now and was labeled as {sample.size}")
         return image

@@ -71,7 +71,7 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
     store.check_name(name)
     with opened_catalog(settings) as catalog:
         project = known_project(catalog, settings.queue.project)
-        rules = replace(label_rules(settings), gold=wish.gold, disputed=wish.disputed)
+        rules = replace(label_rules(settings.queue), gold=wish.gold, disputed=wish.disputed)
         taxonomy = settings.declared_taxonomy or config_to_taxonomy(project.label_config)
         recipe = Recipe(
             project=project.title,
@@ -84,7 +84,7 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
         parent = next(reversed(store.versions()), None)
         known = store.index(parent) if parent is not None and is_worth_sharing(parent) else ()
         rows_of = {row.image: row for row in known}
-        alike = near_duplicates(settings, catalog.features.read_all(), keep=True)
+        alike = near_duplicates(settings.state_path, catalog.features.read_all(), keep=True)
         settled = catalog.features.split_groups()
         groups = group_duplicates(alike.clusters, settled)
         classes, made_under = frozenset(taxonomy.names), repr((_SCHEMA, rules, wish.simulated))

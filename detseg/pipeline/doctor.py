@@ -17,7 +17,10 @@ from detseg.pipeline.workspace import opened_catalog
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from detseg.config import Settings
+    from detseg.config.sections import LabelStudioSettings
 
 _FREE_BYTES = 2 * 1024**3
 _PACKAGES = ("torch", "torchvision", "transformers", "timm", "prefect", "fastapi", "sqlalchemy", "hotcoco")
@@ -27,14 +30,14 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Every check in turn, the quick ones first. They change nothing but an old catalog's schema."""
     yield _python()
     yield _packages()
-    yield _disk(settings)
+    yield _disk(settings.state_path)
     for name, look, mend in (
-        ("source", _source, "set source.location in detseg.toml, or give --source"),
-        ("models", _models, "set model.detector and model.segmenter in detseg.toml"),
-        ("catalog", _catalog, "set catalog in detseg.toml, or move the file away"),
-        ("Label Studio server", _installed, "detseg up"),
+        ("source", partial(_source, settings), "set source.location in detseg.toml, or give --source"),
+        ("models", partial(_models, settings), "set model.detector and model.segmenter in detseg.toml"),
+        ("catalog", partial(_catalog, settings), "set catalog in detseg.toml, or move the file away"),
+        ("Label Studio server", partial(_installed, settings.label_studio), "detseg up"),
     ):
-        yield attempt(name, partial(look, settings), mend)
+        yield attempt(name, look, mend)
     yield from look_at_label_studio(settings)
 
 
@@ -51,8 +54,7 @@ def _packages() -> Check:
     return Check("packages", True, found)
 
 
-def _disk(settings: Settings) -> Check:
-    folder = settings.state_path
+def _disk(folder: Path) -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
@@ -78,10 +80,10 @@ def _catalog(settings: Settings) -> str:
         return f"{format_count(catalog.images.count(), 'image')} in {catalog.url}"
 
 
-def _installed(settings: Settings) -> str:
+def _installed(server: LabelStudioSettings) -> str:
     from detseg.labelstudio.install import find_executable
 
-    if settings.label_studio.url is not None:
+    if server.url is not None:
         return "not needed: label_studio.url names one"
     found = find_executable()
     if found is None:

@@ -181,21 +181,21 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
         progress.report("evaluate", advance=1)
     result = measures.result(basis, read_waiting(catalog, project, policy.annotate))
     figures = out.with_suffix(".json")
-    labels = measure_labels(catalog, project, label_rules(settings), taxonomy.names)
+    labels = measure_labels(catalog, project, label_rules(settings.queue), taxonomy.names)
     write_figures(figures, result, labels=labels)
     images = Images(cases=reader.of_images, read=partial(read_one, settings))
     grown, notes = _growth(settings, project.title)
     notes += notes_on(result)
     map_ = map_of_project(settings, catalog, project, result.suspects.ranked)
-    examples, alike = measures.examples(), _alike(settings, catalog, project)
+    examples, alike = measures.examples(), _alike(settings.state_path, catalog, project)
     write_report(out, QaReport(result, labels, taxonomy, examples, images, grown, map_, notes, alike=alike))
     return EvaluateReport(result, out, figures)
 
 
-def _alike(settings: Settings, catalog: Catalog, project: Project) -> Alike:
+def _alike(folder: Path, catalog: Catalog, project: Project) -> Alike:
     """The near duplicates among the images of a project that the catalog knows the places of."""
     images = [task.image for task in catalog.tasks.of_project(project.key)]
-    clusters = near_duplicates(settings, catalog.features.read(images)).clusters
+    clusters = near_duplicates(folder, catalog.features.read(images)).clusters
     largest = sorted(clusters, key=lambda cluster: (-len(cluster), cluster))[:MOST_CLUSTERS]
     places = catalog.images.refs(image for cluster in largest for image in cluster)
     shown = (tuple(places[image] for image in cluster if image in places) for cluster in largest)

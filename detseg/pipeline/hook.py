@@ -20,6 +20,8 @@ from detseg.pipeline.collect import CollectReport, collect_reviews
 from detseg.pipeline.workspace import find_connection, find_project, opened_catalog
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from detseg.catalog import Catalog
     from detseg.config import Settings
 
@@ -89,7 +91,7 @@ def follow(
     ``tell`` gets every report, ``complain`` the times that the server did not answer, or that a long push had
     the queue; then it is tried again. Everything else that collecting raises ends it.
     """
-    secret = _secret(settings)
+    secret = _secret(settings.label_studio.hook_secret)
     with (
         opened_catalog(settings) as catalog,
         HookReceiver(listening.host, listening.port, secret, debouncer.ring) as receiver,
@@ -103,14 +105,14 @@ def follow(
                 complain(error)
 
 
-def _secret(settings: Settings) -> str:
+def _secret(given: SecretStr | None) -> str:
     """The secret of the settings, else one for this time alone: we tell it to the server, or nobody rings."""
-    if settings.label_studio.hook_secret is not None:
-        given = settings.label_studio.hook_secret.get_secret_value()
-        if not (given.strip() and given.isascii() and given.isprintable()):
-            raise ConfigError("hook_secret is sent in a header: it has to have letters, ASCII ones alone")
-        return given
-    return secrets.token_urlsafe(32)
+    if given is None:
+        return secrets.token_urlsafe(32)
+    secret = given.get_secret_value()
+    if not (secret.strip() and secret.isascii() and secret.isprintable()):
+        raise ConfigError("hook_secret is sent in a header: it has to have letters, ASCII ones alone")
+    return secret
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
     from detseg.metrics.suspects.findings import Suspect
+    from detseg.sources.registry import Sources
 
 MOST_POINTS, MOST_READ = 1_500, 200
 """Images on a map, and those of them that are read for a thumbnail in colour."""
@@ -71,7 +73,7 @@ def map_of_project(
             )
         return found
 
-    return _lay_out(settings, catalog, ids, facts_of)
+    return _lay_out(partial(open_sources, settings), catalog, ids, facts_of)
 
 
 def map_of_version(settings: Settings, catalog: Catalog, store: DatasetStore, version: Version) -> ImageMap:
@@ -84,7 +86,7 @@ def map_of_version(settings: Settings, catalog: Catalog, store: DatasetStore, ve
             for image in chosen
         }
 
-    return _lay_out(settings, catalog, list(rows), facts_of)
+    return _lay_out(partial(open_sources, settings), catalog, list(rows), facts_of)
 
 
 def _most(labels: Iterator[str]) -> str:
@@ -104,7 +106,9 @@ def _newest_splits(settings: Settings, project: str) -> dict[bytes, str]:
     return {}
 
 
-def _lay_out(settings: Settings, catalog: Catalog, ids: Sequence[ImageId], facts_of: _FactsOf) -> ImageMap:
+def _lay_out(
+    opened: Callable[[], Sources], catalog: Catalog, ids: Sequence[ImageId], facts_of: _FactsOf
+) -> ImageMap:
     """The map of the first images, in the order of their hashes, that have an embedding of one model."""
     found = [one for one in islice(catalog.features.read(ids), 2 * MOST_POINTS) if one.embedding is not None]
     models = Counter(one.embedding.model for one in found if one.embedding is not None)
@@ -121,7 +125,7 @@ def _lay_out(settings: Settings, catalog: Catalog, ids: Sequence[ImageId], facts
         for n, cluster in enumerate(find_duplicates(stack_features(chosen)).clusters, 1)
         for image in cluster
     }
-    thumbnails = _thumbnails(settings, [(image, uris[image]) for image in images if image in uris])
+    thumbnails = _thumbnails(opened, [(image, uris[image]) for image in images if image in uris])
     points = tuple(
         MapPoint(
             x=float(x),
@@ -140,16 +144,18 @@ def _lay_out(settings: Settings, catalog: Catalog, ids: Sequence[ImageId], facts
     return ImageMap(points, note)
 
 
-def _thumbnails(settings: Settings, places: Sequence[tuple[ImageId, str]]) -> dict[ImageId, Image.Image]:
+def _thumbnails(
+    opened: Callable[[], Sources], places: Sequence[tuple[ImageId, str]]
+) -> dict[ImageId, Image.Image]:
     """Thumbnails in colour of the first images; those that cannot be read, or are others now, have none."""
     found: dict[ImageId, Image.Image] = {}
     n_failed = 0
-    with open_sources(settings) as sources:
+    with opened() as sources:
         for image, uri in places[:MOST_READ]:
             if n_failed == _MOST_FAILED:
                 break
             try:
-                decoded = read_from(sources, uri, max_pixels=settings.source.max_pixels)
+                decoded = read_from(sources, uri)
             except ImageError:
                 n_failed += 1
                 continue

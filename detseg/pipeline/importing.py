@@ -302,9 +302,8 @@ class _Finder:
 
         QA says of an image that cannot be decoded so when it draws it.
         """
-        most = self.settings.source.max_pixels
         try:
-            decoded = read_from(self.sources, place, max_pixels=most, formats=BROWSER_FORMATS)
+            decoded = read_from(self.sources, place, formats=BROWSER_FORMATS)
         except ImageError:
             return None
         return ImageFeatures(image, fingerprint(decoded.rgb)) if decoded.ref.id == image else None
@@ -315,12 +314,11 @@ class _Finder:
         """Read the files that are at hand, unless they are as they were: what they are, or what is wrong."""
         listed = dict(zip(paths, pool.map(stat_entry, map(str, paths)), strict=True))
         known = self.catalog.images.known(one for one in listed.values() if isinstance(one, Entry))
-        most = self.settings.source.max_pixels
 
         def look(entry: Entry | Failure) -> FoundImage | ImageId | Failure:
             if isinstance(entry, Failure):
                 return entry
-            return known.get(entry.uri) or read_entry(self.sources, entry, max_pixels=most).outcome
+            return known.get(entry.uri) or read_entry(self.sources, entry).outcome
 
         return dict(zip(listed, pool.map(look, listed.values()), strict=True))
 

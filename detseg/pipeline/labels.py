@@ -20,7 +20,7 @@ from detseg.types import Annotation, Arm, Decoy, ImageId
 if TYPE_CHECKING:
     from detseg.catalog import Assignment, Catalog, Project, ReviewRecord
     from detseg.catalog.reviews import StoredReview
-    from detseg.config import Settings
+    from detseg.config.sections import QueueSettings
 
 
 Absence = Literal["skipped", "unread", "gold", "below quorum", "disputed", "split"]
@@ -64,9 +64,9 @@ class LabelRules:
     disputed: bool = False
 
 
-def label_rules(settings: Settings) -> LabelRules:
-    """Return the rules that fit the settings: a consensus where ``queue.overlap`` asks several people."""
-    return LabelRules(consensus=settings.queue.overlap > 1)
+def label_rules(queue: QueueSettings) -> LabelRules:
+    """Return the rules that fit the queue: a consensus where its ``overlap`` asks several people."""
+    return LabelRules(consensus=queue.overlap > 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,21 +22,19 @@ from detseg.files import replacing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from detseg.config import Settings
     from detseg.types import ImageFeatures
 
 _REVISION = 1
 """Part of what is kept: with another number, all images are compared anew."""
 
 
-def near_duplicates(
-    settings: Settings, features: Iterable[ImageFeatures], *, keep: bool = False
-) -> Duplicates:
+def near_duplicates(folder: Path, features: Iterable[ImageFeatures], *, keep: bool = False) -> Duplicates:
     """Find the near duplicates among images; those that were compared before are not compared again.
 
-    ``keep``: these are all images that there are, and what was compared now is kept for the next time.
+    ``folder`` is that of the state. ``keep``: these are all images that there are, and what was compared
+    now is kept there for the next time.
     """
-    path = settings.state_path / "near_duplicates.npz"
+    path = folder / "near_duplicates.npz"
     table, before = stack_features(features), _read_kept(path)
     compared = compare_images(table, before)
     if keep and not np.array_equal(compared.ids, before.ids):

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from detseg.catalog import Catalog
@@ -23,6 +24,7 @@ from detseg.pipeline.precision import check_precision
 from detseg.pipeline.predictors import predictor_settings
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit
+from detseg.pipeline.reading import open_sources
 from detseg.pipeline.reviewed import drawn_of_run, keep_drawn, read_drawn
 from detseg.pipeline.scan import Scan
 from detseg.pipeline.serving import check_serving
@@ -179,7 +181,7 @@ def predict_shard(
     ``n_images`` are those that wait in the whole run.
     """
     with opened_catalog(settings) as catalog:
-        drawn = drawn_of_run(settings, catalog, version)
+        drawn = drawn_of_run(settings.model.detector, settings.queue, catalog, version)
         predictor = predictors.load(
             predictor_settings(settings), n_images=n_images, version=version, drawn=drawn
         )
@@ -213,14 +215,14 @@ def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Mode
     if known is not None and not _missing(catalog, refs, known.version):
         check_gold(settings, known.taxonomy)
         return Model(known.version, known.taxonomy, (), None)
-    drawn = read_drawn(settings, catalog)
+    drawn = read_drawn(settings.model.detector, settings.queue, catalog)
     predictor = predictors.load(chosen, drawn=drawn)
     keep_drawn(predictor.version, drawn)
     check_gold(settings, predictor.taxonomy)
     cache_model(chosen, catalog, CachedModel(predictor.version, predictor.taxonomy, predictor.files))
     unreviewed = _unreviewed(refs, drawn)
     missing = _missing(catalog, [ref for ref in refs if ref.id not in unreviewed], predictor.version)
-    check = check_precision(settings, predictor, [ref.uri for ref in missing])
+    check = check_precision(partial(open_sources, settings), predictor, [ref.uri for ref in missing])
     return Model(predictor.version, predictor.taxonomy, missing, check, unreviewed)
 
 
@@ -283,7 +285,7 @@ def plan(settings: Settings) -> PreannotateReport:
         found = scan.scan(settings, catalog, record=False)
         chosen = predictor_settings(settings)
         known = read_cached_model(chosen, catalog)
-        drawn = read_drawn(settings, catalog)
+        drawn = read_drawn(settings.model.detector, settings.queue, catalog)
         if known is None:
             predictor = predictors.load(chosen, drawn=drawn)
             known = CachedModel(predictor.version, predictor.taxonomy)

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from detseg.errors import ImageError
 from detseg.models.agreement import Agreement, agreement
 from detseg.models.predictor import AblePredictor, predict_each
-from detseg.pipeline.reading import open_sources, read_from
+from detseg.pipeline.reading import read_from
 from detseg.plurals import format_count
 from detseg.types import DecodedImage
 
 if TYPE_CHECKING:
-    from detseg.config import Settings
+    from detseg.sources.registry import Sources
 
 CHECKED_FROM = 16
 """Number of images from which a run checks; fewer take hardly longer than the check."""
 _N_CHECKED = 4
 
 
-def check_precision(settings: Settings, predictor: AblePredictor, uris: Sequence[str]) -> Agreement | None:
+def check_precision(
+    opened: Callable[[], Sources], predictor: AblePredictor, uris: Sequence[str]
+) -> Agreement | None:
     """Measure how far the run agrees with float32; None if it is float32, or where the images are too few."""
     if len(uris) < CHECKED_FROM:
         return None
     exact = predictor.in_float32()
     if exact is None:
         return None
-    images = _readable(settings, uris[:_N_CHECKED])
+    images = _readable(opened, uris[:_N_CHECKED])
     pairs = [
         (one, other)
         for one, other in zip(predict_each(predictor, images), predict_each(exact, images), strict=True)
@@ -45,13 +47,13 @@ def describe_check(check: Agreement) -> str:
     )
 
 
-def _readable(settings: Settings, uris: Sequence[str]) -> list[DecodedImage]:
+def _readable(opened: Callable[[], Sources], uris: Sequence[str]) -> list[DecodedImage]:
     """Those that can be read; the run itself says which cannot."""
     images = []
-    with open_sources(settings) as sources:
+    with opened() as sources:
         for uri in uris:
             try:
-                images.append(read_from(sources, uri, max_pixels=settings.source.max_pixels))
+                images.append(read_from(sources, uri))
             except ImageError:
                 continue
     return images

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def predict(settings: Settings, paths: Sequence[Path], out: Path, *, pictures: b
     listed = _listed(paths)
     uris = [one.uri for one in listed]
     predictor = predictors.load(predictors.predictor_settings(settings), n_images=len(uris))
-    check = check_precision(settings, predictor, uris)
+    check = check_precision(partial(open_sources, settings), predictor, uris)
     before = Counter(predictor.unmapped)
     _make_folder(out)
     progress.report("predict", total=len(uris))
@@ -88,7 +89,7 @@ def _predicted(
     def read(one: Listed) -> DecodedImage:
         if isinstance(one, Failure):
             raise ImageError(one.reason)
-        return read_from(sources, one.uri, max_pixels=settings.source.max_pixels)
+        return read_from(sources, one.uri)
 
     def encode(
         _: Listed, image: DecodedImage, instances: tuple[Instance, ...]

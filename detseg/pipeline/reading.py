@@ -41,7 +41,8 @@ def read_limits(settings: Settings) -> Limits:
     if settings.label_studio.files is not None:
         ours.append(settings.path(settings.label_studio.files) / FOLDER)
     closed = tuple(os.path.realpath(folder) for folder in ours)
-    return Limits(settings.source.max_image_bytes, settings.source.allow_private_addresses, closed)
+    source = settings.source
+    return Limits(source.max_image_bytes, source.allow_private_addresses, closed, source.max_pixels)
 
 
 def source_location(settings: Settings) -> str:
@@ -61,29 +62,27 @@ class ReadEntry:
     outcome: FoundImage | Failure
 
 
-def read_entry(sources: Sources, entry: Entry, *, max_pixels: int) -> ReadEntry:
+def read_entry(sources: Sources, entry: Entry) -> ReadEntry:
     """Read what is at a place of a source: an image that annotators can be shown, or why it is none."""
     id_ = None
     try:
         data = sources.read(entry.uri)
         id_ = image_id(data)
-        size = upright_size(data, max_pixels=max_pixels, formats=BROWSER_FORMATS)
+        size = upright_size(data, max_pixels=sources.limits.max_pixels, formats=BROWSER_FORMATS)
         return ReadEntry(entry.uri, id_, FoundImage(id_, size, entry))
     except ImageError as error:
         return ReadEntry(entry.uri, id_, Failure(entry.uri, str(error)))
 
 
-def read_from(
-    sources: Sources, uri: str, *, max_pixels: int, formats: frozenset[str] | None = None
-) -> DecodedImage:
+def read_from(sources: Sources, uri: str, *, formats: frozenset[str] | None = None) -> DecodedImage:
     """The upright RGB image behind an address. Raises ImageError; ``decode_image`` says what is refused."""
-    return decode_image(sources.read(uri), uri, max_pixels=max_pixels, formats=formats)
+    return decode_image(sources.read(uri), uri, max_pixels=sources.limits.max_pixels, formats=formats)
 
 
 def read_one(settings: Settings, uri: str) -> DecodedImage:
     """The image behind an address, with connections of its own. Raises ImageError."""
     with open_sources(settings) as sources:
-        return read_from(sources, uri, max_pixels=settings.source.max_pixels)
+        return read_from(sources, uri)
 
 
 def read_labeled(sources: Sources, uri: str, image: ImageId | None) -> bytes:

@@ -18,20 +18,21 @@ from detseg.types import Box, ImageId, ModelVersion
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
     from detseg.config import Settings
+    from detseg.config.sections import QueueSettings
 
 _of_runs: dict[ModelVersion, DrawnBoxes] = {}
 """What the latest run of this process has read."""
 
 
-def read_drawn(settings: Settings, catalog: Catalog) -> DrawnBoxes | None:
-    """The boxes of the labels of a project; None where the settings name another detector.
+def read_drawn(detector: str | None, queue: QueueSettings, catalog: Catalog) -> DrawnBoxes | None:
+    """The boxes of the labels of a project; None where ``detector`` is another one.
 
     The project is that behind ``reviews:``, else that of the queue. Its labels are those that would be
     exported. ModelError for a project that the catalog does not know, or without labels.
     """
-    if not is_reviews(settings.model.detector):
+    if not is_reviews(detector):
         return None
-    title = (settings.model.detector or "").partition(":")[2] or settings.queue.project
+    title = (detector or "").partition(":")[2] or queue.project
     found = catalog.projects.titled(title)
     if not found:
         raise ModelError(
@@ -40,7 +41,7 @@ def read_drawn(settings: Settings, catalog: Catalog) -> DrawnBoxes | None:
         )
 
     def boxes() -> Iterator[tuple[ImageId, list[tuple[str, Box]]]]:
-        for label in read_labels(catalog, found[-1], label_rules(settings)):
+        for label in read_labels(catalog, found[-1], label_rules(queue)):
             things = (one.instance for one in label.annotation.regions if one.instance.kind == "thing")
             yield label.image, [(one.label, one.box) for one in things if one.box is not None]
 
@@ -58,7 +59,7 @@ def find_drawn(settings: Settings) -> DrawnBoxes | None:
     if not is_reviews(settings.model.detector):
         return None
     with opened_catalog(settings) as catalog:
-        return read_drawn(settings, catalog)
+        return read_drawn(settings.model.detector, settings.queue, catalog)
 
 
 def keep_drawn(version: ModelVersion, drawn: DrawnBoxes | None) -> None:
@@ -68,6 +69,8 @@ def keep_drawn(version: ModelVersion, drawn: DrawnBoxes | None) -> None:
         _of_runs[version] = drawn
 
 
-def drawn_of_run(settings: Settings, catalog: Catalog, version: ModelVersion) -> DrawnBoxes | None:
+def drawn_of_run(
+    detector: str | None, queue: QueueSettings, catalog: Catalog, version: ModelVersion
+) -> DrawnBoxes | None:
     """What the run of that model version has read; read now where that was in another process."""
-    return _of_runs.get(version) or read_drawn(settings, catalog)
+    return _of_runs.get(version) or read_drawn(detector, queue, catalog)

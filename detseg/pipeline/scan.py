@@ -66,7 +66,7 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
             entries = [one for one in page if isinstance(one, Entry)]
             failed = [one for one in page if isinstance(one, Failure)]
             known = catalog.images.known(entries)
-            read = partial(read_entry, sources, max_pixels=settings.source.max_pixels)
+            read = partial(read_entry, sources)
             outcomes = list(pool.map(read, (entry for entry in entries if entry.uri not in known)))
             new = [one.outcome for one in outcomes if isinstance(one.outcome, FoundImage)]
             failed += [one.outcome for one in outcomes if isinstance(one.outcome, Failure)]
@@ -79,16 +79,14 @@ def scan(settings: Settings, catalog: Catalog, *, record: bool = True) -> Scan:
                     found.refs.setdefault(ids[entry.uri], ImageRef(ids[entry.uri], entry.uri))
             progress.report("scan", advance=len(page))
     failures = tuple(sorted(found.failures, key=lambda one: one.uri))
-    unlabeled = _without_imported(settings, catalog, found.refs)
+    unlabeled = _without_imported(settings.queue.project, catalog, found.refs)
     images = schedule_gold(settings, catalog, unlabeled)
     n_waiting, n_imported = len(unlabeled) - len(images), len(found.refs) - len(unlabeled)
     return Scan(found.n_files, found.n_new, images, failures, n_waiting, n_imported)
 
 
-def _without_imported(
-    settings: Settings, catalog: Catalog, refs: Mapping[ImageId, ImageRef]
-) -> tuple[ImageRef, ...]:
-    project = catalog.projects.latest(settings.queue.project)
+def _without_imported(title: str, catalog: Catalog, refs: Mapping[ImageId, ImageRef]) -> tuple[ImageRef, ...]:
+    project = catalog.projects.latest(title)
     imported = catalog.imports.among(project.key, refs) if project is not None else ()
     return tuple(ref for image, ref in refs.items() if image not in imported)
 

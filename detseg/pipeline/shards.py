@@ -78,7 +78,7 @@ def _predicted(
     """The prediction and the features of every image, in order, or why there is none."""
 
     def read(ref: ImageRef) -> DecodedImage:
-        image = read_from(sources, ref.uri, max_pixels=settings.source.max_pixels, formats=BROWSER_FORMATS)
+        image = read_from(sources, ref.uri, formats=BROWSER_FORMATS)
         if image.ref.id != ref.id:
             raise ImageError("changed while it was being read: run again")
         return image

@@ -61,7 +61,7 @@ def train_version(
     require_trainable(plan.weights)
     notes = [*filter(None, [describe_taxonomy(settings, version)]), *check_version(version, plan.classes)]
     with open_sources(settings) as sources:
-        images = _Images(settings, sources)
+        images = _Images(sources, settings.run.max_quarantined_share)
         work = open_work(out, plan)
         train_table, val_table = (
             write_table(work / f"{side}.arrow", images.readable(store, version, side))
@@ -111,10 +111,11 @@ def _require_masks(store: DatasetStore, version: Version, *, base: str) -> None:
 
 @dataclass(slots=True)
 class _Images:
-    """The images of a version where they lie. ``missing`` are the places and reasons of those that do not."""
+    """The images of a version where they lie. ``missing`` are the places and reasons of those that do not;
+    at most ``most_missing`` of all, a share, may be."""
 
-    settings: Settings
     sources: Sources
+    most_missing: float
     n_seen: int = 0
     missing: list[str] = field(default_factory=list)
 
@@ -122,7 +123,7 @@ class _Images:
         """The upright image of a sample. TrainingError where it went away or changed since the check."""
         try:
             data = read_labeled(self.sources, sample.uri, sample.image)
-            return decode_image(data, sample.uri, max_pixels=self.settings.source.max_pixels)
+            return decode_image(data, sample.uri, max_pixels=self.sources.limits.max_pixels)
         except ImageError as error:
             raise TrainingError(
                 f"{sample.uri or sample.image} {error}: put it back, or let it be left out, and run the same "
@@ -151,10 +152,10 @@ class _Images:
         said = (
             f"{gone} of {self.n_seen} of {version.name} cannot be read any more, the first: {self.missing[0]}"
         )
-        if len(self.missing) > self.settings.run.max_quarantined_share * self.n_seen:
+        if len(self.missing) > self.most_missing * self.n_seen:
             raise TrainingError(
                 f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
-                f"{self.settings.run.max_quarantined_share:g})"
+                f"{self.most_missing:g})"
             )
         return [f"{said}; left out"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from detseg.errors import CatalogError, ConfigError, LabelStudioError
 from detseg.files import parse_json, private_folder
-from detseg.taxonomy import change_from_json
+from detseg.taxonomy import Change, change_from_json
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
@@ -133,16 +133,16 @@ def known_project(catalog: Catalog, title: str, *, on_server: bool = False) -> P
     return found
 
 
-def notice_changes(settings: Settings, catalog: Catalog, project: Project) -> Iterator[str]:
-    """Yield a line where the run before knew changes of the classes that these settings lack, and remember
-    theirs: two machines with other files would read labels in two ways."""
+def notice_changes(changes: Sequence[Change], catalog: Catalog, project: Project) -> Iterator[str]:
+    """Yield a line where the run before knew changes of the classes that the settings' lack, and remember
+    these: two machines with other files would read labels in two ways."""
     name = f"taxonomy:{project.key}"
-    stored, now = catalog.cursors.get(name), json.dumps([one.to_json() for one in settings.changes])
-    if stored == now or (stored is None and not settings.changes):
+    stored, now = catalog.cursors.get(name), json.dumps([one.to_json() for one in changes])
+    if stored == now or (stored is None and not changes):
         return
     catalog.cursors.set(name, now)
     before = map(change_from_json, parse_json(stored, "the changes of the run before") if stored else ())
-    known = {(one.kind, one.old, one.new) for one in settings.changes}
+    known = {(one.kind, one.old, one.new) for one in changes}
     lost = [one for one in before if (one.kind, one.old, one.new) not in known]
     if lost:
         ids = ", ".join(one.id for one in lost)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from detseg.images import DEFAULT_MAX_PIXELS
 from detseg.types import Entry, Failure
 
 IMAGE_SUFFIXES = frozenset(
@@ -37,12 +38,13 @@ class Limits:
     """The limits of reading: what it may cost and where it may lead.
 
     ``allow_private`` lets URLs lead to private addresses. Nothing is listed or read below ``closed`` folders
-    (real paths): they are detseg's own.
+    (real paths): they are detseg's own. ``max_pixels`` is for those who decode what was read.
     """
 
     max_bytes: int = 256_000_000
     allow_private: bool = False
     closed: tuple[str, ...] = ()
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
 
 DEFAULT_LIMITS = Limits()

@@ -34,7 +34,7 @@ class Sources:
         *,
         schemes: frozenset[str] | None = None,
     ) -> None:
-        self._limits = limits
+        self.limits = limits
         self._schemes = schemes
         self._factories: dict[str, Callable[[], Store]] = {
             LOCAL: partial(Folders, limits),
@@ -87,7 +87,7 @@ class Sources:
             raise SourceError(f"cannot be read: {scheme} is none of {', '.join(sorted(self._schemes))}")
         if scheme not in self._stores:
             with self._lock:
-                make = self._factories.get(scheme, partial(Objects, scheme, self._limits))
+                make = self._factories.get(scheme, partial(Objects, scheme, self.limits))
                 self._stores.setdefault(scheme, make())
         return self._stores[scheme]
 

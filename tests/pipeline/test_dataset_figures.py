@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> LabeledProject:
 def labels_now(project: LabeledProject) -> DatasetFigures:
     with opened_catalog(project.settings) as catalog:
         classes = [one.name for one in project.settings.classes]
-        return measure_labels(catalog, project.project(catalog), label_rules(project.settings), classes)
+        return measure_labels(catalog, project.project(catalog), label_rules(project.settings.queue), classes)
 
 
 def test_a_version_has_the_figures_of_the_labels_that_it_was_made_of(project: LabeledProject) -> None:

@@ -161,7 +161,7 @@ def test_every_label_is_in_as_the_rules_read_it(project: LabeledProject) -> None
         version = create_version(settings, f"v{settings.queue.overlap}", Wish())
         rows = map(decode_sample, open_store(settings).rows(version))
         with opened_catalog(settings) as catalog:
-            labels = list(read_labels(catalog, project.project(catalog), label_rules(settings)))
+            labels = list(read_labels(catalog, project.project(catalog), label_rules(settings.queue)))
         wanted = [label for label in labels if not label.simulated]
         assert [row.annotation() for row in rows] == [label.annotation for label in wanted]
         assert len(wanted) == (3 if settings is project.settings else 1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import detseg
 from detseg.catalog import Assignment, Catalog, Project
-from detseg.config import Settings
+from detseg.config.sections import QueueSettings
 from detseg.pipeline.labels import Label, LabelRules, label_rules, read_labels
 from detseg.types import Arm, Box, Decoy, ImageId, Instance, Region, RegionId
 from tests.catalog.made import VERSION, found, image_id, record_project, review
@@ -188,8 +188,8 @@ def test_whatever_people_did_no_decoy_and_no_gold_image_comes_out(
 
 
 def test_the_settings_say_whether_a_consensus_counts() -> None:
-    assert label_rules(Settings()) == LabelRules()
-    assert label_rules(Settings().updated(queue__overlap=2)) == LabelRules(consensus=True)
+    assert label_rules(QueueSettings()) == LabelRules()
+    assert label_rules(QueueSettings(overlap=2)) == LabelRules(consensus=True)
 
 
 def test_there_is_no_other_door() -> None:

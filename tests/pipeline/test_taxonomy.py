@@ -203,7 +203,7 @@ def test_a_run_with_an_older_file_is_told_once(project: LabeledProject) -> None:
 
     def noticed(settings: Settings) -> list[str]:
         with opened_catalog(settings) as catalog:
-            return list(notice_changes(settings, catalog, project.project(catalog)))
+            return list(notice_changes(settings.changes, catalog, project.project(catalog)))
 
     newer, older = settings_of(project, CLASSES + CHANGES), project.settings
     assert noticed(older) == noticed(newer) == noticed(newer) == []

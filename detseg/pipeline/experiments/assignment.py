@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from detseg.types import Arm, ImageId
 
 if TYPE_CHECKING:
-    from detseg.config import Settings
+    from detseg.config.sections import ExperimentSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,6 @@ class Lottery:
         return "decoy" if lot >= 1.0 - self.decoy_share else "assisted"
 
 
-def lottery_of(settings: Settings) -> Lottery:
-    """The lottery of the settings."""
-    shares = settings.experiments
-    return Lottery(settings.queue.project, shares.seed, shares.control_share, shares.decoy_share)
+def lottery_of(shares: ExperimentSettings, project: str) -> Lottery:
+    """The lottery of the settings for the project of that title."""
+    return Lottery(project, shares.seed, shares.control_share, shares.decoy_share)

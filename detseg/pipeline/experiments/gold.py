@@ -105,7 +105,7 @@ def schedule_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]
             gold=known.images,
             queued=queued,
             share=settings.experiments.gold_share,
-            lottery=lottery_of(settings),
+            lottery=lottery_of(settings.experiments, settings.queue.project),
         )
     )
 

@@ -16,7 +16,7 @@ from detseg.pipeline.reading import open_sources, read_from
 from detseg.types import ImageFeatures, ImageId, ImageRef
 
 if TYPE_CHECKING:
-    from detseg.config import Settings
+    from detseg.sources.registry import Sources
 
 
 def hold_duplicates(
@@ -36,13 +36,14 @@ def hold_duplicates(
     ids = dict.fromkeys([*(ref.id for ref in listed), *open_tasks])
     known = [ImageFeatures(one.image, one.fingerprint) for one in spec.catalog.features.read(ids)]
     missing = frozenset(spec.catalog.features.missing(ids))
-    read = tuple(_read_features(spec.settings, [ref for ref in listed if ref.id in missing]))
+    with open_sources(spec.settings) as sources:
+        read = tuple(_read_features(sources, [ref for ref in listed if ref.id in missing]))
     if record:
         spec.catalog.features.record(read)
     refused = {one.image for one in spec.catalog.quarantine.entries() if one.stage == "push"}
     there = {ref.id for ref in listed}
     waiting: set[ImageId] = set()
-    for cluster in near_duplicates(spec.settings, (*known, *read)).clusters:
+    for cluster in near_duplicates(spec.settings.state_path, (*known, *read)).clusters:
         new = [image for image in cluster if image in there and image not in with_task]
         sendable = [image for image in new if image not in refused]
         chosen = () if any(image in open_tasks for image in cluster) else sendable[:1] or new[:1]
@@ -65,12 +66,9 @@ def _tasks(spec: PushSpec) -> tuple[frozenset[ImageId], frozenset[ImageId]]:
     return frozenset(tasks), frozenset(waited_for - skipped)
 
 
-def _read_features(settings: Settings, refs: Iterable[ImageRef]) -> Iterator[ImageFeatures]:
+def _read_features(sources: Sources, refs: Iterable[ImageRef]) -> Iterator[ImageFeatures]:
     """The fingerprints of images that are read for it; those that cannot be read have none."""
-    with open_sources(settings) as sources:
-        for ref in refs:
-            with suppress(ImageError):
-                image = read_from(
-                    sources, ref.uri, max_pixels=settings.source.max_pixels, formats=BROWSER_FORMATS
-                )
-                yield ImageFeatures(ref.id, fingerprint(image.rgb))
+    for ref in refs:
+        with suppress(ImageError):
+            image = read_from(sources, ref.uri, formats=BROWSER_FORMATS)
+            yield ImageFeatures(ref.id, fingerprint(image.rgb))

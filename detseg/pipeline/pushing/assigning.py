@@ -21,7 +21,8 @@ def assign(spec: PushSpec, prediction: Annotation) -> Assignment:
     An image that no decoy can be planted on stays in that arm, without one: if it were assisted, the assisted
     images would be others than the control images.
     """
-    image, lottery = prediction.image, lottery_of(spec.settings)
+    image, settings = prediction.image, spec.settings
+    lottery = lottery_of(settings.experiments, settings.queue.project)
     if spec.gold is not None and image in spec.gold.images:
         return Assignment(image, "gold")
     arm = lottery.arm(image)

@@ -177,7 +177,7 @@ class Queue:
                 f'was pushed: set labels.annotate = "{self.policy.annotate}", or add tags for the others'
             )
         yield from overwritten_warnings(self.settings, self.catalog, self.project)
-        yield from notice_changes(self.settings, self.catalog, self.project)
+        yield from notice_changes(self.settings.changes, self.catalog, self.project)
         if self.n_external > 0:
             tasks = format_count(self.n_external, "task")
             verb = "was" if self.n_external == 1 else "were"
@@ -214,7 +214,9 @@ def opened_queue(
         made = _ready_project(settings, client, catalog, taxonomy)
         on_server = made.project
         project = record_project(catalog, client.url, on_server)
-        policy, missing = _fit_interface(settings, on_server.label_config, taxonomy)
+        policy, missing = _fit_interface(
+            on_server.label_config, taxonomy, shape_policy(settings.labels), title=settings.queue.project
+        )
         unsettled = catalog.tasks.open_intents(project.key) or catalog.possible_duplicates.all(project.key)
         local = settings.queue.serve_images == "local-files"
         settle_intents(client, catalog, project, patience_s=settings.label_studio.patience_s)
@@ -272,7 +274,7 @@ def viewed_queue(
                 in_use=catalog.relabeling.ended,
                 policy=policy,
             )
-            policy, missing = _fit_interface(settings, config, taxonomy)
+            policy, missing = _fit_interface(config, taxonomy, policy, title=settings.queue.project)
         gone: frozenset[ImageId] = frozenset()
         if settings.queue.restore and client and project:
             gone = frozenset(find_gone(client, catalog, project).values())
@@ -314,14 +316,14 @@ def _ready_project(
 
 
 def _fit_interface(
-    settings: Settings, label_config: str, taxonomy: Taxonomy
+    label_config: str, taxonomy: Taxonomy, wanted: ShapePolicy, *, title: str
 ) -> tuple[ShapePolicy, frozenset[str]]:
-    """Compare a project's interface with the settings: what it takes of their shapes, and the labels that it
+    """Compare a project's interface with what is wanted: what it takes of the shapes, and the labels that it
     lacks."""
-    policy = fit_policy(shape_policy(settings.labels), label_config, taxonomy)
+    policy = fit_policy(wanted, label_config, taxonomy)
     missing = missing_labels(label_config, taxonomy, policy)
     if missing and len(missing) == len(missing_labels("<View/>", taxonomy, policy)):
-        check_config(label_config, taxonomy, policy, where=f"project {settings.queue.project!r}")
+        check_config(label_config, taxonomy, policy, where=f"project {title!r}")
     return policy, frozenset(missing)
 
 
