@@ -129,7 +129,7 @@ def show(
         print_json(version_json(version) | {"figures": encode_figures(figures), **_report_json(report)})
     else:
         print_version(version)
-        if other := describe_taxonomy(settings, version):
+        if other := describe_taxonomy(version, settings.changes):
             note(other)
         print_figures(figures)
         _say_report(report)
@@ -247,9 +247,9 @@ def trace(
     from detseg.cli.dataset_tables import trace_json
     from detseg.cli.output import print_json, say
     from detseg.config import load_settings
-    from detseg.pipeline.datasets import trace_image
+    from detseg.pipeline.datasets import open_store, trace_image
 
-    traces = trace_image(load_settings(config), image)
+    traces = trace_image(open_store(load_settings(config)), image)
     if as_json:
         print_json({"versions": [trace_json(one) for one in traces]})
         return

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 from detseg.labelstudio.changes import TaskReader
 from detseg.paging import ahead
 from detseg.pipeline import progress
-from detseg.pipeline.differences import Counts, differing_ranges
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.recording import Recorder
+
+Counts: TypeAlias = tuple[int, int, int]
+"""The number of tasks, of their annotations, and of the tasks that were skipped."""
+
+Count: TypeAlias = Callable[[int, int], Counts]
+"""The counts among the ids from ``after`` (not it) to ``last``."""
 
 _TASKS_PER_RANGE = 500
 
@@ -59,3 +66,25 @@ def read_range(
         after = ids[-1]
         progress.report("collect", advance=len(page))
     recorder.record_gone(tasks.ids(key, after=after, last=last))
+
+
+def differing_ranges(
+    theirs: Count, ours: Count, *, after: int, last: int, most: int
+) -> Iterator[tuple[int, int]]:
+    """Ranges ``(after, last]`` of ids in which the two sides count differently, ascending.
+
+    On neither side a range has more than ``most`` tasks. Ranges are halved as long as their counts disagree:
+    what is equal costs one question, whatever its size, and each difference as many as halvings lead to it.
+    One more in one place and one less in another, within one range, is not seen.
+    """
+    if last <= after:
+        return
+    there, here = theirs(after, last), ours(after, last)
+    if there == here:
+        return
+    if max(there[0], here[0]) <= most or last - after == 1:
+        yield after, last
+        return
+    middle = (after + last) // 2
+    yield from differing_ranges(theirs, ours, after=after, last=middle, most=most)
+    yield from differing_ranges(theirs, ours, after=middle, last=last, most=most)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +34,7 @@ from detseg.plurals import format_count
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
     from detseg.config import Settings
+    from detseg.taxonomy import Change
     from detseg.types import ImageId
 
 _SHORTEST_ID = 6
@@ -258,13 +259,12 @@ class Trace:
     split: str
 
 
-def trace_image(settings: Settings, image: str) -> tuple[Trace, ...]:
+def trace_image(store: DatasetStore, image: str) -> tuple[Trace, ...]:
     """Find an image in all versions, the oldest first.
 
     It is named by its id, the beginning of that (6 digits or more), its address, or its file name. Raises
     DatasetError where no version has it.
     """
-    store = open_store(settings)
     found = []
     for version in store.versions():
         splits = store.splits(version)
@@ -278,9 +278,9 @@ def trace_image(settings: Settings, image: str) -> tuple[Trace, ...]:
     return tuple(found)
 
 
-def describe_taxonomy(settings: Settings, version: Version) -> str:
-    """Say in a line how a version's taxonomy is another than the settings'; empty if it is the same."""
-    own, now = version.recipe.changes, settings.changes
+def describe_taxonomy(version: Version, now: Sequence[Change]) -> str:
+    """Say in a line which changes of the classes a version lacks, and which only it has; empty for none."""
+    own = version.recipe.changes
     lacks = [change.id for change in now if change not in own]
     unknown = [change.id for change in own if change not in now]
     parts = [f"before the classes changed ({', '.join(lacks)}), and holds them as they were"] if lacks else []

@@ -46,8 +46,8 @@ def export_version(
     ConfigError for a format that there is not.
     """
     chosen = find_format(format_name)
-    version = _VersionImages.of(settings, name, split)
-    if other := describe_taxonomy(settings, version.version):
+    version = _VersionImages.of(open_store(settings), name, split)
+    if other := describe_taxonomy(version.version, settings.changes):
         warn(other)
     with open_sources(settings) as sources:
         source = Source(
@@ -69,8 +69,7 @@ class _VersionImages:
     splits: Mapping[bytes, str]
 
     @classmethod
-    def of(cls, settings: Settings, name: str, split: str | None) -> _VersionImages:
-        store = open_store(settings)
+    def of(cls, store: DatasetStore, name: str, split: str | None) -> _VersionImages:
         version = store.version(name)
         splits = {image: side for image, side in store.splits(version).items() if split in (None, side)}
         if not splits:

@@ -59,7 +59,10 @@ def train_version(
     if learns_masks(plan.weights):
         _require_masks(store, version, base=base)
     require_trainable(plan.weights)
-    notes = [*filter(None, [describe_taxonomy(settings, version)]), *check_version(version, plan.classes)]
+    notes = [
+        *filter(None, [describe_taxonomy(version, settings.changes)]),
+        *check_version(version, plan.classes),
+    ]
     with open_sources(settings) as sources:
         images = _Images(sources, settings.run.max_quarantined_share)
         work = open_work(out, plan)

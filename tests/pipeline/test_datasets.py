@@ -79,7 +79,7 @@ def test_what_made_a_label_otherwise_is_seen(project: LabeledProject) -> None:
     assert create_version(project.settings, "v2", Wish()).counts.images == one.counts.images - 1
     project.add([0], metadata=json.dumps({"camera": "3"}))
     create_version(project.settings, "v3", Wish())
-    (trace,) = [t for t in trace_image(project.settings, "photo 0.jpg") if t.version.name == "v3"]
+    (trace,) = [t for t in trace_image(open_store(project.settings), "photo 0.jpg") if t.version.name == "v3"]
     assert json.loads(trace.sample.metadata) == {"camera": "3"}
 
 
@@ -143,13 +143,13 @@ def test_where_a_label_is_from(project: LabeledProject) -> None:
     create_version(project.settings, "v1", Wish())
     image = project.images[1]
     for name in (image.id, image.id[7:20], image.entry.uri, "photo 1.jpg"):
-        (trace,) = trace_image(project.settings, name)
+        (trace,) = trace_image(open_store(project.settings), name)
         assert trace.sample.image == image.id
         assert trace.sample.authors == ("person 2",)
         assert trace.sample.reviews == (2,)
         assert trace.sample.model_versions == ("fixed@00000001",)
     with pytest.raises(DatasetError, match=r"no dataset version .* has an image 'photo 9.jpg'"):
-        trace_image(project.settings, "photo 9.jpg")
+        trace_image(open_store(project.settings), "photo 9.jpg")
 
 
 def test_every_label_is_in_as_the_rules_read_it(project: LabeledProject) -> None:

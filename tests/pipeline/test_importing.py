@@ -153,7 +153,7 @@ def test_what_is_labeled_is_not_predicted_and_comes_out_again(settings: Settings
     assert (found.n_files, len(found.images), found.n_imported) == (4, 2, 2)
     version = create_version(settings, "v1", Wish())
     assert (version.counts.images, version.counts.states) == (2, {"labeled": 1, "empty": 1})
-    (trace,) = trace_image(settings, "a.png")
+    (trace,) = trace_image(open_store(settings), "a.png")
     assert trace.sample.authors == ("import:old",)
     export_version(settings, "v1", "coco", tmp_path / "out", options=EMPTY)
     read = find_format("coco").read

@@ -219,13 +219,15 @@ def test_versions_of_another_taxonomy_say_so(project: LabeledProject) -> None:
     old = create_version(before, "v1", Wish())
     settings = settings_of(project, CLASSES + CHANGES)
     new = create_version(settings, "v2", Wish())
-    assert describe_taxonomy(settings, new) == describe_taxonomy(before, old) == ""
-    assert "before the classes changed (1-merge, 2-rename, 3-drop)" in describe_taxonomy(settings, old)
-    assert "under changes that these settings lack (1-merge" in describe_taxonomy(before, new)
+    assert describe_taxonomy(new, settings.changes) == describe_taxonomy(old, before.changes) == ""
+    assert "before the classes changed (1-merge, 2-rename, 3-drop)" in describe_taxonomy(
+        old, settings.changes
+    )
+    assert "under changes that these settings lack (1-merge" in describe_taxonomy(new, before.changes)
     said: list[str] = []
     out = project.settings.root / "out"
     export_version(settings, "v1", "coco", out, options=WriteOptions("none"), warn=said.append)
-    assert describe_taxonomy(settings, old) in said
+    assert describe_taxonomy(old, settings.changes) in said
 
 
 def test_images_that_await_a_split_are_counted_by_every_name_of_it(project: LabeledProject) -> None:

@@ -1,4 +1,4 @@
-"""Rules about labels, and about the same object labeled twice."""
+"""Rules about labels, about the same object labeled twice, and about reviews that took too little time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from detseg.geometry.boxes import box_iou_matrix
 from detseg.geometry.masks import mask_iou_matrix
 from detseg.metrics.suspects.options import sureness
 from detseg.metrics.suspects.scene import Finding, Scene
+from detseg.plurals import format_count
 from detseg.types import Instance
 
 
@@ -63,3 +64,18 @@ def _iou(a: Instance, b: Instance, *, of_boxes: float) -> float:
     if a.mask is None or b.mask is None:
         return of_boxes
     return float(mask_iou_matrix([a.mask], [b.mask])[0, 0])
+
+
+def find_too_fast(scene: Scene) -> Iterator[Finding]:
+    """Reviews that took less time than looking at every region once.
+
+    The regions are those that were shown, or those that are there now if these are more.
+    """
+    took_s = scene.truth.lead_time_s
+    n_regions = max(len(scene.case.shown), len(scene.truth.regions))
+    needed_s = scene.options.glance_s + scene.options.fixation_s * n_regions
+    if took_s is not None and 0.0 <= took_s < needed_s:
+        reason = (
+            f"{format_count(n_regions, 'region')} in {took_s:.1f} s: looking at each takes {needed_s:.1f} s"
+        )
+        yield Finding("too_fast", sureness(took_s, even=needed_s, certain=0.0), reason)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from detseg.metrics.suspects.attention import find_too_fast
 from detseg.metrics.suspects.contours import find_contours, find_over_smoothed
 from detseg.metrics.suspects.evidence import (
     find_misplaced,
@@ -17,7 +16,7 @@ from detseg.metrics.suspects.evidence import (
     find_unseen,
     find_wrong_label,
 )
-from detseg.metrics.suspects.labels import find_duplicate, find_outside_taxonomy
+from detseg.metrics.suspects.labels import find_duplicate, find_outside_taxonomy, find_too_fast
 from detseg.metrics.suspects.scene import FindingsOf
 from detseg.metrics.suspects.shapes import find_box_mask_apart, find_degenerate, find_out_of_frame, find_tiny
 
