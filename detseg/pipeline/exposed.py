@@ -35,13 +35,12 @@ def exposed_folders(client: LabelStudioClient, project: int, folder: ServedFolde
 
 
 def close_exposed(
-    settings: Settings, catalog: Catalog, client: LabelStudioClient, project: Project
+    folder: ServedFolder, catalog: Catalog, client: LabelStudioClient, project: Project
 ) -> tuple[str, ...]:
     """Has the tasks that we made show images of our folder, and removes the rows that we made for them.
 
     A row that somebody else made, or that somebody else's tasks need, stays; the warnings say which.
     """
-    folder = served_folder(settings)
     rows = exposed_folders(client, project.server_id, folder)
     if not rows:
         return ()
@@ -73,7 +72,7 @@ def close_all_exposed(settings: Settings) -> Iterator[str]:
         for project in catalog.projects.all():
             found = client.find_projects(project.title)
             if any((one.id, one.created_at) == (project.server_id, project.created_at) for one in found):
-                yield from close_exposed(settings, catalog, client, project)
+                yield from close_exposed(served_folder(settings), catalog, client, project)
 
 
 def describe_exposed(row: Json, title: str) -> str:

@@ -68,7 +68,7 @@ def _known_truth(settings: Settings, catalog: Catalog, listed: Mapping[str, Imag
             "experiments.gold_share needs images whose truth is known: name their file in experiments.gold, "
             "or `detseg import FILE --as gold`"
         )
-    found = {} if file is None else _find_images(settings, catalog, file, listed)
+    found = {} if file is None else _find_images(source_location(settings), catalog, file, listed)
     return KnownTruth(file, found, imported)
 
 
@@ -148,10 +148,10 @@ def _check_labels(file: CocoLabels, taxonomy: Taxonomy) -> None:
 
 
 def _find_images(
-    settings: Settings, catalog: Catalog, file: CocoLabels, listed: Mapping[str, ImageId]
+    source: str, catalog: Catalog, file: CocoLabels, listed: Mapping[str, ImageId]
 ) -> dict[ImageId, str]:
-    """The file's images that the source has, by id. ``listed`` are images by address, besides known ones."""
-    places = {name: _addresses(settings, file.path, name) for name in file.images}
+    """The file's images that a source has, by id. ``listed`` are images by address, besides known ones."""
+    places = {name: _addresses(source, file.path, name) for name in file.images}
     known = catalog.images.at(address for addresses in places.values() for address in addresses)
     found: dict[ImageId, str] = {}
     for name, addresses in places.items():
@@ -163,8 +163,8 @@ def _find_images(
     return found
 
 
-def _addresses(settings: Settings, path: Path, name: str) -> tuple[str, ...]:
-    below = f"{source_location(settings).rstrip('/')}/{name}"
+def _addresses(source: str, path: Path, name: str) -> tuple[str, ...]:
+    below = f"{source.rstrip('/')}/{name}"
     return (below, name, str((path.parent / name).absolute()))
 
 

@@ -31,7 +31,7 @@ from detseg.pipeline.pushing.existing import find_gone
 from detseg.pipeline.pushing.guidance import follow_guidance
 from detseg.pipeline.pushing.project import MadeProject, make_project
 from detseg.pipeline.pushing.settling import settle_intents
-from detseg.pipeline.serving import image_serving
+from detseg.pipeline.serving import image_serving, served_folder
 from detseg.pipeline.workspace import find_connection, notice_changes, own_projects, record_project
 from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
@@ -240,7 +240,7 @@ def opened_queue(
                 n_external=_count_external(catalog, project, n_tasks - removed.n_tasks_left),
                 removed=removed,
                 namesakes=made.warnings,
-                exposed=close_exposed(settings, catalog, client, project) if local else (),
+                exposed=close_exposed(served_folder(settings), catalog, client, project) if local else (),
                 gold=known_truth(settings, catalog),
                 limit=limit,
             )
