@@ -9,7 +9,7 @@ are no duplicates. The answer depends on the set of images alone, not on their o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
@@ -71,11 +71,6 @@ class Duplicates:
 
     pairs: tuple[tuple[ImageId, ImageId], ...] = ()
     clusters: tuple[tuple[ImageId, ...], ...] = ()
-
-    @property
-    def cluster_of(self) -> Mapping[ImageId, tuple[ImageId, ...]]:
-        """The clusters by their images; those that have no duplicate are left out."""
-        return {image: cluster for cluster in self.clusters for image in cluster}
 
 
 @dataclass(slots=True)

@@ -333,10 +333,6 @@ class LabelStudioClient:
         """Set fields of an annotation, as the page's Update does."""
         self._session.json("PATCH", f"/api/annotations/{annotation}/", body=fields)
 
-    def delete_task(self, task: int) -> None:
-        """Delete a task with its annotations."""
-        self._session.send("DELETE", f"/api/tasks/{task}/")
-
     def fetch(self, path: str) -> bytes:
         """The bytes behind a URL of the server, for instance a task's image.
 

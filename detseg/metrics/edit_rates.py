@@ -60,7 +60,7 @@ class EditRates:
     addition_rate: Estimate
     """added / (regions of the reviews), in [0, 1]: what the model missed; by image"""
     edits_per_image: Estimate
-    """n_changes / reviews, from 0; by image"""
+    """edits but kept ones / reviews, from 0; by image"""
 
 
 @dataclass(frozen=True, slots=True)

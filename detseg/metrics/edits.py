@@ -53,11 +53,6 @@ class EditCounts:
         return self.kept + self.moved + self.reshaped + self.relabeled + self.deleted
 
     @property
-    def n_changes(self) -> int:
-        """Count people's edits: all but the kept ones."""
-        return self.n_predicted - self.kept + self.added
-
-    @property
     def acceptance_rate(self) -> float | None:
         """kept / n_predicted, in [0, 1]: the share of the model's regions that people left as they were.
 

@@ -129,7 +129,6 @@ def test_labels_on_another_image_are_nobodys_here() -> None:
     assert "a region has one label" in reading.unread[0]
 
 
-EMPTY_BRUSH = list(encode_brush(Mask(Size(40, 30), (1200,))))
 NOTHING: tuple[Json, ...] = (
     {"type": "polygonlabels", "value": {"polygonlabels": ["bolt"]}},
     {"type": "polygonlabels", "value": {"points": None}},
