@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.preannotate import PreannotateReport
     from detseg.pipeline.pushing.report import Status
-    from detseg.types import Arm
     from flows.parameters import Overrides
 
 
@@ -30,14 +29,6 @@ _MORE: Mapping[Status, str] = {
     "duplicate": "kept waiting, for near duplicates of them are in the queue",
 }
 """Words for what else may become of an image, after "would be"."""
-
-
-_ARMS: Mapping[Arm, str] = {
-    "control": "control images without predictions",
-    "decoy": "with a decoy",
-    "gold": "on gold images",
-}
-"""Words for the ways in which tasks are given to annotators, where it is not the usual one."""
 
 
 def preannotate(
@@ -232,7 +223,7 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
     ]
     if more:
         say(f"of the tasks: {', '.join(more)}")
-    arms = [f"{words} {queue.arms[arm]}" for arm, words in _ARMS.items() if queue.arms.get(arm)]
+    arms = [format_count(n, f"{arm} image") for arm, n in queue.arms.items() if n and arm != "assisted"]
     if arms:
         say(f"of all tasks of the project: {', '.join(arms)}")
     if report.quarantined:
