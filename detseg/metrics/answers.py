@@ -120,7 +120,7 @@ def _beside(best: QualityBySource, key: str, noun: str) -> Iterator[Figure]:
 
 def _labels(result: QaResult) -> tuple[Figure, tuple[Figure, ...]]:
     """The best figure that there is data for: against known truth, between people, or without suspects."""
-    suspects, passed = result.suspects, result.decoys.all.waved_through
+    suspects, missed = result.suspects, result.decoys.all.missed
     clean = wilson(max(0, suspects.n_images - suspects.n_suspect_images), suspects.n_images)
     figures = [
         Figure("gold_f1", "F1 against known truth", result.gold.all.f1, "score"),
@@ -129,7 +129,7 @@ def _labels(result: QaResult) -> tuple[Figure, tuple[Figure, ...]]:
     ]
     main = next((one for one in figures if one.estimate.value is not None), figures[-1])
     others = (one for one in figures if one is not main)
-    return main, (*others, Figure("waved_through", "Planted mistakes missed", passed, "share"))
+    return main, (*others, Figure("decoys_missed", "Planted mistakes missed", missed, "share"))
 
 
 def _saved(result: QaResult) -> Iterator[Figure]:

@@ -27,10 +27,10 @@ class DecoyScore:
 
     n_shown: int
     """decoys on images that were judged"""
-    n_waved_through: int
+    n_missed: int
     """of these, still there: the same label, IoU from 0.5 on with the place where they were planted"""
-    waved_through: Estimate
-    """n_waved_through / n_shown, in [0, 1]; Wilson's interval, by image"""
+    missed: Estimate
+    """n_missed / n_shown, in [0, 1]; Wilson's interval, by image"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,25 +83,25 @@ def test_decoys_are_counted_by_kind_and_annotator() -> None:
         cyd = annotation([WRONG.region, SHIFTED.region], author="cyd", state="skipped")
         tally.add(case([ann, bob, cyd], decoys=[WRONG, SHIFTED]))
     result = tally.result()
-    assert (result.all.n_shown, result.all.n_waved_through) == (160, 50)
-    assert result.all.waved_through.value == pytest.approx(50 / 160)
-    assert result.all.waved_through.n == 40
+    assert (result.all.n_shown, result.all.n_missed) == (160, 50)
+    assert result.all.missed.value == pytest.approx(50 / 160)
+    assert result.all.missed.n == 40
     assert result.per_annotator.keys() == {"ann", "bob"}
-    assert result.per_annotator["ann"].waved_through.value == pytest.approx(10 / 80)
-    assert result.per_annotator["bob"].waved_through.value == pytest.approx(40 / 80)
+    assert result.per_annotator["ann"].missed.value == pytest.approx(10 / 80)
+    assert result.per_annotator["bob"].missed.value == pytest.approx(40 / 80)
     assert result.per_kind.keys() == {"label", "shift"}
-    assert result.per_kind["label"].n_waved_through == 10
-    assert result.per_kind["shift"].n_waved_through == 40
-    low, high = result.all.waved_through.low, result.all.waved_through.high
+    assert result.per_kind["label"].n_missed == 10
+    assert result.per_kind["shift"].n_missed == 40
+    low, high = result.all.missed.low, result.all.missed.high
     assert low is not None
     assert high is not None
     assert low < 50 / 160 < high
 
 
-def test_an_image_that_was_emptied_waved_nothing_through() -> None:
+def test_on_an_image_that_was_emptied_nothing_was_missed() -> None:
     tally = DecoyTally()
     tally.add(case([annotation([])]))
-    assert (tally.result().all.n_shown, tally.result().all.n_waved_through) == (1, 0)
+    assert (tally.result().all.n_shown, tally.result().all.n_missed) == (1, 0)
 
 
 def test_other_arms_and_images_without_judgement_do_not_count() -> None:
@@ -111,7 +111,7 @@ def test_other_arms_and_images_without_judgement_do_not_count() -> None:
     tally.add(case([]))
     tally.add(case([annotation([BOLT])], decoys=()))
     result = tally.result()
-    assert (result.all.n_shown, result.all.waved_through.value) == (0, None)
+    assert (result.all.n_shown, result.all.missed.value) == (0, None)
     assert (result.per_kind, result.per_annotator) == ({}, {})
 
 

@@ -116,7 +116,7 @@ def test_what_people_did_in_each_arm_is_measured(
         if case.arm == "decoy":
             kinds = Counter(edit.kind for edit in find_edits(planted(case), case.reviews[0]))
             assert kinds == {"kept": 4}
-    assert decoys.result().all.n_waved_through == decoys.result().all.n_shown == n["decoy"]
+    assert decoys.result().all.n_missed == decoys.result().all.n_shown == n["decoy"]
     # the model's three regions against the one bolt that is true, which it misses
     score = gold.result().all
     assert (score.n_images, score.tp, score.fp, score.fn) == (n["gold"], 0, 3 * n["gold"], n["gold"])

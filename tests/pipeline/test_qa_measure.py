@@ -47,4 +47,4 @@ def test_a_case_counts_for_the_model_by_what_its_reviewer_saw(arm: Arm, counts: 
 def test_what_was_planted_counts_for_people_alone() -> None:
     result = measure("decoy")
     assert (result.n_cases, result.work.edits.n_images) == (1, 0)
-    assert (result.decoys.all.n_shown, result.decoys.all.n_waved_through) == (1, 1)
+    assert (result.decoys.all.n_shown, result.decoys.all.n_missed) == (1, 1)

@@ -187,8 +187,8 @@ def _decoy_rows(named: Mapping[str, DecoyScore]) -> list[Row]:
         Row(
             (
                 name_cell(name),
-                estimate_cell(of.waved_through, "share", scale=1.0),
-                count_cell(of.n_waved_through),
+                estimate_cell(of.missed, "share", scale=1.0),
+                count_cell(of.n_missed),
                 count_cell(of.n_shown),
             ),
             name == "All" and not n,
