@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from detseg.config import Settings
 from detseg.pipeline import preannotate as steps
 from detseg.pipeline.preannotate import Model, PreannotateReport, Steps
+from detseg.pipeline.promoted import choose_models
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan
 from detseg.pipeline.shards import ShardReport
@@ -95,7 +96,7 @@ _STEPS = Steps(
 
 
 def _run_name() -> str:
-    settings = run_settings(**flow_run.parameters)
+    settings = choose_models(run_settings(**flow_run.parameters)).settings
     named = (name for name in (settings.model.detector, settings.model.segmenter) if name)
     models = " + ".join(Path(name).name if Path(name).is_absolute() else name for name in named)
     return f"preannotate {settings.source.location} with {models} for {settings.queue.project}"
@@ -108,6 +109,7 @@ def preannotate(config: Path | None = None, overrides: Overrides | None = None) 
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. Equal images, and images that this model predicted before, cost nothing.
     """
-    report = steps.preannotate(with_secrets(run_settings(config, overrides)), _STEPS)
+    settings = with_secrets(run_settings(config, overrides))
+    report = steps.preannotate(settings, _STEPS, note=get_run_logger().info)
     publish("preannotate", report.to_json(), link=report.url, link_text="The queue in Label Studio")
     return report

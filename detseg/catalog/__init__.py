@@ -3,6 +3,7 @@
 from detseg.catalog.records import (
     IMPORTED_BY,
     NOTHING_SHOWN,
+    Answers,
     Assignment,
     FoundImage,
     Incomplete,
@@ -28,6 +29,7 @@ from detseg.catalog.store import Catalog, open_catalog
 __all__ = [
     "IMPORTED_BY",
     "NOTHING_SHOWN",
+    "Answers",
     "Assignment",
     "Catalog",
     "FoundImage",

@@ -197,6 +197,10 @@ class Quarantined:
     at: datetime | None = None
 
 
+Answers = Literal["boxes", "masks", "both"]
+"""What a model answers by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
     """A checkpoint as a training left it, and what it was made of.
@@ -207,6 +211,7 @@ class TrainedModel:
 
     digest: str
     path: str
+    answers: Answers
     base: str
     dataset: str
     dataset_id: str

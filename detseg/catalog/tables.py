@@ -194,6 +194,7 @@ class ModelColumns(TypedColumns):
     name = Column(String(200), primary_key=True)
     digest: Named[str] = Column(String(_ID))
     path: Named[str] = Column(Text)
+    answers: Named[str] = Column(String(20))
     base: Named[str] = Column(Text)
     parent: Named[str | None] = Column(String(200), ForeignKey("models.name"))
     dataset: Named[str] = Column(Text)

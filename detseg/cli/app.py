@@ -15,6 +15,7 @@ from detseg.cli import (
     hook,
     importing,
     loop,
+    models,
     score,
     servers,
     taxonomy,
@@ -60,6 +61,7 @@ app.command("import")(importing.import_)
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(taxonomy.app, name="taxonomy")
 app.command("train")(training.train)
+app.add_typer(models.app, name="models")
 app.command("convert")(convert.convert)
 app.command("predict")(files.predict)
 app.command("score")(score.score)

@@ -56,6 +56,7 @@ def preannotate(
     as you like: what is done is not done again.
     """
     from detseg.cli import output
+    from detseg.pipeline.promoted import choose_models
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -74,6 +75,8 @@ def preannotate(
         "queue__restore": restore or None,
     }
     settings = run_settings(config, flags)
+    if reason := choose_models(settings).reason:
+        output.note(reason)
     report = _plan(settings) if dry_run else _run(config, flags, settings)
     if as_json:
         output.print_json(report.to_json())

@@ -122,6 +122,8 @@ def status(
     if prefect is not None:
         say(f"              what its page asks for: {prefect.credential_file}")
     say(f"catalog       {format_count(result['catalog']['images'], 'image')}")
+    if result["catalog"]["model"]:
+        say(f"              predicts with {result['catalog']['model']}, the promoted model")
     for project in result["catalog"]["projects"]:
         states = ", ".join(f"{n} {state}" for state, n in project["tasks"].items())
         say(f"              tasks of {project['title']!r}, as last collected: {states}")
@@ -139,12 +141,14 @@ def _catalog(settings: Settings, *, clears: bool) -> dict[str, Any]:
     from detseg.pipeline.workspace import opened_catalog
 
     if settings.catalog is None and not settings.state_path.is_dir():
-        return {"images": 0, "quarantine": [], "projects": []}
+        return {"images": 0, "model": None, "quarantine": [], "projects": []}
     with opened_catalog(settings) as catalog:
         if clears:
             catalog.quarantine.clear([one.uri for one in catalog.quarantine.entries()])
+        promotion = catalog.promotions.present()
         return {
             "images": catalog.images.count(),
+            "model": promotion.model if promotion else None,
             "quarantine": [
                 {"uri": one.uri, "reason": one.reason, "stage": one.stage}
                 for one in catalog.quarantine.entries()

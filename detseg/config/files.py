@@ -86,14 +86,17 @@ def load_settings(
     )
     origins: dict[_Path, str] = {}
     values: dict[str, Any] = {}
+    given: list[str] = []
     for origin, options in layers:
         for path, value in _in_sections(options, origin).items():
+            if origin != str(file):
+                given.append("__".join(path))
             _put(values, path, value)
             origins.setdefault(path[:1], origin)
             origins[path] = origin
     values["root"] = file.absolute().parent
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(values).as_given(given)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, origins)) from error
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.sections import (
@@ -54,6 +54,7 @@ class Settings(BaseModel):
     training: TrainingSettings = TrainingSettings()
     classes: tuple[ClassSettings, ...] = ()
     taxonomy: TaxonomySettings = TaxonomySettings()
+    _given: frozenset[str] = PrivateAttr(default=frozenset())
 
     @field_validator("state_dir")
     @classmethod
@@ -63,17 +64,38 @@ class Settings(BaseModel):
             raise ValueError("is a folder of its own, which is made private: write .detseg, for instance")
         return folder
 
+    def __eq__(self, other: object) -> bool:
+        """Compare the values, wherever they were given."""
+        return isinstance(other, Settings) and self.__dict__ == other.__dict__
+
     def updated(self, **changes: object) -> Settings:
         """Return the settings with other values in some places: ``settings.updated(queue__restore=True)``.
 
         A keyword names an option as ``section__option``. Raises pydantic's ValidationError for a value that
         may not be.
         """
+        return self._validated(changes).as_given(changes)
+
+    def as_given(self, names: Iterable[str]) -> Settings:
+        """Return the same settings, of which these options were given by a variable, a flag or a program.
+
+        Such ones go over a promoted model, as ``is_given`` tells; those of the file do not.
+        """
+        given = self.model_copy()
+        given._given = self._given | {name for name in names if "__" in name}
+        return given
+
+    def is_given(self, name: str) -> bool:
+        """Tell whether an option, as ``section__option``, was given beside the file."""
+        return name in self._given
+
+    def _validated(self, changes: Mapping[str, object]) -> Settings:
         values: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
         for name, value in changes.items():
             section, _, option = name.partition("__")
             values[section] = values[section].model_copy(update={option: value}) if option else value
-        return Settings.model_validate({name: _dumped(value) for name, value in values.items()})
+        made = Settings.model_validate({name: _dumped(value) for name, value in values.items()})
+        return made.as_given(self._given)
 
     def path(self, value: str | Path) -> Path:
         """A path of the settings as an absolute one."""

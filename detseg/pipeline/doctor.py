@@ -33,7 +33,11 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _disk(settings.state_path)
     for name, look, mend in (
         ("source", partial(_source, settings), "set source.location in detseg.toml, or give --source"),
-        ("models", partial(_models, settings), "set model.detector and model.segmenter in detseg.toml"),
+        (
+            "models",
+            partial(_models, settings),
+            "set model.detector and model.segmenter in detseg.toml, or promote another model",
+        ),
         ("catalog", partial(_catalog, settings), "set catalog in detseg.toml, or move the file away"),
         ("Label Studio server", partial(_installed, settings.label_studio), "detseg up"),
     ):
@@ -70,8 +74,10 @@ def _source(settings: Settings) -> str:
 
 def _models(settings: Settings) -> str:
     from detseg.pipeline import predictors
+    from detseg.pipeline.promoted import choose_models
     from detseg.pipeline.reviewed import find_drawn
 
+    settings = choose_models(settings).settings
     return predictors.load(predictors.predictor_settings(settings), drawn=find_drawn(settings)).version
 
 

@@ -81,9 +81,9 @@ def _fingerprint(settings: PredictorSettings, files: Iterable[str]) -> str | Non
     if None in models.values():
         return None
     content = {
-        "code": _stamps([Path(detseg.__file__).parent]),
+        "code": file_stamps([Path(detseg.__file__).parent]),
         "models": models,
-        "files": _stamps(map(Path, files)),
+        "files": file_stamps(map(Path, files)),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "machine": [platform.node(), platform.machine(), platform.processor()],
         "accelerators": sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*")),
@@ -96,17 +96,20 @@ def _content(name: str) -> list[Any] | None:
     if is_reviews(name):
         return None
     if is_recorded(name):
-        return _stamps(recorded_files(name))
+        return file_stamps(recorded_files(name))
     if not is_plugin(name):
-        return _stamps([Path(name)]) if Path(name).is_dir() or is_onnx(Path(name)) else None
+        return file_stamps([Path(name)]) if Path(name).is_dir() or is_onnx(Path(name)) else None
     installed = installed_files(name)
     if installed is None:
         return None
-    return [*_stamps(installed), *sorted((one.name, one.version) for one in distributions())]
+    return [*file_stamps(installed), *sorted((one.name, one.version) for one in distributions())]
 
 
-def _stamps(paths: Iterable[Path]) -> list[Any]:
-    """Size and times of files, and of those in folders. Nobody can set back the time of the last change."""
+def file_stamps(paths: Iterable[Path]) -> list[Any]:
+    """Return place, size and times of files, and of those in folders.
+
+    Nobody can set back the time of the last change.
+    """
     stamps = []
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

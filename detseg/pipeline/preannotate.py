@@ -22,6 +22,7 @@ from detseg.pipeline.experiments.gold import check_gold
 from detseg.pipeline.model_cache import CachedModel, cache_model, read_cached_model
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.predictors import predictor_settings
+from detseg.pipeline.promoted import choose_models
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit
 from detseg.pipeline.reading import open_sources
@@ -128,15 +129,22 @@ class Steps:
     push: Callable[[Settings, Sequence[ImageRef], Model], PushReport]
 
 
-def preannotate(settings: Settings, steps: Steps | None = None) -> PreannotateReport:
+def preannotate(
+    settings: Settings, steps: Steps | None = None, *, note: Callable[[str], None] = lambda _: None
+) -> PreannotateReport:
     """Predict the images that nobody has labeled yet, and make one task of each in Label Studio.
 
-    Calling it again goes on where it stopped, and does nothing twice. ``steps`` are other ways to do each
+    Calling it again goes on where it stopped, and does nothing twice. It predicts with the promoted model, if
+    there is one and nobody named another; ``note`` hears which, and why. ``steps`` are other ways to do each
     step, as the flow has them. Raises DetsegError for what keeps a run from its work; images that cannot be
     used are in the report.
     """
     steps = steps or Steps(check_label_studio, scan_source, load_model, predict_all, push_images)
     steps.sign_in(settings)  # hours of predicting are not the time to find out
+    chosen = choose_models(settings)
+    settings = chosen.settings
+    if chosen.reason:
+        note(chosen.reason)
     seconds: dict[str, float] = {}
     with _timed("scan", seconds):
         found = steps.scan(settings)
@@ -281,6 +289,7 @@ def plan(settings: Settings) -> PreannotateReport:
     Raises DetsegError, and ConfigError where a run would before it predicts.
     """
     check_serving(settings)
+    settings = choose_models(settings).settings
     with opened_catalog(settings) as catalog:
         found = scan.scan(settings, catalog, record=False)
         chosen = predictor_settings(settings)

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detseg.catalog import RegisteredModel, TrainedModel
-from detseg.errors import TrainingError
+from detseg.catalog import Answers, RegisteredModel, TrainedModel
+from detseg.errors import ModelError, TrainingError
 from detseg.files import read_json
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.workspace import opened_catalog
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from detseg.catalog import Catalog
     from detseg.config import Settings
 
-_NO_MODEL = ("README.md", RESULT, WORK)  # the card, on which people may go on writing, and the training's own
+CARD = "README.md"
+"""The model card, on which people may go on writing."""
+
+_NO_MODEL = (CARD, RESULT, WORK)
 
 
 def register(settings: Settings, checkpoint: Path) -> RegisteredModel:
@@ -41,7 +44,7 @@ def checkpoint_digest(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for file in _files(folder):
+        for file in checkpoint_files(folder):
             with file.open("rb") as opened:
                 content = hashlib.file_digest(opened, "sha256").hexdigest()
             digest.update(json.dumps([file.relative_to(folder).as_posix(), content]).encode())
@@ -50,7 +53,7 @@ def checkpoint_digest(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _files(folder: Path) -> list[Path]:
+def checkpoint_files(folder: Path) -> list[Path]:
     """The files that make a checkpoint, in an order that is the same everywhere."""
     if folder.is_file():
         return [folder]
@@ -70,6 +73,7 @@ def _read_trained(settings: Settings, catalog: Catalog, folder: Path) -> Trained
         return TrainedModel(
             digest=checkpoint_digest(folder),
             path=str(folder),
+            answers=_answers(folder),
             base=plan["base"],
             parent=_find_parent(settings, catalog, plan["base"]),
             dataset=plan["dataset"],
@@ -81,6 +85,20 @@ def _read_trained(settings: Settings, catalog: Catalog, folder: Path) -> Trained
         )
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{folder / RESULT} is not what this detseg writes: train it anew") from error
+
+
+def _answers(folder: Path) -> Answers:
+    """What the checkpoint in that folder answers. ModelError for a family that cannot be loaded."""
+    from detseg.models.checkpoints import read_architecture  # and with it torch
+    from detseg.models.families import FAMILIES
+
+    architecture = read_architecture(str(folder))
+    family = FAMILIES.get(architecture)
+    if family is None:
+        raise ModelError(
+            f"{folder} is a {architecture or 'model without an architecture'}, which cannot be used"
+        )
+    return "both" if family.boxes and family.masks else "masks" if family.masks else "boxes"
 
 
 def _read_result(folder: Path) -> Any:

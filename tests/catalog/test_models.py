@@ -16,6 +16,7 @@ from tests.catalog.made import NOON
 MINE = TrainedModel(
     digest=f"sha256:{1:064x}",
     path="/models/mine",
+    answers="boxes",
     base="sample",
     dataset="v1",
     dataset_id="ab" * 32,

@@ -6,7 +6,15 @@ import json
 from pathlib import Path
 
 
-def make_trained(folder: Path, *, base: str = "sample", seed: int = 0, dataset: str = "v1") -> Path:
+def make_trained(
+    folder: Path,
+    *,
+    base: str = "sample",
+    seed: int = 0,
+    dataset: str = "v1",
+    architecture: str = "RTDetrForObjectDetection",
+    label: str = "bolt",
+) -> Path:
     """A folder with what ``detseg train`` says of itself; the weights are no weights."""
     folder.mkdir(parents=True)
     plan = {"base": base, "dataset": dataset, "dataset_id": "ab" * 32, "seed": seed}
@@ -27,6 +35,9 @@ def make_trained(folder: Path, *, base: str = "sample", seed: int = 0, dataset: 
     (folder / "training.json").write_text(
         json.dumps({"plan": plan, "trained": {**trained, "checkpoint": ""}})
     )
-    (folder / "config.json").write_text('{"architectures": ["RTDetrForObjectDetection"]}')
+    (folder / "config.json").write_text(
+        json.dumps({"architectures": [architecture], "id2label": {"0": label}})
+    )
+    (folder / "preprocessor_config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"weights")
     return folder

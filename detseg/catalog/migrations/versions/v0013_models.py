@@ -17,6 +17,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("digest", sa.String(length=71), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("answers", sa.String(length=20), nullable=False),
         sa.Column("base", sa.Text(), nullable=False),
         sa.Column("parent", sa.String(length=200), nullable=True),
         sa.Column("dataset", sa.Text(), nullable=False),

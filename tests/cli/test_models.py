@@ -1,0 +1,108 @@
+"""``detseg models`` as people and programs call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detseg.cli.app import app
+from detseg.config import Settings
+from detseg.errors import ConfigError
+from detseg.pipeline.registry import register
+from tests.pipeline.models import make_trained
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two registered models, the second of which descends from the first."""
+    monkeypatch.chdir(tmp_path)
+    for name, base in (("first", "sample"), ("second", "first")):
+        register(Settings(root=tmp_path), make_trained(tmp_path / name, base=base, seed=len(name)))
+    return tmp_path
+
+
+def answer(capfd: pytest.CaptureFixture[str], *words: str) -> Any:
+    app(["models", *words, "--json"], standalone_mode=False)
+    return json.loads(capfd.readouterr().out)
+
+
+def said(capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    app(["models", *words], standalone_mode=False)
+    return capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_a_model_is_listed_shown_promoted_and_rolled_back(capfd: pytest.CaptureFixture[str]) -> None:
+    listed = answer(capfd, "list")
+    assert listed["present"] is None
+    assert [(one["name"], one["parent"], one["promoted"]) for one in listed["models"]] == [
+        ("first", None, False),
+        ("second", "first", False),
+    ]
+    done = answer(capfd, "promote", "second", "--force")
+    assert (done["model"], done["promoted"], done["kind"], done["judgement"]) == (
+        "second",
+        True,
+        "forced",
+        None,
+    )
+    assert answer(capfd, "list")["present"] == "second"
+    shown = answer(capfd, "show", "second")
+    assert shown.keys() >= {
+        "path",
+        "digest",
+        "base",
+        "dataset",
+        "dataset_id",
+        "seed",
+        "steps",
+        "seconds",
+        "best",
+    }
+    assert [one["kind"] for one in shown["promotions"]] == ["forced"]
+    assert answer(capfd, "show", "first")["children"] == ["second"]
+    assert answer(capfd, "rollback")["model"] is None
+    assert answer(capfd, "rm", "second") == {"removed": "second", "files": []}
+    assert [one["name"] for one in answer(capfd, "list")["models"]] == ["first"]
+    assert len(answer(capfd, "list", "--removed")["models"]) == 2
+
+
+def test_people_are_told_what_follows(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "registered" not in said(capfd, "list")
+    forced = said(capfd, "promote", "first", "--force").splitlines()
+    assert forced == [
+        "`detseg preannotate` predicts with first from now on",
+        "its regions go beside those of tasks that wait (queue.predictions), with its next run",
+        "`detseg models rollback` takes that back",
+    ]
+    table = said(capfd, "list").splitlines()
+    assert "AP 0.500" in table[1]
+    assert table[1].endswith("promoted")
+    shown = said(capfd, "show", "first")
+    assert shown.startswith(f"first (promoted): {here / 'first'}\n  answers boxes, AP 0.500 on val\n")
+    assert "  from it came second\n" in shown
+    assert "by force\n" in shown
+    app(["status"], standalone_mode=False)
+    assert "predicts with first, the promoted model" in capfd.readouterr().out
+    assert said(capfd, "rollback") == "`detseg preannotate` predicts with the models of the settings again\n"
+    assert said(capfd, "rm", "first", "--files") == "first is out of the list, and 4 files deleted\n"
+    assert not (here / "first").exists()
+    shown = said(capfd, "show", "second")
+    assert "from first, which is first" in shown
+
+
+@pytest.mark.usefixtures("here")
+def test_nothing_is_promoted_without_a_judgement_or_force() -> None:
+    with pytest.raises(ConfigError, match=r"promote with --force"):
+        app(["models", "promote", "first"], standalone_mode=False)
+
+
+def test_an_empty_list_says_how_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said(capfd, "list").startswith("no model yet: `detseg train VERSION")
+    assert answer(capfd, "list") == {"present": None, "models": []}
