@@ -54,7 +54,7 @@ def relabel(text: str, relabeling: Relabeling) -> str:
 
     Regions of dropped classes are left out, and so are boxes of what is stuff now.
     """
-    if not any(label_text(name) in text for name in relabeling.names):
+    if not relabeling.names or not any(label_text(name) in text for name in relabeling.names):
         return text
     entries = (_relabeled(entry, relabeling) for entry in json.loads(text))
     return _ENCODER.encode([entry for entry in entries if entry])
@@ -111,17 +111,21 @@ def decode_outlines(text: str) -> tuple[RegionOutline, ...]:
 
 def _encode_region(region: Region) -> dict[str, Any]:
     instance = region.instance
-    entry = {
+    entry: dict[str, Any] = {
         "id": region.id,
         "origin": region.origin,
         "label": instance.label,
         "kind": instance.kind,
-        "box": instance.box.xyxy if instance.box else None,
-        "mask": encode_mask(instance.mask) if instance.mask else None,
-        "score": instance.score,
-        "seen_by": instance.seen_by,
     }
-    return {key: value for key, value in entry.items() if value is not None}
+    if instance.box is not None:
+        entry["box"] = instance.box.xyxy
+    if instance.mask is not None:
+        entry["mask"] = encode_mask(instance.mask)
+    if instance.score is not None:
+        entry["score"] = instance.score
+    if instance.seen_by is not None:
+        entry["seen_by"] = instance.seen_by
+    return entry
 
 
 def _decode_region(entry: dict[str, Any]) -> Region:

@@ -20,6 +20,7 @@ Problem = str | None
 """A sentence for people; None if there is none."""
 Record = Mapping[str, Any]
 
+_NUMBERS = frozenset((int, float))
 _LARGEST = sys.float_info.max
 _MOST_PIXELS = 2**31  # along a side; no format of images has more
 _MOST_AREA = 2**32  # of a mask: run lengths have 32 bits
@@ -77,12 +78,26 @@ def is_elsewhere(entry: Any, known: Collection[int]) -> bool:
 
 
 def box_problem(box: Any) -> Problem:
+    if _is_box(box):
+        return None
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f"expected bbox [x, y, width, height] in finite numbers, not {_short(box)}"
     if box[2] < 0 or box[3] < 0:
         return f"a bbox has no negative width or height: {box}"
-    is_finite = box[0] + box[2] <= _LARGEST and box[1] + box[3] <= _LARGEST
-    return None if is_finite else f"a bbox has finite corners, not {_short(box)}"
+    return f"a bbox has finite corners, not {_short(box)}"
+
+
+def _is_box(box: Any) -> bool:
+    """Tell whether a value is a box with finite corners."""
+    if not (isinstance(box, list) and len(box) == 4 and _NUMBERS.issuperset(map(type, box))):
+        return False
+    x, y, width, height = box
+    return bool(
+        min(width, height) >= 0
+        and min(x, y) >= -_LARGEST
+        and x + width <= _LARGEST
+        and y + height <= _LARGEST
+    )
 
 
 def score_problem(entry: Mapping[str, Any]) -> Problem:
@@ -95,11 +110,9 @@ def truth_problem(entry: Mapping[str, Any]) -> Problem:
     crowd = entry["iscrowd"]
     if not isinstance(crowd, (bool, int)) or crowd not in (0, 1):
         return f"expected 0 or 1 as iscrowd, not {_short(crowd)}"
-    return (
-        None
-        if _is_number(area) and area >= 0
-        else f"expected a finite number from 0 as area, not {_short(area)}"
-    )
+    if _is_number(area) and area >= 0:
+        return None
+    return f"expected a finite number from 0 as area, not {_short(area)}"
 
 
 def mask_problem(mask: Any, size: tuple[int | None, int | None]) -> Problem:
@@ -183,7 +196,7 @@ def is_id(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= _LARGEST
+    return type(value) in _NUMBERS and abs(value) <= _LARGEST
 
 
 def name_kind(value: Any) -> str:
@@ -251,8 +264,10 @@ def whole_numbers(entries: Iterable[Any], *keys: str) -> list[Any]:
 def _whole(entry: Any, keys: Sequence[str]) -> Any:
     if not isinstance(entry, dict):
         return entry
-    floats = [key for key in keys if isinstance(entry.get(key), float)]
-    return {**entry, **{key: whole_number(entry[key]) for key in floats}} if floats else entry
+    for key in keys:
+        if isinstance(entry.get(key), float):
+            entry = {**entry, key: whole_number(entry[key])}
+    return entry
 
 
 def whole_number(value: Any) -> Any:

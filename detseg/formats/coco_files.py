@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from detseg.errors import FormatError
 from detseg.files import open_regular
 from detseg.formats import ImageLabels
-from detseg.formats.coco import complete_entry, decode_shape
+from detseg.formats.coco import decode_shape
 from detseg.formats.coco_entries import (
     box_problem,
     mask_problem,
@@ -31,6 +31,8 @@ from detseg.types import Instance, Kind, Size
 _PREFIX = "instances"
 _FOLDERS = ("annotations", "labels")
 """Folders of files of labels, above which the dataset lies."""
+_UNSAID = {"area": 0, "iscrowd": 0}
+"""What annotations may leave out, as far as it matters here."""
 
 
 def read_coco_files(path: Path) -> Opened:
@@ -60,20 +62,21 @@ class _Reader:
             split = split_of(index.path, _PREFIX)
             folders = image_folders(index.path, split)
             with open_regular(index.path) as file:
-                for number, image in enumerate(index.images):
+                for image, positions, found in index.entries(file):
                     uri = find_image(folders, image.name)
                     size = _size(index, image, uri)
-                    found = tuple(self._instances(index, file, number, size))
-                    yield ImageLabels(image.name, size, found, split, uri)
+                    instances = tuple(self._instances(index, positions, found, size))
+                    yield ImageLabels(image.name, size, instances, split, uri)
 
-    def _instances(self, index: CocoIndex, file: IO[bytes], number: int, size: Size) -> Iterator[Instance]:
+    def _instances(
+        self, index: CocoIndex, positions: Sequence[int], found: Sequence[Any], size: Size
+    ) -> Iterator[Instance]:
         """Crowds are no single objects, and are left out. Stuff has its mask alone, if it has one."""
-        positions, found = index.entries(file, number)
         entries, _ = without_lines(whole_numbers(found, "category_id", "iscrowd"))
         for position, entry in zip(positions, entries, strict=True):
-            label, complete = _checked(index, entry, size, position)
-            box, mask = decode_shape(complete, size)
-            if complete["iscrowd"]:
+            label = _checked(index, entry, size, position)
+            box, mask = decode_shape(entry, size)
+            if entry.get("iscrowd"):
                 self.left_out["crowds"] += 1
             elif box is None and mask is None:
                 self.left_out["regions without area"] += 1
@@ -83,20 +86,19 @@ class _Reader:
                 yield Instance(label, "thing", box, mask)
 
 
-def _checked(index: CocoIndex, entry: Any, size: Size, position: int) -> tuple[str, dict[str, Any]]:
-    """The label of an annotation, and the annotation with what it may leave out. Raises FormatError."""
+def _checked(index: CocoIndex, entry: Any, size: Size, position: int) -> str:
+    """The label of an annotation. Raises FormatError."""
     label, mask = index.label(entry.get("category_id")), entry.get("segmentation")
-    complete = complete_entry(entry, 0)
     problem = (
         box_problem(entry.get("bbox"))
         or (mask_problem(mask, (size.height, size.width)) if mask else None)
-        or truth_problem(complete)
+        or truth_problem(entry if "area" in entry and "iscrowd" in entry else {**_UNSAID, **entry})
     )
     if label is None:
         problem = f"category_id {entry.get('category_id')!r:.60} is none of the categories"
     if label is None or problem:
         raise FormatError(f"{index.path}, annotations {position}: {problem}")
-    return label, complete
+    return label
 
 
 def split_of(file: Path, prefix: str) -> str:

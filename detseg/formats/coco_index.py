@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detseg.errors import FormatError, NotJson
+from detseg.errors import FormatError
 from detseg.files import parse_json
 from detseg.formats.coco_entries import (
     Numbers,
@@ -31,6 +32,11 @@ from detseg.formats.coco_entries import (
 from detseg.formats.json_lists import ReadElement, read_lists
 
 Ints = npt.NDArray[np.int64]
+
+_PORTION = 1 << 20
+"""Bytes of annotations that are read and decoded together; those of one image are never parted."""
+_FARTHEST = 64
+"""Bytes between two annotations in a row that are read as one text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +73,47 @@ class CocoIndex:
 
     def label(self, category: Any) -> str | None:
         """The label of a category by its id, number or text; None if there is none."""
-        is_key = is_id(category) or isinstance(category, str)
-        return self.labels.get(self.numbers.number(category)) if is_key else None
+        if type(category) is int and category >= 0:
+            return self.labels.get(category)
+        return self.labels.get(self.numbers.number(category)) if isinstance(category, str) else None
 
-    def entries(self, file: IO[bytes], number: int) -> tuple[list[int], list[Any]]:
-        """The annotations of image number ``number`` in the opened file: where, and what they are."""
-        positions = self.order[self.starts[number] : self.starts[number + 1]]
-        places = self.places[positions].tolist()
-        text = b",".join(os.pread(file.fileno(), n_bytes, offset) for offset, n_bytes in places)
-        try:
-            found = parse_json(b"[" + text + b"]", str(self.path))
-        except NotJson:
-            found = []
-        if len(found) != len(places):
-            raise FormatError(f"{self.path} has changed since it was opened: try again")
-        return positions.tolist(), found
+    def entries(self, file: IO[bytes]) -> Iterator[tuple[IndexedImage, Sequence[int], Sequence[Any]]]:
+        """Yield each image with its annotations in the opened file: their places in the list, and they."""
+        for first, last in self._portions():
+            begin = int(self.starts[first])
+            positions = self.order[begin : self.starts[last]]
+            found = self._read(file, positions)
+            edges = (self.starts[first : last + 1] - begin).tolist()
+            for number, start, end in zip(range(first, last), edges[:-1], edges[1:], strict=True):
+                yield self.images[number], positions[start:end].tolist(), found[start:end]
+
+    def _portions(self) -> Iterator[tuple[int, int]]:
+        """The first image and the one after the last of each portion."""
+        n_bytes = self.places[self.order[: self.starts[-1]], 1]
+        before = np.concatenate(([0], np.cumsum(n_bytes)))[self.starts[:-1]]
+        edges = np.flatnonzero(np.diff(before // _PORTION)) + 1
+        numbers = [0, *edges.tolist(), len(self.images)]
+        return pairwise(numbers)
+
+    def _read(self, file: IO[bytes], positions: Ints) -> list[Any]:
+        """Read the annotations at those positions. Those that lie one after another are read as one text."""
+        offsets, ends = self.places[positions, 0], self.places[positions].sum(axis=1)
+        gaps = offsets[1:] - ends[:-1]
+        is_apart = (np.diff(positions) != 1) | (gaps < 0) | (gaps > _FARTHEST)
+        for breaks in (np.flatnonzero(is_apart) + 1, np.arange(1, len(positions))):
+            starts = offsets[np.concatenate(([0], breaks))] if len(positions) else offsets
+            stops = ends[np.concatenate((breaks - 1, [len(positions) - 1]))] if len(positions) else ends
+            parts = (
+                os.pread(file.fileno(), stop - start, start)
+                for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
+            )
+            try:
+                found: list[Any] = parse_json(b"[" + b",".join(parts) + b"]", str(self.path))
+            except FormatError:
+                continue  # a list that is there twice may lie between two annotations
+            if len(found) == len(positions):
+                return found
+        raise FormatError(f"{self.path} has changed since it was opened: try again")
 
 
 def index_coco(path: Path) -> CocoIndex:
@@ -149,14 +181,17 @@ class _Index:
             self.stuff.add(name)
 
     def add_annotation(self, entry: Any, offset: int, n_bytes: int) -> None:
-        where = f"{self._path}, annotations {len(self._owners)}"
         if not isinstance(entry, dict):
-            raise FormatError(f"{where}: expected an object, not {name_kind(entry)}")
+            raise self._annotation_error(f"expected an object, not {name_kind(entry)}")
         image = whole_number(entry.get("image_id"))
         if not is_id(image) and not isinstance(image, str):
-            raise FormatError(f"{where}: expected a whole number or text as image_id, not {image!r:.60}")
+            raise self._annotation_error(f"expected a whole number or text as image_id, not {image!r:.60}")
         self._owners.append(self._number(image))
-        self.places.extend((offset, n_bytes))
+        self.places.append(offset)
+        self.places.append(n_bytes)
+
+    def _annotation_error(self, problem: str) -> FormatError:
+        return FormatError(f"{self._path}, annotations {len(self._owners)}: {problem}")
 
     def owners(self) -> Ints:
         """The place of each annotation's image; for one that is not listed, the number of images."""

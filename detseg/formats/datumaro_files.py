@@ -83,7 +83,10 @@ class _Part:
 def _index(path: Path) -> _Part:
     places: list[tuple[int, int]] = []
     head = read_lists(
-        path, {"items": lambda _, offset, n_bytes: places.append((offset, n_bytes))}, "a Datumaro dataset"
+        path,
+        {"items": lambda _, offset, n_bytes: places.append((offset, n_bytes))},
+        "a Datumaro dataset",
+        kept=("categories",),
     )
     try:
         labels = head["categories"].get("label", {"labels": []})["labels"]

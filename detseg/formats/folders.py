@@ -41,7 +41,7 @@ def find_below(folder: Path, name: str) -> str:
     A name that leads out of the folder is none of it: who copies a stranger's dataset copies nothing else.
     """
     root = os.path.abspath(folder)
-    path = os.path.abspath(os.path.join(root, name))
+    path = os.path.normpath(os.path.join(root, name))
     return path if is_below(path, root) and os.path.isfile(path) else ""
 
 

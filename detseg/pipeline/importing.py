@@ -281,7 +281,7 @@ class _Finder:
         _ = self.scanned
         by_name: defaultdict[str, list[tuple[str, ImageId]]] = defaultdict(list)
         for uri, image in self.catalog.images.places():
-            by_name[PurePosixPath(uri).name].append((uri, image))
+            by_name[uri.rpartition("/")[2]].append((uri, image))
         return by_name
 
     @cached_property

@@ -30,7 +30,10 @@ def read(path: Path, *names: str) -> dict[str, list[Any]]:
         found[name].append(value)
 
     wanted = {name: lambda *place, name=name: keep(name, *place) for name in names}
-    read_lists(path, wanted, "a dataset", chunk_bytes=5)  # so that every value is cut somewhere
+    for chunk_bytes in (5, 1 << 22):  # the first cuts every value somewhere
+        for values in found.values():
+            values.clear()
+        read_lists(path, wanted, "a dataset", chunk_bytes=chunk_bytes)
     return found
 
 
@@ -80,3 +83,26 @@ def test_what_is_wrong_is_said(content: bytes, said: str, tmp_path: Path) -> Non
     assert isinstance(raised.value, NotJson) == ("is not JSON" in said or "UTF-8" in said)
     with pytest.raises(FormatError, match="cannot be read: No such file"):
         read_lists(tmp_path / "gone.json", {}, "a dataset")
+
+
+def test_what_looks_like_the_end_of_an_object_is_none(tmp_path: Path) -> None:
+    """Objects of a list are decoded together where they can be told apart, and each has its own place."""
+    path = tmp_path / "a.json"
+    for elements in (
+        '{"a": "}, {"}, {"b": 1}',
+        '{"a": "},{ },{"},7,{}',
+        '{"a": [{"b": 1}, {"c": 2}]}, {"d": 3}, {"e": [{}, {}]}',
+        '{"a": "}]"}, {"b": "\u00e9"} , {"c": 1e5}',
+        '{"a": "\u00e9}, {\u4e16"},\n{"b": {"c": {}}}\n, {}',
+        ", ".join(f'{{"n": {n}}}' for n in range(3000)),
+    ):
+        path.write_text(f'{{"x": [{elements}], "y": {{"z": [{{}}]}}, "w": [{{"v": 0}}]}}', encoding="utf-8")
+        data = json.loads(path.read_text(encoding="utf-8"))
+        assert read(path, "x", "w") == {"x": data["x"], "w": data["w"]}
+
+
+def test_values_that_are_no_lists_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"info": {"year": 2026}, "a": [1], "licence": "MIT"}')
+    assert read_lists(path, {"a": lambda *_: None}, "a dataset", kept=("info",)) == {"info": {"year": 2026}}
+    assert read_lists(path, {"a": lambda *_: None}, "a dataset") == {}

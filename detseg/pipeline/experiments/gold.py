@@ -192,4 +192,7 @@ def _in_class(instance: Instance, taxonomy: Taxonomy) -> Instance | None:
     cls = taxonomy[instance.label]
     if cls.kind == "stuff":
         return Instance(cls.name, "stuff", None, instance.mask) if instance.mask else None
+    is_so = instance.label == cls.name and instance.kind == "thing"
+    if is_so and instance.score is None and instance.seen_by is None:
+        return instance
     return Instance(cls.name, "thing", instance.box, instance.mask)
