@@ -7,7 +7,7 @@ values, its filters and its moments with a timezone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import pyarrow as pa
@@ -82,7 +82,14 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 
 def values_of(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column. A dictionary's are looked up in Arrow, which is ten times faster."""
-    is_dictionary = pa.types.is_dictionary(column.type)
-    values: list[Any] = (column.cast(column.type.value_type) if is_dictionary else column).to_pylist()
-    return values
+    """The values of a column. A dictionary's are looked up here: Arrow takes ten times as long for each, and
+    half a second to load what casts them."""
+    if not pa.types.is_dictionary(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    return list(chain.from_iterable(map(_look_up, column.chunks)))
+
+
+def _look_up(chunk: pa.DictionaryArray) -> Iterator[Any]:
+    words = chunk.dictionary.to_pylist()
+    return (None if place is None else words[place] for place in chunk.indices.to_pylist())

@@ -323,8 +323,8 @@ def is_worth_sharing(version: Version) -> bool:
 
 def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int], duplicates: Mapping[str, int]) -> Counts:
     by_split: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        by_split[row.split].update(row.labels)
+    for (split, lines), n in Counter((row.split, row.label_lines) for row in rows).items():
+        by_split[split].update({label: n * k for label, k in Counter(lines.splitlines()).items()})
     by_class = sum(by_split.values(), Counter[str]())
     splits = Counter(row.split for row in rows if row.split)
     return Counts(
