@@ -132,6 +132,22 @@ NOTHING_COMPARED = Compared(
 )
 
 
+def check_compared(compared: Compared) -> Compared:
+    """What was compared, if its parts have the types and sizes of such. Raises ValueError."""
+    n, n_pairs = len(np.atleast_1d(compared.ids)), len(np.atleast_1d(compared.pairs))
+    shapes = {"ids": (n,), "hashes": (n, 8), "pairs": (n_pairs, 2), "alike": (n_pairs,)}
+    for name, shape in shapes.items():
+        part, kind = getattr(compared, name), getattr(NOTHING_COMPARED, name).dtype.kind
+        if part.shape != shape or part.dtype.kind != kind:
+            raise ValueError(f"{name} are {part.dtype} of {part.shape}, not of {shape}")
+    places, ids = compared.pairs, compared.ids
+    if n_pairs and not (places.min() >= 0 and (places[:, 0] < places[:, 1]).all() and places.max() < n):
+        raise ValueError("pairs are two places in ids, the smaller one first")
+    if not (ids[:-1] < ids[1:]).all():
+        raise ValueError("ids ascend")
+    return compared
+
+
 def find_duplicates(table: FeatureTable) -> Duplicates:
     """The near duplicates among images."""
     return confirm_duplicates(table, compare_images(table))

@@ -13,6 +13,7 @@ from detseg.datasets.duplicates import (
     NOTHING_COMPARED,
     Compared,
     Duplicates,
+    check_compared,
     compare_images,
     confirm_duplicates,
     stack_features,
@@ -43,11 +44,11 @@ def near_duplicates(folder: Path, features: Iterable[ImageFeatures], *, keep: bo
 
 
 def _read_kept(path: Path) -> Compared:
-    """What was compared before; nothing where there is no file, or one of another detseg."""
+    """What was compared before; nothing where there is no file, a damaged one, or one of another detseg."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             if kept["revision"] == _REVISION:
-                return Compared(kept["ids"], kept["hashes"], kept["pairs"], kept["alike"])
+                return check_compared(Compared(kept["ids"], kept["hashes"], kept["pairs"], kept["alike"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # it is only there to save time
     return NOTHING_COMPARED

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from detseg.datasets.splits import SplitRule, split_of_group
@@ -51,7 +52,21 @@ def apart(project: LabeledProject, one: int, numbers: range) -> int:
     return next(n for n in numbers if split_of_group(HALVES.shares, project.images[n].id) != side)
 
 
-@pytest.mark.parametrize("damage", ["", "not an archive"])
+def damage_part(kept: Path, name: str) -> None:
+    """Change one part of what is kept, as by hand."""
+    with np.load(kept) as found:
+        parts = dict(found)
+    changes = {
+        "ids": parts["ids"][::-1],
+        "hashes": parts["hashes"][:-1],
+        "pairs": parts["pairs"] + 99,
+        "alike": parts["alike"][:0],
+    }
+    with kept.open("wb") as file:
+        np.savez(file, **parts | {name: changes[name]})
+
+
+@pytest.mark.parametrize("damage", ["", "not an archive", "ids", "hashes", "pairs", "alike"])
 def test_comparisons_are_kept_and_made_anew_where_they_are_damaged(
     project: LabeledProject, damage: str
 ) -> None:
@@ -59,8 +74,10 @@ def test_comparisons_are_kept_and_made_anew_where_they_are_damaged(
     create_version(project.settings, "v1", Wish())
     kept = project.settings.state_path / "near_duplicates.npz"
     before = kept.read_bytes()
-    if damage:
+    if damage == "not an archive":
         kept.write_text(damage)
+    elif damage:
+        damage_part(kept, damage)
     assert create_version(project.settings, "v2", Wish()).counts.duplicates["clusters"] == 3
     assert kept.exists()
     add(project, {n: n % 3 for n in range(6, 9)})
