@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _PIP_TO_UV = {
     "timeout": "UV_HTTP_TIMEOUT",
     "default-timeout": "UV_HTTP_TIMEOUT",
 }
+_LONGEST_S = 4 * 3600.0
+"""Of an installation: 3 GB over a slow line take an hour, and one that hangs would do so for ever."""
 _PIP_SECTIONS = ("global", "install", ":env:")  # a later one overrides the ones before
 
 # What uv and pip say when something outside of the project is wrong, and the fix.
@@ -89,12 +92,20 @@ def run_and_read(
     *,
     environment: Mapping[str, str] | None = None,
     tell: Callable[[str], None] | None = None,
+    longest_s: float = _LONGEST_S,
 ) -> tuple[int, str]:
     """Run a program. Return its exit code and all that it printed; ``tell`` gets each line at once.
 
-    A lock whose file is inheritable is held until the program ends, also where this process is killed.
+    One that takes longer than that is stopped, and a last line says so. A lock whose file is inheritable is
+    held until the program ends, also where this process is killed.
     """
     lines = []
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        process.kill()
+
     with subprocess.Popen(
         command,
         env=environment,
@@ -106,10 +117,18 @@ def run_and_read(
         close_fds=False,
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if tell is not None:
-                tell(line.rstrip())
+        timer = threading.Timer(longest_s, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if tell is not None:
+                    tell(line.rstrip())
+        finally:
+            timer.cancel()
+    if stopped.is_set():
+        lines.append(f"error: it was stopped after {longest_s:g} s without an end: try again\n")
     return process.returncode, "".join(lines)
 
 

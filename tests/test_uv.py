@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from detseg.errors import InstallError
-from detseg.uv import explain_failure, read_pip_settings, run_uv, sync_environment, uv_environment
+from detseg.uv import (
+    explain_failure,
+    read_pip_settings,
+    run_and_read,
+    run_uv,
+    sync_environment,
+    uv_environment,
+)
 
 PYTHON = Path(sys.executable)
 
@@ -104,6 +111,18 @@ def test_lines_are_told_and_a_failure_is_one() -> None:
         run_uv(["pip", "sync", "no-such-lock", "--python", sys.executable], python=PYTHON, tell=said.append)
     assert "\n" not in str(caught.value)
     assert any("no-such-lock" in line for line in said)
+
+
+def test_a_program_that_hangs_is_stopped() -> None:
+    said: list[str] = []
+    code, output = run_and_read(["sh", "-c", "echo begun; exec sleep 600"], tell=said.append, longest_s=0.2)
+    assert code != 0
+    assert (
+        explain_failure(output, "uv")
+        == "uv failed: error: it was stopped after 0.2 s without an end: try again"
+    )
+    code, output = run_and_read(["echo", "done"], tell=said.append, longest_s=600)
+    assert (code, output) == (0, "done\n")
 
 
 def test_a_missing_uv_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
