@@ -22,7 +22,7 @@ from detseg.formats import ImageLabels
 from detseg.formats.coco import CocoLabels, labels_by_name, read_coco_labels, read_instances
 from detseg.formats.coco_entries import FileNames, file_names
 from detseg.formats.coco_results import read_coco_files
-from detseg.formats.folders import read_text
+from detseg.formats.folders import SUFFIXES, read_text
 from detseg.formats.predictions import is_predictions, read_predictions
 from detseg.formats.voc_files import read_voc
 from detseg.formats.yolo_files import read_names, read_rows
@@ -198,11 +198,14 @@ class _YoloRows:
     path: Path
     labels: frozenset[str]
     names: FileNames
-    files: Sequence[Path]
+    files: Sequence[Path | None]
+    """None for an image on which nothing was found"""
     classes: Sequence[str]
 
     def find(self, image: DecodedImage) -> Sequence[Instance]:
         file = self.files[_number(self.names, image, self.path)]
+        if file is None:
+            return ()
         try:
             return read_rows(file, self.classes, image.size)
         except FormatError as error:
@@ -248,7 +251,10 @@ def _listed(images: Sequence[ImageLabels], path: Path) -> Contents:
 
 
 def _read_rows(folder: Path, named: Sequence[Path]) -> Contents:
-    """A folder of text files, or one with them in ``labels``. The first row of each is looked at."""
+    """A folder of text files, or one with them in ``labels``. The first row of each is looked at.
+
+    Ultralytics writes none of an image on which it found nothing, but saves every picture beside ``labels``.
+    """
     below = folder / "labels" if (folder / "labels").is_dir() else folder
     files = sorted(path for path in below.rglob("*.txt") if path.name != "classes.txt")
     if not files:
@@ -257,8 +263,11 @@ def _read_rows(folder: Path, named: Sequence[Path]) -> Contents:
     classes = read_names(data) if data is not None else tuple(map(str, range(_MOST_NUMBERS)))
     used = frozenset(classes) if data is not None else frozenset(classes[n] for n in _class_numbers(files))
     stems = [path.relative_to(below).with_suffix("").as_posix() for path in files]
+    beside = below.parent.iterdir() if below.name == "labels" else ()
+    pictures = {path.stem for path in beside if path.suffix.lower() in SUFFIXES and path.is_file()}
+    stems += sorted(pictures.difference(stems))
     names = file_names([{"id": number, "file_name": stem} for number, stem in enumerate(stems)])
-    return _YoloRows(folder, used, names, files, classes)
+    return _YoloRows(folder, used, names, [*files, *[None] * (len(stems) - len(files))], classes)
 
 
 def _class_numbers(files: Iterable[Path]) -> set[int]:

@@ -135,6 +135,23 @@ def test_yolos_text_files_are_read_with_scores(tmp_path: Path, images: list[Deco
     assert (faint.score, faint.seen_by) == (0.2, "detector")
 
 
+def test_what_ultralytics_leaves_behind_is_read_as_it_is(tmp_path: Path, images: list[DecodedImage]) -> None:
+    """``yolo predict save_txt save_conf``: no text file where nothing was found, but every picture."""
+    run = tmp_path / "runs" / "detect" / "predict"
+    yolo_folder(run, {"two": "1 0.5 0.5 0.1 0.2 0.873046\n"}, data="")
+    for name in ("one.jpg", "two.jpg"):
+        (run / name).touch()
+    (tmp_path / "data.yaml").write_text("path: ../datasets/parts\nnames:\n  0: screw\n  1: nut\n")
+    names = [f"results:{folder}@{tmp_path / 'data.yaml'}" for folder in (run, run / "labels")]
+    for name in names:
+        nothing, (nut,) = load_named(name).predict(images[:2])
+        assert (nothing, nut.label, nut.score) == ((), "nut", 0.873046)
+    (run / "one.jpg").unlink()
+    for name in names:
+        with pytest.raises(ImageError, match=r"is not in .*predict.*: name it there"):
+            load_named(name).predict(images[:1])
+
+
 def test_yolos_text_files_without_scores_and_names(tmp_path: Path, images: list[DecodedImage]) -> None:
     name = yolo_folder(tmp_path / "found", {"a/two": "1 0.5 0.5 0.1 0.2\n"}, data="")
     (instance,) = load_named(name, taxonomy=None).predict(images[1:2])[0]
