@@ -95,7 +95,8 @@ class Format:
     the folders of such as there is one of for each image. ``label_problem`` says why a label cannot be
     spelled. ``notes`` are lines about what becomes of the splits, from the number of images in each. ``read``
     opens a folder or a file; it, and going through the images, raise FormatError with file and place. It is
-    None where nothing of ours reads the format.
+    None where nothing of ours reads the format. ``without_images`` says why a dataset whose images are not
+    copied might not be read again; empty where it can be.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Format:
     label_problem: Callable[[str], str | None] = controls_problem
     notes: Callable[[Mapping[str, int]], Sequence[str]] = _no_notes
     read: Callable[[Path], Opened] | None = None
+    without_images: str = ""
 
 
 def check_names(format_: Format, classes: Sequence[LabelClass], splits: Iterable[str]) -> None:

@@ -74,7 +74,16 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / split / kind for split in sorted(writer.stems) for kind in kinds)
 
 
-KITTI = Format("kitti", image_path, losses, write, label_problem, notes, read_kitti)
+KITTI = Format(
+    "kitti",
+    image_path,
+    losses,
+    write,
+    label_problem,
+    notes,
+    read_kitti,
+    without_images="without masks, sizes are those of the images: without these nothing can read it again",
+)
 
 
 class _Writer:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -88,8 +89,18 @@ def write_segments(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return _write(contents, folder, _polygon_rows)
 
 
-YOLO = Format("yolo", image_path, detection_losses, write_detection, notes=notes, read=read_yolo)
-YOLO_SEGMENT = Format("yolo-segment", image_path, segment_losses, write_segments, notes=notes, read=read_yolo)
+_WITHOUT_IMAGES = "places are shares of the images' sides: without these files nothing can read them again"
+
+YOLO = Format(
+    "yolo",
+    image_path,
+    detection_losses,
+    write_detection,
+    notes=notes,
+    read=read_yolo,
+    without_images=_WITHOUT_IMAGES,
+)
+YOLO_SEGMENT = replace(YOLO, name="yolo-segment", losses=segment_losses, write=write_segments)
 
 
 def _side(split: str) -> str:

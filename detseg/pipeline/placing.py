@@ -77,6 +77,8 @@ def write_dataset(
     check_names(chosen, source.classes, splits)
     for note in chosen.notes(splits):
         warn(f"{chosen.name}: {note}")
+    if options.images == "none" and chosen.without_images:
+        warn(f"{chosen.name}: {chosen.without_images}")
     if lost:
         line = f"{chosen.name} cannot hold all of {source.name}: {_describe_losses(lost)}"
         if options.strict:

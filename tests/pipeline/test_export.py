@@ -79,6 +79,24 @@ def test_without_images_a_manifest_says_where_they_are(project: LabeledProject, 
     assert {row["file_name"] for row in rows} == {one["file_name"] for one in coco(out)["images"]}
 
 
+@pytest.mark.parametrize("name", ["yolo", "yolo-segment", "kitti", "voc"])
+def test_what_needs_the_images_to_be_read_says_so_before_it_writes(
+    name: str, project: LabeledProject, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    said: list[tuple[str, bool]] = []
+    export_version(
+        project.settings,
+        "v1",
+        name,
+        out,
+        options=WriteOptions("none"),
+        warn=lambda line: said.append((line, out.exists())),
+    )
+    told = [was_there for line, was_there in said if "without these" in line]
+    assert told == ([] if name == "voc" else [False])
+
+
 def test_each_side_of_a_split_has_a_file_and_a_folder(project: LabeledProject, tmp_path: Path) -> None:
     version = create_version(project.settings, "v2", Wish(split=SplitRule(column="side")))
     assert version.counts.splits == {"train": 2, "val": 1}
