@@ -87,5 +87,11 @@ class MatchedRows:
         return wilson_by_image(len(of) * self.column(part), sum(self.column(name) for name in of))
 
     def mean_iou(self, total: str, count: str) -> Estimate:
-        """The mean IoU of regions that met, from ``MIN_IOU`` to 1, by image."""
-        return mean_by_image(self.column(total), self.column(count), within=(MIN_IOU, 1.0))
+        """The mean IoU of regions that met, in [0, 1], by image.
+
+        From ``MIN_IOU`` on, unless it is that of the boxes of regions whose masks met.
+        """
+        by_masks = total == "box_iou" and bool(self.column("n_masks").any())
+        return mean_by_image(
+            self.column(total), self.column(count), within=(0.0 if by_masks else MIN_IOU, 1.0)
+        )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from detseg.metrics.costs import CostModel
-from detseg.metrics.intervals import LEVEL, Estimate, Rough, bounds_by_image, told
+from detseg.metrics.intervals import LEVEL, MIN_UNITS, Estimate, Rough, bounds_by_image, told
 from detseg.metrics.work_log import Table, WorkTables
 from detseg.types import EDIT_KINDS
 
@@ -145,7 +145,7 @@ def _saved(
     interval of the gain allows for right regions that were not seen yet. It is as wide as if the better of
     two thresholds had been chosen (Bonferroni): those beside each other leave out nearly the same. Nothing is
     told where nothing is left out, where that concerns fewer than ten images, and of fewer than
-    ``MIN_IMAGES``: what the best threshold of few images saves is their luck.
+    ``MIN_IMAGES``: what the best threshold of few images saves is their luck. ``n`` counts reviewed images.
     """
     counts = np.bincount(image, minlength=n_images).astype(np.float64)
     shown = counts > 0.0
@@ -161,8 +161,9 @@ def _saved(
     low = value - 1000.0 * math.hypot(per_image * low, gain * error)
     high = value + 1000.0 * math.hypot(per_image * high, gain * error)
     value = min(max(1000.0 * unbiased, low), high)
-    saved = told(value, low, high, n=int(np.count_nonzero(shown)), scale="relative")
-    if n_images >= MIN_IMAGES or saved.value is None:
-        return saved
-    too_few = Rough(value, low, high, MIN_IMAGES - n_images)
-    return Estimate(None, None, None, n_images, MIN_IMAGES, too_few)
+    n_shown = int(np.count_nonzero(shown))
+    least_images = max(MIN_IMAGES, math.ceil(MIN_UNITS * n_images / n_shown))
+    if n_images < least_images:
+        too_few = Rough(value, low, high, least_images - n_images)
+        return Estimate(None, None, None, n_images, least_images, too_few)
+    return told(value, low, high, n=n_images, scale="relative")

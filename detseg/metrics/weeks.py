@@ -34,7 +34,8 @@ class WeekShare:
     """its interval, wide enough that all weeks of a report together are wrong in 4 % of projects; None where
     a side has fewer than ten images"""
     changed: bool
-    """whether that interval leaves 0 out"""
+    """whether it is flagged: that interval leaves 0 out, and the weeks before and after differ as wholes,
+    beside the other flagged ones"""
     n_before: int
     """weeks that have reviews; of the windows around this week, those that differ most"""
     n_after: int

@@ -163,13 +163,14 @@ def say_plan(plan: ControlPlan) -> str:
     """Say how many control images the wanted interval needs.
 
     >>> say_plan(ControlPlan(0.05, n_control=40, n_more=85, spread="headline"))
-    'for ±0.05: 85 more control images'
+    '85 more control images for an interval of ±0.05'
     >>> say_plan(ControlPlan(0.05, n_control=0, n_more=385, spread="bound"))
-    'for ±0.05: up to 390 control images'
+    'up to 390 control images for an interval of ±0.05'
     """
     about = {"headline": "", "assisted": "about ", "bound": "up to "}[plan.spread]
     noun = "more control image" if plan.n_control else "control image"
-    return f"for ±{plan.half_width:g}: {about}{format_count(round_up(plan.n_more), noun)}"
+    images = format_count(round_up(plan.n_more), noun)
+    return f"{about}{images} for an interval of ±{plan.half_width:g}"
 
 
 def say_too_few(n_more: int | None, noun: str) -> str:

@@ -222,6 +222,15 @@ def test_the_medians_interval_holds_it() -> None:
     assert (ours.low, ours.high) == (theirs.low, theirs.high)
 
 
+def test_the_median_of_six_to_nine_values_is_rough() -> None:
+    values = np.arange(1.0, 6.0)
+    assert median_of(values) == Estimate(None, None, None, 5, None)
+    few = median_of(np.append(values, 9.0))
+    assert few.value is None
+    assert few.rough is not None
+    assert (few.rough.value, few.rough.low, few.rough.high) == (3.5, 1.0, 9.0)
+
+
 def test_a_figure_that_follows_has_the_same_data() -> None:
     share = told(0.5, 0.4, 0.55, n=40, scale="share")
     assert mapped(share, lambda x: 10 * x) == Estimate(5.0, 4.0, 5.5, 40, share.n_needed)

@@ -75,6 +75,22 @@ def test_a_saving_is_told_from_a_hundred_images_on() -> None:
     assert choices(bolts(100, right_above=0.6))["bolt"].pays
 
 
+def test_images_that_a_saving_lacks_are_reviewed_ones_of_any_kind() -> None:
+    """Five of 120 images have a region that the threshold leaves out: ten of 240 would have."""
+    wrong, right = (boxed(f"r{k}", "bolt", (10.0 * k, 0, 10.0 * k + 8, 8), (0.3, 0.9)[k]) for k in (0, 1))
+    cases = [
+        case(
+            annotation([wrong, right] if i < 5 else [right], image=str(i)), annotation([right], image=str(i))
+        )
+        for i in range(120)
+    ]
+    saved = choices(cases)["bolt"].saved_s_per_1000_images
+    assert saved.value is None
+    assert saved.rough is not None
+    assert (saved.n, saved.rough.n_more) == (120, 120)
+    assert choices(bolts(200, right_above=0.6))["bolt"].saved_s_per_1000_images.n == 200
+
+
 def test_the_interval_holds_what_the_threshold_saves_on_other_images() -> None:
     """In at least 46 of 50 projects of these seeds, where images differ."""
     draw = partial(threshold_trial, scores=Scores(200, steep=3.0, spread=0.2))

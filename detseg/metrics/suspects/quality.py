@@ -1,27 +1,34 @@
-"""cleanlab's label quality (ObjectLab) of the images of a project: overlooked, badly located, swapped boxes.
+"""ObjectLab's label quality of the images of a project: overlooked, badly located, swapped boxes.
 
-The scores are cleanlab's own. It would work out overlaps pair by pair in Python, so it gets them as arrays,
-and only the boxes that can change a score. It is imported where it is used.
+Source: Tkachenko, Thyagarajan, Mueller, "ObjectLab: Automated Diagnosis of Mislabeled Images in Object
+Detection Data", 2023, as cleanlab 2.9 computes it pair by pair in Python, with its constants: the tests
+compare with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from detseg.geometry.boxes import box_iou_matrix
-from detseg.metrics.suspects.counterparts import Matrix
+from detseg.metrics.suspects.counterparts import Choice, Matrix
 from detseg.metrics.suspects.findings import ImageQuality, LabelQuality
 from detseg.metrics.suspects.scene import Layer, Scene
 from detseg.types import Box, ImageId
 
 Numbers = npt.NDArray[np.int64]
+
+_IOU_WEIGHT = 0.9
+"""Of the similarity of two boxes; the rest is how near their centres are."""
+_DECAY_PER_PX = 0.1
+_LOW_PROBABILITY, _HIGH_PROBABILITY = 0.5, 0.95
+_ONE_OBJECT_IOU = 0.95
+_TEMPERATURE = 0.1
+_TINY = 1e-100
 
 NO_PIXEL_SCORES = (
     "cleanlab's segmentation label quality was not computed: it needs the probability of every class at "
@@ -46,7 +53,7 @@ class _Image:
 
 @dataclass(slots=True)
 class QualityTally:
-    """Collects boxes; cleanlab compares them when all are known, for its scale is the whole project's."""
+    """Collects boxes; they are compared when all are known, for the scale is the whole project's."""
 
     _images: list[_Image] = field(default_factory=list, init=False)
     _numbers: dict[str, int] = field(default_factory=dict, init=False)
@@ -76,12 +83,11 @@ class QualityTally:
 
     def scores(self) -> tuple[ImageQuality, ...]:
         """Every image's quality, in the order of adding."""
-        from cleanlab.internal.constants import ALPHA, EUC_FACTOR
-
-        similarities = [_similarity(one, alpha=ALPHA, decay=EUC_FACTOR) for one in self._images]
-        least = min((float(s[s > 0].min()) for s in similarities if (s > 0).any()), default=1.0)
+        compared = [_compare(one) for one in self._images]
+        least = min((float(s[s > 0].min()) for _, s in compared if (s > 0).any()), default=1.0)
         return tuple(
-            _score(one, similarity, least) for one, similarity in zip(self._images, similarities, strict=True)
+            _score(image, iou, similarity, least)
+            for image, (iou, similarity) in zip(self._images, compared, strict=True)
         )
 
 
@@ -92,70 +98,73 @@ def summarize_quality(scores: Sequence[ImageQuality], *, keep: int) -> LabelQual
     return LabelQuality(len(scores), mean, tuple(worst), (NO_PIXEL_SCORES,))
 
 
-def _similarity(image: _Image, *, alpha: float, decay: float) -> Matrix:
-    """cleanlab's similarity of what was labeled and what was predicted, (N, M), in [0, 1]."""
+def _compare(image: _Image) -> tuple[Matrix, Matrix]:
+    """The IoU and the similarity of what was labeled and what was predicted: (N, M) both, in [0, 1]."""
     labeled, predicted = ((boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (image.boxes, image.predicted_boxes))
     distance_px = np.hypot(*(labeled[:, None] - predicted[None, :]).transpose(2, 0, 1))
     iou = box_iou_matrix(image.boxes, image.predicted_boxes)
-    similarity: Matrix = alpha * iou + (1 - alpha) * np.exp(-decay * distance_px)
-    return similarity
+    similarity: Matrix = _IOU_WEIGHT * iou + (1 - _IOU_WEIGHT) * np.exp(-_DECAY_PER_PX * distance_px)
+    return iou, similarity
 
 
-def _score(image: _Image, similarity: Matrix, least: float) -> ImageQuality:
-    """cleanlab's three scores of one image and their geometric mean, with the box of the lowest."""
-    from cleanlab.internal.constants import HIGH_PROBABILITY_THRESHOLD, LABEL_OVERLAP_THRESHOLD, TINY_VALUE
-    from cleanlab.object_detection import rank
+def _score(image: _Image, iou: Matrix, similarity: Matrix, least: float) -> ImageQuality:
+    """The three scores of one image and their geometric mean, with the box of the lowest.
 
-    iou = box_iou_matrix(image.boxes, image.predicted_boxes)
-    sure = image.probabilities >= HIGH_PROBABILITY_THRESHOLD
-    far = np.flatnonzero(sure & ~(iou > 0).any(axis=0))  # no other box is overlooked
-    inputs = partial(_inputs, image, similarity, iou, least=least)
-    overlap = box_iou_matrix(image.boxes, image.boxes) >= LABEL_OVERLAP_THRESHOLD
+    ``least`` is the smallest similarity of two boxes in the project.
+    """
+    same = image.labels[:, None] == image.predicted_labels
+    far = np.flatnonzero((image.probabilities >= _HIGH_PROBABILITY) & ~(iou > 0).any(axis=0))
     per_box = (
-        rank.compute_overlooked_box_scores(auxiliary_inputs=inputs(far))[0],
-        rank.compute_badloc_box_scores(auxiliary_inputs=inputs(np.arange(sure.size)))[0],
-        rank.compute_swap_box_scores(
-            auxiliary_inputs=inputs(np.flatnonzero(sure)),
-            overlapping_label_check=bool((overlap & (image.labels[:, None] != image.labels)).any()),
-        )[0],
+        _overlooked(similarity[:, far], same[:, far], least * (1 - image.probabilities[far])),
+        _badly_located(similarity, same & (iou > 0) & (image.probabilities > _LOW_PROBABILITY)),
+        _swapped(image, similarity, ~same & (image.probabilities > _HIGH_PROBABILITY), least),
     )
-    overlooked, badloc, swap = (float(pooled) for pooled in rank.pool_box_scores_per_image(list(per_box)))
-    boxes = (image.predicted_boxes[far], image.boxes, image.boxes)
-    lowest = min(
-        (
-            (score, box)
-            for scores, of in zip(per_box, boxes, strict=True)
-            for score, box in zip(scores, of, strict=True)
-        ),
-        key=lambda one: one[0],
-        default=None,
-    )
+    overlooked, badloc, swap = (_softmin(scores) for scores in per_box)
+    every = np.concatenate(per_box)
+    boxes = np.concatenate((image.predicted_boxes[far], image.boxes, image.boxes))
     return ImageQuality(
         image=image.image,
         task_id=image.task_id,
         task_url=image.task_url,
         author=image.author,
-        quality=float(np.exp(np.log(np.array((overlooked, badloc, swap)) + TINY_VALUE).mean())),
+        quality=float(np.exp(np.log(np.array((overlooked, badloc, swap)) + _TINY).mean())),
         overlooked=overlooked,
         badloc=badloc,
         swap=swap,
-        box=Box(*map(float, lowest[1])) if lowest else None,
+        box=Box(*boxes[int(np.argmin(every))].tolist()) if len(every) else None,
     )
 
 
-def _inputs(
-    image: _Image, similarity: Matrix, iou: Matrix, which: Numbers, *, least: float
-) -> list[dict[str, Any]]:
-    """One image as cleanlab takes it once overlaps are known, with those of its predicted boxes."""
-    return [
-        {
-            "pred_labels": image.predicted_labels[which],
-            "pred_label_probs": image.probabilities[which],
-            "pred_bboxes": image.predicted_boxes[which],
-            "lab_labels": image.labels,
-            "lab_bboxes": image.boxes,
-            "similarity_matrix": similarity[:, which],
-            "iou_matrix": iou[:, which],
-            "min_possible_similarity": least,
-        }
-    ]
+def _overlooked(similarity: Matrix, same: Choice, alone: Matrix) -> Matrix:
+    """Of predictions that nothing overlaps (M,): the similarity of the nearest label of their class, else
+    ``alone`` (M,)."""
+    nearest = np.where(same, similarity, 0.0).max(axis=0, initial=0.0)
+    scores: Matrix = np.where(same.any(axis=0), nearest, alone)
+    return scores
+
+
+def _badly_located(similarity: Matrix, met: Choice) -> Matrix:
+    """Of labels (N,): the similarity of the best prediction that each ``met``, else 1."""
+    best = np.where(met, similarity, 0.0).max(axis=1, initial=0.0)
+    scores: Matrix = np.where(met.any(axis=1), best, 1.0)
+    return scores
+
+
+def _swapped(image: _Image, similarity: Matrix, other: Choice, least: float) -> Matrix:
+    """Of labels (N,): 1 - the similarity of the nearest sure prediction of another class (``other``).
+
+    ``least`` at least, and where one object has two labels.
+    """
+    scores: Matrix = np.maximum(least, 1.0 - np.where(other, similarity, 0.0).max(axis=1, initial=0.0))
+    scores[~other.any(axis=1)] = 1.0
+    one_object = box_iou_matrix(image.boxes, image.boxes) >= _ONE_OBJECT_IOU
+    scores[(one_object & (image.labels[:, None] != image.labels)).any(axis=1)] = least
+    return scores
+
+
+def _softmin(scores: Matrix) -> float:
+    """The mean of scores, the lower of which weigh far more; 1 of none."""
+    if not len(scores):
+        return 1.0
+    weights = np.exp((scores.min() - scores) / _TEMPERATURE)
+    return float((weights * scores).sum() / weights.sum())
