@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def train(
     version: Annotated[str, typer.Argument(help="Name of a dataset version, or the beginning of its id.")],
     *,
-    base: Annotated[str, typer.Option(help="Where it begins: sample, a folder or a hub name.")],
+    base: Annotated[
+        str, typer.Option(help="Where it begins: sample, sample-segmenter, a folder or a hub name.")
+    ],
     out: Annotated[Path, typer.Option(help="A new folder for the checkpoint.")],
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Longest time; without it, all steps.")
@@ -28,10 +30,11 @@ def train(
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Fine-tunes a detector on a dataset version.
+    """Fine-tunes a detector or segmenter on a dataset version.
 
-    Writes a folder that `--detector` takes. Learns from the split train and keeps the weights that are best
-    on val; the split test it never sees. The same command goes on with a training that was stopped or killed.
+    Writes a folder that `--detector` or `--segmenter` takes. Learns from the split train and keeps the
+    weights that are best on val; the split test it never sees. The same command goes on with a training that
+    was stopped or killed.
     """
     from detseg.cli.bars import progress_bars
     from detseg.cli.output import note, print_json
@@ -52,18 +55,21 @@ def train(
 
 def _show(done: Trained, name: str) -> None:
     from detseg.cli.output import figure, print_table, say
+    from detseg.training.plan import FIGURES
 
     best = done.best
     say(
         f"{done.checkpoint}: {format_count(done.steps, 'step')} in {done.seconds / 60:.1f} minutes, "
         f"best after step {best.step:,}"
     )
-    rows = [("all", figure(best.ap.value), figure(best.ap50.value), "")]
+    rows = [("all", *(figure(one.value) for one in best.figures.values()), "")]
     rows += [
-        (name, figure(one.ap.value), figure(one.ap50), f"{one.n_truth:,}")
+        (name, *(figure(one.figures[key].value) for key in best.figures), f"{one.n_truth:,}")
         for name, one in best.per_class.items()
     ]
-    print_table((f"boxes on {best.split}", "AP", "AP50", "objects"), rows)
+    columns = (FIGURES[key] for key in best.figures)
+    print_table((f"{best.learned} on {best.split}", *columns, "objects"), rows)
     say()
     say(f"registered as {name}")
-    say(f"see what it finds: detseg predict IMAGES --detector {done.checkpoint} --segmenter '' --out found")
+    role, other = ("detector", "segmenter") if best.learned == "boxes" else ("segmenter", "detector")
+    say(f"see what it finds: detseg predict IMAGES --{role} {done.checkpoint} --{other} '' --out found")

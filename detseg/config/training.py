@@ -41,6 +41,18 @@ class TrainingSettings(Section):
     patience: int = Field(
         default=5, ge=0, description="evaluations without a better figure until it stops; 0: never"
     )
+    image_size: int = Field(
+        default=0,
+        ge=0,
+        le=8192,
+        description="longer side of the images as the model sees them, in pixels; 0: as the base has it",
+    )
+    queries: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="objects that the model can find in one image; 0: as the base has it",
+    )
     workers: int = Field(
         default=0, ge=0, le=64, description="processes that load images; 0: the one that trains"
     )
@@ -59,6 +71,20 @@ class TrainingSettings(Section):
         le=1,
         allow_inf_nan=False,
         description="images are moved by up to this part of a side",
+    )
+    rotate: float = Field(
+        default=0.0,
+        ge=0,
+        le=180,
+        allow_inf_nan=False,
+        description="images are turned by up to so many degrees",
+    )
+    elastic: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="how much they are bent; 50 moves pixels by about two",
     )
     brightness: Share = Field(default=0.25, description="changed by up to this part")
     contrast: Share = Field(default=0.25, description="changed by up to this part")

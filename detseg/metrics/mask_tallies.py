@@ -18,7 +18,7 @@ from detseg.metrics.intervals import Estimate, mean_by_image
 from detseg.metrics.panoptic import PanopticScore, SegmentCounts
 from detseg.metrics.scenes import Kinds, Scene, label_numbers, paint_scene
 from detseg.metrics.semantic import ClassPixels, PixelCounts, PixelMeans, count_pixels, mean_of_classes
-from detseg.types import ImageId
+from detseg.types import Annotation, ImageId
 
 _BACKGROUND = ""
 """The name of pixels without a mask; no class has an empty one."""
@@ -165,6 +165,13 @@ class PanopticTally:
         if scene is not None:
             self._counts.add(scene)
 
+    def add_pair(self, truth: Annotation, prediction: Annotation) -> None:
+        """A model's answer about an image and what is known to be true. FormatError for a mask that does not
+        fit."""
+        scene = self._images.count(paint_scene(truth, prediction))
+        if scene is not None:
+            self._counts.add(scene)
+
     def result(self) -> Panoptic:
         """The figures of all images so far."""
         quality = self._counts.quality()
@@ -202,12 +209,16 @@ class _Images:
             return None
         if scene is None:
             self._n_unreviewed += 1
-        elif not scene.truth.segments and not scene.prediction.segments:
+            return None
+        return self.count(scene)
+
+    def count(self, scene: Scene) -> Scene | None:
+        """The scene, if there is a mask on either side of it."""
+        if not scene.truth.segments and not scene.prediction.segments:
             self._n_without_masks += 1
-        else:
-            self._n_images += 1
-            return scene
-        return None
+            return None
+        self._n_images += 1
+        return scene
 
     def result(self) -> MaskImages:
         left_out = dict(sorted(self._left_out.items()))

@@ -53,9 +53,13 @@ def thing_names(
     """Choose the things among a segmenter's labels, by the first of these that knows one of them.
 
     The checkpoint's own ``thing_labels`` (``declared``), the labels of the detector beside it, the 80 things
-    of COCO. If none does, all are things: a person can drop a thing, but cannot split fused stuff.
+    of COCO. If none does, all are things: a person can drop a thing, but cannot split fused stuff. A
+    checkpoint that declares an empty list knows surfaces alone.
     """
     names = frozenset(labels)
+    declared = None if declared is None else tuple(declared)
+    if declared == ():
+        return frozenset()
     for known in (declared or (), detected, COCO_THINGS):
         if things := names & frozenset(known):
             return things

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.reading import open_sources, read_labeled
 from detseg.plurals import format_count
-from detseg.samples.checkpoints import checkpoint_path
-from detseg.training.checks import CHOSEN_BY, LEARNED, check_version
+from detseg.samples.checkpoints import Role, checkpoint_path
+from detseg.training.checks import CHOSEN_BY, LEARNED, check_version, describe_crowds
 from detseg.training.plan import Plan, Trained
 from detseg.training.tables import write_table
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from detseg.types import DecodedImage
 
 _STAGE = "train"
+
+SAMPLES: Mapping[str, Role] = {SAMPLE: "detector", f"{SAMPLE}-segmenter": "segmenter"}
+"""The checkpoints that come with the package, by what ``--base`` calls them."""
 
 
 def train_version(
@@ -43,26 +46,40 @@ def train_version(
 ) -> Trained:
     """Fine-tune a checkpoint on the split ``train`` of a version, and keep what is best on ``val``.
 
-    ``base`` is a folder, a hub's model name, or "sample". The same call goes on with a training that was
-    stopped, and answers at once for one that has ended; ``warn`` gets a line about each odd thing. Raises
-    DatasetError for a version that is not there, TrainingError for one that cannot be learned from and for a
-    base that cannot learn, ModelError for one that cannot be loaded.
+    ``base`` is a folder, a hub's model name, or one of ``SAMPLES``. The same call goes on with a training
+    that was stopped, and answers at once for one that has ended; ``warn`` gets a line about each odd thing.
+    Raises DatasetError for a version that is not there, TrainingError for one that cannot be learned from and
+    for a base that cannot learn, ModelError for one that cannot be loaded.
     """
-    from detseg.training.pretrained import learns_masks, require_trainable
+    from detseg.training.heads import count_queries
+    from detseg.training.pretrained import load_pretrained, task_of
     from detseg.training.train import Splits, find_trained, open_work, train
 
     store = open_store(settings)
     version = store.version(name)
-    plan = _plan(settings, version, base=base, minutes=minutes, seed=seed)
+    weights = _located(settings, base)
+    masks = task_of(weights).masks
+    plan = Plan(
+        base=base,
+        weights=weights,
+        dataset=version.name,
+        dataset_id=version.id,
+        classes=tuple(cls for cls in version.recipe.classes if masks or cls.kind == "thing"),
+        settings=settings.training,
+        seed=seed,
+        minutes=minutes,
+        device=settings.engine.device,
+        precision=settings.engine.precision,
+    )
     if (done := find_trained(out, plan)) is not None:
         return done
-    if learns_masks(plan.weights):
+    if masks:
         _require_masks(store, version, base=base)
-    require_trainable(plan.weights)
     notes = [
         *filter(None, [describe_taxonomy(version, settings.changes)]),
         *check_version(version, plan.classes),
     ]
+    checkpoint = load_pretrained(plan.weights)
     with open_sources(settings) as sources:
         images = _Images(sources, settings.run.max_quarantined_share)
         work = open_work(out, plan)
@@ -71,31 +88,19 @@ def train_version(
             for side in (LEARNED, CHOSEN_BY)
         )
         notes += images.describe_missing(version)
+        notes += describe_crowds(
+            images.most_objects, settings.training.queries or count_queries(checkpoint.config), base=base
+        )
         for note in notes:
             warn(note)
         splits = Splits(train_table, val_table, images.read)
-        return train(plan, out, splits, report=_Percent(), notes=tuple(notes))
-
-
-def _plan(settings: Settings, version: Version, *, base: str, minutes: float | None, seed: int) -> Plan:
-    return Plan(
-        base=base,
-        weights=_located(settings, base),
-        dataset=version.name,
-        dataset_id=version.id,
-        classes=tuple(cls for cls in version.recipe.classes if cls.kind == "thing"),
-        settings=settings.training,
-        seed=seed,
-        minutes=minutes,
-        device=settings.engine.device,
-        precision=settings.engine.precision,
-    )
+        return train(plan, checkpoint, out, splits=splits, report=_Percent(), notes=tuple(notes))
 
 
 def _located(settings: Settings, base: str) -> str:
-    """The checkpoint that is meant: "sample" is the shipped detector, a folder an absolute path."""
-    if base == SAMPLE:
-        return str(checkpoint_path("detector"))
+    """The checkpoint that is meant: one of ``SAMPLES`` comes with the package; of a folder the whole path."""
+    if base in SAMPLES:
+        return str(checkpoint_path(SAMPLES[base]))
     there = settings.path(base)
     return str(there) if there.exists() else base
 
@@ -120,6 +125,7 @@ class _Images:
     sources: Sources
     most_missing: float
     n_seen: int = 0
+    most_objects: int = 0
     missing: list[str] = field(default_factory=list)
 
     def read(self, sample: Sample) -> DecodedImage:
@@ -140,6 +146,7 @@ class _Images:
         for row in store.rows(version, wanted):
             sample = decode_sample(row)
             self.n_seen += 1
+            self.most_objects = max(self.most_objects, len(sample.annotation().regions))
             try:
                 read_labeled(self.sources, sample.uri, sample.image)
                 yield row

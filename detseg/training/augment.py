@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torchvision import tv_tensors
+from torchvision.ops import masks_to_boxes
 from torchvision.transforms import v2
 
 from detseg.config.training import TrainingSettings
@@ -17,57 +18,96 @@ _GREY = 114
 _VISIBLE = 0.3
 """A box of which less than this share is inside is no truth any more."""
 
+_SMOOTH = 5.0
+"""The width of the Gaussian, in pixels, that smooths an elastic deformation."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
     """An image with its truth: ``image`` uint8 (3, H, W), ``boxes`` float32 (N, 4) as x0 y0 x1 y1 in pixels,
-    ``labels`` int64 (N,)."""
+    ``labels`` int64 (N,).
+
+    ``layers`` int32 (L, H, W) are the masks, where a model learns them: number i + 1 in one of the layers is
+    the mask of object i, 0 is nothing. Masks that overlap are in different layers.
+    """
 
     image: torch.Tensor
     boxes: torch.Tensor
     labels: torch.Tensor
+    layers: torch.Tensor | None = None
 
 
 def augment(example: Example, settings: TrainingSettings) -> Example:
-    """Flip, zoom, shift and recolour an image, and its boxes with it, by torch's random numbers.
+    """Flip, zoom, turn, shift, bend and recolour an image, and its truth with it, by torch's random numbers.
 
-    Boxes are cut off at the image's border; those that are mostly outside are left out.
+    Boxes are cut off at the image's border; those that are mostly outside are left out. Where there are
+    masks, the boxes are the tight ones of what is left of them, and an object without a pixel is left out.
     """
     size = tuple(example.image.shape[-2:])
-    image: Any = tv_tensors.Image(example.image)
     boxes: Any = tv_tensors.BoundingBoxes(
         example.boxes.reshape(-1, 4), format="XYXY", canvas_size=size, clamping_mode=None
     )
+    parts: tuple[Any, ...] = (tv_tensors.Image(example.image), boxes)
+    if example.layers is not None:
+        parts = (*parts, tv_tensors.Mask(example.layers))
     for transform in _transforms(settings):
-        image, boxes = transform(image, boxes)
-    whole = boxes.as_subclass(torch.Tensor)
+        parts = transform(*parts)
+    image, whole, *layers = (part.as_subclass(torch.Tensor) for part in parts)
+    if layers:
+        return follow_masks(replace(example, image=image, layers=layers[0]))
     height, width = size
     inside = torch.stack(
         [side.clamp(0, most) for side, most in zip(whole.unbind(1), (width, height) * 2, strict=True)], dim=1
     )  # (N, 4)
     kept = _areas(inside) > _VISIBLE * _areas(whole)  # (N,)
-    return replace(
-        example, image=image.as_subclass(torch.Tensor), boxes=inside[kept], labels=example.labels[kept]
-    )
+    return replace(example, image=image, boxes=inside[kept], labels=example.labels[kept])
+
+
+def follow_masks(example: Example) -> Example:
+    """The example with the tight boxes of its masks, without objects that have no pixel any more."""
+    if example.layers is None:
+        return example
+    left = torch.unique(example.layers)
+    left = left[left > 0].long()  # (M,), ascending
+    renumbered = torch.zeros(len(example.labels) + 1, dtype=torch.int32)
+    renumbered[left] = torch.arange(1, len(left) + 1, dtype=torch.int32)
+    return Example(
+        example.image, _tight_boxes(example.layers, left), example.labels[left - 1],
+        renumbered[example.layers.long()],
+    )  # fmt: skip
+
+
+def _tight_boxes(layers: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """The boxes (N, 4) of the pixels that hold each number; all of them are there."""
+    boxes = torch.zeros(len(numbers), 4)
+    for layer in layers:
+        here = torch.isin(numbers, layer)
+        if here.any():
+            masks = layer[None] == numbers[here, None, None]  # (n, H, W)
+            boxes[here] = masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0])
+    return boxes
 
 
 def _transforms(settings: TrainingSettings) -> list[Any]:
     zoom, shift = 1 + settings.zoom, settings.shift
+    fill: Any = {tv_tensors.Image: _GREY, tv_tensors.Mask: 0}
     transforms: list[Any] = []
     if settings.flip:
         transforms.append(v2.RandomHorizontalFlip(settings.flip))
     if settings.flip_vertical:
         transforms.append(v2.RandomVerticalFlip(settings.flip_vertical))
-    if settings.zoom or settings.shift:
+    if settings.zoom or settings.shift or settings.rotate:
         transforms.append(
             v2.RandomAffine(
-                degrees=0,
+                degrees=settings.rotate,
                 translate=(shift, shift),
                 scale=(1 / zoom, zoom),
                 interpolation=v2.InterpolationMode.BILINEAR,
-                fill=_GREY,
+                fill=fill,
             )
         )
+    if settings.elastic:
+        transforms.append(v2.ElasticTransform(alpha=settings.elastic, sigma=_SMOOTH, fill=fill))
     colours = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
     if any(colours):
         transforms.append(v2.ColorJitter(*colours))

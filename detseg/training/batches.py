@@ -5,10 +5,10 @@ So a training that goes on after a kill sees what it would have seen, however ma
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,15 @@ from torchvision.transforms.v2 import functional
 
 from detseg.config.training import TrainingSettings
 from detseg.datasets.sample import Sample
+from detseg.errors import FormatError
 from detseg.geometry.boxes import boxes_to_array
 from detseg.geometry.extent import extent
-from detseg.training.augment import Example, augment
+from detseg.geometry.label_maps import map_to_array, paint
+from detseg.geometry.masks import unite_masks
+from detseg.training.augment import Example, augment, follow_masks
 from detseg.training.plan import Reader
 from detseg.training.tables import SampleTable
-from detseg.types import DecodedImage, Instance
+from detseg.types import DecodedImage, Instance, Mask, Size
 
 _PRIME = 1_000_003
 
@@ -36,18 +39,59 @@ class LabelIds:
 
     def things(self, sample: Sample) -> list[Instance]:
         """The things of an image that the model has to find."""
-        instances = (region.instance for region in sample.annotation().regions)
-        return [one for one in instances if one.kind == "thing" and one.label in self.ids]
+        return [one for one in self._known(sample) if one.kind == "thing"]
+
+    def segments(self, sample: Sample) -> list[Instance]:
+        """The masks of an image that the model has to find: of each thing, and of each class of stuff."""
+        surfaces: defaultdict[str, list[Mask]] = defaultdict(list)
+        found: list[Instance] = []
+        for one in self._known(sample):
+            if one.mask is None or not one.mask.area:
+                continue
+            if one.kind == "stuff":
+                surfaces[one.label].append(one.mask)
+            else:
+                found.append(one)
+        united = {label: unite_masks(masks) for label, masks in sorted(surfaces.items())}
+        return found + [Instance(label, "stuff", mask=mask) for label, mask in united.items()]
+
+    def _known(self, sample: Sample) -> list[Instance]:
+        return [
+            region.instance for region in sample.annotation().regions if region.instance.label in self.ids
+        ]
 
 
-def make_example(image: DecodedImage, things: Sequence[Instance], labels: LabelIds) -> Example:
-    """An image with its boxes; a thing that has a mask alone has the tight box of it."""
-    boxes = boxes_to_array([one.box or extent(one) for one in things])
+def make_example(
+    image: DecodedImage, instances: Sequence[Instance], labels: LabelIds, *, masks: bool = False
+) -> Example:
+    """An image with its boxes; what has a mask alone has the tight box of it. With ``masks``, with these."""
+    boxes = boxes_to_array([one.box or extent(one) for one in instances])
+    layers = stack_masks([one.mask for one in instances if one.mask], image.size) if masks else None
     return Example(
         torch.from_numpy(image.rgb.copy()).permute(2, 0, 1),
         torch.from_numpy(boxes).float().reshape(-1, 4),
-        torch.tensor([labels.ids[one.label] for one in things], dtype=torch.int64),
+        torch.tensor([labels.ids[one.label] for one in instances], dtype=torch.int64),
+        None if layers is None else torch.from_numpy(layers),
     )
+
+
+def stack_masks(masks: Sequence[Mask], size: Size) -> npt.NDArray[np.int32]:
+    """The masks in as few layers as are needed, (L, H, W), at least one: number i + 1 where mask i is.
+
+    Masks that overlap are in different layers, so each is there whole. FormatError for one of another size.
+    """
+    if wrong := [mask.size for mask in masks if mask.size != size]:
+        raise FormatError(f"a mask of {wrong[0]} does not fit its image of {size}: review it again")
+    left = list(range(len(masks)))
+    layers: list[npt.NDArray[np.int32]] = []
+    while left or not layers:
+        owners = map_to_array(paint([masks[i] for i in left], size))
+        areas = np.bincount(owners.reshape(-1), minlength=len(left) + 1)[1:]
+        whole = [area == masks[i].area for i, area in zip(left, areas.tolist(), strict=True)]
+        numbers = [i + 1 if fits else 0 for i, fits in zip(left, whole, strict=True)]
+        layers.append(np.array([0, *numbers], dtype=np.int32)[owners])
+        left = [i for i, fits in zip(left, whole, strict=True) if not fits]
+    return np.stack(layers)
 
 
 class Draws(Dataset[Example]):
@@ -63,17 +107,22 @@ class Draws(Dataset[Example]):
         n_draws: int,
         seed: int,
         most_px: int,
+        masks: bool = False,
     ) -> None:
-        """Images are shrunk to ``most_px`` pixels of their longer side before they are augmented."""
+        """Images are shrunk to ``most_px`` pixels of their longer side before they are augmented.
+
+        With ``masks`` the truth is what has masks, else things with their boxes.
+        """
         self._table, self._read, self._labels, self._settings = table, read, labels, settings
-        self._n_draws, self._seed, self._most_px = n_draws, seed, most_px
+        self._n_draws, self._seed, self._most_px, self._masks = n_draws, seed, most_px, masks
 
     def __len__(self) -> int:
         return self._n_draws
 
     def __getitem__(self, draw: int) -> Example:
         sample = self._table[position_of(draw, n_samples=len(self._table), seed=self._seed)]
-        example = make_example(self._read(sample), self._labels.things(sample), self._labels)
+        truth = self._labels.segments(sample) if self._masks else self._labels.things(sample)
+        example = make_example(self._read(sample), truth, self._labels, masks=self._masks)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed * _PRIME + draw)
             return augment(shrink(example, self._most_px), self._settings)
@@ -103,41 +152,7 @@ def shrink(example: Example, most_px: int) -> Example:
     size = [max(1, round(height * factor)), max(1, round(width * factor))]
     scale = torch.tensor([size[1] / width, size[0] / height] * 2)
     small = functional.resize(example.image, size, antialias=True)
-    return Example(small, example.boxes * scale, example.labels)
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionCollator:
-    """Examples to the inputs of a detector, by the checkpoint's own image processor.
-
-    ``labels`` has for each image ``class_labels`` int64 (N,) and ``boxes`` float32 (N, 4), as centre and size
-    in [0, 1].
-    """
-
-    processor: Any
-
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
-        inputs = dict(
-            self.processor(
-                images=[example.image for example in examples],
-                annotations=[_to_coco(example, i) for i, example in enumerate(examples)],
-                input_data_format="channels_first",
-                return_tensors="pt",
-            )
-        )
-        # The order in which convolutions are fastest, on CPUs as on accelerators.
-        inputs["pixel_values"] = inputs["pixel_values"].contiguous(memory_format=torch.channels_last)
-        wanted = ("class_labels", "boxes")
-        inputs["labels"] = [{name: one[name] for name in wanted} for one in inputs["labels"]]
-        return inputs
-
-
-def _to_coco(example: Example, image_id: int) -> dict[str, Any]:
-    """The truth as COCO's annotations, which the processors of all detectors read."""
-    x0y0, x1y1 = example.boxes[:, :2], example.boxes[:, 2:]
-    xywh = torch.cat((x0y0, x1y1 - x0y0), dim=1).tolist()
-    entries = [
-        {"category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
-        for label, box in zip(example.labels.tolist(), xywh, strict=True)
-    ]
-    return {"image_id": image_id, "annotations": entries}
+    layers = None
+    if example.layers is not None:
+        layers = functional.resize(example.layers, size, functional.InterpolationMode.NEAREST_EXACT)
+    return follow_masks(Example(small, example.boxes * scale, example.labels, layers))

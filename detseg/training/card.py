@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import detseg
-from detseg.training.plan import Figure, Plan, Trained
+from detseg.training.plan import FIGURES, Figure, Plan, Trained
 
 _CARD = """\
 ---
 library_name: transformers
-pipeline_tag: object-detection
+pipeline_tag: {tag}
 tags: [detseg]
 ---
 
@@ -50,6 +50,7 @@ def model_card(plan: Plan, trained: Trained, model: Any) -> str:
     best = trained.best
     notes = "".join(f"\n- {note}" for note in trained.notes)
     return _CARD.format(
+        tag="object-detection" if best.chosen_by == "ap" else "image-segmentation",
         title=trained.checkpoint.absolute().name,
         base=plan.base,
         dataset=plan.dataset,
@@ -69,14 +70,11 @@ def model_card(plan: Plan, trained: Trained, model: Any) -> str:
         version=detseg.__version__,
         figures=_figures(trained),
         curve=_table(
-            ("step", "minutes", "loss", "AP", "AP50"),
+            ("step", "minutes", "loss", *(FIGURES[name] for name in best.figures)),
             [
                 (
-                    f"{one.step:,}",
-                    f"{one.seconds / 60:.1f}",
-                    f"{one.loss:.3f}",
-                    f"{one.ap:.3f}",
-                    f"{one.ap50:.3f}",
+                    *(f"{one.step:,}", f"{one.seconds / 60:.1f}", f"{one.loss:.3f}"),
+                    *(_number(one.figures.get(name)) for name in best.figures),
                 )
                 for one in trained.curve
             ],
@@ -100,11 +98,12 @@ def command_of(plan: Plan, trained: Trained) -> str:
 
 def _figures(trained: Trained) -> str:
     best = trained.best
-    rows = [("all", _figure(best.ap), _figure(best.ap50), "")]
+    rows = [("all", *map(_figure, best.figures.values()), "")]
     rows += [
-        (name, _figure(one.ap), _number(one.ap50), f"{one.n_truth:,}") for name, one in best.per_class.items()
+        (name, *(_figure(one.figures[key]) for key in best.figures), f"{one.n_truth:,}")
+        for name, one in best.per_class.items()
     ]
-    return _table(("boxes", "AP", "AP50", "objects"), rows)
+    return _table((best.learned, *(FIGURES[name] for name in best.figures), "objects"), rows)
 
 
 def _figure(figure: Figure) -> str:

@@ -32,7 +32,8 @@ def check_version(version: Version, classes: Sequence[LabelClass]) -> Iterator[s
             )
     if not classes:
         raise TrainingError(
-            f"{version.name} has no class of things, and surfaces have no boxes: give --base a model of masks"
+            f"{version.name} has no class of things, and surfaces have no boxes: give --base a model of "
+            "masks, such as sample-segmenter"
         )
     objects = {
         side: {cls.name: counts.regions_by_split.get(side, {}).get(cls.name, 0) for cls in classes}
@@ -65,3 +66,12 @@ def _describe_rare(version: Version, objects: dict[str, dict[str, int]]) -> Iter
     if unmeasured := [name for name, n in chosen_by.items() if not n and learned[name]]:
         names = ", no ".join(unmeasured)
         yield f"the split {CHOSEN_BY!r} of {version.name} has no {names}: that is learned, but not measured"
+
+
+def describe_crowds(most_objects: int, n_queries: int | None, *, base: str) -> Iterator[str]:
+    """Yield a line for people where an image has more objects than the model finds in one."""
+    if n_queries is not None and most_objects > n_queries:
+        yield (
+            f"an image has {most_objects:,} objects, and {base} finds at most {n_queries:,} in one: "
+            f"training.queries = {most_objects} lets it find all"
+        )

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 
 from detseg.files import read_json, replacing_folder, write_whole
 from detseg.training.average import Average
-from detseg.training.plan import Plan, Point
+from detseg.training.plan import Plan, Point, decode_point
 
 PROGRESS = "progress.json"
 """The last file of a checkpoint: one without it is not whole."""
@@ -36,19 +36,21 @@ class Progress:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     best_step: int = 0
-    best_ap: float = -1.0
+    chosen_by: str = ""
+    best_figure: float = -1.0
     n_stale: int = 0
     ended: bool = False
     curve: list[Point] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / PROGRESS, json.dumps(asdict(self)))
+        entry = {**asdict(self), "curve": [point.to_json() for point in self.curve]}
+        write_whole(folder / PROGRESS, json.dumps(entry))
 
 
 def read_progress(folder: Path) -> Progress:
     """Return the progress at a checkpoint."""
     entry = read_json(folder / PROGRESS)
-    return Progress(**{**entry, "curve": [Point(**point) for point in entry["curve"]]})
+    return Progress(**{**entry, "curve": [decode_point(point) for point in entry["curve"]]})
 
 
 def last_checkpoint(work: Path) -> Path | None:
@@ -117,15 +119,17 @@ class Course(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:  # noqa: ARG002
         control.should_evaluate = control.should_save = False  # the last step has done both
 
-    def add_figures(self, control: Any, *, ap: float | None, ap50: float | None) -> None:
-        """Take in what an evaluation gave; keeps the averaged weights if they are the best so far."""
+    def add_figures(self, control: Any, figures: Mapping[str, float | None]) -> None:
+        """Take in what an evaluation gave; keeps the averaged weights if its first figure is the best yet."""
         progress = self.progress
         loss = self._loss / max(1, self._n_losses)
         self._loss, self._n_losses = 0.0, 0
-        progress.curve.append(Point(progress.step, progress.seconds, loss, ap or 0.0, ap50 or 0.0))
+        progress.curve.append(Point(progress.step, progress.seconds, loss, figures))
         progress.n_stale += 1
-        if (ap or 0.0) > progress.best_ap:
-            progress.best_ap, progress.best_step, progress.n_stale = ap or 0.0, progress.step, 0
+        progress.chosen_by, value = next(iter(figures.items()))
+        figure = value or 0.0
+        if figure > progress.best_figure:
+            progress.best_figure, progress.best_step, progress.n_stale = figure, progress.step, 0
             self._keep_best()
         patience = self._plan.settings.patience
         if patience and progress.n_stale >= patience:

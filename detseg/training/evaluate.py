@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from detseg.metrics.detection import DetectionQuality, DetectionTally
 from detseg.metrics.intervals import Estimate
+from detseg.metrics.mask_tallies import PanopticTally
+from detseg.metrics.panoptic import PanopticScore
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
+from detseg.models.families import FAMILIES
 from detseg.models.findings import read_findings
 from detseg.models.labels import LabelMap
-from detseg.models.network import NetworkRequest
-from detseg.models.networks.detection import Detection
+from detseg.models.network import Network, NetworkRequest
 from detseg.taxonomy import LabelClass
 from detseg.training.batches import LabelIds
 from detseg.training.plan import Best, ClassFigures, Figure, Reader
 from detseg.training.tables import SampleTable
-from detseg.types import Annotation, Instance, Region, RegionId
+from detseg.types import Annotation, DecodedImage, Instance, Region, RegionId
 
-_ALL = NetworkRequest(
+_BOXES = NetworkRequest(
     boxes=True,
     masks=False,
     box_threshold=0.0,
@@ -28,37 +32,162 @@ _ALL = NetworkRequest(
 )
 """Boxes of every score count, as COCO's AP wants it."""
 
+_SEGMENTS = replace(_BOXES, boxes=False, masks=True)
+"""Segments as ``detseg predict`` shows them, for panoptic quality."""
 
-def tally_boxes(
-    checkpoint: Checkpoint, table: SampleTable, read: Reader, *, classes: Sequence[LabelClass], engine: Engine
-) -> DetectionTally:
-    """Take in what a model in evaluation mode finds in every image of a table, and what people say."""
-    labels = LabelMap({i: cls.name for i, cls in enumerate(classes)}, dict(enumerate(classes)))
-    truth_of = LabelIds({cls.name: i for i, cls in enumerate(classes)})
-    network, tally = Detection(checkpoint, _ALL, engine), DetectionTally("bbox")
-    for sample in (table[position] for position in range(len(table))):
-        image, truth = read(sample), sample.annotation()
-        (seen,) = network.read(network.run(network.prepare([image])), [image.size])
-        found = read_findings(seen, labels, image.size).instances
-        tally.add_pair(
-            _annotation(truth, "truth", truth_of.things(sample)), _annotation(truth, "model", found)
-        )
+_FAINT = 0.05
+"""The masks of things count for AP from this score on: fainter ones cost much and change little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The images of a split as they are evaluated: what they show, and the classes that a model answers."""
+
+    table: SampleTable
+    read: Reader
+    classes: tuple[LabelClass, ...]
+
+    @property
+    def labels(self) -> LabelMap:
+        """The classes by the model's numbers."""
+        return LabelMap({i: cls.name for i, cls in enumerate(self.classes)}, dict(enumerate(self.classes)))
+
+    @property
+    def ids(self) -> LabelIds:
+        """The model's numbers by class."""
+        return LabelIds({cls.name: i for i, cls in enumerate(self.classes)})
+
+    @property
+    def panoptic(self) -> bool:
+        """There are surfaces among the classes."""
+        return any(cls.kind == "stuff" for cls in self.classes)
+
+    def images(self) -> Iterator[tuple[DecodedImage, Annotation]]:
+        """Yield each image with what people said of it."""
+        for sample in (self.table[position] for position in range(len(self.table))):
+            yield self.read(sample), sample.annotation()
+
+
+class Tally(Protocol):
+    """What a model finds in the images of a split, held against what people say."""
+
+    def score(self) -> Mapping[str, float | None]:
+        """The figures, in [0, 1]; the first decides which weights are best."""
+
+    def best(self, *, step: int) -> Best:
+        """The same with their intervals and per class."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxTally:
+    """Boxes: AP and AP50, as COCO has them."""
+
+    boxes: DetectionTally
+
+    def score(self) -> dict[str, float | None]:
+        score = self.boxes.score()
+        return {"ap": score.ap, "ap50": score.ap50}
+
+    def best(self, *, step: int) -> Best:
+        quality = self.boxes.result()
+        per_class = {
+            name: ClassFigures(figures, quality.score.per_class[name].n_truth)
+            for name, figures in _average_precisions(quality).items()
+        }
+        return Best(step, _all_classes(quality), per_class)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTally:
+    """Segments: panoptic quality, and AP and AP50 of the masks of things."""
+
+    segments: PanopticTally
+    masks: DetectionTally
+
+    def score(self) -> dict[str, float | None]:
+        score = self.masks.score()
+        return {"pq": self.segments.result().all.pq, "ap": score.ap, "ap50": score.ap50}
+
+    def best(self, *, step: int) -> Best:
+        panoptic, quality = self.segments.result(), self.masks.result()
+        things = _average_precisions(quality)
+        per_class = {
+            name: ClassFigures({"pq": Figure(score.pq), **things.get(name, _NO_AP)}, _n_truth(score))
+            for name, score in panoptic.per_class.items()
+        }
+        return Best(step, {"pq": _figure(panoptic.all.pq, panoptic.pq), **_all_classes(quality)}, per_class)
+
+
+_NO_AP = {"ap": Figure(None), "ap50": Figure(None)}
+
+
+def tally_boxes(checkpoint: Checkpoint, split: Split, engine: Engine) -> BoxTally:
+    """Take in the boxes that a model in evaluation mode finds in every image."""
+    network, tally = _network(checkpoint, _BOXES, engine), DetectionTally("bbox")
+    for image, truth in split.images():
+        found = _read(network, network.run(network.prepare([image])), image, split.labels)
+        tally.add_pair(_known(truth, split.ids, things=True), _annotation(truth, found))
+    return BoxTally(tally)
+
+
+def tally_segments(checkpoint: Checkpoint, split: Split, engine: Engine) -> SegmentTally:
+    """Take in the segments that a model in evaluation mode finds in every image.
+
+    Both figures read one pass: where there are surfaces among the classes, all share out the pixels for PQ;
+    for AP each mask stands for itself.
+    """
+    shown = _network(checkpoint, replace(_SEGMENTS, panoptic=split.panoptic), engine)
+    faint = _network(checkpoint, replace(_SEGMENTS, mask_threshold=_FAINT), engine)
+    tally = SegmentTally(PanopticTally(), DetectionTally("segm"))
+    for image, truth in split.images():
+        output = faint.run(shown.prepare([image]))
+        masks = _read(faint, output, image, split.labels)
+        segments = _read(shown, output, image, split.labels)
+        known = _known(truth, split.ids, things=False)
+        tally.segments.add_pair(known, _annotation(truth, segments))
+        tally.masks.add_pair(known, _annotation(truth, masks))
     return tally
 
 
-def _annotation(image: Annotation, author: str, instances: Sequence[Instance]) -> Annotation:
+def _network(checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> Network:
+    made: Any = FAMILIES[type(checkpoint.model).__name__].network(checkpoint, wanted, engine)
+    network: Network = made
+    return network
+
+
+def _read(network: Network, output: Any, image: DecodedImage, labels: LabelMap) -> tuple[Instance, ...]:
+    (seen,) = network.read(output, [image.size])
+    return read_findings(seen, labels, image.size).instances
+
+
+def _known(truth: Annotation, ids: LabelIds, *, things: bool) -> Annotation:
+    """What people said, of the classes that the model answers."""
+    kept = [region for region in truth.regions if region.instance.label in ids.ids]
+    if things:
+        kept = [region for region in kept if region.instance.kind == "thing"]
+    certain = [replace(region.instance, score=None) for region in kept]
+    return _annotation(truth, certain, author="truth")
+
+
+def _annotation(image: Annotation, instances: Sequence[Instance], *, author: str = "model") -> Annotation:
     regions = tuple(Region(RegionId(str(i)), "model", instance) for i, instance in enumerate(instances))
     return Annotation(image.image, image.size, author, "labeled" if regions else "empty", regions)
 
 
-def to_best(quality: DetectionQuality, *, step: int) -> Best:
-    """The figures of a training's best weights."""
-    per_class = {
-        name: ClassFigures(_figure(score.ap, quality.ap_per_class.get(name)), score.ap50, score.n_truth)
+def _all_classes(quality: DetectionQuality) -> dict[str, Figure]:
+    score = quality.score
+    return {"ap": _figure(score.ap, quality.ap), "ap50": _figure(score.ap50, quality.ap50)}
+
+
+def _average_precisions(quality: DetectionQuality) -> dict[str, dict[str, Figure]]:
+    return {
+        name: {"ap": _figure(score.ap, quality.ap_per_class.get(name)), "ap50": Figure(score.ap50)}
         for name, score in quality.score.per_class.items()
     }
-    score = quality.score
-    return Best(step, _figure(score.ap, quality.ap), _figure(score.ap50, quality.ap50), per_class)
+
+
+def _n_truth(score: PanopticScore) -> int:
+    return score.tp + score.fn
 
 
 def _figure(value: float | None, estimate: Estimate | None) -> Figure:

@@ -8,21 +8,32 @@ from typing import Any
 
 import torch
 
+from detseg.errors import TrainingError
 from detseg.models.checkpoints import Checkpoint
+from detseg.models.families import FAMILIES
 from detseg.taxonomy import LabelClass, Taxonomy
 
-State = Mapping[str, torch.Tensor]
+_OFF = 0.3
+"""How far new queries are from the base's, as a share of the deviation among those."""
 
 
-def with_classes(base: Checkpoint, classes: Sequence[LabelClass], *, seed: int, on_cpu: bool) -> Any:
+def with_classes(
+    base: Checkpoint, classes: Sequence[LabelClass], *, seed: int, on_cpu: bool, queries: int = 0
+) -> Any:
     """The base's model for these classes, in training mode, all weights free.
 
     A class that the base knows by its name, by an alias or in another letter case keeps its rows of every
-    layer that has one for each class; other classes begin at random, by the seed.
+    layer that has one for each class; other classes begin at random, by the seed. With ``queries`` it can
+    find so many objects in an image: those that it has more than the base begin near the base's.
+    TrainingError for a family in which that is not to be chosen.
     """
     names = [cls.name for cls in classes]
     rows = matching_rows(base.labels, Taxonomy(tuple(classes)))
     config = _relabeled(base.config, names)
+    if queries and not set_queries(config, queries):
+        raise TrainingError(
+            f"{base.name} has no queries to choose the number of: leave training.queries at 0"
+        )
     torch.manual_seed(seed)
     # PyTorch's fused attention is several times slower than the plain one for so few queries on a CPU.
     model = _build(type(base.model), config, **({"attn_implementation": "eager"} if on_cpu else {}))
@@ -31,9 +42,45 @@ def with_classes(base: Checkpoint, classes: Sequence[LabelClass], *, seed: int, 
     for key in state:
         if key in heads:
             keep_rows(state[key], old[key], rows, n_classes=(len(names), len(base.labels)))
+        elif queries and state[key].shape != old[key].shape:
+            state[key].copy_(_more_queries(old[key], state[key].shape))
         else:
             state[key].copy_(old[key])
+    if FAMILIES[type(base.model).__name__].masks:
+        model.config.thing_labels = [cls.name for cls in classes if cls.kind == "thing"]
     return model.train().requires_grad_(True)
+
+
+def count_queries(config: Any) -> int | None:
+    """Return how many objects a model can find in one image; None where its configuration does not say."""
+    holder = _queries_of(config)
+    return None if holder is None else int(getattr(*holder))
+
+
+def set_queries(config: Any, n: int) -> bool:
+    """Let a model find so many objects in one image; False where its configuration has no such number."""
+    if (holder := _queries_of(config)) is None:
+        return False
+    setattr(*holder, n)
+    return True
+
+
+def _queries_of(config: Any) -> tuple[Any, str] | None:
+    """The part of a configuration that holds the number of queries, and its name there."""
+    for part in (config, getattr(config, "decoder_config", None)):
+        if hasattr(part, "num_queries"):
+            return part, "num_queries"
+    return None
+
+
+def _more_queries(old: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """The first rows of the queries; beyond those that are there, the same ones again, a little off."""
+    axis = next(i for i, (there, here) in enumerate(zip(old.shape, shape, strict=True)) if there != here)
+    n_old, n_new = old.shape[axis], shape[axis]
+    new = old.index_select(axis, torch.arange(n_new) % n_old)
+    noise = _OFF * float(old.std()) * torch.randn_like(new)
+    noise.narrow(axis, 0, min(n_old, n_new)).zero_()
+    return new + noise
 
 
 def matching_rows(labels: Mapping[int, str], taxonomy: Taxonomy) -> dict[int, int]:

@@ -69,15 +69,30 @@ def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, **entry.get("settings", {}), "settings": None}
 
 
+FIGURES: Mapping[str, str] = {"ap": "AP", "ap50": "AP50", "pq": "PQ"}
+"""The figures of trainings by their keys, as people write them."""
+
+_LEARNED = {"ap": "boxes", "pq": "masks"}
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of the curve: after so many steps the loss since the last one, and AP and AP50 in [0, 1]."""
+    """A point of the curve: after so many steps the loss since the last one, and the figures in [0, 1]."""
 
     step: int
     seconds: float
     loss: float
-    ap: float
-    ap50: float
+    figures: Mapping[str, float | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """The point as an object of JSON, with the figures beside the rest."""
+        return {"step": self.step, "seconds": self.seconds, "loss": self.loss, **self.figures}
+
+
+def decode_point(entry: Mapping[str, Any]) -> Point:
+    """Return the point that ``Point.to_json`` made the object of."""
+    figures = {name: value for name, value in entry.items() if name in FIGURES}
+    return Point(entry["step"], entry["seconds"], entry["loss"], figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +106,33 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """The figures of one class, and how many objects of it they rest on."""
+    """The figures of one class, by their keys in ``FIGURES``, and how many objects of it they rest on."""
 
-    ap: Figure
-    ap50: float | None
+    figures: Mapping[str, Figure]
     n_truth: int
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The figures of the weights that were kept, those after ``step``, on the split that chose them."""
+    """The figures of the weights that were kept, those after ``step``, on the split that chose them.
+
+    The first of ``figures`` is the one that they were chosen by.
+    """
 
     step: int
-    ap: Figure
-    ap50: Figure
+    figures: Mapping[str, Figure]
     per_class: Mapping[str, ClassFigures]
     split: str = "val"
+
+    @property
+    def chosen_by(self) -> str:
+        """The key of the figure that decided: "ap" of boxes, or "pq"."""
+        return next(iter(self.figures))
+
+    @property
+    def learned(self) -> str:
+        """What was learned, for people: boxes or masks."""
+        return _LEARNED[self.chosen_by]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +157,24 @@ class Trained:
 def encode_trained(trained: Trained) -> dict[str, Any]:
     """Put what a training came to into words for a program."""
     entry = dataclasses.asdict(trained)
-    return {**entry, "checkpoint": str(trained.checkpoint), "best": _encode_best(trained.best)}
+    return {
+        **entry,
+        "checkpoint": str(trained.checkpoint),
+        "best": _encode_best(trained.best),
+        "curve": [point.to_json() for point in trained.curve],
+    }
 
 
 def decode_trained(entry: Mapping[str, Any], checkpoint: Path) -> Trained:
     """Return what ``encode_trained`` made the object of, wherever the folder lies now."""
     best = entry["best"]
-    per_class = {
-        name: ClassFigures(_decode_figure(one, "ap"), one["ap50"], one["n_truth"])
-        for name, one in best["per_class"].items()
-    }
-    ap, ap50 = _decode_figure(best, "ap"), _decode_figure(best, "ap50")
+    per_class = {name: ClassFigures(_figures(one), one["n_truth"]) for name, one in best["per_class"].items()}
     return Trained(
         **{
             **entry,
             "checkpoint": checkpoint,
-            "best": Best(best["step"], ap, ap50, per_class, best["split"]),
-            "curve": tuple(Point(**point) for point in entry["curve"]),
+            "best": Best(best["step"], _figures(best), per_class, best["split"]),
+            "curve": tuple(decode_point(point) for point in entry["curve"]),
             "notes": tuple(entry["notes"]),
         }
     )
@@ -155,17 +182,23 @@ def decode_trained(entry: Mapping[str, Any], checkpoint: Path) -> Trained:
 
 def _encode_best(best: Best) -> dict[str, Any]:
     per_class = {
-        name: {**_encode_figure("ap", one.ap), "ap50": one.ap50, "n_truth": one.n_truth}
-        for name, one in best.per_class.items()
+        name: {**_encode_figures(one.figures), "n_truth": one.n_truth} for name, one in best.per_class.items()
     }
-    figures = {**_encode_figure("ap", best.ap), **_encode_figure("ap50", best.ap50)}
-    return {**figures, "step": best.step, "split": best.split, "per_class": per_class}
+    shown = {"step": best.step, "split": best.split, "per_class": per_class}
+    return {**_encode_figures(best.figures), **shown}
 
 
-def _encode_figure(name: str, figure: Figure) -> dict[str, Any]:
-    interval = None if figure.low is None else [figure.low, figure.high]
-    return {name: figure.value, f"{name}_interval": interval}
+def _encode_figures(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    entry: dict[str, Any] = {}
+    for name, figure in figures.items():
+        entry[name] = figure.value
+        entry[f"{name}_interval"] = None if figure.low is None else [figure.low, figure.high]
+    return entry
 
 
-def _decode_figure(entry: Mapping[str, Any], name: str) -> Figure:
-    return Figure(entry[name], *(entry[f"{name}_interval"] or ()))
+def _figures(entry: Mapping[str, Any]) -> dict[str, Figure]:
+    return {
+        name: Figure(value, *(entry[f"{name}_interval"] or ()))
+        for name, value in entry.items()
+        if name in FIGURES
+    }

@@ -12,43 +12,32 @@ from detseg.models.families import FAMILIES
 from detseg.models.onnx_files import SUFFIX, find_onnx
 from detseg.models.plugins import is_plugin
 from detseg.models.recorded import is_recorded
-
-DETECTORS = (
-    "DetrForObjectDetection",
-    "ConditionalDetrForObjectDetection",
-    "DeformableDetrForObjectDetection",
-    "DabDetrForObjectDetection",
-    "RTDetrForObjectDetection",
-    "RTDetrV2ForObjectDetection",
-    "DFineForObjectDetection",
-    "Deimv2ForObjectDetection",
-    "LwDetrForObjectDetection",
-    "RfDetrForObjectDetection",
-    "YolosForObjectDetection",
-)
-"""The architectures that learn boxes."""
+from detseg.training.tasks import TASKS, Task
 
 
 def load_pretrained(name: str) -> Checkpoint:
     """The checkpoint to begin from. TrainingError for what cannot be trained, ModelError for what cannot be
     loaded."""
-    architecture = require_trainable(name)
-    return FAMILIES[architecture].load(name, architecture)
+    architecture = _architecture(name)
+    checkpoint = FAMILIES[architecture].load(name, architecture)
+    if getattr(checkpoint.processor, "do_split_image", False):
+        raise TrainingError(
+            f"{name} cannot be trained: it looks at an image in square pieces, each of which it gives one "
+            "class a pixel; give a panoptic or instance checkpoint of its family"
+        )
+    return checkpoint
 
 
-def learns_masks(name: str) -> bool:
-    """Tell whether a checkpoint is of a family that answers masks alone, and so would learn from masks."""
-    _require_weights(name)
-    family = FAMILIES.get(read_architecture(name))
-    return family is not None and family.masks and not family.boxes and family.prompt == "none"
+def task_of(name: str) -> Task:
+    """What a checkpoint learns; TrainingError for one that cannot learn."""
+    return TASKS[_architecture(name)]
 
 
-def require_trainable(name: str) -> str:
-    """The architecture of a checkpoint that can learn; TrainingError for any other."""
+def _architecture(name: str) -> str:
     _require_weights(name)
     architecture = read_architecture(name)
-    if architecture not in DETECTORS:
-        known = ", ".join(sorted({FAMILIES[one].kind for one in DETECTORS}))
+    if architecture not in TASKS:
+        known = ", ".join(sorted({FAMILIES[one].kind for one in TASKS}))
         raise TrainingError(
             f"{name} cannot be trained: it is a {architecture or 'model without an architecture'}; give a "
             f"checkpoint of one of the families {known}"

@@ -13,17 +13,18 @@ import torch
 
 from detseg.errors import TrainingError
 from detseg.files import parse_json, read_json, write_whole
-from detseg.metrics.detection import DetectionTally
 from detseg.models.checkpoints import Checkpoint, quiet_library
 from detseg.models.engine import Engine, choose_device, has_native_bfloat16
 from detseg.plurals import format_count
 from detseg.training.average import Average
-from detseg.training.batches import DetectionCollator, Draws, LabelIds
+from detseg.training.batches import Draws
 from detseg.training.card import model_card
 from detseg.training.course import Course, Report, best_folder, last_checkpoint
-from detseg.training.evaluate import tally_boxes, to_best
+from detseg.training.evaluate import Split, Tally
 from detseg.training.heads import with_classes
+from detseg.training.inputs import longest_side, resize_inputs, spare_points
 from detseg.training.plan import (
+    FIGURES,
     RESULT,
     WORK,
     Plan,
@@ -33,8 +34,8 @@ from detseg.training.plan import (
     differences,
     encode_trained,
 )
-from detseg.training.pretrained import load_pretrained
 from detseg.training.tables import SampleTable
+from detseg.training.tasks import TASKS, Task
 from detseg.training.trainer import (
     FineTuner,
     LossIsNoNumber,
@@ -59,13 +60,16 @@ class Splits:
     read: Reader
 
 
-def train(plan: Plan, out: Path, splits: Splits, *, report: Report, notes: tuple[str, ...] = ()) -> Trained:
+def train(
+    plan: Plan, base: Checkpoint, out: Path, *, splits: Splits, report: Report, notes: tuple[str, ...] = ()
+) -> Trained:
     """Fine-tune and write a ``from_pretrained`` folder with a model card; goes on where it was stopped.
 
-    TrainingError for a loss that is no number, for a disk that is full, and for what cannot be trained; the
-    last checkpoint is kept, and so are the best weights until then. ``notes`` go into the card.
+    ``base`` is what ``load_pretrained`` gave. TrainingError for a loss that is no number, for a disk that is
+    full, and for what cannot be trained; the last checkpoint is kept, and so are the best weights until then.
+    ``notes`` go into the card.
     """
-    training = _Training.prepare(plan, out, splits, report=report, notes=notes)
+    training = _Training.prepare(plan, base, out, splits=splits, report=report, notes=notes)
     checkpoint = last_checkpoint(training.work)
     if checkpoint is not None:
         training.course.resume(checkpoint)
@@ -79,8 +83,8 @@ def train(plan: Plan, out: Path, splits: Splits, *, report: Report, notes: tuple
             raise TrainingError(f"{error}, and nothing was learned until then: {_LOWER}") from error
         training.finish(f"stopped, because {error}")
         raise TrainingError(
-            f"{error}: the weights of step {progress.best_step} (AP {progress.best_ap:.3f}) are in {out}; "
-            f"{_LOWER}"
+            f"{error}: the weights of step {progress.best_step} ({FIGURES[progress.chosen_by]} "
+            f"{progress.best_figure:.3f}) are in {out}; {_LOWER}"
         ) from error
     return training.finish()
 
@@ -154,11 +158,27 @@ class _Training:
 
     @classmethod
     def prepare(
-        cls, plan: Plan, out: Path, splits: Splits, *, report: Report, notes: tuple[str, ...]
+        cls,
+        plan: Plan,
+        base: Checkpoint,
+        out: Path,
+        *,
+        splits: Splits,
+        report: Report,
+        notes: tuple[str, ...],
     ) -> _Training:
-        work, engine = open_work(out, plan), Engine(choose_device(plan.device))
-        base = load_pretrained(plan.weights)
-        model = with_classes(base, plan.classes, seed=plan.seed, on_cpu=engine.device.type == "cpu")
+        settings, engine = plan.settings, Engine(choose_device(plan.device))
+        if settings.image_size:
+            resize_inputs(base, settings.image_size)
+        model = with_classes(
+            base,
+            plan.classes,
+            seed=plan.seed,
+            on_cpu=engine.device.type == "cpu",
+            queries=settings.queries,
+        )
+        spare_points(model, base.processor)
+        work = open_work(out, plan)
         model.to(engine.device, memory_format=torch.channels_last)
         course = Course(plan, work, Average(model, plan.settings.average), report=report)
         return cls(plan, out, work, splits, course, model, base.processor, engine, notes)
@@ -171,11 +191,12 @@ class _Training:
         draws = Draws(
             self.splits.train,
             self.splits.read,
-            LabelIds({one.name: i for i, one in enumerate(plan.classes)}),
+            self.val.ids,
             settings,
             n_draws=settings.steps * settings.batch_size * settings.accumulate * arguments.world_size,
             seed=plan.seed,
-            most_px=round(_LARGER * max(filter(None, dict(self.processor.size).values()))),
+            most_px=round(_LARGER * longest_side(self.processor)),
+            masks=self.task.masks,
         )
         optimizer = make_optimizer(self.model, plan)
         trainer = FineTuner(
@@ -185,7 +206,7 @@ class _Training:
             model=self.model,
             args=arguments,
             train_dataset=draws,
-            data_collator=DetectionCollator(self.processor),
+            data_collator=self.task.collate(self.processor, self.val.panoptic),
             optimizers=(optimizer, make_schedule(optimizer, self.course)),
         )
         try:
@@ -197,11 +218,19 @@ class _Training:
         except torch.OutOfMemoryError as error:
             raise TrainingError(_describe_memory(settings.batch_size, device)) from error
 
-    def tally(self, model: Any) -> DetectionTally:
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return TASKS[type(self.model).__name__]
+
+    @property
+    def val(self) -> Split:
+        """The split that the weights are chosen by, and the classes."""
+        return Split(self.splits.val, self.splits.read, self.plan.classes)
+
+    def tally(self, model: Any) -> Tally:
         """Hold what a model finds in the images of val against what people say."""
-        checkpoint = Checkpoint(self.plan.base, model, self.processor)
-        classes, engine = self.plan.classes, self.engine
-        return tally_boxes(checkpoint, self.splits.val, self.splits.read, classes=classes, engine=engine)
+        return self.task.tally(Checkpoint(self.plan.base, model, self.processor), self.val, self.engine)
 
     def finish(self, note: str = "") -> Trained:
         """Write the best weights as a checkpoint, with its card, and remove what only the training needed."""
@@ -209,7 +238,7 @@ class _Training:
         best = best_folder(self.work, progress.best_step)
         with quiet_library():
             model = type(self.model).from_pretrained(best, use_safetensors=True).eval().requires_grad_(False)
-        quality = self.tally(model.to(self.engine.device)).result()
+        best_figures = self.tally(model.to(self.engine.device)).best(step=progress.best_step)
         trained = Trained(
             checkpoint=self.out,
             dataset=self.plan.dataset,
@@ -218,7 +247,7 @@ class _Training:
             seconds=progress.seconds,
             cpu_seconds=progress.cpu_seconds,
             n_images={"train": len(self.splits.train), "val": len(self.splits.val)},
-            best=to_best(quality, step=progress.best_step),
+            best=best_figures,
             curve=tuple(progress.curve),
             notes=(*self.notes, note) if note else self.notes,
         )

@@ -47,6 +47,14 @@ def cases_of_scenes() -> list[Case]:
     ]
 
 
+def test_pairs_count_like_cases() -> None:
+    cases, pairs = cases_of_scenes(), PanopticTally()
+    for one in cases:
+        assert one.truth is not None
+        pairs.add_pair(one.truth, one.prediction)
+    assert pairs.result() == tallied(cases)[1].result()
+
+
 def tallied(cases: list[Case]) -> tuple[SegmentationTally, PanopticTally]:
     painter = ScenePainter()
     tallies = SegmentationTally(painter), PanopticTally(painter)

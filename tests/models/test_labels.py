@@ -36,6 +36,10 @@ def test_all_are_things_where_nobody_knows() -> None:
     assert thing_names(["gear", "tray"], declared=None, detected=[]) == {"gear", "tray"}
 
 
+def test_a_model_of_surfaces_alone_says_so() -> None:
+    assert thing_names(["gear", "car"], declared=[], detected=["gear"]) == frozenset()
+
+
 def test_the_models_labels_make_a_taxonomy_without_placeholders() -> None:
     taxonomy = taxonomy_of_models(
         ["N/A", "bolt", "Nut", "LABEL_12"], ["bolt", "nut", "belt", "no-object", "gear"], ["bolt", "gear"]

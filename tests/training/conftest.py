@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.models import tiny
-from tests.pipeline.labeled import LabeledProject
+from tests.pipeline.labeled import LabeledProject, belt, ring
 from tests.training.versions import make_version
 
 
@@ -24,6 +24,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> LabeledProject:
 
 
 @pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> LabeledProject:
+    """The same with a mask for each thing, two of which overlap, and for a surface."""
+    regions = (ring("a"), ring("b", 20, label="bolt"), belt("c"))
+    return make_version(tmp_path_factory.mktemp("scenes"), regions=regions)
+
+
+@pytest.fixture(scope="session")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random RT-DETR that knows bolt, nut and gear."""
     return tiny.save("rt_detr", tmp_path_factory.mktemp("models") / "rt_detr")
+
+
+@pytest.fixture(scope="session")
+def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Mask2Former that knows bolt, nut, gear, tray and belt."""
+    return tiny.save("mask2former", tmp_path_factory.mktemp("models") / "mask2former")

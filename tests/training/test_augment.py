@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +13,19 @@ from detseg.config.training import TrainingSettings
 from detseg.training.augment import Example, augment
 
 STILL = dict.fromkeys(
-    ("flip", "flip_vertical", "zoom", "shift", "brightness", "contrast", "saturation", "hue"), 0.0
+    (
+        "flip",
+        "flip_vertical",
+        "zoom",
+        "shift",
+        "rotate",
+        "elastic",
+        "brightness",
+        "contrast",
+        "saturation",
+        "hue",
+    ),
+    0.0,
 )
 
 
@@ -78,6 +92,63 @@ def test_what_is_mostly_outside_is_no_truth(x0: float, kept: bool) -> None:
     cut = augment(example, still())
     assert cut.boxes.tolist() == ([[0.0, 0.0, 30.0, 20.0]] if kept else [])
     assert len(cut.labels) == len(cut.boxes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    boxes=st.lists(
+        st.tuples(st.integers(0, 60), st.integers(0, 40), st.integers(6, 20), st.integers(6, 20)), max_size=3
+    ),
+    seed=st.integers(0, 2**31),
+)
+def test_masks_move_with_the_image_and_boxes_with_the_masks(
+    boxes: list[tuple[int, int, int, int]], seed: int
+) -> None:
+    example = covered([(x, y, x + width, y + height) for x, y, width, height in boxes])
+    torch.manual_seed(seed)
+    moved = augment(example, still(flip=0.5, flip_vertical=0.5, zoom=0.3, shift=0.3, rotate=180, elastic=50))
+    assert moved.layers is not None
+    white = moved.layers.amax(0) > 0
+    assert bool(white[moved.image[0] == 255].all())
+    assert not bool(white[moved.image[0] == 0].any())
+    assert len(moved.labels) == len(moved.boxes) == len(torch.unique(moved.layers)) - 1
+    for number, (label, box) in enumerate(zip(moved.labels, moved.boxes.tolist(), strict=True), start=1):
+        rows, columns = torch.nonzero((moved.layers == number).any(0), as_tuple=True)
+        assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert label in example.labels
+
+
+@pytest.mark.parametrize("named", [{"flip": 1.0}, {"flip_vertical": 1.0}])
+def test_a_flip_moves_every_mask_exactly(named: dict[str, float]) -> None:
+    example = covered([(3, 4, 20, 30), (10, 10, 40, 25)])
+    axis = -1 if "flip" in named else -2
+    moved = augment(example, still(**named))
+    assert example.layers is not None
+    assert moved.layers is not None
+    assert torch.equal(moved.layers, example.layers.flip(axis))
+    assert torch.equal(moved.image, example.image.flip(axis))
+
+
+def test_a_mask_that_left_the_image_takes_its_label_along() -> None:
+    example = covered([(3, 4, 20, 30), (50, 10, 70, 25)])
+    assert example.layers is not None
+    gone = replace(example, layers=torch.where(example.layers == 1, 0, example.layers))
+    left = augment(gone, still())
+    assert left.layers is not None
+    assert left.labels.tolist() == [example.labels[1]]
+    assert left.boxes.tolist() == [[50.0, 10.0, 70.0, 25.0]]
+    assert torch.unique(left.layers).tolist() == [0, 1]
+
+
+def covered(boxes: list[tuple[int, int, int, int]]) -> Example:
+    """White rectangles on black, each with its mask, in a layer of its own, and a label of its own."""
+    image = torch.zeros(3, 60, 80, dtype=torch.uint8)
+    layers = torch.zeros(max(1, len(boxes)), 60, 80, dtype=torch.int32)
+    for i, (x0, y0, x1, y1) in enumerate(boxes):
+        image[:, y0:y1, x0:x1] = 255
+        layers[i, y0:y1, x0:x1] = i + 1
+    labels = torch.arange(10, 10 + len(boxes))
+    return Example(image, torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), labels, layers)
 
 
 def test_an_image_without_objects_stays_one() -> None:

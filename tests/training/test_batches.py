@@ -6,17 +6,23 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from transformers import RTDetrImageProcessor
+from torchvision.transforms.v2 import functional
+from transformers import Mask2FormerImageProcessor, RTDetrImageProcessor
 
 from detseg.config.training import TrainingSettings
 from detseg.datasets.store import DatasetStore
+from detseg.errors import FormatError
+from detseg.geometry.masks import mask_to_bitmap
 from detseg.images import decode_image
 from detseg.training.augment import Example
-from detseg.training.batches import DetectionCollator, Draws, LabelIds, make_example, position_of, shrink
+from detseg.training.batches import Draws, LabelIds, make_example, position_of, shrink, stack_masks
+from detseg.training.collate import DetectionCollator, make_segment_collator
 from detseg.training.tables import SampleTable, write_table
-from tests.pipeline.labeled import LabeledProject, bolt
+from detseg.types import Size
+from tests.pipeline.labeled import SIZE, LabeledProject, bolt, disc
 
 LABELS = LabelIds({"bolt": 0, "nut": 1})
 
@@ -100,6 +106,54 @@ def test_inputs_are_centre_and_size_of_the_whole_image() -> None:
     assert inputs["labels"][0]["boxes"].tolist() == [pytest.approx([0.2, 0.375, 0.2, 0.25])]
     assert inputs["labels"][0]["class_labels"].tolist() == [1]
     assert inputs["labels"][1]["boxes"].shape == (0, 4)
+
+
+def test_masks_that_overlap_are_in_different_layers_and_each_is_whole() -> None:
+    masks = [disc(20, 20, 9), disc(25, 20, 9), disc(40, 20, 9), disc(22, 22, 9)]
+    layers = stack_masks(masks, SIZE)
+    assert len(layers) == 3
+    for number, mask in enumerate(masks, start=1):
+        assert np.array_equal((layers == number).any(axis=0), mask_to_bitmap(mask))
+    assert stack_masks([], SIZE).shape == (1, SIZE.height, SIZE.width)
+    with pytest.raises(FormatError, match="a mask of 60x40 does not fit its image of 61x40: review it again"):
+        stack_masks(masks, Size(61, 40))
+
+
+def test_inputs_hold_every_mask_where_the_image_is() -> None:
+    processor = Mask2FormerImageProcessor(size={"shortest_edge": 20, "longest_edge": 60}, size_divisor=4)
+    masks = [disc(20, 20, 9), disc(25, 20, 9), disc(40, 20, 9), disc(22, 22, 9), disc(24, 19, 9)]
+    layers = torch.from_numpy(stack_masks(masks, SIZE))
+    assert len(layers) == 4  # more than there are colours
+    image = torch.zeros(3, SIZE.height, SIZE.width, dtype=torch.uint8)
+    many = Example(image, torch.zeros(5, 4), torch.tensor([5, 6, 7, 8, 9]), layers)
+    none = Example(
+        image[:, :, :20], torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), layers[:1, :, :20] * 0
+    )
+    inputs = make_segment_collator(processor, panoptic=False)([many, none])
+    assert inputs["pixel_values"].shape == (2, 3, 40, 32)
+    assert inputs["mask_labels"][1].shape == (0, 40, 32)
+    found = dict(zip(inputs["class_labels"][0].tolist(), inputs["mask_labels"][0], strict=True))
+    assert sorted(found) == [5, 6, 7, 8, 9]
+    for label, mask in zip((5, 6, 7, 8, 9), masks, strict=True):
+        assert not found[label][20:].any()  # padded
+        expected = functional.resize(
+            torch.from_numpy(mask_to_bitmap(mask).copy())[None].float(),
+            [20, 32],
+            functional.InterpolationMode.NEAREST_EXACT,
+        )
+        assert torch.equal(found[label][:20], expected[0])
+
+
+def test_what_has_no_pixel_in_the_inputs_is_no_truth() -> None:
+    speck = torch.zeros(1, 64, 64, dtype=torch.int32)
+    speck[0, 1, 1] = 1
+    speck[0, 20:40, 20:40] = 2
+    example = Example(
+        torch.zeros(3, 64, 64, dtype=torch.uint8), torch.zeros(2, 4), torch.tensor([3, 4]), speck
+    )
+    processor = Mask2FormerImageProcessor(size={"height": 8, "width": 8}, size_divisor=0)
+    inputs = make_segment_collator(processor, panoptic=False)([example])
+    assert inputs["class_labels"][0].tolist() == [4]
 
 
 def test_large_images_are_shrunk_with_their_boxes() -> None:

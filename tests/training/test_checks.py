@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from detseg.datasets.store import DatasetStore
 from detseg.errors import DetsegError, TrainingError
 from detseg.pipeline.training import train_version
+from detseg.training.checks import check_version, describe_crowds
+from detseg.training.inputs import resize_inputs
 from detseg.training.plan import differences
 from detseg.training.pretrained import load_pretrained
 from tests.models import tiny
@@ -107,6 +110,36 @@ def test_a_model_of_masks_does_not_learn_from_boxes(tmp_path: Path) -> None:
     said = refused(tmp_path, tiny.save("maskformer", tmp_path / "maskformer"))
     assert said.startswith("3 of the 6 things of v1 have a box alone, and ")
     assert "let SAM draw one in each box (`detseg preannotate --detector reviews" in said
+
+
+def test_without_a_class_of_things_a_model_of_masks_is_wanted(tmp_path: Path) -> None:
+    project = make_version(tmp_path)
+    version = DatasetStore(project.settings.datasets_location).version("v1")
+    with pytest.raises(TrainingError, match="give --base a model of masks, such as sample-segmenter"):
+        list(check_version(version, ()))
+
+
+def test_more_objects_than_a_model_finds_are_said() -> None:
+    assert list(describe_crowds(50, 50, base="sample")) == []
+    assert list(describe_crowds(50, None, base="sample")) == []
+    assert list(describe_crowds(51, 50, base="sample")) == [
+        "an image has 51 objects, and sample finds at most 50 in one: training.queries = 51 lets it find all"
+    ]
+
+
+def test_a_model_that_looks_at_pieces_is_refused(tmp_path: Path) -> None:
+    base = tiny.save("eomt_in_pieces", tmp_path / "eomt")
+    with pytest.raises(TrainingError, match=r"cannot be trained: it looks at an image in square pieces"):
+        load_pretrained(str(base))
+
+
+def test_another_size_of_images_is_for_models_that_can_see_it(detector: Path, tmp_path: Path) -> None:
+    base = load_pretrained(str(detector))
+    resize_inputs(base, 130)
+    assert base.processor.size == {"height": 128, "width": 128}
+    fixed = load_pretrained(str(tiny.save("eomt", tmp_path / "eomt")))
+    with pytest.raises(TrainingError, match=r"cannot see images of 130 pixels \(.*leave training.image_size"):
+        resize_inputs(fixed, 130)
 
 
 def test_families_that_do_not_learn_yet_are_named(tmp_path: Path) -> None:
