@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 MODULE_LINES, FUNCTION_LINES, POSITIONAL = 400, 60, 4
@@ -84,13 +85,22 @@ EXTRAS: Mapping[str, str] = {"psycopg": "detseg.catalog.postgres"}
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a syntax tree, the one that it stands in, and whether it is not run on import."""
+
+    syntax: ast.AST
+    parent: ast.AST
+    deferred: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
-    """A source file, its dotted name (a package has its folder's) and its syntax tree."""
+    """A source file, its dotted name (a package has its folder's) and the nodes of its syntax tree."""
 
     name: str
     path: str
     source: str
-    tree: ast.Module
+    nodes: tuple[Node, ...]
     is_package: bool
 
 
@@ -104,35 +114,42 @@ class Import:
     """Whether it is not run on import: it stands in a function, or is for the type checker alone."""
 
 
-def read_modules(root: Path, folders: Iterable[str]) -> tuple[Module, ...]:
-    """All Python files under the folders, sorted by path."""
-    paths = sorted(path for folder in folders for path in (root / folder).rglob("*.py"))
-    return tuple(parse_module(str(path.relative_to(root)), path.read_text()) for path in paths)
+def python_files(root: Path, folders: Iterable[str]) -> tuple[str, ...]:
+    """The paths of all Python files under the folders, sorted."""
+    paths = (path for folder in folders for path in (root / folder).rglob("*.py"))
+    return tuple(sorted(str(path.relative_to(root)) for path in paths))
+
+
+@cache
+def read_module(root: Path, path: str) -> Module:
+    return parse_module(path, (root / path).read_text())
 
 
 def parse_module(path: str, source: str) -> Module:
     parts = path.removesuffix(".py").split("/")
     is_package = parts[-1] == "__init__"
     name = ".".join(parts[:-1] if is_package else parts)
-    return Module(name, path, source, ast.parse(source, path), is_package)
+    return Module(name, path, source, tuple(_walk(ast.parse(source, path), deferred=False)), is_package)
+
+
+def _walk(parent: ast.AST, *, deferred: bool) -> Iterator[Node]:
+    for child in ast.iter_child_nodes(parent):
+        yield Node(child, parent, deferred)
+        yield from _walk(child, deferred=deferred or _defers(child))
 
 
 def imports_of(module: Module) -> tuple[Import, ...]:
     """Every import of a module, also those inside functions; relative ones made absolute."""
-    return tuple(_walk_imports(module, module.tree, deferred=False))
-
-
-def _walk_imports(module: Module, node: ast.AST, *, deferred: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                yield Import(alias.name, child.lineno, deferred)
-        elif isinstance(child, ast.ImportFrom):
-            source = _absolute(module, child)
-            for alias in child.names:
+    found = []
+    for node in module.nodes:
+        if isinstance(node.syntax, ast.Import):
+            found += [Import(alias.name, node.syntax.lineno, node.deferred) for alias in node.syntax.names]
+        elif isinstance(node.syntax, ast.ImportFrom):
+            source = _absolute(module, node.syntax)
+            for alias in node.syntax.names:
                 target = source if alias.name == "*" else f"{source}.{alias.name}"
-                yield Import(target, child.lineno, deferred)
-        yield from _walk_imports(module, child, deferred=deferred or _defers(child))
+                found.append(Import(target, node.syntax.lineno, node.deferred))
+    return tuple(found)
 
 
 def _defers(node: ast.AST) -> bool:
@@ -156,7 +173,7 @@ def size_violations(module: Module) -> list[str]:
     n_lines = len(module.source.splitlines())
     if n_lines > MODULE_LINES:
         found.append(f"{module.path}:1: the module has {n_lines} lines, the limit is {MODULE_LINES}")
-    for node, owner in _functions(module.tree):
+    for node, owner in _functions(module):
         n_lines = (node.end_lineno or node.lineno) - node.lineno + 1
         where = f"{module.path}:{node.lineno}: {node.name}()"
         if n_lines > FUNCTION_LINES:
@@ -173,12 +190,11 @@ def size_violations(module: Module) -> list[str]:
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def _functions(tree: ast.AST) -> Iterator[tuple[_Function, ast.AST]]:
+def _functions(module: Module) -> Iterator[tuple[_Function, ast.AST]]:
     """Every function with the node that it stands in."""
-    for parent in ast.walk(tree):
-        for child in ast.iter_child_nodes(parent):
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield child, parent
+    for node in module.nodes:
+        if isinstance(node.syntax, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.syntax, node.parent
 
 
 def positional_parameters(node: _Function, owner: ast.AST) -> list[str]:
@@ -262,7 +278,7 @@ _READING = re.compile(r"json\.loads?$|.*\bresponse\.json$|.*\)\.json$")
 def door_violations(module: Module) -> list[str]:
     """Calls past the one door that escapes what is printed, follows no links, and refuses odd JSON."""
     found = []
-    for node in ast.walk(module.tree):
+    for node in (one.syntax for one in module.nodes):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
@@ -307,7 +323,7 @@ def name_violations(module: Module) -> list[str]:
     for part in module.path.removesuffix(".py").split("/"):
         for word in FORBIDDEN_WORDS.intersection(words_of(part)):
             found.append(f"{module.path}:1: {word!r} in the path says nothing: name what is in it")
-    for node in ast.walk(module.tree):
+    for node in (one.syntax for one in module.nodes):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             for word in FORBIDDEN_WORDS.intersection(words_of(node.name)):
                 found.append(f"{module.path}:{node.lineno}: {word!r} in {node.name} says nothing")
