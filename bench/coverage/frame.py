@@ -19,7 +19,7 @@ import numpy as np
 
 from detseg.metrics.intervals import Estimate
 
-Kind = Literal["interval", "alarm", "find"]
+Kind = Literal["interval", "alarm", "find", "no better", "better"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Setup:
     draw: Callable[[np.random.Generator], Trial]
     kind: Kind = "interval"
     """an alarm's share of trials in which it is raised is to be small; nothing has changed in its worlds, and
-    something has in those of "find", where held is what is found"""
+    something has in those of "find", where held is what is found. Likewise a candidate that is "no better" is
+    seldom to be promoted, and one that is "better" often"""
     n_trials: int = 1000
     """as many as are run unless the command says otherwise; fewer where one takes long"""
 

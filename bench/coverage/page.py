@@ -28,13 +28,15 @@ project shows a figure, intervals hold in all trials.
 
 _JOINED = "\N{NO-BREAK SPACE}"
 
-_HELD = {"interval": 3, "alarm": 2, "find": 2}
+_HELD = {"interval": 3, "alarm": 2, "find": 2, "no better": 2, "better": 2}
 """The column of the figure that a group is summed up by."""
 
 _HEADER = {
     "interval": ("set-up", "trials", "shown", "held", "too low", "width", "bias"),
     "alarm": ("set-up, nothing has changed", "projects", "false alarms"),
     "find": ("set-up, something has changed", "projects", "found"),
+    "no better": ("set-up, the candidate is no better", "candidates", "promoted"),
+    "better": ("set-up, the candidate is better", "candidates", "promoted"),
 }
 
 
@@ -92,7 +94,7 @@ def row_cells(row: Row) -> Cells:
     """
     if row.kind == "find":
         return row.name, f"{row.n_trials:,}", _percent(row.n_held, row.n_trials)
-    if row.kind == "alarm":
+    if row.kind in ("alarm", "no better", "better"):  # those that raised it, or were promoted
         return row.name, f"{row.n_trials:,}", _percent(row.n_trials - row.n_held, row.n_trials)
     shares = (
         _percent(row.n_shown, row.n_trials),

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.coverage import average_precision, class_means, control, drift, effort, shares, thresholds
+from bench.coverage import (
+    average_precision,
+    class_means,
+    control,
+    drift,
+    effort,
+    promotions,
+    shares,
+    thresholds,
+)
 from bench.coverage.frame import Setup
 
 
@@ -17,3 +26,4 @@ def all_setups() -> Iterator[Setup]:
     yield from control.setups()
     yield from drift.setups()
     yield from thresholds.setups()
+    yield from promotions.setups()

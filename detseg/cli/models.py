@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detseg.cli import options
+from detseg.cli.comparing import compare
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
@@ -72,32 +73,40 @@ def show(
         _print_model(model, _state(model, present), children, log)
 
 
+app.command("compare")(compare)
+
+
 @app.command("promote")
 def promote(
     name: NameArgument,
     *,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="The dataset version to judge by; without it, the one that it learned from."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Without a judgement; the log says so.")] = False,
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Makes a model the one of `detseg preannotate`.
+    """Makes a model the one of `detseg preannotate`, if it is better than the present one.
 
-    It goes over detseg.toml; a flag or a variable that names a model goes over it. Tasks that wait get its
-    regions with the next run. `detseg models rollback` takes it back.
+    `detseg models compare` says how that is judged. The model goes over detseg.toml; a flag or a variable
+    that names one goes over it. Tasks that wait get its regions with the next run. `detseg models rollback`
+    takes it back.
     """
     from detseg.cli.bars import progress_bars
-    from detseg.cli.output import print_json
+    from detseg.cli.output import note, print_json
     from detseg.config import load_settings
-    from detseg.errors import ConfigError
+    from detseg.pipeline.judging import judge
+    from detseg.pipeline.named_models import PRESENT
     from detseg.pipeline.promoting import promote as run
 
-    if not force:
-        raise ConfigError(
-            "nobody judges models yet: compare them by `detseg score`, and promote with --force"
-        )
+    def beside_present(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
+        return judge(settings, PRESENT, model.name, dataset or model.dataset, warn=note).to_json()
+
     settings = load_settings(config)
     with progress_bars():
-        done = run(settings, name, None)
+        done = run(settings, name, None if force else beside_present)
     if as_json:
         print_json(done.to_json())
     else:

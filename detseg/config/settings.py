@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from detseg.config.classes import ClassSettings, TaxonomySettings
+from detseg.config.judgement import JudgementSettings
 from detseg.config.sections import (
     CostSettings,
     EngineSettings,
@@ -52,6 +53,7 @@ class Settings(BaseModel):
     experiments: ExperimentSettings = ExperimentSettings()
     costs: CostSettings = CostSettings()
     training: TrainingSettings = TrainingSettings()
+    judgement: JudgementSettings = JudgementSettings()
     classes: tuple[ClassSettings, ...] = ()
     taxonomy: TaxonomySettings = TaxonomySettings()
     _given: frozenset[str] = PrivateAttr(default=frozenset())

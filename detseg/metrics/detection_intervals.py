@@ -57,7 +57,7 @@ class HalvedAps:
 def halve(data: DetectionData, right: Bools, *, seed: int, n_halves: int = N_HALVES) -> HalvedAps:
     """The APs of all images and of halves drawn at random, each half beside the rest."""
     n, k = len(data.images), len(data.labels)
-    counts = _draw_halves(n, np.random.default_rng(seed), n_halves)
+    counts = draw_halves(n, np.random.default_rng(seed), n_halves)
     of_class = [np.unique(data.truth.image[data.truth.label == j]).size for j in range(k)]
     return HalvedAps(
         whole=average_precisions(data, right, np.ones((1, n)))[:, 0],
@@ -108,7 +108,7 @@ def _bounds(value: float, aps: HalvedAps, classes: Ints, ious: slice) -> tuple[f
     return widen(value, (low, high), mean_pull(whole, images))
 
 
-def _draw_halves(n: int, rng: np.random.Generator, n_halves: int) -> Floats:
+def draw_halves(n: int, rng: np.random.Generator, n_halves: int) -> Floats:
     """How often each image is in each half, 0 or 1: (n_halves, n)."""
     order = np.argsort(rng.random((n_halves // 2, n)), axis=1)
     first = np.zeros((n_halves // 2, n))

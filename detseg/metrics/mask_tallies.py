@@ -121,10 +121,7 @@ class SegmentationTally:
         if scene is None:
             return
         self._kinds.add(scene)
-        sides = (scene.truth, scene.prediction)
-        labels = sorted({segment.label for side in sides for segment in side.segments})
-        truth, predicted = (renumber(side.owners, label_numbers(side.segments, labels)) for side in sides)
-        self._counts.add(count_pixels(truth, predicted, len(labels) + 1), (_BACKGROUND, *labels))
+        add_scene(self._counts, scene)
 
     def result(self) -> Segmentation:
         """The figures of all images so far."""
@@ -150,6 +147,14 @@ class SegmentationTally:
             confusion=_confusion(classes, self._counts),
             images=self._images.result(),
         )
+
+
+def add_scene(counts: PixelCounts, scene: Scene) -> None:
+    """Count the pixels of one more image by class."""
+    sides = (scene.truth, scene.prediction)
+    labels = sorted({segment.label for side in sides for segment in side.segments})
+    truth, predicted = (renumber(side.owners, label_numbers(side.segments, labels)) for side in sides)
+    counts.add(count_pixels(truth, predicted, len(labels) + 1), (_BACKGROUND, *labels))
 
 
 class PanopticTally:

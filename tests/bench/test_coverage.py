@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -58,10 +59,41 @@ QUICK = [
 @pytest.mark.parametrize(("group", "name"), QUICK)
 def test_intervals_hold_in_a_slice_of_the_set_ups(group: str, name: str) -> None:
     """An interval that holds in 92 of 100 cases fails this by chance in one of ten million."""
-    (setup,) = (one for one in all_setups() if (one.group, one.name) == (group, name))
-    row = run_setup(setup, seed=1, n_trials=200)
+    row = run_setup(_find(group, name), seed=1, n_trials=200)
     assert row.n_shown >= 150
     assert row.n_held >= scipy.stats.binom.ppf(1e-7, row.n_shown, 0.92)
+
+
+NO_BETTER = [
+    "equal, 20 images",
+    "3 % more seconds, 60 images",
+    "equal, of equal size and much alike, nothing in 5 %, 60 images",
+    "equal, worse at a rare class, 200 images",
+    "10 equal candidates one after the other, 60 images",
+]
+
+
+@pytest.mark.parametrize("name", NO_BETTER)
+def test_candidates_that_are_no_better_are_seldom_promoted(name: str) -> None:
+    """A rule that promotes 5 of 100 fails this by chance in one of ten million."""
+    n = 20 if name.startswith("10") else 60
+    row = run_setup(_find("Wrong promotions", name), seed=1, n_trials=n)
+    assert row.n_trials - row.n_held <= scipy.stats.binom.ppf(1.0 - 1e-7, n, 0.05)
+
+
+def test_candidates_that_save_much_are_promoted() -> None:
+    """A rule that promotes 95 of 100 fails this by chance in one of ten million."""
+    row = run_setup(_find("Right promotions", "40 % fewer seconds, 60 images"), seed=1, n_trials=60)
+    assert row.n_trials - row.n_held >= scipy.stats.binom.ppf(1e-7, 60, 0.95)
+
+
+@cache
+def _by_name() -> dict[tuple[str, str], Setup]:
+    return {(setup.group, setup.name): setup for setup in all_setups()}
+
+
+def _find(group: str, name: str) -> Setup:
+    return _by_name()[group, name]
 
 
 def test_the_page_has_room_for_every_kind_of_set_up(tmp_path: Path) -> None:

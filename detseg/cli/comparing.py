@@ -1,0 +1,105 @@
+"""``detseg models compare``: whether one model is better than another."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detseg.cli import options
+from detseg.plurals import format_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from detseg.metrics.paired import Difference
+    from detseg.pipeline.judging import Judged
+
+_NAMES = {
+    "expected_seconds": "expected seconds per image",
+    "expected_edits": "expected edits per image",
+    "ap": "box AP",
+    "ap50": "box AP50",
+    "mask_ap": "mask AP",
+    "mask_ap50": "mask AP50",
+    "pq": "PQ",
+    "miou": "mIoU",
+    "calibration_error": "calibration error",
+}
+
+_ANSWERS = {True: "yes", False: "no", None: "not known"}
+
+
+def compare(
+    present: Annotated[str, typer.Argument(help="A model, or present for that of preannotate now.")],
+    candidate: Annotated[str, typer.Argument(help="The model that may take its place.")],
+    *,
+    dataset: Annotated[str, typer.Option(help="The dataset version to judge by.")],
+    split: Annotated[str, typer.Option(help="Its split, which no model has learned from.")] = "test",
+    device: options.DeviceOption = None,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Says whether one model is better than another, by the work that people have with its answers.
+
+    Both predict the images of the split. It is better where people need fewer seconds for certain, no
+    protected class needs more, and its scores are not worse. Each look at a split raises the bar.
+    """
+    from detseg.cli.bars import progress_bars
+    from detseg.cli.output import note, print_json
+    from detseg.config import load_settings
+    from detseg.pipeline.judging import judge
+
+    settings = load_settings(config, engine__device=device)
+    with progress_bars():
+        judged = judge(settings, present, candidate, dataset, split=split, warn=note)
+    if as_json:
+        print_json(judged.to_json())
+    else:
+        _show(judged, present, candidate)
+
+
+def _show(judged: Judged, present: str, candidate: str) -> None:
+    from detseg.cli.output import print_table, say
+
+    found = judged.judgement
+    images = format_count(found.n_images, "image")
+    say(f"is {candidate} better than {present}, by {images} of {judged.dataset}, split {judged.split}?")
+    say(f"{_ANSWERS[found.better]}{''.join(f'{chr(10)}  {line}' for line in found.missing)}")
+    say()
+    rows = [
+        (_NAMES.get(name, name), *_row(name, found.present, found.candidate, difference))
+        for name, difference in found.difference.items()
+    ]
+    print_table(("", present, candidate, "difference", "interval"), rows)
+    say()
+    by_class = [
+        (label, f"{one.n_truth:,}", *_row("expected_seconds", one.present, one.candidate, difference))
+        for label, one in found.per_class.items()
+        if (difference := one.difference["expected_seconds"])
+    ]
+    print_table(
+        ("seconds per image by class", "objects", present, candidate, "difference", "interval"), by_class
+    )
+    say()
+    level = f"{100 * found.level:.3g} %"
+    say(f"look {judged.look} at these images: intervals of seconds and edits are of {level}, others of 95 %")
+
+
+def _row(
+    name: str,
+    present: Mapping[str, float | None],
+    candidate: Mapping[str, float | None],
+    difference: Difference,
+) -> tuple[str, str, str, str]:
+    digits = 1 if name.startswith("expected") else 3
+    values = [_number(side.get(name), digits) for side in (present, candidate)]
+    low, high = (_number(end, digits, "+") for end in (difference.low, difference.high))
+    return values[0], values[1], _number(difference.value, digits, "+"), f"{low} to {high}"
+
+
+def _number(value: float | None, digits: int, sign: str = "") -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:{sign}.{digits}f}" if math.isfinite(value) else "any"

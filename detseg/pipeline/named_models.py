@@ -1,0 +1,117 @@
+"""Models by the names that commands take: the settings that use one, and the images that it was made by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detseg.datasets.sample import image_of
+from detseg.errors import DatasetError, FormatError, TrainingError
+from detseg.files import read_json
+from detseg.models.drawn import is_reviews
+from detseg.models.onnx_files import is_onnx
+from detseg.models.plugins import is_plugin
+from detseg.models.recorded import is_recorded
+from detseg.pipeline.datasets import open_store
+from detseg.pipeline.predictors import SAMPLE
+from detseg.pipeline.promoted import choose_models, require_unchanged, use_model
+from detseg.pipeline.workspace import opened_catalog
+from detseg.training.checks import CHOSEN_BY, LEARNED
+from detseg.training.plan import RESULT
+
+if TYPE_CHECKING:
+    from detseg.config import Settings
+    from detseg.types import ImageId
+
+PRESENT = "present"
+"""The name of the models that `detseg preannotate` uses now."""
+
+
+def model_settings(settings: Settings, name: str, *, with_masks: bool) -> Settings:
+    """Return the settings by which that model predicts.
+
+    ``name`` is ``present``, a registered name, "sample", a folder, or what else ``model.detector`` takes.
+    Where no masks are asked for, nothing is segmented beside a detector. Raises ModelError for a checkpoint
+    that is not there, or whose files are not those that were registered.
+    """
+    if name == PRESENT:
+        return choose_models(settings).settings
+    with opened_catalog(settings) as catalog:
+        model = catalog.models.get(name)
+        if model is not None:
+            require_unchanged(catalog, model, mend="train it anew")
+    if model is not None:
+        chosen = use_model(settings, model.path, model.answers)
+    elif _answers_masks_alone(settings, name):
+        chosen = settings.updated(model__detector=None, model__segmenter=name, model__committee=())
+    else:
+        chosen = settings.updated(model__detector=name, model__committee=())
+    has_boxes = chosen.model.detector is not None and chosen.model.detector != chosen.model.segmenter
+    return chosen.updated(model__segmenter=None) if has_boxes and not with_masks else chosen
+
+
+def _answers_masks_alone(settings: Settings, name: str) -> bool:
+    there = settings.path(name)
+    if name == SAMPLE or is_reviews(name) or is_recorded(name) or is_plugin(name) or is_onnx(there):
+        return False
+    from detseg.models.checkpoints import read_architecture
+    from detseg.models.families import FAMILIES
+
+    family = FAMILIES.get(read_architecture(str(there) if there.is_dir() else name))
+    return family is not None and family.masks and not family.boxes and family.prompt == "none"
+
+
+def images_behind(settings: Settings, name: str, *, note: Callable[[str], None]) -> set[ImageId]:
+    """The images that a model learned from or was chosen by, and those that its base was made by, and so on.
+
+    ``note`` gets a line where nothing says what a model learned from. Raises DatasetError where a training
+    names a version that is not there any more.
+    """
+    store = open_store(settings)
+    if name != PRESENT:
+        with opened_catalog(settings) as catalog:
+            model = catalog.models.get(name)
+        name = model.path if model else name
+    images: set[ImageId] = set()
+    for checkpoint, plan in _trainings(settings, name, note):
+        try:
+            version = store.version(plan["dataset_id"])
+        except DatasetError as error:
+            raise DatasetError(
+                f"{checkpoint} learned from the dataset version {plan['dataset']}, which is not there any "
+                "more: nobody can tell which images it has not seen; put the version back, or train on one "
+                "that is there"
+            ) from error
+        splits = store.splits(version)
+        images |= {image_of(image) for image, side in splits.items() if side in (LEARNED, CHOSEN_BY)}
+    return images
+
+
+def _trainings(
+    settings: Settings, name: str, note: Callable[[str], None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The plans of the trainings that made a model, the latest first, each with its checkpoint."""
+    if name == PRESENT:
+        model = choose_models(settings).settings.model
+        for one in (model.detector, model.segmenter, *model.committee):
+            if one:
+                yield from _trainings(settings, one, note)
+        return
+    seen: set[Path] = set()
+    while (folder := settings.path(name)) not in seen and (folder / RESULT).is_file():
+        seen.add(folder)
+        plan = _read_plan(folder)
+        yield str(folder), plan
+        name = plan["base"]
+    if name != SAMPLE:
+        note(f"nothing says which images {name} learned from: if some are among these, it is judged too well")
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
+    path = folder / RESULT
+    try:
+        plan = read_json(path)["plan"]
+        return {name: str(plan[name]) for name in ("base", "dataset", "dataset_id")}
+    except (FormatError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is not what this detseg writes: train it anew") from error
