@@ -88,9 +88,8 @@ def train_version(
             for side in (LEARNED, CHOSEN_BY)
         )
         notes += images.describe_missing(version)
-        notes += describe_crowds(
-            images.most_objects, settings.training.queries or count_queries(checkpoint.config), base=base
-        )
+        queries = settings.training.queries or count_queries(checkpoint.config)
+        notes += describe_crowds(images.most_objects, queries, base=base)
         for note in notes:
             warn(note)
         splits = Splits(train_table, val_table, images.read)

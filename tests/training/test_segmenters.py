@@ -84,7 +84,7 @@ def test_images_without_objects_teach_too(segmenter: Path, tmp_path: Path) -> No
     assert np.isfinite(done.curve[0].loss)
 
 
-def test_the_shipped_segmenter_is_a_base_by_name(
+def test_the_shipped_segmenter_learns_by_its_name(
     scenes: LabeledProject,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
