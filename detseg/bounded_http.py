@@ -11,11 +11,14 @@ request. All of detseg's HTTP goes through here.
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
@@ -49,15 +52,31 @@ class AnswerTooSlow(httpx.TimeoutException):
 class BoundedClient(httpx.Client):
     """A client of httpx with these bounds, also where requests go through a proxy of the environment."""
 
-    def __init__(self, bounds: Bounds, **options: Any) -> None:
+    def __init__(self, bounds: Bounds, *, trust_env: bool = True, **options: Any) -> None:
         self._bounds = bounds
-        super().__init__(**options)
+        if options.get("transport") is None:
+            options.setdefault("verify", trusted_certificates(trust_env=trust_env))
+        super().__init__(trust_env=trust_env, **options)
 
     def _init_transport(self, **options: Any) -> httpx.BaseTransport:  # type: ignore[override]
         return _BoundedTransport(self._bounds, super()._init_transport(**options))
 
     def _init_proxy_transport(self, proxy: httpx.Proxy, **options: Any) -> httpx.BaseTransport:  # type: ignore[override]
         return _BoundedTransport(self._bounds, super()._init_proxy_transport(proxy, **options))
+
+
+def trusted_certificates(*, trust_env: bool = True) -> ssl.SSLContext:
+    """The certificates that a server has to show one of, as httpx chooses them; all connections share them.
+
+    To read them takes 40 ms, which httpx spends on every client, also on one that asks without TLS.
+    """
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR") if trust_env else ()
+    return _certificates(tuple(os.environ.get(name) for name in names))
+
+
+@cache
+def _certificates(chosen: tuple[str | None, ...]) -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=bool(chosen))
 
 
 def with_deadlines(transport: httpx.HTTPTransport) -> httpx.HTTPTransport:

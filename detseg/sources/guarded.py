@@ -10,7 +10,14 @@ from collections.abc import Callable
 
 import httpx
 
-from detseg.bounded_http import MAX_BYTES, AnswerTooLarge, BoundedClient, Bounds, with_deadlines
+from detseg.bounded_http import (
+    MAX_BYTES,
+    AnswerTooLarge,
+    BoundedClient,
+    Bounds,
+    trusted_certificates,
+    with_deadlines,
+)
 from detseg.errors import ImageError, SourceError
 from detseg.sources.addresses import resolve_public
 from detseg.sources.protocol import Limits, too_large
@@ -48,7 +55,8 @@ class GuardedTransport(httpx.BaseTransport):
             extensions={**request.extensions, "sni_hostname": host},
         )
         if host not in self._transports:
-            self._transports[host] = with_deadlines(httpx.HTTPTransport(retries=1))
+            transport = httpx.HTTPTransport(verify=trusted_certificates(), retries=1)
+            self._transports[host] = with_deadlines(transport)
         return self._transports[host].handle_request(pinned)
 
     def close(self) -> None:
