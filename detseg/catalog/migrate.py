@@ -6,6 +6,7 @@ argument, so that two catalogs can be migrated by two threads.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ def migrate(database: Database) -> None:
 
     Raises CatalogError for a database that a newer version made, or that holds something else.
     """
-    scripts = ScriptDirectory(str(MIGRATIONS))
+    scripts = _scripts()
     with database.reading() as connection:
         if _revision(connection, scripts, database.name) == scripts.get_current_head():
             return
@@ -37,6 +38,12 @@ def migrate(database: Database) -> None:
         for script in reversed(list(scripts.iterate_revisions("head", current or "base"))):
             script.module.upgrade(Operations(context))
             context.stamp(scripts, script.revision)
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    """The migrations, which Alembic compiles anew in each ScriptDirectory."""
+    return ScriptDirectory(str(MIGRATIONS))
 
 
 def migration_context(connection: sa.Connection) -> MigrationContext:
