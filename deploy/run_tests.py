@@ -134,8 +134,9 @@ def main(arguments: list[str]) -> int:
     n_cores = os.cpu_count() or 1
     n_processes = min(n_cores, _MOST_PROCESSES)
     command = [sys.executable, "-m", "pytest", *side_by_side(n_processes), *chosen, *arguments]
-    threads = {"OMP_NUM_THREADS": str(n_cores // n_processes)}  # torch's would wait for each other
-    code = subprocess.run(command, cwd=ROOT, env=threads | os.environ).returncode
+    environment = {"OMP_NUM_THREADS": str(n_cores // n_processes)} | os.environ  # torch's threads would wait
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each program of the tests compiles all of detseg
+    code = subprocess.run(command, cwd=ROOT, env=environment).returncode
     if code == 1 and os.environ.get("CI") and pass_alone([*chosen, *arguments]):
         code = 0
     for tool, reason in reasons.items():

@@ -47,6 +47,16 @@ def test_all_tests_run_where_there_is_a_browser(suite: Path) -> None:
     assert "DID NOT RUN" not in result.stderr
 
 
+def test_what_one_process_has_compiled_others_find(suite: Path) -> None:
+    """Many containers say otherwise, and each program that a test starts would compile all of detseg."""
+    provide_programs(suite)
+    code = "import sys\ndef test_bytecode(): assert not sys.dont_write_bytecode\n"
+    (suite / "tests" / "test_bytecode.py").write_text(code)
+    result = run_suite(suite, PYTHONDONTWRITEBYTECODE="1")
+    assert result.returncode == 0, result.stdout
+    assert list(suite.glob("tests/__pycache__/test_bytecode*.pyc"))
+
+
 @pytest.mark.parametrize(("environment", "code"), [({}, 0), ({"CI": "true"}, 1)], ids=["at home", "in CI"])
 def test_without_a_browser_the_banner_names_what_did_not_run(
     suite: Path, environment: dict[str, str], code: int
