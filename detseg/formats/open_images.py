@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from detseg.errors import DatasetError
+from detseg.escaping import has_controls
 from detseg.files import replacing
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents, Format, Loss, stem_of, take_stem
@@ -81,6 +83,11 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
         splits: dict[str, _SplitWriter] = {}
         stems: set[str] = set()
         for image in contents.images():
+            if has_controls(image.name):
+                raise DatasetError(
+                    f"open-images lists images in lines, where {image.name!r:.80} has no place: give it "
+                    "another name"
+                )
             split, stem = folder_of_split(image.split), take_stem(stems, stem_of(image.name))
             if split not in splits:
                 splits[split] = _SplitWriter(folder, split, stack)

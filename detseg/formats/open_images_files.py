@@ -12,6 +12,7 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from detseg.errors import FormatError
-from detseg.files import open_regular
 from detseg.formats import ImageLabels
+from detseg.formats.csv_index import CsvIndex, Row, index_csv, read_column
 from detseg.formats.dataset import Opened
 from detseg.formats.folders import find_below, images_below, place_of, read_text, size_of, stated_size
 from detseg.formats.layers import read_numbers
@@ -67,8 +68,7 @@ MASK_COLUMNS = (
     "Clicks",
 )
 
-Row = Mapping[str, str]
-
+_KEY = "ImageID"
 _LABELS_ENDINGS = ("-annotations-human-imagelabels.csv", "-annotations-human-imagelabels-boxable.csv")
 _LISTS = (LISTS_ENDING, "-images-with-labels-with-rotation.csv")
 _NEEDED = {BOXES_ENDING: ("LabelName",), MASKS_ENDING: ("LabelName", "MaskPath")}
@@ -123,32 +123,36 @@ class _Reader:
         self.left_out.clear()
         pictures = dict(_pictures(self.folder))
         for split in self.splits:
-            boxes, masks = (self._by_image(split, ending) for ending in (BOXES_ENDING, MASKS_ENDING))
-            listed = [row["ImageID"] for ending in _LISTS for row in self._rows(split, ending)]
-            unboxed = {row["ImageID"] for ending in _LABELS_ENDINGS for row in self._rows(split, ending)}
-            for image in dict.fromkeys((*listed, *boxes, *masks)):
-                if image in unboxed and image not in boxes and image not in masks:
-                    self.left_out["images without boxes"] += 1
-                    continue
-                folders = (folder_of_split(split), split, "")
-                picture = next((pictures[key] for one in folders if (key := (one, image)) in pictures), None)
-                size = self._size(image, picture, masks.get(image, ()), split)
-                found = self._instances(boxes.get(image, ()), masks.get(image, ()), size, split)
-                name = picture.name if picture is not None else f"{image}.jpg"
-                uri = str(picture.absolute()) if picture is not None else ""
-                yield ImageLabels(name, size, tuple(found), _SPLITS.get(split, split), uri)
+            with self._index(split, BOXES_ENDING) as boxes, self._index(split, MASKS_ENDING) as masks:
+                yield from self._images_of(split, boxes, masks, pictures)
 
-    def _rows(self, split: str, ending: str) -> Iterator[Row]:
-        for prefix in self.splits[split]:
-            path = self.below / f"{prefix}{ending}"
-            if path.exists():
-                yield from _read_rows(path, ("ImageID", *_NEEDED.get(ending, ())))
+    def _images_of(
+        self, split: str, boxes: CsvIndex, masks: CsvIndex, pictures: Mapping[tuple[str, str], Path]
+    ) -> Iterator[ImageLabels]:
+        listed, unboxed = (
+            dict.fromkeys(read_column(self._files(split, *endings), _KEY))
+            for endings in (_LISTS, _LABELS_ENDINGS)
+        )
+        for image in dict.fromkeys((*listed, *boxes.keys, *masks.keys)):
+            if image in unboxed and image not in boxes.keys and image not in masks.keys:
+                self.left_out["images without boxes"] += 1
+                continue
+            folders = (folder_of_split(split), split, "")
+            picture = next((pictures[key] for one in folders if (key := (one, image)) in pictures), None)
+            of_masks = masks.rows(image)
+            size = self._size(image, picture, of_masks, split)
+            found = self._instances(boxes.rows(image), of_masks, size, split)
+            name = picture.name if picture is not None else f"{image}.jpg"
+            uri = str(picture.absolute()) if picture is not None else ""
+            yield ImageLabels(name, size, tuple(found), _SPLITS.get(split, split), uri)
 
-    def _by_image(self, split: str, ending: str) -> Mapping[str, list[Row]]:
-        found: defaultdict[str, list[Row]] = defaultdict(list)
-        for row in self._rows(split, ending):
-            found[row["ImageID"]].append(row)
-        return found
+    def _index(self, split: str, ending: str) -> AbstractContextManager[CsvIndex]:
+        return index_csv(self._files(split, ending), _KEY, _NEEDED[ending])
+
+    def _files(self, split: str, *endings: str) -> list[Path]:
+        """The CSV files of a split that are there, of those with these endings."""
+        paths = (self.below / f"{prefix}{ending}" for ending in endings for prefix in self.splits[split])
+        return [path for path in paths if path.exists()]
 
     def _size(self, image: str, picture: Path | None, masks: Sequence[Row], split: str) -> Size:
         if size := self.sizes.get(image):
@@ -233,23 +237,6 @@ def _pictures(folder: Path) -> Iterator[tuple[tuple[str, str], Path]]:
         if parts[0] != MASKS:
             yield (parts[0] if len(parts) > 1 else "", path.stem), path
             yield ("", path.stem), path
-
-
-def _read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    try:
-        with open_regular(path) as file:
-            reader = csv.DictReader(line.decode("utf-8-sig") for line in file)
-            there = reader.fieldnames or ()
-            if missing := [name for name in columns if name not in there]:
-                raise FormatError(f"{path}: expected a column {missing[0]} beside {list(there)!r:.80}")
-            for number, row in enumerate(reader, 2):
-                if None in row or None in row.values():
-                    raise FormatError(f"{path}, line {number}: expected {len(there)} columns")
-                yield row
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FormatError(f"{path} is not CSV in UTF-8: {error}") from error
 
 
 def _shares(row: Row, prefix: str) -> tuple[float, float, float, float]:

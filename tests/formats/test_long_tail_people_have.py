@@ -282,6 +282,13 @@ def test_what_datumaro_does_not_say_as_it_should_is_read_as_far_as_it_goes(tmp_p
     assert left_out == {"annotations of type ['bbox']": 1}
 
 
+def test_open_images_refuses_a_name_that_its_lines_cannot_hold(tmp_path: Path) -> None:
+    image = ImageLabels("a\nb.jpg", Size(4, 3))
+    contents = Contents((), lambda: [image], lambda _: None)
+    with pytest.raises(DatasetError, match=r"no place: give it another name"):
+        find_format("open-images").write(contents, tmp_path)
+
+
 def test_open_images_splits_with_dashes_stay_apart(tmp_path: Path) -> None:
     images = [ImageLabels(f"{split}.png", Size(4, 4), (), split) for split in ("a-1", "b-1", "my-train")]
     format_ = find_format("open-images")
