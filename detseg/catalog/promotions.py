@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,10 +31,12 @@ class Promotions:
         judgement: Mapping[str, Any] | None = None,
         box_thresholds: Mapping[str, float] | None = None,
         mask_thresholds: Mapping[str, float] | None = None,
+        score_maps: Mapping[str, Sequence[float]] | None = None,
     ) -> Promotion:
-        """Make a registered model the present one, with the lowest scores by class that its answers need.
+        """Make a registered model the present one, with the lowest scores by class that its answers need, and
+        the numbers that its scores are mapped by.
 
-        Nothing is added where it is that already, with these thresholds.
+        Nothing is added where it is that already, with these thresholds and maps.
         """
         values = {
             "model": model,
@@ -42,6 +44,7 @@ class Promotions:
             "judgement": None if judgement is None else _encode(judgement),
             "box_thresholds": _encode(box_thresholds or {}),
             "mask_thresholds": _encode(mask_thresholds or {}),
+            "score_maps": _encode(score_maps or {}),
         }
         with self.database.writing_alone() as connection:
             present = connection.execute(_LAST).one_or_none()
@@ -86,12 +89,13 @@ class Promotions:
 
 _ALL = sa.select(promotions).order_by(promotions.c.number)
 _LAST = sa.select(promotions).order_by(promotions.c.number.desc()).limit(1)
-_SAME = ("model", "box_thresholds", "mask_thresholds")
+_SAME = ("model", "box_thresholds", "mask_thresholds", "score_maps")
 _NOTHING: dict[str, Any] = {
     "model": None,
     "judgement": None,
     "box_thresholds": "{}",
     "mask_thresholds": "{}",
+    "score_maps": "{}",
 }
 
 
@@ -123,4 +127,5 @@ def _promotion(row: Row) -> Promotion:
         None if row.judgement is None else parse_json(row.judgement, f"the judgement of {where}"),
         parse_json(row.box_thresholds, f"the thresholds of {where}"),
         parse_json(row.mask_thresholds, f"the thresholds of {where}"),
+        parse_json(row.score_maps, f"the maps of scores of {where}"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NewType
@@ -251,6 +251,8 @@ class Promotion:
     judgement: Mapping[str, Any] | None = None
     box_thresholds: Mapping[str, float] = field(default_factory=dict)
     mask_thresholds: Mapping[str, float] = field(default_factory=dict)
+    score_maps: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """the numbers of ``models.score_maps.ScoreMap`` by class"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,7 @@ class PromotionColumns(TypedColumns):
     judgement: Named[str | None] = Column(Text)
     box_thresholds: Named[str] = Column(Text)
     mask_thresholds: Named[str] = Column(Text)
+    score_maps: Named[str] = Column(Text, server_default="{}")
 
 
 class LookColumns(TypedColumns):

@@ -11,7 +11,7 @@ from detseg.cli import options
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from detseg.metrics.paired import Difference
     from detseg.pipeline.judging import Judged
@@ -83,8 +83,25 @@ def _show(judged: Judged, present: str, candidate: str) -> None:
         ("seconds per image by class", "objects", present, candidate, "difference", "interval"), by_class
     )
     say()
+    for line in _describe_tuned(judged, candidate):
+        say(line)
     level = f"{100 * found.level:.3g} %"
     say(f"look {judged.look} at these images: intervals of seconds and edits are of {level}, others of 95 %")
+
+
+def _describe_tuned(judged: Judged, candidate: str) -> Iterator[str]:
+    """What was chosen for the candidate before it was judged."""
+    if judged.tuned is None:
+        return
+    chosen = judged.tuned.tuning
+    images = format_count(chosen.n_images, "image")
+    if chosen.thresholds:
+        listed = ", ".join(f"{label} {value:.2f}" for label, value in chosen.thresholds.items())
+        yield f"lowest scores of {candidate}, chosen by {images} of val: {listed}"
+    if chosen.maps:
+        yield f"its scores are mapped to how often people leave such a region, by {images} of val"
+    if not chosen.thresholds and not chosen.maps:
+        yield f"thresholds and scores of {candidate} stay: by {images} of val nothing is certain to help"
 
 
 def _row(

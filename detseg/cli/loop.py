@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from detseg.config import Settings
+    from detseg.metrics.thresholds import Thresholds
     from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.preannotate import PreannotateReport
     from detseg.pipeline.pushing.report import Status
@@ -169,6 +171,10 @@ def qa(
             help="Put the N images with the worst suspects into a tab of Label Studio; 0 takes it away.",
         ),
     ] = None,
+    apply: Annotated[
+        bool,
+        typer.Option("--apply", help="Give the promoted model the thresholds that save seconds for certain."),
+    ] = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Measures what was collected, and writes the report.
@@ -199,9 +205,33 @@ def qa(
         print_json(report.to_json())
     else:
         print_evaluated(report)
+    if apply:
+        _apply_thresholds(settings, report.result.work.thresholds)
     if report.sent_back and report.sent_back.problem:
         note(report.sent_back.problem)
         raise typer.Exit(1)
+
+
+def _apply_thresholds(settings: Settings, found: Thresholds) -> None:
+    """Make the thresholds that pay those of the promoted model, or say what to write into the settings."""
+    from detseg.cli.output import note
+    from detseg.pipeline.promoting import apply_thresholds
+
+    chosen = {label: one.threshold for label, one in found.per_class.items() if one.pays}
+    if not chosen:
+        note("no threshold saves seconds for certain: nothing was changed")
+        return
+    listed = ", ".join(f"{label} {value:g}" for label, value in chosen.items())
+    promotion = apply_thresholds(settings, chosen)
+    if promotion is None:
+        table = ", ".join(
+            f"{json.dumps(label, ensure_ascii=False)} = {value:g}" for label, value in chosen.items()
+        )
+        note(f"no model is promoted: write class_box_thresholds = {{{table}}} into [model] of detseg.toml")
+        return
+    note(
+        f"lowest scores of {promotion.model} from now on: {listed}; `detseg models rollback` takes them back"
+    )
 
 
 def print_preannotated(report: PreannotateReport, *, would: bool = False) -> None:

@@ -193,6 +193,7 @@ def _encode_promotion(promotion: Promotion) -> dict[str, Any]:
         "judgement": promotion.judgement,
         "box_thresholds": promotion.box_thresholds,
         "mask_thresholds": promotion.mask_thresholds,
+        "score_maps": promotion.score_maps,
     }
 
 

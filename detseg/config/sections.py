@@ -36,6 +36,11 @@ Scale = Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)]
 """A factor that a machine can bear."""
 
 
+_Slope = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+ScoreNumbers = tuple[_Slope, _Slope, Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]]
+"""The numbers of ``models.score_maps.ScoreMap``."""
+
+
 def plain(name: str) -> str:
     """Return a text that pages and terminals can show. Raises ValueError for any other."""
     if has_controls(name):
@@ -105,6 +110,11 @@ class ModelSettings(Section):
     class_mask_thresholds: dict[str, Share] = Field(
         default={}, description="lowest scores of masks that no box came with, by class"
     )
+    score_maps: dict[str, ScoreNumbers] = Field(
+        default={},
+        description="by class, how scores become the chance that a region is left: {bolt = [a, b, c]} of "
+        "beta calibration; thresholds are of these then",
+    )
     match_iou: float = Field(
         default=0.5, gt=0, le=1, description="IoU from which a box and a mask of one label are one object"
     )
@@ -152,6 +162,7 @@ class ModelSettings(Section):
     @field_validator(
         "class_box_thresholds",
         "class_mask_thresholds",
+        "score_maps",
         "augment_scales",
         "committee",
         "committee_weights",

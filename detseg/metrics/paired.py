@@ -48,6 +48,16 @@ class Difference:
 NOTHING = Difference(None, None, None)
 
 
+def mean_change(changes: Floats, *, risk: float = RISK) -> Difference:
+    """The mean of what changes in each image, (n_images,), with Student's interval."""
+    n = len(changes)
+    if n < 2:
+        return NOTHING
+    value = float(changes.mean())
+    error = float(changes.std(ddof=1)) / math.sqrt(n) * float(stdtrit(n - 1, 1.0 - risk))
+    return Difference(value, value - error, value + error)
+
+
 def mean_difference(present: Floats, candidate: Floats, worst: Floats, *, risk: float = RISK) -> Difference:
     """The difference between two means per image; (n_images,) all, 0 in images that do not count.
 

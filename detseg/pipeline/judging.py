@@ -9,29 +9,32 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from detseg.config.classes import ClassSettings
-from detseg.datasets.sample import Sample, decode_sample, image_bytes
+from detseg.datasets.sample import Sample, image_bytes
 from detseg.datasets.splits import group_duplicates
 from detseg.errors import DatasetError
-from detseg.labelstudio.shapes import Annotate, asked
 from detseg.metrics.judged import EvidenceTally
 from detseg.metrics.judgement import Judgement, Rule
 from detseg.metrics.judgement import judge as judge_evidence
 from detseg.metrics.paired import Difference
-from detseg.paging import pages
-from detseg.pipeline import predictors, progress, shards
 from detseg.pipeline.datasets import describe_taxonomy, open_store
-from detseg.pipeline.named_models import images_behind, model_settings
+from detseg.pipeline.named_models import PRESENT, images_behind, model_settings
 from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.policies import cost_model
-from detseg.pipeline.predictors import predictor_settings
+from detseg.pipeline.predicted_split import (
+    has_masks,
+    predict_samples,
+    read_answers,
+    read_split,
+    record_images,
+)
+from detseg.pipeline.tuning import Tuned, encode_difference, tune_model
 from detseg.pipeline.workspace import opened_catalog
 from detseg.plurals import format_count
-from detseg.training.checks import JUDGED
-from detseg.types import Annotation, Entry, ImageId, ImageRef, ModelVersion
+from detseg.training.checks import CHOSEN_BY, JUDGED
+from detseg.types import ImageId, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Look
@@ -47,6 +50,9 @@ class Judged:
     judgement: Judgement
     present: ModelVersion
     candidate: ModelVersion
+    tuned: Tuned | None
+    """the thresholds and maps of scores that the split val chose for the candidate before it was judged; None
+    where there is no such split"""
     dataset: str
     split: str
     look: int
@@ -76,6 +82,7 @@ class Judged:
             "per_class": per_class,
             "figures": {"present": _rounded(found.present), "candidate": _rounded(found.candidate)},
             "models": {"present": self.present, "candidate": self.candidate},
+            "tuned": None if self.tuned is None else self.tuned.to_json(),
             "dataset": self.dataset,
             "split": self.split,
             "look": self.look,
@@ -84,7 +91,7 @@ class Judged:
 
 
 def _encode(differences: Mapping[str, Difference]) -> dict[str, list[float | None]]:
-    return {name: [*map(_finite, (one.value, one.low, one.high))] for name, one in differences.items()}
+    return {name: encode_difference(one) for name, one in differences.items()}
 
 
 def _rounded(figures: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -114,29 +121,51 @@ def judge(
     """
     store = open_store(settings)
     version = store.version(dataset)
-    samples = _read_split(settings, version, split)
+    samples = read_split(settings, version, split)
     notes = [*filter(None, [describe_taxonomy(version, settings.changes)])]
     names = (present, candidate)
     used = {image for name in names for image in images_behind(settings, name, note=notes.append)}
     samples = _without_used(samples, used, version=version, split=split, note=notes.append)
     with opened_catalog(settings) as catalog:
-        _record_images(catalog, samples)
-        with_masks = _has_masks(samples)
-        chosen = [model_settings(settings, name, with_masks=with_masks) for name in names]
-        versions = [_predict(one, catalog, version, samples) for one in chosen]
-        before, after = versions
+        record_images(catalog, samples)
+        masked = has_masks(samples)
+        chosen = [model_settings(settings, name, with_masks=masked) for name in names]
+        tuned = [
+            None if name == PRESENT or split == CHOSEN_BY else _tune(one, catalog, version)
+            for name, one in zip(names, chosen, strict=True)
+        ]
+        used_as = [one.settings if one else plain for one, plain in zip(tuned, chosen, strict=True)]
+        before, after = (predict_samples(one, catalog, version, samples) for one in used_as)
         samples = _without_duplicates(settings, catalog, samples, used, note=notes.append)
-        samples = _without_unread(settings, catalog, samples, versions, note=notes.append)
+        samples = _without_unread(settings, catalog, samples, (before, after), note=notes.append)
         notes += _describe_anchored(samples, before, after)
-        evidence = _compare(settings, catalog, samples, (before, after)).evidence()
+        tally = EvidenceTally(
+            cost_model(settings.costs), left_iou=settings.judgement.left_iou, with_masks=masked
+        )
+        for truth, *both in read_answers(settings, catalog, samples, before, after):
+            tally.add(truth, both[0], both[1])
         look = _count_looks(store, catalog, samples, (before, after))
         rule = Rule(settings.judgement.protected, look, settings.judgement.max_looks)
-        judgement = judge_evidence(evidence, rule)
-        judged = Judged(judgement, before, after, version.name, split, look, tuple(notes))
+        judgement = judge_evidence(tally.evidence(), rule)
+        judged = Judged(
+            judgement,
+            before,
+            after,
+            tuned=tuned[1],
+            dataset=version.name,
+            split=split,
+            look=look,
+            notes=tuple(notes),
+        )
         catalog.looks.record(version.id, split, present=before, candidate=after, result=judged.to_json())
     for note in notes:
         warn(note)
     return judged
+
+
+def _tune(settings: Settings, catalog: Catalog, version: Version) -> Tuned | None:
+    """How a model would be used, by the split val; None where the version has none."""
+    return tune_model(settings, catalog, version) if version.counts.splits.get(CHOSEN_BY) else None
 
 
 def _count_looks(
@@ -166,19 +195,6 @@ def _looks_at(store: DatasetStore, catalog: Catalog, version: Version, images: s
             yield from catalog.looks.of_split(version.id, side)
 
 
-def _read_split(settings: Settings, version: Version, split: str) -> list[Sample]:
-    """The labeled images of a split, sorted. DatasetError where there are none."""
-    store = open_store(settings)
-    wanted = {image for image, side in store.splits(version).items() if side == split}
-    if not wanted:
-        there = ", ".join(version.counts.splits) or "none"
-        raise DatasetError(
-            f"{version.name} has no split {split!r} to judge by (it has {there}): make a version with "
-            "`detseg dataset create NAME --split train=0.8,val=0.1,test=0.1`"
-        )
-    return [decode_sample(row) for row in store.rows(version, wanted)]
-
-
 def _without_used(
     samples: list[Sample],
     used: set[ImageId],
@@ -197,29 +213,6 @@ def _without_used(
             f"{version.name}, or was chosen by them; name a split that it has not seen"
         )
     return left
-
-
-def _record_images(catalog: Catalog, samples: Iterable[Sample]) -> None:
-    """Let the catalog know the images of a version that was made elsewhere."""
-    from detseg.catalog import FoundImage
-
-    for page in pages(samples):
-        known = catalog.images.refs(sample.image for sample in page)
-        new = [sample for sample in page if sample.image not in known]
-        catalog.images.record([FoundImage(one.image, one.size, Entry(one.uri)) for one in new])
-
-
-def _predict(chosen: Settings, catalog: Catalog, version: Version, samples: list[Sample]) -> ModelVersion:
-    """Predict what the models of the settings have not answered yet, and return their version."""
-    if not chosen.classes:
-        classes = tuple(ClassSettings(**one.to_json()) for one in version.recipe.classes)
-        chosen = chosen.updated(classes=classes)
-    predictor = predictors.load(predictor_settings(chosen), n_images=len(samples))
-    progress.report("predict", total=len(samples))
-    refs = [ImageRef(sample.image, sample.uri) for sample in samples]
-    for page in pages(refs, chosen.run.shard_size):
-        shards.predict_shard(chosen, catalog, predictor, page)
-    return predictor.version
 
 
 def _without_duplicates(
@@ -278,37 +271,3 @@ def _describe_anchored(
                 f"{n} of {format_count(len(samples), 'label')} were begun from the regions of {version}: "
                 "where people left them, that model is judged too well"
             )
-
-
-def _compare(
-    settings: Settings, catalog: Catalog, samples: list[Sample], models: tuple[ModelVersion, ModelVersion]
-) -> EvidenceTally:
-    """Take in every image with its label and both answers, in the shapes that people are shown."""
-    with_masks = _has_masks(samples)
-    annotate = settings.labels.annotate if with_masks else "boxes"
-    tally = EvidenceTally(
-        cost_model(settings.costs), left_iou=settings.judgement.left_iou, with_masks=with_masks
-    )
-    for page in pages(samples):
-        ids = [sample.image for sample in page]
-        answers = [catalog.predictions.read(ids, version) for version in models]
-        for sample, before, after in zip(page, *answers, strict=True):
-            shown = [_as_asked(one, annotate) for one in (sample.annotation(), before, after)]
-            tally.add(shown[0], shown[1], shown[2])
-    return tally
-
-
-def _has_masks(samples: Iterable[Sample]) -> bool:
-    """Tell whether people drew a mask in any of the images."""
-    return any(
-        region.instance.mask is not None for sample in samples for region in sample.annotation().regions
-    )
-
-
-def _as_asked(annotation: Annotation, annotate: Annotate) -> Annotation:
-    """The regions in the shapes that people are asked for."""
-    shaped = ((region, asked(region.instance, annotate)) for region in annotation.regions)
-    return replace(
-        annotation,
-        regions=tuple(replace(region, instance=one) for region, one in shaped if one is not None),
-    )

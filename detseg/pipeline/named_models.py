@@ -37,6 +37,7 @@ def model_settings(settings: Settings, name: str, *, with_masks: bool) -> Settin
     """
     if name == PRESENT:
         return choose_models(settings).settings
+    settings = settings.updated(model__score_maps={})  # which are those of another model
     with opened_catalog(settings) as catalog:
         model = catalog.models.get(name)
         if model is not None:

@@ -14,10 +14,13 @@ from detseg.models.drawn import REVIEWS, DrawnBoxes, is_reviews
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import is_plugin, load_plugin
 from detseg.models.recorded import PREFIX, is_recorded, load_recorded, recorded_files
+from detseg.models.score_maps import ScoreMap
 from detseg.samples.checkpoints import Role, checkpoint_path
 from detseg.types import ModelVersion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from detseg.models.predictor import AblePredictor, PredictorOptions
     from detseg.models.wrappers.ensemble import EnsembleOptions
     from detseg.taxonomy import Taxonomy
@@ -108,10 +111,12 @@ def named_models(settings: PredictorSettings) -> tuple[str, ...]:
 
 @lru_cache(maxsize=2)
 def _load(chosen_json: str, drawn: DrawnBoxes | None) -> AblePredictor:
+    from detseg.models.wrappers.calibrated import CalibratedPredictor
     from detseg.models.wrappers.ensemble import build_ensemble, inner_options
 
     settings = PredictorSettings.model_validate_json(chosen_json)
-    model = settings.model
+    maps = {label: ScoreMap(*numbers) for label, numbers in settings.model.score_maps.items()}
+    model = _with_own_scores(settings.model, maps)
     ensemble, options = _ensemble(model), _options(model, settings.engine)
     inner = inner_options(options, votes=ensemble.votes or bool(model.committee))
     detector, segmenter = _resolve(model.detector, "detector"), _resolve(model.segmenter, "segmenter")
@@ -120,7 +125,20 @@ def _load(chosen_json: str, drawn: DrawnBoxes | None) -> AblePredictor:
     members = [_load_member(detector, segmenter, inner, to_taxonomy(settings.classes, settings.taxonomy))]
     for name in model.committee:
         members.append(_load_member(_resolve(name, "detector"), None, inner, members[0].taxonomy))
-    return build_ensemble(members, ensemble, options)
+    predictor = build_ensemble(members, ensemble, options)
+    return CalibratedPredictor(predictor, maps) if maps else predictor
+
+
+def _with_own_scores(model: ModelSettings, maps: Mapping[str, ScoreMap]) -> ModelSettings:
+    """The settings with the thresholds of classes that have a map in the scale of the model's own scores."""
+
+    def own(default: float, by_class: Mapping[str, float]) -> dict[str, float]:
+        mapped = {label: one.score(by_class.get(label, default)) for label, one in maps.items()}
+        return {**by_class, **mapped}
+
+    boxes = own(model.box_threshold, model.class_box_thresholds)
+    masks = own(model.mask_threshold, model.class_mask_thresholds)
+    return model.model_copy(update={"class_box_thresholds": boxes, "class_mask_thresholds": masks})
 
 
 def _load_reviews(

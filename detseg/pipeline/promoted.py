@@ -11,7 +11,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from detseg.errors import FormatError, ModelError
 from detseg.files import read_json
@@ -25,6 +25,8 @@ from detseg.samples.checkpoints import checkpoint_path
 if TYPE_CHECKING:
     from detseg.catalog import Answers, Catalog, Promotion, RegisteredModel
     from detseg.config import Settings
+
+Value = TypeVar("Value")
 
 _FLAGS = {"model__detector": "--detector", "model__segmenter": "--segmenter"}
 
@@ -120,15 +122,17 @@ def _with_promoted(settings: Settings, model: RegisteredModel, promotion: Promot
         if not settings.is_given(f"model__{option}"):
             own: Mapping[str, float] = getattr(settings.model, option)
             chosen = chosen.updated(**{f"model__{option}": {**own, **_of_classes(settings, found)}})
-    return chosen
+    if settings.is_given("model__score_maps"):
+        return chosen
+    return chosen.updated(model__score_maps=_of_classes(settings, promotion.score_maps))
 
 
-def _of_classes(settings: Settings, thresholds: Mapping[str, float]) -> dict[str, float]:
-    """The thresholds of classes that are still there, under their names of now."""
+def _of_classes(settings: Settings, by_class: Mapping[str, Value]) -> dict[str, Value]:
+    """What was chosen for classes that are still there, under their names of now."""
     taxonomy = settings.declared_taxonomy
     if taxonomy is None:
-        return dict(thresholds)
-    found = ((taxonomy.find(label), value) for label, value in thresholds.items())
+        return dict(by_class)
+    found = ((taxonomy.find(label), value) for label, value in by_class.items())
     return {cls.name: value for cls, value in found if cls is not None}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ def find_model(catalog: Catalog, name: str) -> RegisteredModel:
 def promote(settings: Settings, name: str, judge: Judge | None) -> Promoted:
     """Make a model that of ``detseg preannotate``, if the judgement says that it is better.
 
+    It gets the thresholds and maps of scores that it was judged with.
     ``judge`` is None where it is to be promoted by force. One that is promoted already is not judged again.
     Raises ConfigError for a name that is none, ModelError for files that are not those that were registered.
     """
@@ -84,8 +85,38 @@ def promote(settings: Settings, name: str, judge: Judge | None) -> Promoted:
     with opened_catalog(settings) as catalog:
         find_model(catalog, name)  # which somebody may have removed meanwhile
         kind: PromotionKind = "forced" if judgement is None else "promoted"
-        promotion = catalog.promotions.promote(model.name, kind, judgement=judgement)
+        tuned = (judgement or {}).get("tuned") or {}
+        promotion = catalog.promotions.promote(
+            model.name,
+            kind,
+            judgement=judgement,
+            box_thresholds=tuned.get("class_box_thresholds"),
+            mask_thresholds=tuned.get("class_mask_thresholds"),
+            score_maps=tuned.get("score_maps"),
+        )
     return Promoted(model, is_present=True, promotion=promotion, judgement=judgement)
+
+
+def apply_thresholds(settings: Settings, chosen: Mapping[str, float]) -> Promotion | None:
+    """Give the promoted model these lowest scores by class, which a rollback takes back.
+
+    None where no model is promoted, whose thresholds those of the settings are.
+    """
+    with opened_catalog(settings) as catalog:
+        present = catalog.promotions.present()
+        model = catalog.models.get(present.model) if present and present.model else None
+        if present is None or model is None:
+            return None
+        boxes, masks = dict(present.box_thresholds), dict(present.mask_thresholds)
+        (masks if model.answers == "masks" else boxes).update(chosen)
+        return catalog.promotions.promote(
+            model.name,
+            "promoted" if present.kind == "promoted" else "forced",
+            judgement=present.judgement,
+            box_thresholds=boxes,
+            mask_thresholds=masks,
+            score_maps=present.score_maps,
+        )
 
 
 def roll_back(settings: Settings) -> Promotion:

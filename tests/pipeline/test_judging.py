@@ -28,14 +28,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> LabeledProject:
     return make_version(tmp_path_factory.mktemp("judging"), sides=SIDES, regions=TRUTH)
 
 
-def write_answers(project: LabeledProject, name: str, regions: Sequence[Region]) -> str:
+def write_answers(
+    project: LabeledProject, name: str, regions: Sequence[Region], *, scores: Sequence[float] = ()
+) -> str:
     """A file of predictions with those regions on every image, and the name of the model that it is."""
     images = []
     for number in project.images:
         found = [region.instance for region in regions]
         instances = [
-            {"label": one.label, "kind": one.kind, "score": 0.9, "box": one.box.xyxy, "mask": None}
-            for one in found
+            {"label": one.label, "kind": one.kind, "score": score, "box": one.box.xyxy, "mask": None}
+            for one, score in zip(found, scores or [0.9] * len(found), strict=True)
             if one.box is not None
         ]
         images.append(
