@@ -26,6 +26,7 @@ from detseg.models.recorded import PREFIX
 from detseg.paging import pages
 from detseg.pipeline import predictors, progress, shards
 from detseg.pipeline.experiments.gold import as_regions
+from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.formats import find_format, readable_formats
 from detseg.pipeline.predictors import predictor_settings
 from detseg.pipeline.reading import open_sources, read_entry, read_from
@@ -172,6 +173,7 @@ def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
                 done.left_out["surfaces without a mask"] += left
             state: State = "labeled" if regions else "empty"
             labels.append(Annotation(image, size, author, state, regions))
+        failpoint("import.before_page")
         if chosen.as_ == "gold":
             catalog.gold.record(labels, done.name)
             done.new += len(labels)
@@ -180,6 +182,7 @@ def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
             done.new, done.updated = done.new + counts.new, done.updated + counts.updated
         done.images += len(labels)
         done.regions += sum(len(one.regions) for one in labels)
+        failpoint("import.after_page")
         progress.report("import", advance=len(page))
 
 
