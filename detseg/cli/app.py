@@ -16,6 +16,7 @@ from detseg.cli import (
     importing,
     loop,
     models,
+    retrain,
     score,
     servers,
     taxonomy,
@@ -62,6 +63,7 @@ app.add_typer(dataset.app, name="dataset")
 app.add_typer(taxonomy.app, name="taxonomy")
 app.command("train")(training.train)
 app.add_typer(models.app, name="models")
+app.command("retrain")(retrain.retrain)
 app.command("convert")(convert.convert)
 app.command("predict")(files.predict)
 app.command("score")(score.score)

@@ -97,20 +97,16 @@ def promote(
     from detseg.cli.bars import progress_bars
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
-    from detseg.pipeline.judging import judge
-    from detseg.pipeline.named_models import PRESENT
+    from detseg.pipeline.promoting import judging_by
     from detseg.pipeline.promoting import promote as run
-
-    def beside_present(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
-        return judge(settings, PRESENT, model.name, dataset or model.dataset, warn=note).to_json()
 
     settings = load_settings(config)
     with progress_bars():
-        done = run(settings, name, None if force else beside_present)
+        done = run(settings, name, None if force else judging_by(dataset, note))
     if as_json:
         print_json(done.to_json())
     else:
-        _print_promoted(done, settings)
+        print_promoted(done, settings)
     if not done.is_present:
         raise typer.Exit(1)
 
@@ -218,7 +214,8 @@ def _describe_log(log: list[Promotion]) -> Iterator[str]:
         yield f"promoted {one.at:%Y-%m-%d %H:%M} UTC, {words[one.kind]}"
 
 
-def _print_promoted(done: Promoted, settings: Settings) -> None:
+def print_promoted(done: Promoted, settings: Settings) -> None:
+    """The outcome of a promotion, and what follows of it."""
     from detseg.cli.output import note, say
 
     name = done.model.name

@@ -38,7 +38,7 @@ _SECTIONS: dict[str, type[Section]] = {
     for name, field in Settings.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
-_LATER = ("training", "judgement")  # sections that detseg 0.1 had not
+_LATER = ("training", "judgement", "retrain")  # sections that detseg 0.1 had not
 _FLAT = {
     **{
         option: (name, option)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, 
 
 from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.judgement import JudgementSettings
+from detseg.config.retrain import RetrainSettings
 from detseg.config.sections import (
     CostSettings,
     EngineSettings,
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     costs: CostSettings = CostSettings()
     training: TrainingSettings = TrainingSettings()
     judgement: JudgementSettings = JudgementSettings()
+    retrain: RetrainSettings = RetrainSettings()
     classes: tuple[ClassSettings, ...] = ()
     taxonomy: TaxonomySettings = TaxonomySettings()
     _given: frozenset[str] = PrivateAttr(default=frozenset())

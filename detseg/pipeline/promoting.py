@@ -22,6 +22,18 @@ Judge = Callable[["Settings", "RegisteredModel"], "dict[str, Any]"]
 """Judges a candidate beside the present model. Returns what ``detseg models compare --json`` prints."""
 
 
+def judging_by(dataset: str | None, note: Callable[[str], None]) -> Judge:
+    """Judge on the split test of a dataset version; None is the one that the candidate learned from."""
+
+    def judge(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
+        from detseg.pipeline.judging import judge
+        from detseg.pipeline.named_models import PRESENT
+
+        return judge(settings, PRESENT, model.name, dataset or model.dataset_id, warn=note).to_json()
+
+    return judge
+
+
 @dataclass(frozen=True, slots=True)
 class Promoted:
     """The outcome of a promotion. ``promotion`` is the present entry of the log, None where there is none.

@@ -10,7 +10,7 @@ import pytest
 
 from detseg.cli.app import app
 from detseg.config import Settings
-from detseg.errors import ConfigError
+from detseg.errors import DatasetError
 from detseg.pipeline.registry import register
 from tests.pipeline.models import make_trained
 
@@ -95,9 +95,10 @@ def test_people_are_told_what_follows(here: Path, capfd: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("here")
-def test_nothing_is_promoted_without_a_judgement_or_force() -> None:
-    with pytest.raises(ConfigError, match=r"promote with --force"):
+def test_nothing_is_promoted_that_cannot_be_judged(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DatasetError, match=r"^there is no dataset version 'abab"):
         app(["models", "promote", "first"], standalone_mode=False)
+    assert answer(capfd, "list")["present"] is None
 
 
 def test_an_empty_list_says_how_to_begin(

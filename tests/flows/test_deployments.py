@@ -33,6 +33,8 @@ def test_there_is_a_deployment_of_every_flow() -> None:
         "flows/preannotate.py:preannotate",
         "flows/collect.py:collect",
         "flows/evaluate.py:evaluate",
+        "flows/retrain.py:retrain",
+        "flows/nightly.py:nightly",
     ]
     assert PROJECT["prefect-version"] == __version__
 
@@ -67,7 +69,8 @@ def test_prefect_deploys_all_of_them(prefect_environment: dict[str, str]) -> Non
     env = own | prefect_environment
     command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name="detseg", type="process"))
+        for pool in ("detseg", "detseg-gpu"):
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         done = subprocess.run(
             [sys.executable, "-m", "prefect", *command], cwd=ROOT, env=env, capture_output=True, text=True
         )
@@ -75,8 +78,9 @@ def test_prefect_deploys_all_of_them(prefect_environment: dict[str, str]) -> Non
         found = {deployment.entrypoint: deployment for deployment in client.read_deployments()}
     assert set(found) == {deployment["entrypoint"] for deployment in DEPLOYMENTS}
     for deployment in found.values():
-        assert deployment.work_pool_name == "detseg"
+        trains = deployment.name == "retrain"
+        assert deployment.work_pool_name == ("detseg-gpu" if trains else "detseg")
         assert deployment.parameters == {"config": "detseg.toml"}
-        assert [schedule.active for schedule in deployment.schedules] == [True]
+        assert [schedule.active for schedule in deployment.schedules] == [deployment.name != "all"]
         assert deployment.global_concurrency_limit is not None
         assert deployment.global_concurrency_limit.limit == 1

@@ -1,0 +1,32 @@
+"""The flow of a night: collect what people did, measure it, predict and queue what is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.collect import collect
+from flows.evaluate import evaluate
+from flows.parameters import Overrides, run_settings
+from flows.preannotate import preannotate
+from flows.retries import skip_while_held
+
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    return f"nightly for {run_settings(given.get('config'), given.get('overrides')).queue.project}"
+
+
+@flow(name="nightly", flow_run_name=_run_name, on_failure=[skip_while_held])
+def nightly(config: Path | None = None, overrides: Overrides | None = None) -> None:
+    """Collects, measures and fills the queue, one after the other.
+
+    ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
+    are settings over it. Each part is a flow run of its own below this one. What fails stops what comes after
+    it, and the next run does all that is left.
+    """
+    collect(config, overrides)
+    evaluate(config, overrides)
+    preannotate(config, overrides)

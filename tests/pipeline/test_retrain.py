@@ -1,0 +1,206 @@
+"""Rounds of retraining: due or not, killed between any two steps, promoted or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detseg.config import Settings
+from detseg.errors import ConfigError, LockHeld
+from detseg.pipeline import retrain as rounds
+from detseg.pipeline.datasets import open_store
+from detseg.pipeline.promoting import promote
+from detseg.pipeline.registry import register
+from detseg.pipeline.retrain import Due, RetrainReport, Steps, default_steps, look_for_due, retrain
+from detseg.pipeline.workspace import opened_catalog
+from tests.models import tiny
+from tests.pipeline.labeled import LabeledProject, bolt, ring
+from tests.pipeline.models import make_trained
+from tests.training.versions import QUICK, make_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> LabeledProject:
+    """Twelve reviewed images; a round is due with ten."""
+    project = make_project(tmp_path)
+    label(project, range(12))
+    training = {**QUICK, "steps": 1, "evaluations": 1}
+    project.settings = project.settings.updated(
+        engine__device="cpu",
+        engine__precision="float32",
+        retrain__new_images=10,
+        retrain__base="base",
+        retrain__split="train=0.5,val=0.25,test=0.25",
+        **{f"training__{name}": value for name, value in training.items()},
+    )
+    return project
+
+
+def label(project: LabeledProject, numbers: range) -> None:
+    project.add(numbers)
+    for number in numbers:
+        project.review(number, (bolt("a"), ring("b")))
+
+
+def due(settings: Settings, **options: Any) -> Due:
+    with opened_catalog(settings) as catalog:
+        return look_for_due(settings, catalog, **options)
+
+
+def known(settings: Settings) -> tuple[list[str], list[str], list[str | None]]:
+    """Names of versions and of models, and the log of promotions."""
+    with opened_catalog(settings) as catalog:
+        models = [model.name for model in catalog.models.all()]
+        log = [one.model for one in catalog.promotions.all()]
+    return [version.name for version in open_store(settings).versions()], models, log
+
+
+def judged(better: bool | None) -> Callable[..., dict[str, Any]]:
+    return lambda _settings, _model: {"better": better, "missing": []}
+
+
+def quick(better: bool | None = True) -> Steps:
+    """The steps with a model that nobody trained, and a judgement that is settled."""
+
+    def train(settings: Settings, begun: rounds.Round) -> Any:
+        folder = settings.state_path / "models" / begun.name
+        if not folder.exists():
+            make_trained(folder, base=begun.base, dataset=begun.name, seed=begun.seed)
+        register(settings, folder)
+
+    def judge(settings: Settings, begun: rounds.Round) -> Any:
+        return rounds.judge_round(settings, begun, judged(better), note=lambda _: None)
+
+    return Steps(rounds.make_round_version, train, judge)
+
+
+class Killed(Exception):
+    """In the place of a signal that nothing can catch."""
+
+
+def test_a_round_that_is_killed_after_any_step_goes_on_to_one_model(project: LabeledProject) -> None:
+    """The real steps, each of which is done, and the run dies before the next one is begun."""
+    settings = project.settings
+    tiny.save("rt_detr", settings.root / "base")
+    said: list[str] = []
+    real = replace(default_steps(said.append), judge=quick().judge)
+    for killed in ("make_version", "train", "judge"):
+
+        def dying(*given: Any, step: str = killed) -> Any:
+            getattr(real, step)(*given)
+            raise Killed
+
+        with pytest.raises(Killed):
+            retrain(settings, replace(real, **{killed: dying}), note=said.append)
+        label(project, range(12, 13))  # people work on, and the version of the round is made already
+    report = retrain(settings, real, note=said.append)
+    assert known(settings) == (["retrain-1"], ["retrain-1"], ["retrain-1"])
+    assert open_store(settings).version("retrain-1").counts.images == 12
+    assert report.trained is not None
+    assert report.trained.steps == 1
+    entry = report.to_json()
+    assert (entry["round"], entry["model"], entry["promoted"]) == ("retrain-1", "retrain-1", True)
+    assert entry["base"] == "base"
+    assert said[0] == "round retrain-1: 12 images newly reviewed (retrain.new_images is 10)"
+    assert said.count("round retrain-1: begun on " + said[-1][26:36] + ", and not ended") == 3
+    assert retrain(settings, real).round is None
+    assert due(settings).reason.startswith("1 image newly reviewed since retrain-1 of ")
+
+
+def test_rounds_follow_each_other(project: LabeledProject) -> None:
+    settings = project.settings.updated(retrain__base=None, model__detector="base")
+    first = retrain(settings, quick())
+    assert first.round is not None
+    assert (first.round.name, first.round.base, first.round.seed) == ("retrain-1", "base", 1)
+    assert retrain(settings, quick()).to_json()["is_due"] is False
+    label(project, range(12, 22))
+    second = retrain(settings, quick(better=None))
+    assert second.round is not None
+    assert second.round.base.endswith("/models/retrain-1")
+    assert second.promoted is not None
+    assert not second.promoted.is_present
+    with opened_catalog(settings) as catalog:
+        model = catalog.models.get("retrain-2")
+    assert model is not None
+    assert model.parent == "retrain-1"
+    assert due(settings).n_new == 0  # although the present model learned from the version before
+    by_hand = retrain(settings, quick(), by_hand=True)
+    assert by_hand.round is not None
+    assert by_hand.round.name == "retrain-3"
+    assert known(settings)[2] == ["retrain-1", "retrain-3"]
+
+
+def test_a_round_is_due_by_images_or_by_weeks(project: LabeledProject) -> None:
+    settings = project.settings
+    assert due(settings) == Due(True, "12 images newly reviewed (retrain.new_images is 10)", 12)
+    patient = settings.updated(retrain__new_images=200)
+    assert due(patient) == Due(False, "12 images reviewed: the first round begins with 200", 12)
+    retrain(settings, quick())
+    later = {"clock": lambda: datetime.now(UTC) + timedelta(weeks=5)}
+    assert not due(settings, **later).is_due  # nothing is new
+    label(project, range(12, 13))
+    assert not due(settings).is_due
+    assert due(settings, **later).is_due
+    assert due(settings, **later).reason.endswith("(retrain.weeks is 4)")
+    assert not due(settings.updated(retrain__weeks=0), **later).is_due
+    assert due(settings.updated(retrain__new_images=1)).is_due
+    assert not due(settings.updated(retrain__new_images=0)).is_due
+
+
+def test_names_that_are_taken_are_passed_over(project: LabeledProject) -> None:
+    settings = project.settings
+    (settings.state_path / "models" / "retrain-1").mkdir(parents=True)
+    register(settings, make_trained(settings.root / "retrain-2"))
+    report = retrain(settings, quick())
+    assert report.round is not None
+    assert report.round.name == "retrain-3"
+
+
+def test_a_round_that_cannot_end_is_given_up_by_hand(project: LabeledProject) -> None:
+    def refusing(*_: Any) -> Any:
+        raise ConfigError("no such base")
+
+    steps = replace(quick(), train=refusing)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="no such base"):
+            retrain(project.settings, steps)
+    assert known(project.settings)[0] == ["retrain-1"]
+    report = retrain(project.settings, quick(), restart=True)
+    assert report.round is not None
+    assert report.round.name == "retrain-2"
+
+
+def test_one_run_at_a_time(project: LabeledProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "_WAIT_S", 0.0)
+    second: list[RetrainReport] = []
+
+    def meanwhile(settings: Settings, begun: rounds.Round) -> Any:
+        with pytest.raises(LockHeld, match="the lock of retrain"):
+            second.append(retrain(settings, quick()))
+        return quick().train(settings, begun)
+
+    retrain(project.settings, replace(quick(), train=meanwhile))
+    assert second == []
+
+
+def test_a_promotion_by_hand_counts_as_where_the_next_round_begins(project: LabeledProject) -> None:
+    settings = project.settings.updated(retrain__base=None)
+    register(settings, make_trained(settings.root / "mine"))
+    promote(settings, "mine", None)
+    report = retrain(settings, quick())
+    assert report.round is not None
+    assert report.round.base == str(settings.root / "mine")
+
+
+def test_without_any_model_nothing_is_begun(project: LabeledProject) -> None:
+    settings = project.settings.updated(retrain__base=None, model__detector=None, model__segmenter=None)
+    with pytest.raises(ConfigError, match=r"^no model is promoted or set: name .* in retrain\.base$"):
+        retrain(settings, quick())
+    with pytest.raises(ConfigError, match=r"the shares sum to 0\.5"):
+        retrain(project.settings.updated(retrain__split="train=0.5"), quick())
+    assert known(settings) == ([], [], [])
