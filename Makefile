@@ -49,6 +49,9 @@ bench: install ## times and memory beside other ways, into docs/benchmarks.md (2
 coverage: install ## how often intervals hold the truth of made projects, into docs/coverage.md (ONLY=shares N=300 SEED=2)
 	@$(BIN)/python -m bench.coverage --seed $(or $(SEED),1) $(if $(N),--trials $(N)) --only $(ONLY)
 
+study: install ## three rounds of learning with simulated people on ../shared/data, into docs/study.md (ONLY=bccd)
+	@$(BIN)/python -m bench.study $(if $(ONLY),--only $(ONLY)) $(STUDY)
+
 format: install ## rewrites the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

@@ -93,6 +93,7 @@ def test_make_lists_its_targets() -> None:
         "faults",
         "bench",
         "coverage",
+        "study",
         "format",
         "lock",
         "release",
