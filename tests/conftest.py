@@ -76,7 +76,8 @@ def label_studio(label_studio_state: Path) -> Connection:
     """The way to the server that all tests share; it is started again if a test took it down."""
     from detseg.labelstudio.server import EmbeddedLabelStudio
 
-    return EmbeddedLabelStudio(label_studio_state, port=first_port(18080)).up()
+    server = EmbeddedLabelStudio(label_studio_state, port=first_port(18080))
+    return server.connection() or server.up()
 
 
 @pytest.fixture
@@ -94,6 +95,17 @@ def client(label_studio: Connection) -> Iterator[LabelStudioClient]:
 
     with LabelStudioClient(label_studio.url, label_studio.token) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog with nothing in it, to be copied: to make its tables takes twenty times as long."""
+    from detseg.catalog import open_catalog
+
+    path = tmp_path_factory.mktemp("catalog") / "empty.sqlite3"
+    with open_catalog(f"sqlite:///{path}"):
+        pass
+    return path
 
 
 @pytest.fixture(scope="session")

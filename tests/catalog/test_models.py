@@ -32,10 +32,10 @@ def made(n: int, **changes: object) -> TrainedModel:
 
 
 @pytest.fixture
-def catalog(url: str) -> Iterator[Catalog]:
+def catalog(catalog_url: str) -> Iterator[Catalog]:
     """A catalog whose clock goes a minute on each time that it is asked."""
     minutes = iter(range(1000))
-    with open_catalog(url, clock=lambda: NOON + timedelta(minutes=next(minutes))) as opened:
+    with open_catalog(catalog_url, clock=lambda: NOON + timedelta(minutes=next(minutes))) as opened:
         yield opened
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -96,8 +97,9 @@ def settings(folder: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def catalog(settings: Settings) -> Iterator[Catalog]:
+def catalog(settings: Settings, empty_catalog: Path) -> Iterator[Catalog]:
     settings.state_path.mkdir()
+    shutil.copy(empty_catalog, settings.state_path / "catalog.sqlite3")
     with open_catalog(settings.catalog_url) as opened:
         yield opened
 
