@@ -27,6 +27,12 @@ class TrainingSettings(Section):
         allow_inf_nan=False,
         description="the backbone's learning rate, as a multiple; 0 keeps it as it is",
     )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="the rate of each of the backbone's layers, as a multiple of that of the layer above it",
+    )
     warmup_steps: int = Field(default=50, ge=0, description="steps in which the learning rate rises")
     weight_decay: float = Field(
         default=0.01, ge=0, le=1, description="of matrices; biases and norms have none"
@@ -52,6 +58,10 @@ class TrainingSettings(Section):
         ge=0,
         le=10_000,
         description="objects that the model can find in one image; 0: as the base has it",
+    )
+    balance: Share = Field(
+        default=0.0,
+        description="images of a class that is on fewer than this share of them are shown more often; 0: no",
     )
     workers: int = Field(
         default=0, ge=0, le=64, description="processes that load images; 0: the one that trains"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from detseg.datasets.sample import Sample, decode_sample
-from detseg.errors import ImageError, TrainingError
-from detseg.images import decode_image
+from detseg.datasets.sample import decode_sample
+from detseg.errors import TrainingError
 from detseg.pipeline import progress
 from detseg.pipeline.datasets import describe_taxonomy, open_store
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.predictors import SAMPLE
-from detseg.pipeline.reading import open_sources, read_labeled
+from detseg.pipeline.reading import open_sources
+from detseg.pipeline.training_images import LabeledImages
 from detseg.plurals import format_count
 from detseg.samples.checkpoints import Role, checkpoint_path
 from detseg.training.checks import CHOSEN_BY, LEARNED, check_version, describe_crowds
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
-    from detseg.sources.registry import Sources
-    from detseg.types import DecodedImage
 
 _STAGE = "train"
 
@@ -53,7 +50,8 @@ def train_version(
     """
     from detseg.training.heads import count_queries
     from detseg.training.pretrained import load_pretrained, task_of
-    from detseg.training.train import Splits, find_trained, open_work, train
+    from detseg.training.train import Splits, train
+    from detseg.training.work import find_trained, open_work
 
     store = open_store(settings)
     version = store.version(name)
@@ -81,8 +79,8 @@ def train_version(
     ]
     checkpoint = load_pretrained(plan.weights)
     with open_sources(settings) as sources:
-        images = _Images(sources, settings.run.max_quarantined_share)
         work = open_work(out, plan)
+        images = LabeledImages(sources, work / "images", settings.run.max_quarantined_share)
         train_table, val_table = (
             write_table(work / f"{side}.arrow", images.readable(store, version, side))
             for side in (LEARNED, CHOSEN_BY)
@@ -93,7 +91,7 @@ def train_version(
         for note in notes:
             warn(note)
         splits = Splits(train_table, val_table, images.read)
-        return train(plan, checkpoint, out, splits=splits, report=_Percent(), notes=tuple(notes))
+        return train(plan, checkpoint, out, splits=splits, report=_Percent(), warn=warn, notes=tuple(notes))
 
 
 def _located(settings: Settings, base: str) -> str:
@@ -114,59 +112,6 @@ def _require_masks(store: DatasetStore, version: Version, *, base: str) -> None:
             f"{base} learns masks: let SAM draw one in each box (`detseg preannotate --detector reviews "
             "--segmenter facebook/sam-vit-base`), collect what people make of them, and make a new version"
         )
-
-
-@dataclass(slots=True)
-class _Images:
-    """The images of a version where they lie. ``missing`` are the places and reasons of those that do not;
-    at most ``most_missing`` of all, a share, may be."""
-
-    sources: Sources
-    most_missing: float
-    n_seen: int = 0
-    most_objects: int = 0
-    missing: list[str] = field(default_factory=list)
-
-    def read(self, sample: Sample) -> DecodedImage:
-        """The upright image of a sample. TrainingError where it went away or changed since the check."""
-        try:
-            data = read_labeled(self.sources, sample.uri, sample.image)
-            return decode_image(data, sample.uri, max_pixels=self.sources.limits.max_pixels)
-        except ImageError as error:
-            raise TrainingError(
-                f"{sample.uri or sample.image} {error}: put it back, or let it be left out, and run the same "
-                "command again, which goes on from the last checkpoint"
-            ) from error
-
-    def readable(self, store: DatasetStore, version: Version, side: str) -> Iterator[dict[str, Any]]:
-        """The rows of one split whose images are still what was labeled; the others are noted."""
-        wanted = {image for image, split in store.splits(version).items() if split == side}
-        progress.report("check", total=version.counts.splits[LEARNED] + version.counts.splits[CHOSEN_BY])
-        for row in store.rows(version, wanted):
-            sample = decode_sample(row)
-            self.n_seen += 1
-            self.most_objects = max(self.most_objects, len(sample.annotation().regions))
-            try:
-                read_labeled(self.sources, sample.uri, sample.image)
-                yield row
-            except ImageError as error:
-                self.missing.append(f"{sample.uri or sample.image} {error}")
-            progress.report("check", advance=1)
-
-    def describe_missing(self, version: Version) -> list[str]:
-        """A line about the images that are left out. TrainingError if they are too many."""
-        if not self.missing:
-            return []
-        gone = format_count(len(self.missing), "image")
-        said = (
-            f"{gone} of {self.n_seen} of {version.name} cannot be read any more, the first: {self.missing[0]}"
-        )
-        if len(self.missing) > self.most_missing * self.n_seen:
-            raise TrainingError(
-                f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
-                f"{self.most_missing:g})"
-            )
-        return [f"{said}; left out"]
 
 
 class _Percent:

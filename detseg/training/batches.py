@@ -5,10 +5,10 @@ So a training that goes on after a kill sees what it would have seen, however ma
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,10 @@ class LabelIds:
         united = {label: unite_masks(masks) for label, masks in sorted(surfaces.items())}
         return found + [Instance(label, "stuff", mask=mask) for label, mask in united.items()]
 
+    def names(self, sample: Sample) -> set[str]:
+        """The classes that an image shows, of those that the model answers."""
+        return {one.label for one in self._known(sample)}
+
     def _known(self, sample: Sample) -> list[Instance]:
         return [
             region.instance for region in sample.annotation().regions if region.instance.label in self.ids
@@ -95,7 +99,8 @@ def stack_masks(masks: Sequence[Mask], size: Size) -> npt.NDArray[np.int32]:
 
 
 class Draws(Dataset[Example]):
-    """``n_draws`` augmented images of a table: each image once an epoch, in an order of the epoch's own."""
+    """``n_draws`` augmented images of a table, in an order of each epoch's own: each image once an epoch, or
+    as often as ``repeat_factors`` says."""
 
     def __init__(
         self,
@@ -115,12 +120,13 @@ class Draws(Dataset[Example]):
         """
         self._table, self._read, self._labels, self._settings = table, read, labels, settings
         self._n_draws, self._seed, self._most_px, self._masks = n_draws, seed, most_px, masks
+        self._order = Order(repeat_factors(table, labels, settings.balance), seed)
 
     def __len__(self) -> int:
         return self._n_draws
 
     def __getitem__(self, draw: int) -> Example:
-        sample = self._table[position_of(draw, n_samples=len(self._table), seed=self._seed)]
+        sample = self._table[self._order.position_of(draw)]
         truth = self._labels.segments(sample) if self._masks else self._labels.things(sample)
         example = make_example(self._read(sample), truth, self._labels, masks=self._masks)
         with torch.random.fork_rng(devices=[]):
@@ -128,19 +134,49 @@ class Draws(Dataset[Example]):
             return augment(shrink(example, self._most_px), self._settings)
 
 
-def position_of(draw: int, *, n_samples: int, seed: int) -> int:
-    """The position of the image that a draw takes.
+class Order:
+    """The order of images, a function of the seed.
 
-    >>> sorted(position_of(draw, n_samples=4, seed=1) for draw in range(4))
-    [0, 1, 2, 3]
+    In an epoch each image comes as often as its factor says, rounded up or down anew each time: in many
+    epochs it is that often on average.
     """
-    epoch, place = divmod(draw, n_samples)
-    return int(_order(n_samples, seed, epoch)[place])
+
+    def __init__(self, factors: Sequence[float], seed: int) -> None:
+        self._factors, self._seed = np.array(factors), seed
+        self._length = max(1, round(float(self._factors.sum())))
+        self._epoch = -1
+        self._positions: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def position_of(self, draw: int) -> int:
+        """The position of the image that a draw takes.
+
+        >>> order = Order((1.0, 1.0, 2.0), seed=1)
+        >>> sorted(order.position_of(draw) for draw in range(4))
+        [0, 1, 2, 2]
+        """
+        epoch, place = divmod(draw, self._length)
+        if epoch != self._epoch:
+            self._epoch, self._positions = epoch, self._draw_epoch(epoch)
+        return int(self._positions[place])
+
+    def _draw_epoch(self, epoch: int) -> npt.NDArray[np.int64]:
+        rng = np.random.default_rng((self._seed, epoch))
+        if bool((self._factors == 1).all()):
+            return rng.permutation(self._length)
+        ends = np.cumsum(self._factors) * (self._length / self._factors.sum())
+        picked = np.searchsorted(ends, np.arange(self._length) + rng.random(), side="right")
+        return rng.permutation(np.minimum(picked, len(ends) - 1))
 
 
-@lru_cache(maxsize=2)
-def _order(n_samples: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng((seed, epoch)).permutation(n_samples)
+def repeat_factors(table: SampleTable, labels: LabelIds, share: float) -> tuple[float, ...]:
+    """How often each image is shown in an epoch: ``sqrt(share / f)`` times for its rarest class, which is on
+    the share f of the images, and at least once (Gupta et al., "LVIS", CVPR 2019)."""
+    if not share:
+        return (1.0,) * len(table)
+    shown = [labels.names(table[position]) for position in range(len(table))]
+    n_images = Counter(name for names in shown for name in names)
+    factor = {name: max(1.0, math.sqrt(share * len(table) / n)) for name, n in n_images.items()}
+    return tuple(max([1.0, *(factor[name] for name in names)]) for names in shown)
 
 
 def shrink(example: Example, most_px: int) -> Example:

@@ -17,9 +17,7 @@ from transformers import TrainerCallback
 from detseg.files import read_json, replacing_folder, write_whole
 from detseg.training.average import Average
 from detseg.training.plan import Plan, Point, decode_point
-
-PROGRESS = "progress.json"
-"""The last file of a checkpoint: one without it is not whole."""
+from detseg.training.work import PROGRESS, best_folder, reading
 
 _SAVE_S = 300.0
 _LOWEST_RATE = 0.01
@@ -30,7 +28,10 @@ Report = Callable[[float], None]
 
 @dataclass(slots=True)
 class Progress:
-    """What a training has behind it. ``best_step`` is 0 while nothing was kept."""
+    """What a training has behind it. ``best_step`` is 0 while nothing was kept.
+
+    ``at_once`` images pass through the model at once: fewer than a batch where memory did not suffice.
+    """
 
     step: int = 0
     seconds: float = 0.0
@@ -39,6 +40,7 @@ class Progress:
     chosen_by: str = ""
     best_figure: float = -1.0
     n_stale: int = 0
+    at_once: int = 0
     ended: bool = False
     curve: list[Point] = field(default_factory=list)
 
@@ -51,17 +53,6 @@ def read_progress(folder: Path) -> Progress:
     """Return the progress at a checkpoint."""
     entry = read_json(folder / PROGRESS)
     return Progress(**{**entry, "curve": [decode_point(point) for point in entry["curve"]]})
-
-
-def last_checkpoint(work: Path) -> Path | None:
-    """The newest checkpoint of a training that was written to its end."""
-    whole = [path.parent for path in work.glob(f"checkpoint-*/{PROGRESS}")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def best_folder(work: Path, step: int) -> Path:
-    """The folder of the weights that were the best until then, when they were kept after that step."""
-    return work / f"best-{step}"
 
 
 class Course(TrainerCallback):
@@ -82,8 +73,9 @@ class Course(TrainerCallback):
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint."""
-        self.progress = read_progress(checkpoint)
-        self._average.read(checkpoint)
+        with reading(checkpoint):
+            self.progress = read_progress(checkpoint)
+            self._average.read(checkpoint)
         self._clock = self._saved = time.monotonic()
         self._cpu_clock = _cpu_seconds()
 

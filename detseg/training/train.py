@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from detseg.errors import TrainingError
-from detseg.files import parse_json, read_json, write_whole
+from detseg.files import write_whole
 from detseg.models.checkpoints import Checkpoint, quiet_library
 from detseg.models.engine import Engine, choose_device, has_native_bfloat16
 from detseg.plurals import format_count
 from detseg.training.average import Average
 from detseg.training.batches import Draws
 from detseg.training.card import model_card
-from detseg.training.course import Course, Report, best_folder, last_checkpoint
+from detseg.training.course import Course, Report
 from detseg.training.evaluate import Split, Tally
 from detseg.training.heads import with_classes
 from detseg.training.inputs import longest_side, resize_inputs, spare_points
+from detseg.training.optimizer import make_optimizer
 from detseg.training.plan import (
     FIGURES,
     RESULT,
-    WORK,
     Plan,
     Reader,
     Trained,
-    decode_trained,
-    differences,
     encode_trained,
 )
 from detseg.training.tables import SampleTable
@@ -40,15 +38,18 @@ from detseg.training.trainer import (
     FineTuner,
     LossIsNoNumber,
     make_arguments,
-    make_optimizer,
     make_schedule,
 )
+from detseg.training.work import best_folder, last_checkpoint, open_work, writing_result
 
-_PLAN = "plan.json"
 _LARGER = 1.3
 """Images are augmented at so many times the size that the model sees, which leaves something to zoom into."""
 
 _LOWER = "lower training.learning_rate, or set engine.precision to float32"
+
+
+class OutOfMemory(TrainingError):
+    """The device has not the memory for so many images at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +62,48 @@ class Splits:
 
 
 def train(
-    plan: Plan, base: Checkpoint, out: Path, *, splits: Splits, report: Report, notes: tuple[str, ...] = ()
+    plan: Plan,
+    base: Checkpoint,
+    out: Path,
+    *,
+    splits: Splits,
+    report: Report,
+    warn: Callable[[str], None] = lambda _: None,
+    notes: tuple[str, ...] = (),
 ) -> Trained:
     """Fine-tune and write a ``from_pretrained`` folder with a model card; goes on where it was stopped.
 
-    ``base`` is what ``load_pretrained`` gave. TrainingError for a loss that is no number, for a disk that is
-    full, and for what cannot be trained; the last checkpoint is kept, and so are the best weights until then.
-    ``notes`` go into the card.
+    Where memory does not suffice for a batch, its images are learned from in parts. ``base`` is what
+    ``load_pretrained`` gave. TrainingError for a loss that is no number, for a disk that is full, and for
+    what cannot be trained; the last checkpoint is kept, and so are the best weights until then. ``warn`` gets
+    a line for people; ``notes`` go into the card.
     """
-    training = _Training.prepare(plan, base, out, splits=splits, report=report, notes=notes)
-    checkpoint = last_checkpoint(training.work)
-    if checkpoint is not None:
-        training.course.resume(checkpoint)
+    at_once = plan.settings.batch_size
+    while True:
+        training = _Training.prepare(
+            plan, base, out, splits=splits, report=report, notes=notes, at_once=at_once
+        )
+        try:
+            return _complete(training)
+        except OutOfMemory as error:
+            said = str(error)
+            at_once = _fewer(plan.settings.batch_size, training.at_once)
+            if not at_once:
+                raise TrainingError(f"{said}: give --base a smaller model") from error
+        del training
+        clear_device_cache(garbage_collection=True)
+        images = format_count(at_once, "image")
+        line = f"{said}: goes on with {images} at once, whose gradients together make the same steps"
+        warn(line)
+        notes = (*notes, line)
+
+
+def _complete(training: _Training) -> Trained:
+    """Run a training to its end, from its last checkpoint if there is one, and write down what it came to."""
     try:
         if not training.course.progress.ended:
             with quiet_library():
-                training.run(checkpoint)
+                training.run()
     except LossIsNoNumber as error:
         progress = training.course.progress
         if not progress.best_step:
@@ -84,62 +111,24 @@ def train(
         training.finish(f"stopped, because {error}")
         raise TrainingError(
             f"{error}: the weights of step {progress.best_step} ({FIGURES[progress.chosen_by]} "
-            f"{progress.best_figure:.3f}) are in {out}; {_LOWER}"
+            f"{progress.best_figure:.3f}) are in {training.out}; {_LOWER}"
         ) from error
     return training.finish()
 
 
-def find_trained(out: Path, plan: Plan) -> Trained | None:
-    """What a training of this plan came to, if it has ended. TrainingError where another one stands."""
-    if not (out / RESULT).is_file():
-        return None
-    entry = read_json(out / RESULT)
-    try:
-        _require_same(out, entry["plan"], plan)
-        return decode_trained(entry["trained"], out)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TrainingError(
-            f"{out / RESULT} is not what this detseg writes: give --out a new folder"
-        ) from error
+def _fewer(batch_size: int, at_once: int) -> int:
+    """The largest number of images that makes the batch without a rest, up to half of ``at_once``; 0 for
+    none.
 
-
-def open_work(out: Path, plan: Plan) -> Path:
-    """The folder of a training's state: a new one, or the one of this plan that was begun.
-
-    TrainingError where something else stands.
+    >>> [_fewer(8, 8), _fewer(6, 6), _fewer(6, 3), _fewer(5, 5), _fewer(5, 1)]
+    [4, 3, 1, 1, 0]
     """
-    work = out / WORK
-    if (work / _PLAN).is_file():
-        _require_same(out, read_json(work / _PLAN), plan)
-        return work
-    if not work.is_dir() and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
-        raise TrainingError(f"{out} is there already and holds no training: give --out a new folder")
-    work.mkdir(parents=True, exist_ok=True)
-    write_whole(work / _PLAN, json.dumps(plan.to_json()))
-    return work
-
-
-def _describe_memory(batch_size: int, device: torch.device) -> str:
-    images = format_count(batch_size, "image")
-    fix = (
-        "halve training.batch_size and double training.accumulate, and give --out a new folder"
-        if batch_size > 1
-        else "give --base a smaller model"
-    )
-    return f"out of memory on {device}, with {images} at once: {fix}"
+    return next((n for n in range(at_once // 2, 0, -1) if batch_size % n == 0), 0)
 
 
 def own_words(error: TrainingError) -> str:
     """What an error says, without the traceback that torch puts before what a loading process raises."""
     return str(error.args[0]).rstrip().rpartition(f"{TrainingError.__name__}: ")[2]
-
-
-def _require_same(out: Path, begun: Mapping[str, Any], plan: Plan) -> None:
-    if other := differences(begun, parse_json(json.dumps(plan.to_json()), "the plan")):
-        raise TrainingError(
-            f"{out} holds a training with another plan, {', '.join(other)}: give --out a new folder, or "
-            "remove that one"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +144,8 @@ class _Training:
     processor: Any
     engine: Engine
     notes: tuple[str, ...]
+    at_once: int
+    checkpoint: Path | None
 
     @classmethod
     def prepare(
@@ -166,6 +157,7 @@ class _Training:
         splits: Splits,
         report: Report,
         notes: tuple[str, ...],
+        at_once: int,
     ) -> _Training:
         settings, engine = plan.settings, Engine(choose_device(plan.device))
         if settings.image_size:
@@ -181,13 +173,17 @@ class _Training:
         work = open_work(out, plan)
         model.to(engine.device, memory_format=torch.channels_last)
         course = Course(plan, work, Average(model, plan.settings.average), report=report)
-        return cls(plan, out, work, splits, course, model, base.processor, engine, notes)
+        if (checkpoint := last_checkpoint(work)) is not None:
+            course.resume(checkpoint)
+        at_once = min(at_once, course.progress.at_once or at_once)
+        course.progress.at_once = at_once
+        return cls(plan, out, work, splits, course, model, base.processor, engine, notes, at_once, checkpoint)
 
-    def run(self, checkpoint: Path | None) -> None:
-        """Train from the beginning or from a checkpoint, to the end of the plan."""
+    def run(self) -> None:
+        """Train from the beginning or from the last checkpoint, to the end of the plan."""
         plan, settings, device = self.plan, self.plan.settings, self.engine.device
         half = plan.precision == "bfloat16" or (plan.precision == "auto" and has_native_bfloat16(device))
-        arguments = make_arguments(plan, self.work, device=device, bfloat16=half)
+        arguments = make_arguments(plan, self.work, device=device, bfloat16=half, at_once=self.at_once)
         draws = Draws(
             self.splits.train,
             self.splits.read,
@@ -210,13 +206,20 @@ class _Training:
             optimizers=(optimizer, make_schedule(optimizer, self.course)),
         )
         try:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            trainer.train(resume_from_checkpoint=None if self.checkpoint is None else str(self.checkpoint))
         except LossIsNoNumber:
             raise
         except TrainingError as error:
             raise TrainingError(own_words(error)) from error
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(_describe_memory(settings.batch_size, device)) from error
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and not should_reduce_batch_size(error):
+                raise
+            said = f"out of memory on {device}, with {format_count(self.at_once, 'image')} at once"
+            if arguments.world_size > 1:  # the others wait for this one
+                raise TrainingError(
+                    f"{said}: halve training.batch_size, double training.accumulate, give --out a new folder"
+                ) from error
+            raise OutOfMemory(said) from error
 
     @property
     def task(self) -> Task:
@@ -251,16 +254,10 @@ class _Training:
             curve=tuple(progress.curve),
             notes=(*self.notes, note) if note else self.notes,
         )
-        made = self.work / "made"
-        with quiet_library():
+        with writing_result(self.out) as made, quiet_library():
             model.to("cpu").save_pretrained(made)
             self.processor.save_pretrained(made)
-        write_whole(made / "README.md", model_card(self.plan, trained, model))
-        result = {"plan": self.plan.to_json(), "trained": encode_trained(trained)}
-        write_whole(made / RESULT, json.dumps(result, ensure_ascii=False, indent=1))
-        for path in sorted(
-            made.iterdir(), key=lambda path: path.name == RESULT
-        ):  # the last says: it is whole
-            path.replace(self.out / path.name)
-        shutil.rmtree(self.work)
+            write_whole(made / "README.md", model_card(self.plan, trained, model))
+            result = {"plan": self.plan.to_json(), "trained": encode_trained(trained)}
+            write_whole(made / RESULT, json.dumps(result, ensure_ascii=False, indent=1))
         return trained

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import math
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 
-from detseg.errors import TrainingError, short_reason
-from detseg.models.backbone import find_backbone
-from detseg.training.course import Course, last_checkpoint
+from detseg.errors import TrainingError
+from detseg.training.course import Course
 from detseg.training.plan import Plan
+from detseg.training.work import reading, writing
 
 _PRIME = 1_000_003
-_WRITING_ERRORS = (OSError, RuntimeError, SafetensorError)
-"""The errors of safetensors and torch where a disk is full; torch's is a RuntimeError without a number."""
-
 Measure = Callable[[Any], Mapping[str, float | None]]
 """The figures of a model in evaluation mode on the split val; the first chooses the best weights."""
 
@@ -68,13 +61,13 @@ class FineTuner(Trainer):
             raise LossIsNoNumber(
                 f"what the model answers after step {self.state.global_step} is no number"
             ) from error
-        with _writing(self._work, self.state.global_step):
+        with writing(self._work, self.state.global_step):
             self._course.add_figures(self.control, figures)
         return {f"eval_{name}": value or 0.0 for name, value in figures.items()}
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = self._work / f"checkpoint-{self.state.global_step}"
-        with _writing(folder, self.state.global_step):
+        with writing(folder, self.state.global_step):
             super()._save_checkpoint(model, trial)
             self._course.complete(folder)
 
@@ -85,54 +78,17 @@ class FineTuner(Trainer):
         those as they were, without a word; ``from_pretrained`` knows both names.
         """
         here: Any = self.model if model is None else model
-        there = type(here).from_pretrained(resume_from_checkpoint, use_safetensors=True)
-        here.load_state_dict(there.state_dict())
+        with reading(Path(resume_from_checkpoint)):
+            there = type(here).from_pretrained(resume_from_checkpoint, use_safetensors=True)
+            here.load_state_dict(there.state_dict())
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading(Path(checkpoint or self._work)):
+            super()._load_optimizer_and_scheduler(checkpoint)
 
     @property
     def _work(self) -> Path:
         return Path(str(self.args.output_dir))
-
-
-@contextmanager
-def _writing(folder: Path, step: int) -> Iterator[None]:
-    """In here what cannot be written becomes a TrainingError, and the half of it is removed."""
-    try:
-        yield
-    except _WRITING_ERRORS as error:
-        work = folder.parent if folder.name.startswith("checkpoint-") else folder
-        if folder != work:
-            shutil.rmtree(folder, ignore_errors=True)
-        before = last_checkpoint(work)
-        goes_on = f"from {before.name.replace('-', ' ')}" if before else "from the beginning"
-        full = getattr(error, "errno", None) == errno.ENOSPC or "file write failed" in str(error)
-        reason = "No space left on device" if full else short_reason(error)
-        raise TrainingError(
-            f"the checkpoint of step {step} cannot be written to {work} ({reason}): make room there and run "
-            f"the same command again, which goes on {goes_on}"
-        ) from error
-
-
-def make_optimizer(model: Any, plan: Plan) -> torch.optim.Optimizer:
-    """AdamW with a rate of its own for the backbone; biases and norms do not decay."""
-    settings = plan.settings
-    backbone = find_backbone(model)
-    inside = {id(parameter) for parameter in backbone.parameters()} if backbone is not None else set()
-    if settings.backbone_rate == 0 and backbone is not None:
-        backbone.requires_grad_(False)
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            groups.setdefault((id(parameter) in inside, parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": settings.learning_rate * (settings.backbone_rate if in_backbone else 1.0),
-                "weight_decay": settings.weight_decay if decays else 0.0,
-            }
-            for (in_backbone, decays), parameters in groups.items()
-        ]
-    )
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, course: Course) -> LambdaLR:
@@ -140,14 +96,19 @@ def make_schedule(optimizer: torch.optim.Optimizer, course: Course) -> LambdaLR:
     return LambdaLR(optimizer, course.rate)
 
 
-def make_arguments(plan: Plan, work: Path, *, device: torch.device, bfloat16: bool) -> TrainingArguments:
-    """The settings of transformers' ``Trainer``. What it would print, report or fetch, it does not."""
+def make_arguments(
+    plan: Plan, work: Path, *, device: torch.device, bfloat16: bool, at_once: int
+) -> TrainingArguments:
+    """The settings of transformers' ``Trainer``. What it would print, report or fetch, it does not.
+
+    Batches are learned from in parts of ``at_once`` images, a divisor of their number.
+    """
     settings = plan.settings
     return TrainingArguments(
         output_dir=str(work),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulate,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=settings.accumulate * settings.batch_size // at_once,
         max_grad_norm=settings.clip,
         train_sampling_strategy="sequential",
         remove_unused_columns=False,

@@ -17,12 +17,14 @@ from detseg.datasets.store import DatasetStore
 from detseg.errors import FormatError
 from detseg.geometry.masks import mask_to_bitmap
 from detseg.images import decode_image
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.training.augment import Example
-from detseg.training.batches import Draws, LabelIds, make_example, position_of, shrink, stack_masks
+from detseg.training.batches import Draws, LabelIds, Order, make_example, repeat_factors, shrink, stack_masks
 from detseg.training.collate import DetectionCollator, make_segment_collator
 from detseg.training.tables import SampleTable, write_table
 from detseg.types import Size
-from tests.pipeline.labeled import SIZE, LabeledProject, bolt, disc
+from tests.pipeline.labeled import SIZE, LabeledProject, bolt, disc, ring
+from tests.training.versions import make_version
 
 LABELS = LabelIds({"bolt": 0, "nut": 1})
 
@@ -56,9 +58,34 @@ def test_a_table_holds_what_the_version_does(table: SampleTable, project: Labele
 
 
 def test_each_image_is_seen_once_an_epoch() -> None:
-    epochs = [[position_of(7 * epoch + i, n_samples=7, seed=5) for i in range(7)] for epoch in range(20)]
+    order = Order((1.0,) * 7, seed=5)
+    epochs = [[order.position_of(7 * epoch + i) for i in range(7)] for epoch in range(20)]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
     assert len(Counter(map(tuple, epochs))) > 10
+
+
+def test_images_of_rare_classes_are_seen_as_often_as_their_factor_says() -> None:
+    factors = (1.0, 1.0, 2.5, 1.0, 1.5)
+    order = Order(factors, seed=5)
+    seen = Counter(order.position_of(draw) for draw in range(7 * 400))
+    for position, factor in enumerate(factors):
+        assert seen[position] / 400 == pytest.approx(factor, abs=0.1)
+    for epoch in range(10):
+        once = Counter(order.position_of(7 * epoch + i) for i in range(7))
+        assert all(abs(once[position] - factor) < 1 for position, factor in enumerate(factors))
+
+
+def test_the_rarest_class_of_an_image_decides(tmp_path: Path) -> None:
+    sides = {"train": 3, "val": 1}
+    project = make_version(tmp_path, sides=sides, regions=(bolt("a"),), name="before")
+    project.review(0, (bolt("a"), ring("b")))
+    create_version(project.settings, "v2", Wish())
+    store = DatasetStore(project.settings.datasets_location)
+    table = write_table(tmp_path / "all.arrow", store.rows(store.version("v2")))
+    with_nut = [len(table[i].annotation().regions) == 2 for i in range(4)]
+    assert repeat_factors(table, LABELS, 0.0) == (1.0,) * 4
+    assert repeat_factors(table, LABELS, 1.0) == tuple(2.0 if rare else 1.0 for rare in with_nut)
+    assert repeat_factors(table, LabelIds({"bolt": 0}), 1.0) == (1.0,) * 4
 
 
 def test_a_draw_is_a_function_of_seed_and_number(table: SampleTable) -> None:

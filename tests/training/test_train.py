@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -210,17 +211,48 @@ def breaking(model: Any, *, after: int) -> Any:
 def test_memory_that_does_not_suffice_is_said(
     project: LabeledProject, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    def heavy(*arguments: Any, **named: Any) -> Any:
-        model = with_classes(*arguments, **named)
-        model.register_forward_pre_hook(full)
-        return model
-
-    monkeypatch.setattr(train, "with_classes", heavy)
-    with pytest.raises(TrainingError, match=r"^out of memory on cpu, with 2 images at once: halve training"):
+    monkeypatch.setattr(train, "with_classes", lambda *a, **k: with_room_for(0, with_classes(*a, **k)))
+    with pytest.raises(TrainingError, match=r"^out of memory on cpu, with 1 image at once: give --base a sm"):
         fit(project, detector, tmp_path / "mine")
+
+
+def with_room_for(n_images: int, model: Any, *, n_passes: int = 0) -> Any:
+    """The model, which has not the memory for more images at once, after so many passes."""
+    passes = 0
+
+    def check(_module: Any, _arguments: Any, named: dict[str, Any]) -> None:
+        nonlocal passes
+        passes += 1
+        if len(named["pixel_values"]) > n_images and passes > n_passes:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    model.register_forward_pre_hook(check, with_kwargs=True)
+    return model
+
+
+@pytest.mark.parametrize("n_passes", [0, 3])
+def test_too_little_memory_for_a_batch_makes_parts_of_it(
+    n_passes: int, project: LabeledProject, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    settings = settings_in(project.settings.root)
+    with monkeypatch.context() as patched:
+        made = lambda *a, **k: with_room_for(1, with_classes(*a, **k), n_passes=n_passes)  # noqa: E731
+        patched.setattr(train, "with_classes", made)
+        done = train_version(
+            settings, "v1", base=str(detector), out=tmp_path / "parts", seed=3, warn=said.append
+        )
+    line = (
+        "out of memory on cpu, with 2 images at once: goes on with 1 image at once, whose gradients together "
+        "make the same steps"
+    )
+    assert said[-1] == line
+    assert line in done.notes
+    assert (done.steps, done.best.split) == (4, "val")
+    if n_passes:
+        return  # its first steps were whole ones
+    fit(project, detector, tmp_path / "small", batch_size=1, accumulate=2)
+    require_same(tmp_path / "small", tmp_path / "parts")
 
 
 def test_a_full_disk_at_a_checkpoint_is_said_and_goes_on(
@@ -237,6 +269,70 @@ def test_a_full_disk_at_a_checkpoint_is_said_and_goes_on(
         shutil.copytree(out / "mine", tmp_path / "mine")
     fit(project, detector, tmp_path / "mine")
     require_same(trained.checkpoint, tmp_path / "mine")
+
+
+def test_a_full_disk_at_the_end_is_said_and_the_model_is_written_later(
+    project: LabeledProject, detector: Path, tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "model_card", full)
+        with pytest.raises(TrainingError, match=r"the trained model cannot be written to .* \(No space left"):
+            fit(project, detector, tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["training"]
+    fit(project, detector, tmp_path / "mine")
+    require_same(trained.checkpoint, tmp_path / "mine")
+
+
+def test_a_kill_behind_the_result_leaves_nothing_behind(
+    trained: Trained, project: LabeledProject, detector: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained.checkpoint, tmp_path / "mine")
+    (tmp_path / "mine" / "training" / "best-2").mkdir(parents=True)
+    fit(project, detector, tmp_path / "mine")
+    assert not (tmp_path / "mine" / "training").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("plan.json", r"plan\.json is damaged: remove .* to begin anew, or give --out a new folder"),
+        (
+            "checkpoint-2/progress.json",
+            r"checkpoint-2 is damaged \(.*remove it and run the same command again",
+        ),
+        ("checkpoint-2/average.safetensors", r"checkpoint-2 is damaged \("),
+        ("checkpoint-2/model.safetensors", r"checkpoint-2 is damaged \("),
+        ("checkpoint-2/optimizer.pt", r"checkpoint-2 is damaged \("),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(
+    file: str, said: str, begun: Path, project: LabeledProject, detector: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(begun, tmp_path / "mine")
+    (tmp_path / "mine" / "training" / file).write_text("[1]")
+    with pytest.raises(TrainingError, match=said):
+        fit(project, detector, tmp_path / "mine")
+
+
+@pytest.fixture(scope="module")
+def begun(project: LabeledProject, detector: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training that was killed behind its first checkpoint."""
+    out = tmp_path_factory.mktemp("begun") / "mine"
+    with pytest.MonkeyPatch.context() as patched:
+        whole = course.Course.on_step_end
+
+        def dying(self: course.Course, *arguments: Any, **named: Any) -> None:
+            if self.progress.step == 2:
+                raise Killed
+            whole(self, *arguments, **named)
+
+        patched.setattr(course.Course, "on_step_end", dying)
+        with pytest.raises(Killed):
+            fit(project, detector, out)
+    return out
 
 
 def test_an_image_that_goes_away_while_it_learns_is_named(detector: Path, tmp_path: Path) -> None:

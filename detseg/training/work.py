@@ -1,0 +1,145 @@
+"""The folder of a training: begun for one plan, gone on with, ended; and what is said where a disk fails."""
+
+from __future__ import annotations
+
+import errno
+import json
+import pickle
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from detseg.errors import FormatError, TrainingError, short_reason
+from detseg.files import parse_json, read_json, write_whole
+from detseg.training.plan import RESULT, WORK, Plan, Trained, decode_trained, differences
+
+PROGRESS = "progress.json"
+"""The last file of a checkpoint: one without it is not whole."""
+
+_PLAN = "plan.json"
+_AGAIN = "run the same command again, which"
+_WRITING_ERRORS = (OSError, RuntimeError, SafetensorError)
+"""The errors of safetensors and torch where a disk is full; torch's is a RuntimeError without a number."""
+
+_READING_ERRORS = (
+    OSError, RuntimeError, SafetensorError, FormatError, pickle.UnpicklingError, EOFError,
+    LookupError, TypeError, AttributeError, ValueError,
+)  # fmt: skip
+"""The errors of json, safetensors and torch for files that are no longer what was written."""
+
+
+def find_trained(out: Path, plan: Plan) -> Trained | None:
+    """What a training of this plan came to, if it has ended. TrainingError where another one stands."""
+    if not (out / RESULT).is_file():
+        return None
+    entry = read_json(out / RESULT)
+    try:
+        _require_same(out, entry["plan"], plan)
+        trained = decode_trained(entry["trained"], out)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(
+            f"{out / RESULT} is not what this detseg writes: give --out a new folder"
+        ) from error
+    shutil.rmtree(out / WORK, ignore_errors=True)  # of a run that was killed behind its result
+    return trained
+
+
+def open_work(out: Path, plan: Plan) -> Path:
+    """The folder of a training's state: a new one, or the one of this plan that was begun.
+
+    TrainingError where something else stands.
+    """
+    work = out / WORK
+    if (work / _PLAN).is_file():
+        try:
+            _require_same(out, read_json(work / _PLAN), plan)
+        except (FormatError, TypeError, AttributeError) as error:
+            raise TrainingError(
+                f"{work / _PLAN} is damaged: remove {work} to begin anew, or give --out a new folder"
+            ) from error
+        return work
+    if not work.is_dir() and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+        raise TrainingError(f"{out} is there already and holds no training: give --out a new folder")
+    work.mkdir(parents=True, exist_ok=True)
+    write_whole(work / _PLAN, json.dumps(plan.to_json()))
+    return work
+
+
+def last_checkpoint(work: Path) -> Path | None:
+    """The newest checkpoint of a training that was written to its end."""
+    whole = [path.parent for path in work.glob(f"checkpoint-*/{PROGRESS}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def best_folder(work: Path, step: int) -> Path:
+    """The folder of the weights that were the best until then, when they were kept after that step."""
+    return work / f"best-{step}"
+
+
+@contextmanager
+def reading(checkpoint: Path) -> Iterator[None]:
+    """In here what cannot be read of a checkpoint becomes a TrainingError."""
+    try:
+        yield
+    except _READING_ERRORS as error:
+        raise TrainingError(
+            f"{checkpoint} is damaged ({short_reason(error)}): remove it and {_AGAIN} goes on from the "
+            "checkpoint before it, or from the beginning"
+        ) from error
+
+
+@contextmanager
+def writing(folder: Path, step: int) -> Iterator[None]:
+    """In here what cannot be written becomes a TrainingError, and the half of a checkpoint is removed.
+
+    ``folder`` is that of the checkpoint, or the training's own.
+    """
+    try:
+        yield
+    except _WRITING_ERRORS as error:
+        work = folder.parent if folder.name.startswith("checkpoint-") else folder
+        if folder != work:
+            shutil.rmtree(folder, ignore_errors=True)
+        before = last_checkpoint(work)
+        goes_on = f"from {before.name.replace('-', ' ')}" if before else "from the beginning"
+        raise TrainingError(
+            f"the checkpoint of step {step} cannot be written to {work} ({_reason(error)}): make room there "
+            f"and {_AGAIN} goes on {goes_on}"
+        ) from error
+
+
+@contextmanager
+def writing_result(out: Path) -> Iterator[Path]:
+    """A folder in which the result of a training is put together; at the end its files are moved to ``out``.
+
+    ``RESULT`` is the last: it says that the others are whole. TrainingError for what cannot be written.
+    """
+    made = out / WORK / "made"
+    try:
+        yield made
+        for path in sorted(made.iterdir(), key=lambda path: path.name == RESULT):
+            path.replace(out / path.name)
+    except _WRITING_ERRORS as error:
+        shutil.rmtree(made, ignore_errors=True)
+        raise TrainingError(
+            f"the trained model cannot be written to {out} ({_reason(error)}): make room there and {_AGAIN} "
+            "writes it"
+        ) from error
+    shutil.rmtree(out / WORK, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    full = getattr(error, "errno", None) == errno.ENOSPC or "file write failed" in str(error)
+    return "No space left on device" if full else short_reason(error)
+
+
+def _require_same(out: Path, begun: Mapping[str, Any], plan: Plan) -> None:
+    if other := differences(begun, parse_json(json.dumps(plan.to_json()), "the plan")):
+        raise TrainingError(
+            f"{out} holds a training with another plan, {', '.join(other)}: give --out a new folder, or "
+            "remove that one"
+        )
