@@ -18,7 +18,7 @@ def find_problems(store: DatasetStore, version: Version) -> Iterator[str]:
             yield f"the index of {version.name} is not the one that its id {version.id[:12]} was made of"
         for pack in version.packs:
             if store.file_sha256(pack) != pack:
-                yield f"the bytes of pack {pack[:12]} have changed"
+                yield f"the bytes of pack {pack[:12]} have changed: restore packs/{pack}.parquet from a copy"
         digests = {row.image: row.digest for row in index}
         for row in store.rows(version):
             if digest_row(row) != digests[row["image"]]:
