@@ -53,11 +53,11 @@ def _paint(axis: Axes, way: Mapping[str, Any]) -> None:
         saved = 100.0 * (1.0 - quick / slow)
         axis.annotate(
             f"{-saved:+.0f} %".replace("-", "\N{MINUS SIGN}"),
-            (place + 0.2, quick),
+            (place + 0.02, quick),
             xytext=(0, 3),
             textcoords="offset points",
-            ha="center",
-            fontsize=9,
+            ha="left",
+            fontsize=8.5,
             color=_HELP,
         )
     axis.set_xticks([0, *places], ["first labels", *(f"round {place}" for place in places)])
