@@ -91,11 +91,21 @@ def test_the_commands_of_the_page_about_training_run(
     small = tiny.save("rt_detr", tmp_path / "small")
     blocks = re.findall(r"(?ms)^```sh\n(.*?)^```", (DOCS / "training.md").read_text())
     commands = [line for block in blocks for line in block.splitlines() if line.startswith("detseg ")]
-    assert [shlex.split(command)[1] for command in commands] == ["dataset", "train", "predict"]
-    for command in commands:
+    assert [shlex.split(command)[1] for command in commands] == [
+        *("dataset", "train", "predict"),
+        *["models"] * 6,
+        *["retrain"] * 3,
+    ]
+    assert commands[3].startswith("detseg models compare")
+    for command in (*commands[:3], *commands[4:10]):  # the others judge with the large models
         words = shlex.split(command.replace("PekingU/rtdetr_v2_r18vd", str(small)), comments=True)
-        app(words[1:], standalone_mode=False)
-    assert "boxes on val" in capfd.readouterr().out
+        force = ["--force"] if words[1:3] == ["models", "promote"] else []
+        app([*words[1:], *force], standalone_mode=False)
+    said = capfd.readouterr().out
+    assert "boxes on val" in said
+    assert "predicts with mine from now on" in said
+    assert "mine is out of the list" in said
+    assert "not due: 20 images reviewed" in said
     assert len(json.loads((tmp_path / "found" / "predictions.json").read_text())["images"]) == 20
 
 
