@@ -86,7 +86,8 @@ def _show(judged: Judged, present: str, candidate: str) -> None:
     for line in _describe_tuned(judged, candidate):
         say(line)
     level = f"{100 * found.level:.3g} %"
-    say(f"look {judged.look} at these images: intervals of seconds and edits are of {level}, others of 95 %")
+    others = "" if judged.look == 1 else " for seconds and edits, of 95 % for the others"
+    say(f"look {judged.look} at these images: intervals are of {level}{others}")
 
 
 def _describe_tuned(judged: Judged, candidate: str) -> Iterator[str]:
