@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -11,19 +12,20 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from detseg.config import Settings
-from detseg.datasets.version import Version
 from detseg.pipeline import retrain as steps
 from detseg.pipeline.promoting import Promoted
 from detseg.pipeline.retrain import RetrainReport, Round, Steps
-from detseg.training.plan import Trained
 from flows.artifacts import publish
 from flows.parameters import Overrides, run_settings
 from flows.recording import after_work
 from flows.retries import skip_while_held
 
+if TYPE_CHECKING:
+    from detseg.pipeline.retrain import Trained
+
 
 @task(cache_policy=NO_CACHE)
-def make_version(settings: Settings, begun: Round) -> Version:
+def make_version(settings: Settings, begun: Round) -> str:
     """Make the dataset version of the round, unless it is there."""
     return steps.make_round_version(settings, begun)
 

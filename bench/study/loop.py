@@ -162,7 +162,7 @@ def _label(
     scenes = scenes_of(one, threshold=plan.threshold)
     made = []
     for place, scene in enumerate(scenes):
-        done = work(scene, people[place % len(people)], assumed, plan.classes, rng)
+        done = work(scene, people[place % len(people)], assumed, labels=plan.classes, rng=rng)
         made.append([leave(scene, left, assumed, hand) for left in done.left])
     write_whole(file, json.dumps(_to_coco(scenes, made, plan.classes)))
 

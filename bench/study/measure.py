@@ -62,8 +62,8 @@ def simulate(world: World, assumed: Assumptions, seed: int, people: Sequence[Per
     people = people or draw_people(world.n_people, assumed, np.random.default_rng([seed, 0]))
     turns = [(scene, people[place % len(people)]) for place, scene in enumerate(world.scenes)]
     return Both(
-        tuple(by_hand(scene, person, assumed, world.labels, rng) for scene, person in turns),
-        tuple(with_help(scene, person, assumed, world.labels, rng) for scene, person in turns),
+        tuple(by_hand(scene, person, assumed, labels=world.labels, rng=rng) for scene, person in turns),
+        tuple(with_help(scene, person, assumed, labels=world.labels, rng=rng) for scene, person in turns),
     )
 
 

@@ -111,15 +111,15 @@ def draw_people(n: int, assumed: Assumptions, rng: Rng) -> tuple[Person, ...]:
     )
 
 
-def by_hand(scene: Scene, person: Person, assumed: Assumptions, labels: Sequence[str], rng: Rng) -> Work:
+def by_hand(scene: Scene, person: Person, assumed: Assumptions, *, labels: Sequence[str], rng: Rng) -> Work:
     """Draw everything."""
     drawn = [number for number in range(len(scene.truth)) if rng.random() >= assumed.missed]
-    left = tuple(_draw(scene, number, assumed, labels, rng) for number in drawn)
+    left = tuple(_draw(scene, number, assumed, labels=labels, rng=rng) for number in drawn)
     seconds = assumed.look_s + assumed.draw_s * len(left)
     return Work(scene.name, person.name, _taken(seconds, person, assumed, rng), left, ())
 
 
-def with_help(scene: Scene, person: Person, assumed: Assumptions, labels: Sequence[str], rng: Rng) -> Work:
+def with_help(scene: Scene, person: Person, assumed: Assumptions, *, labels: Sequence[str], rng: Rng) -> Work:
     """Check and correct what is shown, and draw what is missing.
 
     Whoever is shown a region that is nearly right takes it as it is: its shape, not a shape of their own.
@@ -153,13 +153,13 @@ def with_help(scene: Scene, person: Person, assumed: Assumptions, labels: Sequen
     met = {target for target, _ in means.values()}
     for target in range(len(scene.truth)):
         if target not in met and rng.random() >= assumed.missed_with_help:
-            left.append(_draw(scene, target, assumed, labels, rng))
+            left.append(_draw(scene, target, assumed, labels=labels, rng=rng))
             edits.append("added")
             seconds += assumed.draw_s
     return Work(scene.name, person.name, _taken(seconds, person, assumed, rng), tuple(left), tuple(edits))
 
 
-def _draw(scene: Scene, target: int, assumed: Assumptions, labels: Sequence[str], rng: Rng) -> Left:
+def _draw(scene: Scene, target: int, assumed: Assumptions, *, labels: Sequence[str], rng: Rng) -> Left:
     label = scene.truth[target].label
     others = [other for other in labels if other != label]
     if others and rng.random() < assumed.mislabeled:

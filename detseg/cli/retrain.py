@@ -53,7 +53,11 @@ def retrain(
         "engine__device": device,
     }
     settings = run_settings(config, flags)
-    report = _look(settings, restart=restart) if dry_run else _run(config, flags, settings, now, restart)
+    report = (
+        _look(settings, restart=restart)
+        if dry_run
+        else _run(config, flags, settings, by_hand=now, restart=restart)
+    )
     if as_json:
         print_json(report.to_json())
     else:
@@ -69,7 +73,7 @@ def _look(settings: Settings, *, restart: bool) -> RetrainReport:
 
 
 def _run(
-    config: Path | None, flags: Overrides, settings: Settings, now: bool, restart: bool
+    config: Path | None, flags: Overrides, settings: Settings, *, by_hand: bool, restart: bool
 ) -> RetrainReport:
     from detseg.cli.bars import progress_bars
     from detseg.cli.output import note
@@ -80,10 +84,12 @@ def _run(
             from flows.recording import run_recorded
             from flows.retrain import retrain as flow
 
-            return run_recorded(note, settings.state_path, flow, config, flags, by_hand=now, restart=restart)
+            return run_recorded(
+                note, settings.state_path, flow, config, flags, by_hand=by_hand, restart=restart
+            )
         from detseg.pipeline.retrain import retrain as run
 
-        return run(settings, by_hand=now, restart=restart, note=note)
+        return run(settings, by_hand=by_hand, restart=restart, note=note)
 
 
 def _print(report: RetrainReport, settings: Settings, *, would: bool) -> None:

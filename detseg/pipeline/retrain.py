@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from detseg.catalog import Catalog
     from detseg.config import Settings
     from detseg.datasets.version import Version
-    from detseg.training.plan import Trained
+    from detseg.training.plan import Trained as Trained
 
 Note = Callable[[str], None]
 
@@ -87,7 +87,8 @@ class RetrainReport:
 class Steps:
     """The steps of a round in their order. Each finds what it did before, when a round goes on."""
 
-    make_version: Callable[[Settings, Round], Version]
+    make_version: Callable[[Settings, Round], str]
+    """returns the id of the dataset version"""
     train: Callable[[Settings, Round], Trained]
     judge: Callable[[Settings, Round], Promoted]
 
@@ -115,13 +116,13 @@ def retrain(
         note(f"round {begun.name}: {due.reason if due.is_due else 'begun by hand'}")
         failpoint("retrain.begun")
         steps = steps or default_steps(note)
-        version = steps.make_version(settings, begun)
+        dataset_id = steps.make_version(settings, begun)
         failpoint("retrain.version")
         trained = steps.train(settings, begun)
         failpoint("retrain.trained")
         promoted = steps.judge(settings, begun)
         failpoint("retrain.judged")
-        _end(catalog, begun, version)
+        _end(catalog, begun, dataset_id)
     return RetrainReport(due, begun, trained, promoted)
 
 
@@ -157,12 +158,12 @@ def look_for_due(
     return Due(False, f"{images} newly reviewed {since}: a round is due with {limits.new_images:,}", n_new)
 
 
-def make_round_version(settings: Settings, begun: Round) -> Version:
-    """The dataset version of a round, made of the labels of now unless it is there."""
+def make_round_version(settings: Settings, begun: Round) -> str:
+    """Make the dataset version of a round of the labels of now, unless it is there; the id of it."""
     store = open_store(settings)
     there = next((one for one in store.versions() if one.name == begun.name), None)
     wish = Wish(split=SplitRule(parse_shares(settings.retrain.split)), simulated=settings.retrain.simulated)
-    return there or create_version(settings, begun.name, wish)
+    return (there or create_version(settings, begun.name, wish)).id
 
 
 def train_round(settings: Settings, begun: Round, *, note: Note) -> Trained:
@@ -216,12 +217,14 @@ def _begin(settings: Settings, catalog: Catalog) -> Round:
     number, begun = 0, None
     while begun is None or begun.name in taken or _folder(settings, begun).exists():
         number += 1
-        begun = Round(f"{_NAME}-{number}", _base(settings, catalog), number, utc_now().isoformat())
+        begun = Round(
+            f"{_NAME}-{number}", _starting_checkpoint(settings, catalog), number, utc_now().isoformat()
+        )
     _keep(catalog, {**_state(catalog), "open": asdict(begun)})
     return begun
 
 
-def _base(settings: Settings, catalog: Catalog) -> str:
+def _starting_checkpoint(settings: Settings, catalog: Catalog) -> str:
     """The checkpoint that a round begins from. ConfigError where the settings name none."""
     if settings.retrain.base:
         return settings.retrain.base
@@ -240,8 +243,8 @@ def _open_round(catalog: Catalog, *, restart: bool) -> Round | None:
     return Round(**entry) if entry else None
 
 
-def _end(catalog: Catalog, begun: Round, version: Version) -> None:
-    last = {"name": begun.name, "dataset_id": version.id}
+def _end(catalog: Catalog, begun: Round, dataset_id: str) -> None:
+    last = {"name": begun.name, "dataset_id": dataset_id}
     _keep(catalog, {"open": None, "last": last})
 
 

@@ -73,10 +73,8 @@ def train_version(
         return done
     if masks:
         _require_masks(store, version, base=base)
-    notes = [
-        *filter(None, [describe_taxonomy(version, settings.changes)]),
-        *check_version(version, plan.classes),
-    ]
+    about = describe_taxonomy(version, settings.changes)
+    notes = [*filter(None, [about]), *check_version(version, plan.classes)]
     checkpoint = load_pretrained(plan.weights)
     with open_sources(settings) as sources:
         work = open_work(out, plan)

@@ -80,7 +80,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def test_by_hand_everything_is_drawn() -> None:
-    work = by_hand(make_scene("a", SIZE, TRUTH, SHOWN), person(speed=2.0), EXACT, LABELS, rng())
+    work = by_hand(make_scene("a", SIZE, TRUTH, SHOWN), person(speed=2.0), EXACT, labels=LABELS, rng=rng())
     assert work.seconds == pytest.approx(2.0 * (7.0 + 3 * 35.0))
     assert [(one.label, one.target, one.shown) for one in work.left] == [
         ("bolt", 0, None),
@@ -90,7 +90,7 @@ def test_by_hand_everything_is_drawn() -> None:
 
 
 def test_with_help_each_region_is_looked_at_and_what_is_wrong_is_changed() -> None:
-    work = with_help(make_scene("a", SIZE, TRUTH, SHOWN), person(), EXACT, LABELS, rng())
+    work = with_help(make_scene("a", SIZE, TRUTH, SHOWN), person(), EXACT, labels=LABELS, rng=rng())
     assert work.edits == ("kept", "relabeled", "moved", "deleted")
     assert work.seconds == pytest.approx(7.0 + 4 * 2.0 + 3.0 + 17.5 + 1.5)
     assert [(one.label, one.target, one.shown) for one in work.left] == [
@@ -102,14 +102,16 @@ def test_with_help_each_region_is_looked_at_and_what_is_wrong_is_changed() -> No
 
 def test_with_nothing_shown_both_arms_take_equally_long() -> None:
     scene = make_scene("a", SIZE, TRUTH, ())
-    works = [arm(scene, person(), EXACT, LABELS, rng()) for arm in (by_hand, with_help)]
+    works = [arm(scene, person(), EXACT, labels=LABELS, rng=rng()) for arm in (by_hand, with_help)]
     assert works[0].seconds == works[1].seconds
     assert works[0].left == works[1].left
 
 
 def test_a_box_that_is_nearly_right_stays_as_the_model_drew_it() -> None:
     scene = make_scene("a", SIZE, TRUTH[:1], [thing("bolt", 10, 10, 60, 68)])
-    careless, careful = (with_help(scene, person(accept_iou=iou), EXACT, LABELS, rng()) for iou in (0.8, 0.9))
+    careless, careful = (
+        with_help(scene, person(accept_iou=iou), EXACT, labels=LABELS, rng=rng()) for iou in (0.8, 0.9)
+    )
     assert leave(scene, careless.left[0], EXACT, rng()).box == Box(10, 10, 60, 68)
     assert leave(scene, careful.left[0], EXACT, rng()).box == Box(10, 10, 60, 60)
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,24 +10,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detseg.catalog import FoundImage, ProjectKey, ReviewRecord
-from detseg.config import ClassSettings, Settings, load_settings
+from detseg.catalog import ProjectKey, ReviewRecord
+from detseg.config import ClassSettings, Settings
 from detseg.datasets.sample import image_bytes
 from detseg.datasets.splits import SplitRule, parse_shares
 from detseg.errors import ConfigError, FormatError
-from detseg.paging import PAGE
 from detseg.pipeline.convert import convert_dataset
 from detseg.pipeline.datasets import Wish, create_version, open_store, trace_image
 from detseg.pipeline.export import export_version
 from detseg.pipeline.formats import find_format
-from detseg.pipeline.importing import Import, ImportAs, forget_import, import_dataset
+from detseg.pipeline.importing import Import, forget_import, import_dataset
 from detseg.pipeline.placing import WriteOptions
 from detseg.pipeline.predictors import load, predictor_settings
 from detseg.pipeline.scan import scan
 from detseg.pipeline.workspace import opened_catalog
 from detseg.samples.scenes import generate_scene
-from detseg.types import Box, Entry, ImageId, Size
-from tests.pipeline.labeled import CLASSES, LabeledProject, bolt, make_project
+from detseg.types import Box, Size
+from tests.pipeline.labeled import CLASSES, LabeledProject, bolt, make_project, write_coco
 
 EMPTY = WriteOptions()
 
@@ -41,34 +35,6 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
-    return path
-
-
-def write_coco(
-    path: Path,
-    boxes_of: dict[str, Sequence[tuple[str, list[float]]]],
-    names: Sequence[str] = ("bolt", "nut"),
-    size: tuple[int, int] = (60, 40),
-) -> Path:
-    """A COCO file of boxes [x, y, width, height] by file name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = [
-        {"id": i, "file_name": name, "width": size[0], "height": size[1]} for i, name in enumerate(boxes_of)
-    ]
-    entries = [(i, label, box) for i, name in enumerate(boxes_of) for label, box in boxes_of[name]]
-    annotations = [
-        {
-            "id": n,
-            "image_id": i,
-            "category_id": names.index(label) + 1,
-            "bbox": box,
-            "area": box[2] * box[3],
-            "iscrowd": 0,
-        }
-        for n, (i, label, box) in enumerate(entries, start=1)
-    ]
-    categories = [{"id": n, "name": name} for n, name in enumerate(names, start=1)]
-    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     return path
 
 
@@ -180,54 +146,6 @@ def test_importing_again_changes_only_what_is_others_now(settings: Settings, tmp
     after = labels(settings)
     assert after["a.png"] == before["a.png"]
     assert after["b.png"].annotation.state == "labeled"
-
-
-_IMPORT = """
-import sys
-from pathlib import Path
-from detseg.config import load_settings
-from detseg.pipeline.importing import Import, import_dataset
-import_dataset(load_settings(Path(sys.argv[1])), Import(Path(sys.argv[2]), "coco", sys.argv[3]))
-"""
-
-
-@pytest.mark.parametrize(
-    ("point", "as_"), [("import.after_page:1", "labels"), ("import.before_page:2", "gold")]
-)
-def test_a_killed_import_goes_on_where_it_was(point: str, as_: ImportAs, tmp_path: Path) -> None:
-    """Two pages of images that are met by name: the first is there as a whole, and once."""
-    config = tmp_path / "detseg.toml"
-    classes = "".join(f'[[classes]]\nname = "{name}"\n' for name in ("bolt", "nut"))
-    config.write_text(f'[source]\nlocation = "photos"\n[queue]\nproject = "parts"\n{classes}')
-    settings = load_settings(config)
-    names = [f"{number}.png" for number in range(PAGE + 1)]
-    ids = [ImageId(f"sha256:{number:064x}") for number in range(len(names))]
-    with opened_catalog(settings) as catalog:
-        catalog.images.record(
-            FoundImage(image, Size(60, 40), Entry(f"/placed/{name}", 1, "1"))
-            for image, name in zip(ids, names, strict=True)
-        )
-    path = write_coco(tmp_path / "old.json", {name: [("nut", [1, 2, 10, 5])] for name in names})
-    command = [sys.executable, "-c", _IMPORT, str(config), str(path), as_]
-    done = subprocess.run(command, env={**os.environ, "DETSEG_FAILPOINT": point}, check=False)
-    assert done.returncode == -signal.SIGKILL
-
-    def recorded() -> list[int]:
-        """How many regions each image has that is labeled, or whose truth is known."""
-        with opened_catalog(settings) as catalog:
-            project = catalog.projects.latest("parts")
-            assert project is not None
-            if as_ == "gold":
-                return [len(one.regions) for one in catalog.gold.read(ids).values()]
-            return [len(one.annotation.regions) for one in catalog.reviews.latest(project.key)]
-
-    assert recorded() == [1] * PAGE
-    again = import_dataset(settings, Import(path, "coco", as_))
-    assert (again.images, again.failures, again.unmatched) == (len(names), [], [])
-    assert recorded() == [1] * len(names)
-    if as_ == "labels":
-        assert (again.new, again.updated) == (1, 0)
-        assert create_version(settings, "v1", Wish()).counts.regions == len(names)
 
 
 def test_an_import_is_taken_back(settings: Settings, tmp_path: Path) -> None:
