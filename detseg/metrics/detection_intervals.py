@@ -1,11 +1,10 @@
 """Intervals of the figures of detection: of AP by halves of the images, of precision and recall as of shares.
 
 The best precision at any higher recall gains from noise, so AP is too high, the more the fewer images there
-are, and so is that of half of the images: by how much tells how far the whole is off, and so does what it
-gains over the precision at each recall itself. Half of the images without replacement also spread about the
-AP of all as these do about that of the world (the jackknife that leaves out half: Shao and Wu, "A general
-theory for jackknife variance estimation", 1989). Draws with replacement say less of either, as doubled images
-agree with themselves.
+are, and so is that of half of the images: by how much tells how far the whole is off. Half of the images
+without replacement also spread about the AP of all as these do about that of the world (the jackknife that
+leaves out half: Shao and Wu, "A general theory for jackknife variance estimation", 1989). Draws with
+replacement say less of either, as doubled images agree with themselves.
 """
 
 from __future__ import annotations
@@ -23,11 +22,9 @@ from detseg.metrics.intervals import Estimate, told, wilson_bounds, wilson_by_im
 N_HALVES = 100
 """Enough to know a standard error to 7 %."""
 
-BIAS_OF_HALVES, BIAS_OF_GAIN = 2.0, 0.7
-"""AP is too high by about so many times what the halves are above the whole, and so much of what it gains by
-its interpolation: mostly to 0.005, at worst to 0.012, in a dozen kinds of made projects of 20 and 60 images.
-Halves alone miss half of it where scores say little or nearly all is right; the gain alone would take a
-precision that truly rises with recall for noise."""
+BIAS_RATE = 0.5
+"""AP is too high by about a constant / n_images ** BIAS_RATE: 0.4 to 0.7 from 20 to 200 images in the made
+projects of ``bench.coverage``, where a smooth figure's bias would fall with 1."""
 
 _BLOCK = 2_000_000  # numbers at once: 16 MB
 
@@ -52,12 +49,8 @@ class HalvedAps:
     """(T, K)"""
     halves: Floats
     """(T, R, K)"""
-    plain: Floats
-    """(T, K) of all images, with the precision at each recall in place of the best at it or any higher"""
     images: Ints
     """(K,) images with truth of each class"""
-    equal_images: Floats
-    """(K,) so many images of equally many objects would spread as much as those (Kish, 1965)"""
     n_images: int
 
 
@@ -65,18 +58,11 @@ def halve(data: DetectionData, right: Bools, *, seed: int, n_halves: int = N_HAL
     """The APs of all images and of halves drawn at random, each half beside the rest."""
     n, k = len(data.images), len(data.labels)
     counts = draw_halves(n, np.random.default_rng(seed), n_halves)
-    objects = [
-        np.bincount(data.truth.image[data.truth.label == j], minlength=n).astype(np.float64) for j in range(k)
-    ]
-    every = np.ones((1, n))
+    of_class = [np.unique(data.truth.image[data.truth.label == j]).size for j in range(k)]
     return HalvedAps(
-        whole=average_precisions(data, right, every)[:, 0],
+        whole=average_precisions(data, right, np.ones((1, n)))[:, 0],
         halves=average_precisions(data, right, counts),
-        plain=average_precisions(data, right, every, interpolated=False)[:, 0],
-        images=np.array([np.count_nonzero(of_class) for of_class in objects], dtype=np.int64),
-        equal_images=np.array(
-            [of_class.sum() ** 2 / max(float((of_class**2).sum()), 1.0) for of_class in objects]
-        ),
+        images=np.array(of_class, dtype=np.int64),
         n_images=n,
     )
 
@@ -105,7 +91,7 @@ def estimate_ap_per_class(
 
 
 def _bounds(value: float, aps: HalvedAps, classes: Ints, ious: slice) -> tuple[float, float]:
-    """The interval of the mean over those classes and IoUs, about what it is without the bias.
+    """The interval of the mean over those classes and IoUs, about what it is without the halves' bias.
 
     Wilson's at the number of trials that have the halves' variance, with Student's t for the images of each
     class (Satterthwaite, 1946), and room for what no image shows (``mean_pull``).
@@ -114,10 +100,9 @@ def _bounds(value: float, aps: HalvedAps, classes: Ints, ious: slice) -> tuple[f
     halves = aps.halves[ious][:, :, classes].mean(axis=0)  # (R, k)
     halves = np.where(np.isfinite(halves), halves, whole)  # of a class that is on the other half alone
     means = halves.mean(axis=1)
-    gain = float(whole.mean()) - float(aps.plain[ious][:, classes].mean())
-    bias = BIAS_OF_HALVES * max(float(means.mean()) - float(whole.mean()), 0.0) + BIAS_OF_GAIN * gain
-    centre = min(max(value - bias, 0.0), 1.0)
-    error = float(means.std(ddof=1)) * students_t(halves.var(axis=0), aps.equal_images[classes] - 1.0)
+    bias = (float(means.mean()) - float(whole.mean())) / (2.0**BIAS_RATE - 1.0)
+    centre = min(max(value - max(bias, 0.0), 0.0), 1.0)
+    error = float(means.std(ddof=1)) * students_t(halves.var(axis=0), images.astype(np.float64) - 1.0)
     low, high = wilson_bounds(centre, centre * (1.0 - centre) / error**2) if error else (centre, centre)
     low, high = min(low, value), max(high, value)
     return widen(value, (low, high), mean_pull(whole, images))
@@ -149,9 +134,7 @@ def _share_by_image(data: DetectionData, image: Ints, success: Bools) -> Estimat
     return wilson_by_image(np.bincount(image[success], minlength=n), np.bincount(image, minlength=n))
 
 
-def average_precisions(
-    data: DetectionData, right: Bools, counts: Floats, *, interpolated: bool = True
-) -> Floats:
+def average_precisions(data: DetectionData, right: Bools, counts: Floats) -> Floats:
     """The AP of K classes at each of T IoUs in each of R draws of images: (T, R, K).
 
     ``right`` says of every detection whether it hits at each IoU, (T, N); ``counts`` how often each draw
@@ -165,38 +148,31 @@ def average_precisions(
         step = max(1, _BLOCK // max(1, len(rows)))
         for start in range(0, len(counts), step):
             block = slice(start, start + step)
-            aps[:, block, k] = _class_aps(one, counts[block], interpolated=interpolated)
+            aps[:, block, k] = _class_aps(one, counts[block])
     return aps
 
 
-def _class_aps(one: _Class, counts: Floats, *, interpolated: bool) -> Floats:
+def _class_aps(one: _Class, counts: Floats) -> Floats:
     n_truth = counts[:, one.truth_image].sum(axis=1)  # (R,)
     weights = counts[:, one.image]  # (R, n)
     n_found = np.cumsum(weights, axis=1)
-    aps = np.stack(
-        [
-            _ap(weights, n_found, n_truth, np.flatnonzero(right), interpolated=interpolated)
-            for right in one.right
-        ]
-    )
+    aps = np.stack([_ap(weights, n_found, n_truth, np.flatnonzero(right)) for right in one.right])
     return np.where(n_truth > 0.0, aps, np.nan)
 
 
-def _ap(weights: Floats, n_found: Floats, n_truth: Floats, hits: Ints, *, interpolated: bool) -> Floats:
+def _ap(weights: Floats, n_found: Floats, n_truth: Floats, hits: Ints) -> Floats:
     """COCO's AP at 101 recalls of each draw (R,); something without truth.
 
     Precision has its peaks where a detection hits, so only these are looked at: a hit holds all recalls
-    k / 100 from that of the hit before up to its own, at the best precision there or later, or at its own if
-    not ``interpolated``.
+    k / 100 from that of the hit before up to its own, at the best precision there or later.
     """
     if not len(hits):
         return np.zeros(len(weights))
     tp = np.cumsum(weights[:, hits], axis=1)  # (R, h)
     precision = tp / np.maximum(n_found[:, hits], 1.0)
-    if interpolated:
-        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = tp / np.maximum(n_truth, 1.0)[:, None]
     n_reached = np.searchsorted(COCO_RECALLS, recall, side="right")
     held = np.diff(n_reached, axis=1, prepend=0)
-    ap: Floats = (precision * held).sum(axis=1) / 101.0
+    ap: Floats = (best * held).sum(axis=1) / 101.0
     return ap

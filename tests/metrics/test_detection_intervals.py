@@ -45,20 +45,6 @@ def test_the_ap_of_some_of_the_images_is_cocos(cases: list[Case], data: st.DataO
             assert ours[:, row, k] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
-def test_without_interpolation_each_recall_has_its_own_precision() -> None:
-    """Of a wrong region before two right ones, the best precision is the last one."""
-    boxes = [(0.0, 0.0, 9.0, 9.0), (20.0, 0.0, 29.0, 9.0), (40.0, 0.0, 49.0, 9.0)]
-    true = [boxed(f"t{k}", "a", box) for k, box in enumerate(boxes[:2])]
-    found = [boxed("p", "a", boxes[2], 0.9), *(boxed(f"p{k}", "a", boxes[k], 0.8 - k / 10) for k in (0, 1))]
-    data = columns([make_case(true, found)])
-    both = (
-        average_precisions(data, right(match(data)), np.ones((1, 1)), interpolated=i) for i in (True, False)
-    )
-    best, own = (float(aps[0, 0, 0]) for aps in both)
-    assert best == pytest.approx(2 / 3)
-    assert own == pytest.approx((51 * 1 / 2 + 50 * 2 / 3) / 101)
-
-
 def make_images(rng: np.random.Generator, n: int) -> list[Case]:
     """Images of one to four objects of two classes, of which a good share is found."""
     cases = []
@@ -140,22 +126,6 @@ def test_halves_are_of_all_images_and_what_the_other_half_lacks() -> None:
     assert np.array_equal(aps.halves, halve(data, hits, seed=4, n_halves=40).halves)
     with_truth = [np.unique(data.truth.image[data.truth.label == k]) for k in range(2)]
     assert aps.images.tolist() == [len(images) for images in with_truth]
-    assert np.all(aps.equal_images <= aps.images)
-    assert np.all(aps.plain <= aps.whole)
-
-
-def test_one_image_with_nearly_all_objects_is_one_image() -> None:
-    """So the interval allows for how little the others say."""
-    places = [(11.0 * k, 0.0, 11.0 * k + 9.0, 9.0) for k in range(40)]
-    crowd = make_case(
-        [boxed(f"t{k}", "a", place) for k, place in enumerate(places)],
-        [boxed(f"p{k}", "a", place, 0.5) for k, place in enumerate(places)],
-        image="crowd",
-    )
-    few = [make_case([boxed("t", "a", places[0])], [], image=f"{k}") for k in range(9)]
-    data = columns([crowd, *few])
-    aps = halve(data, right(match(data)), seed=0, n_halves=10)
-    assert (aps.images[0], aps.equal_images[0]) == (10, pytest.approx(49**2 / (40**2 + 9)))
 
 
 def test_a_perfect_sample_leaves_room_for_what_it_does_not_show() -> None:
