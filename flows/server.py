@@ -181,7 +181,7 @@ def _spec(home: Path, port: int) -> ServiceSpec:
         log=home / "server.log",
         pid_file=home / "server.pid.json",
         health_url=f"http://{HOST}:{port}/api/health",
-        start_timeout_s=300.0,  # 10 s on an idle machine; its first start makes the database
+        start_timeout_s=600.0,  # 10 s on an idle machine; its first start makes the database
     )
 
 

@@ -53,7 +53,8 @@ def choose_models(settings: Settings) -> Chosen:
         if promotion is None or model is None:
             return Chosen(settings)
         options = _places(model.answers)
-        if all(_names(settings, option) == model.path for option in options):
+        named = all(_names(settings, option) == model.path for option in options)
+        if named and _with_tuning(settings, promotion).model == settings.model:
             return Chosen(settings)
         given = [option for option in options if settings.is_given(option)]
         if given:
@@ -113,11 +114,16 @@ def _names(settings: Settings, option: str) -> str | None:
 
 
 def _with_promoted(settings: Settings, model: RegisteredModel, promotion: Promotion) -> Settings:
-    chosen = use_model(settings, model.path, model.answers)
+    return _with_tuning(use_model(settings, model.path, model.answers), promotion)
+
+
+def _with_tuning(settings: Settings, promotion: Promotion) -> Settings:
+    """The settings with the thresholds and maps of scores of a promotion, but for those that are given."""
     thresholds = {
         "class_box_thresholds": promotion.box_thresholds,
         "class_mask_thresholds": promotion.mask_thresholds,
     }
+    chosen = settings
     for option, found in thresholds.items():
         if not settings.is_given(f"model__{option}"):
             own: Mapping[str, float] = getattr(settings.model, option)

@@ -141,5 +141,5 @@ def _require_same(out: Path, begun: Mapping[str, Any], plan: Plan) -> None:
     if other := differences(begun, parse_json(json.dumps(plan.to_json()), "the plan")):
         raise TrainingError(
             f"{out} holds a training with another plan, {', '.join(other)}: give --out a new folder, or "
-            "remove that one"
+            "remove that one (`detseg retrain --restart` begins a round in another)"
         )

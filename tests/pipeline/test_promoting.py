@@ -117,6 +117,14 @@ def test_flags_and_variables_go_over_a_promotion(
     assert (chosen.reason == said) == (places[0] == "other")
 
 
+def test_a_file_that_names_the_promoted_model_gets_its_thresholds(settings: Settings) -> None:
+    model = trained(settings, "a")
+    with opened_catalog(settings) as catalog:
+        catalog.promotions.promote("a", box_thresholds={"bolt": 0.25})
+    named = settings.model_copy(update={"model": ModelSettings(detector=model.path, segmenter=None)})
+    assert choose_models(named).settings.model.class_box_thresholds == {"bolt": 0.25}
+
+
 def test_thresholds_of_a_promotion_go_over_those_of_the_file(settings: Settings) -> None:
     trained(settings, "a")
     with opened_catalog(settings) as catalog:
