@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from detseg.catalog.database import Database, Row
 from detseg.catalog.records import Promotion, PromotionKind
 from detseg.catalog.tables import models, promotions
+from detseg.errors import CatalogError
 from detseg.files import parse_json
 
 
@@ -28,6 +29,7 @@ class Promotions:
         model: str,
         kind: PromotionKind = "promoted",
         *,
+        after: int | None = None,
         judgement: Mapping[str, Any] | None = None,
         box_thresholds: Mapping[str, float] | None = None,
         mask_thresholds: Mapping[str, float] | None = None,
@@ -36,7 +38,9 @@ class Promotions:
         """Make a registered model the present one, with the lowest scores by class that its answers need, and
         the numbers that its scores are mapped by.
 
-        Nothing is added where it is that already, with these thresholds and maps.
+        Nothing is added where it is that already, with these thresholds and maps. ``after`` is the number of
+        the last entry as the caller knows it, 0 for none; without it, whatever is the last one. CatalogError
+        where another entry came meanwhile, or the model was removed.
         """
         values = {
             "model": model,
@@ -50,6 +54,14 @@ class Promotions:
             present = connection.execute(_LAST).one_or_none()
             if present is not None and all(getattr(present, name) == values[name] for name in _SAME):
                 return _promotion(present)
+            if after is not None and after != (present.number if present else 0):
+                now = (present.model if present else None) or "the model of the settings"
+                raise CatalogError(
+                    f"{model} was not promoted: {now} has become the present model meanwhile, and {model} was "
+                    "judged beside another one; run it again"
+                )
+            if connection.scalar(sa.select(models.c.removed_at).where(models.c.name == model)) is not None:
+                raise CatalogError(f"{model} was not promoted: it has been removed meanwhile")
             return self._add(connection, values)
 
     def roll_back(self) -> Promotion | None:

@@ -83,7 +83,8 @@ def promote(settings: Settings, name: str, judge: Judge | None) -> Promoted:
 
     It gets the thresholds and maps of scores that it was judged with.
     ``judge`` is None where it is to be promoted by force. One that is promoted already is not judged again.
-    Raises ConfigError for a name that is none, ModelError for files that are not those that were registered.
+    Raises ConfigError for a name that is none, ModelError for files that are not those that were registered,
+    CatalogError where another model was promoted or this one removed while it was judged.
     """
     with opened_catalog(settings) as catalog:
         model = find_model(catalog, name)
@@ -95,12 +96,12 @@ def promote(settings: Settings, name: str, judge: Judge | None) -> Promoted:
     if judgement is not None and judgement["better"] is not True:
         return Promoted(model, is_present=False, promotion=present, judgement=judgement)
     with opened_catalog(settings) as catalog:
-        find_model(catalog, name)  # which somebody may have removed meanwhile
         kind: PromotionKind = "forced" if judgement is None else "promoted"
         tuned = (judgement or {}).get("tuned") or {}
         promotion = catalog.promotions.promote(
             model.name,
             kind,
+            after=None if judgement is None else present.number if present else 0,
             judgement=judgement,
             box_thresholds=tuned.get("class_box_thresholds"),
             mask_thresholds=tuned.get("class_mask_thresholds"),
@@ -123,7 +124,8 @@ def apply_thresholds(settings: Settings, chosen: Mapping[str, float]) -> Promoti
         (masks if model.answers == "masks" else boxes).update(chosen)
         return catalog.promotions.promote(
             model.name,
-            "promoted" if present.kind == "promoted" else "forced",
+            "forced" if present.judgement is None else "promoted",  # also after a rollback to it
+            after=present.number,
             judgement=present.judgement,
             box_thresholds=boxes,
             mask_thresholds=masks,

@@ -11,7 +11,7 @@ import pytest
 from detseg.catalog import RegisteredModel
 from detseg.config import Settings, load_settings
 from detseg.config.sections import ModelSettings
-from detseg.errors import ConfigError, ModelError
+from detseg.errors import CatalogError, ConfigError, ModelError
 from detseg.pipeline.promoted import choose_models
 from detseg.pipeline.promoting import promote, remove, roll_back
 from detseg.pipeline.registry import register
@@ -164,6 +164,38 @@ def test_a_judgement_decides(better: bool | None, settings: Settings) -> None:
     assert [(one.kind, one.judgement) for one in log] == (
         [("promoted", {**judgement, "of": "a"})] if better else []
     )
+
+
+@pytest.mark.parametrize("better", [True, None])
+def test_a_judgement_beside_a_model_that_is_the_present_one_no_more_promotes_nothing(
+    better: bool | None, settings: Settings
+) -> None:
+    for n, name in enumerate("abc"):
+        trained(settings, name, seed=n)
+    by_force(settings, "a")
+
+    def judge(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
+        by_force(settings, "b")  # as somebody else does while this goes on
+        return {"better": better, "missing": []}
+
+    if better:
+        with pytest.raises(CatalogError, match=r"^c was not promoted: b has become the present model mean"):
+            promote(settings, "c", judge)
+    else:
+        assert not promote(settings, "c", judge).is_present
+    assert present(settings) == (str(settings.root / "b"), None)
+
+
+def test_a_model_that_is_removed_while_it_is_judged_is_not_promoted(settings: Settings) -> None:
+    trained(settings, "a")
+
+    def judge(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
+        remove(settings, model.name)
+        return {"better": True, "missing": []}
+
+    with pytest.raises(CatalogError, match=r"^a was not promoted: it has been removed meanwhile$"):
+        promote(settings, "a", judge)
+    assert choose_models(settings).settings is settings
 
 
 def test_rolling_back_is_one_step_each_time(settings: Settings) -> None:
