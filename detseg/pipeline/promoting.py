@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from detseg.errors import ConfigError, ModelError
 from detseg.files import read_json
 from detseg.pipeline.promoted import require_unchanged
-from detseg.pipeline.registry import CARD, checkpoint_files
+from detseg.pipeline.registry import CARD, checkpoint_digest, checkpoint_files
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT
 
@@ -153,25 +153,41 @@ def remove(settings: Settings, name: str, *, files: bool = False) -> tuple[Path,
 
     Models that descend from it stay as they are, and so does the log. Hidden files in its folder stay.
     Calling it again goes on with files that are left. Raises ConfigError for the promoted model, and before
-    files are deleted that the settings name; ModelError where another training lies in its place.
+    files are deleted that the settings name; ModelError where the folder holds others than those that were
+    registered, or is that of another model, too.
     """
     with opened_catalog(settings) as catalog:
         model = find_any(catalog, name) if files else find_model(catalog, name)
-        named = (settings.model.detector, settings.model.segmenter, *settings.model.committee)
+        of_run = settings.model
+        named = (of_run.detector, of_run.segmenter, *of_run.committee, settings.retrain.base)
         if files and any(str(settings.path(one)) == model.path for one in named if one):
             raise ConfigError(f"the settings name {model.path} as a model: take it out of detseg.toml first")
+        others = [one.name for one in catalog.models.all() if one.path == model.path and one.name != name]
+        if files and others:
+            raise ModelError(f"{model.path} is that of {', '.join(others)}, too: remove its files yourself")
         own = tuple(_own_files(model)) if files else ()
         if not catalog.models.remove(name):
             raise ConfigError(
                 f"{name} is the promoted model: `detseg models rollback`, or promote another one, and remove "
                 "it then"
             )
-    for file in own:
-        file.unlink(missing_ok=True)
-    for folder in sorted({file.parent for file in own}, reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    try:
+        _delete(own)
+    except OSError as error:
+        raise ModelError(
+            f"{name} is out of the list, and {error.filename} cannot be deleted: {error.strerror}; "
+            f"`detseg models rm {name} --files` goes on"
+        ) from error
     return own
+
+
+def _delete(files: Collection[Path]) -> None:
+    """Delete files, and their folders where nothing is left in them. Of a link the link goes."""
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in sorted({file.parent for file in files}, reverse=True):
+        if not any(folder.iterdir()):
+            folder.unlink() if folder.is_symlink() else folder.rmdir()
 
 
 def _own_files(model: RegisteredModel) -> Iterator[Path]:
@@ -188,6 +204,11 @@ def _own_files(model: RegisteredModel) -> Iterator[Path]:
     if not isinstance(entry, dict) or entry.get("trained") != model.figures:
         raise ModelError(
             f"{folder} holds another training than that of {model.name}: remove its files yourself"
+        )
+    if model.removed_at is None and checkpoint_digest(folder) != model.digest:
+        raise ModelError(
+            f"{folder} holds files that are not those of {model.name} as it was registered: remove what is "
+            "yours, or remove its files yourself"
         )
     yield from checkpoint_files(folder)
     yield from (folder / name for name in (CARD, RESULT) if (folder / name).is_file())

@@ -304,6 +304,58 @@ def test_files_of_another_training_or_that_the_settings_name_stay(settings: Sett
         assert [one.name for one in catalog.models.all()] == ["first"]
 
 
+def test_files_that_people_put_beside_a_model_stay(settings: Settings) -> None:
+    folder = Path(trained(settings, "a").path)
+    (folder / "photos").mkdir()
+    (folder / "photos" / "1.jpg").write_text("mine")
+    with pytest.raises(ModelError, match=r"a holds files that are not those of a as it was registered: "):
+        remove(settings, "a", files=True)
+    assert len([*folder.rglob("*")]) == 6
+    register(settings, folder)  # as another model, for it has other files
+    with pytest.raises(ModelError, match=r"a is that of a-2, too: remove its files yourself$"):
+        remove(settings, "a", files=True)
+    by_force(settings, "a-2")
+    remove(settings, "a")
+    with pytest.raises(ModelError, match=r"a is that of a-2, too"):
+        remove(settings, "a", files=True)
+    assert present(settings) == (str(folder), None)
+
+
+def test_links_are_deleted_and_what_they_name_stays(settings: Settings) -> None:
+    root = settings.root
+    (root / "weights").write_text("weights of a disk that others read")
+    folder = make_trained(root / "disk" / "a")
+    (folder / "more.safetensors").symlink_to(root / "weights")
+    (root / "a").symlink_to(folder)
+    (folder / ".cache").symlink_to(root / "disk")
+    assert register(settings, root / "a").path == str(root / "a")
+    assert len(remove(settings, "a", files=True)) == 5
+    assert (root / "weights").exists()
+    assert [path.name for path in folder.iterdir()] == [".cache"]
+    (folder / ".cache").unlink()
+    register(settings, make_trained(root / "disk" / "b"))
+    (root / "c").symlink_to(root / "disk" / "b")
+    register(settings, root / "c")
+    assert remove(settings, "c", files=True)
+    assert not (root / "c").is_symlink()
+
+
+def test_what_cannot_be_deleted_is_said_and_gone_on_with(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(trained(settings, "a").path)
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Path, "unlink", refuse)
+        with pytest.raises(ModelError, match=r"^a is out of the list, and .*a/config\.json cannot be deleted: "):
+            remove(settings, "a", files=True)
+    assert remove(settings, "a", files=True)
+    assert not folder.exists()
+
+
 def test_names_that_are_none_are_said_with_those_that_are(settings: Settings) -> None:
     with pytest.raises(ConfigError) as refusal:
         promote(settings, "b", None)
