@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,8 @@ from detseg.catalog.database import Database
 from detseg.catalog.records import Look
 from detseg.catalog.tables import looks
 from detseg.files import parse_json
+
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +30,22 @@ class Looks:
     ) -> None:
         """Record a look. The same two models in the same split are one look, with its first date.
 
+        No look is older than those before it, also where the clock was set back: their order counts.
         ``candidate`` and ``present`` are texts of at most 200 letters that are equal only for equal models.
         """
-        row = {
+        row: dict[str, Any] = {
             "dataset_id": dataset_id,
             "split": split,
             "candidate": candidate,
             "present": present,
-            "at": self.clock(),
             "result": json.dumps(result, ensure_ascii=False),
         }
         statement = self.database.insert(looks)
         key = [column.name for column in looks.primary_key]
-        with self.database.writing() as connection:
+        with self.database.writing_alone() as connection:
+            last = connection.scalar(sa.select(sa.func.max(looks.c.at)))
+            now = self.clock()
+            row["at"] = now if last is None else max(now, last + _TICK)
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=key, set_={"result": statement.excluded["result"]}

@@ -57,7 +57,7 @@ class Promotions:
             if after is not None and after != (present.number if present else 0):
                 now = (present.model if present else None) or "the model of the settings"
                 raise CatalogError(
-                    f"{model} was not promoted: {now} has become the present model meanwhile, and {model} was "
+                    f"{model} was not promoted: {now} has become the present model meanwhile, and it was "
                     "judged beside another one; run it again"
                 )
             if connection.scalar(sa.select(models.c.removed_at).where(models.c.name == model)) is not None:

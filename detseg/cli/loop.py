@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from detseg.config import Settings
-    from detseg.metrics.thresholds import Thresholds
+    from detseg.metrics.qa_result import QaResult
     from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.preannotate import PreannotateReport
     from detseg.pipeline.pushing.report import Status
@@ -206,23 +206,23 @@ def qa(
     else:
         print_evaluated(report)
     if apply:
-        _apply_thresholds(settings, report.result.work.thresholds)
+        _apply_thresholds(settings, report.result)
     if report.sent_back and report.sent_back.problem:
         note(report.sent_back.problem)
         raise typer.Exit(1)
 
 
-def _apply_thresholds(settings: Settings, found: Thresholds) -> None:
+def _apply_thresholds(settings: Settings, found: QaResult) -> None:
     """Make the thresholds that pay those of the promoted model, or say what to write into the settings."""
     from detseg.cli.output import note
     from detseg.pipeline.promoting import apply_thresholds
 
-    chosen = {label: one.threshold for label, one in found.per_class.items() if one.pays}
+    chosen = {label: one.threshold for label, one in found.work.thresholds.per_class.items() if one.pays}
     if not chosen:
         note("no threshold saves seconds for certain: nothing was changed")
         return
     listed = ", ".join(f"{label} {value:g}" for label, value in chosen.items())
-    promotion = apply_thresholds(settings, chosen)
+    promotion = apply_thresholds(settings, chosen, shown=found.model_versions)
     if promotion is None:
         table = ", ".join(
             f"{json.dumps(label, ensure_ascii=False)} = {value:g}" for label, value in chosen.items()

@@ -20,7 +20,7 @@ from detseg.metrics.judgement import Judgement, Rule
 from detseg.metrics.judgement import judge as judge_evidence
 from detseg.metrics.paired import Difference
 from detseg.pipeline.datasets import describe_taxonomy, open_store
-from detseg.pipeline.named_models import PRESENT, images_behind, model_settings
+from detseg.pipeline.named_models import images_behind, model_settings
 from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.policies import cost_model
 from detseg.pipeline.predicted_split import (
@@ -30,6 +30,7 @@ from detseg.pipeline.predicted_split import (
     read_split,
     record_images,
 )
+from detseg.pipeline.registry import PRESENT
 from detseg.pipeline.tuning import Tuned, encode_difference, tune_model
 from detseg.pipeline.workspace import opened_catalog
 from detseg.plurals import format_count
@@ -223,13 +224,18 @@ def _without_duplicates(
     *,
     note: Callable[[str], None],
 ) -> list[Sample]:
-    """The images that are no near duplicates of those that helped to make a model."""
+    """The images that are no near duplicates of those that helped to make a model. DatasetError for none."""
     alike = near_duplicates(settings.state_path, catalog.features.read_all(), keep=True)
     groups = group_duplicates(alike.clusters, catalog.features.split_groups())
     of_used = {groups.get(image, image) for image in used}
     left = [one for one in samples if groups.get(one.image, one.image) not in of_used]
     if n := len(samples) - len(left):
         note(f"{format_count(n, 'image')} left out: near duplicates of some that helped to make a model")
+    if not left:
+        raise DatasetError(
+            "nothing is left to judge by: all images are near duplicates of some that helped to make a "
+            "model; name a split or a version with others"
+        )
     return left
 
 

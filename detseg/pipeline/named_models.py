@@ -16,6 +16,7 @@ from detseg.models.recorded import is_recorded
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.promoted import choose_models, require_unchanged, use_model
+from detseg.pipeline.registry import PRESENT
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.checks import CHOSEN_BY, LEARNED
 from detseg.training.plan import RESULT
@@ -23,9 +24,6 @@ from detseg.training.plan import RESULT
 if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.types import ImageId
-
-PRESENT = "present"
-"""The name of the models that `detseg preannotate` uses now."""
 
 
 def model_settings(settings: Settings, name: str, *, with_masks: bool) -> Settings:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from detseg.errors import ConfigError, ModelError
 from detseg.files import read_json
 from detseg.pipeline.promoted import require_unchanged
-from detseg.pipeline.registry import CARD, checkpoint_digest, checkpoint_files
+from detseg.pipeline.registry import CARD, PRESENT, checkpoint_digest, checkpoint_files
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT
 
@@ -27,7 +27,6 @@ def judging_by(dataset: str | None, note: Callable[[str], None]) -> Judge:
 
     def judge(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
         from detseg.pipeline.judging import judge
-        from detseg.pipeline.named_models import PRESENT
 
         return judge(settings, PRESENT, model.name, dataset or model.dataset_id, warn=note).to_json()
 
@@ -110,16 +109,27 @@ def promote(settings: Settings, name: str, judge: Judge | None) -> Promoted:
     return Promoted(model, is_present=True, promotion=promotion, judgement=judgement)
 
 
-def apply_thresholds(settings: Settings, chosen: Mapping[str, float]) -> Promotion | None:
+def apply_thresholds(
+    settings: Settings, chosen: Mapping[str, float], *, shown: Collection[str] = ()
+) -> Promotion | None:
     """Give the promoted model these lowest scores by class, which a rollback takes back.
 
-    None where no model is promoted, whose thresholds those of the settings are.
+    ``shown`` are the model versions of the reviews that they follow from. None where no model is promoted,
+    whose thresholds those of the settings are. Raises ModelError where people reviewed other models, too: the
+    scores of one say nothing of those of another.
     """
     with opened_catalog(settings) as catalog:
         present = catalog.promotions.present()
         model = catalog.models.get(present.model) if present and present.model else None
         if present is None or model is None:
             return None
+        own = f"+{Path(model.path).name.partition('@')[0]}+"  # a version is NAME+NAME@DIGEST
+        others = sorted(one for one in shown if "@" in one and own not in f"+{one.rpartition('@')[0]}+")
+        if others:
+            raise ModelError(
+                f"people reviewed regions of {', '.join(others)}, too, and scores of other models say "
+                f"nothing of those of {model.name}: its thresholds stay as they are"
+            )
         boxes, masks = dict(present.box_thresholds), dict(present.mask_thresholds)
         (masks if model.answers == "masks" else boxes).update(chosen)
         return catalog.promotions.promote(

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 from detseg.catalog import Answers, RegisteredModel, TrainedModel
 from detseg.errors import ModelError, TrainingError
 from detseg.files import read_json
+from detseg.models.drawn import REVIEWS
 from detseg.pipeline.failpoints import failpoint
+from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT, WORK
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
     from detseg.config import Settings
+
+PRESENT = "present"
+"""The name of the models that `detseg preannotate` uses now, which no trained model gets."""
 
 CARD = "README.md"
 """The model card, on which people may go on writing."""
@@ -27,13 +32,19 @@ _NO_MODEL = (CARD, RESULT, WORK)
 def register(settings: Settings, checkpoint: Path) -> RegisteredModel:
     """Register what a training left in a folder, under the folder's name or the next one that is free.
 
-    Doing it again changes nothing. Raises TrainingError for a folder that no training has ended in.
+    Doing it again changes nothing. Raises TrainingError for a folder that no training has ended in, or whose
+    name is no text.
     """
     failpoint("models.before_register")
     folder = checkpoint.absolute()
+    if not _is_text(str(folder)):
+        raise TrainingError(
+            f"the name of the folder {str(folder)!a} is no UTF-8: rename it, and run `detseg train` "
+            "with that name"
+        )
     with opened_catalog(settings) as catalog:
         model = _read_trained(settings, catalog, folder)
-        return catalog.models.register(folder.name, model)
+        return catalog.models.register(_wished_name(folder), model)
 
 
 def checkpoint_digest(folder: Path) -> str:
@@ -63,6 +74,20 @@ def checkpoint_files(folder: Path) -> list[Path]:
         if file.is_file() and parts[0] not in _NO_MODEL and not any(part[0] == "." for part in parts):
             found.append(file)
     return sorted(found, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def _wished_name(folder: Path) -> str:
+    """The folder's name as people can type it; what means something else already gets an ending."""
+    name = "".join(letter if letter.isprintable() else "-" for letter in folder.name).lstrip("-")
+    return f"{name}-model" if name in (PRESENT, SAMPLE, REVIEWS) else name
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_trained(settings: Settings, catalog: Catalog, folder: Path) -> TrainedModel:

@@ -186,3 +186,11 @@ def test_a_look_of_the_same_models_is_one(catalog: Catalog) -> None:
     ]
     assert len(looks.of_split("id", "val")) == 1
     assert looks.of_split("other", "test") == ()
+
+
+def test_a_clock_that_goes_back_does_not_change_the_order_of_looks(catalog_url: str) -> None:
+    hours = iter(range(9, 0, -1))
+    with open_catalog(catalog_url, clock=lambda: NOON + timedelta(hours=next(hours))) as catalog:
+        for name in ("c", "b", "a"):
+            catalog.looks.record("id", "test", candidate=f"{name}@1", present="p@1", result={})
+        assert [one.candidate for one in catalog.looks.of_split("id", "test")] == ["c@1", "b@1", "a@1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from detseg.errors import DatasetError, TrainingError
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.judging import Judged, judge
 from detseg.pipeline.named_models import images_behind
+from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT
 from detseg.types import Region
+from tests.models import tiny
 from tests.pipeline.labeled import SIZE, LabeledProject, bolt
 from tests.training.versions import make_version
 
@@ -144,3 +147,22 @@ def test_a_version_that_is_gone_hides_what_a_model_has_seen(project: LabeledProj
     (folder / RESULT).write_text("{}")
     with pytest.raises(TrainingError, match=r"training.json is not what this detseg writes"):
         images_behind(project.settings, "orphan", note=print)
+
+
+def test_near_duplicates_of_what_a_model_learned_from_are_left_out(tmp_path: Path) -> None:
+    project = make_version(tmp_path, sides=SIDES, regions=TRUTH)
+    settings = project.settings.updated(engine__device="cpu", classes=())
+    tiny.save("rt_detr", write_training(project, "mine"), labels=("bolt", "nut"))
+    half = write_answers(project, "half", TRUTH[:1])
+    learned, *others = (project.images[number].id for number in (0, *range(3, 15)))
+    assert judge(settings, half, "mine", "v1").judgement.n_images == 12
+    with opened_catalog(settings) as catalog:
+        of_image = {one.image: one for one in catalog.features.read_all()}
+        catalog.features.record([replace(of_image[others[4]], image=learned)])
+    notes: list[str] = []
+    assert judge(settings, half, "mine", "v1", warn=notes.append).judgement.n_images == 11
+    assert "1 image left out: near duplicates of some that helped to make a model" in notes
+    with opened_catalog(settings) as catalog:
+        catalog.features.record(replace(of_image[others[4]], image=image) for image in others)
+    with pytest.raises(DatasetError, match=r"^nothing is left to judge by: all images are near duplicates"):
+        judge(settings, half, "mine", "v1")

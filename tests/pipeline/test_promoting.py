@@ -174,7 +174,7 @@ def test_a_judgement_beside_a_model_that_is_the_present_one_no_more_promotes_not
         trained(settings, name, seed=n)
     by_force(settings, "a")
 
-    def judge(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
+    def judge(settings: Settings, _model: RegisteredModel) -> dict[str, Any]:
         by_force(settings, "b")  # as somebody else does while this goes on
         return {"better": better, "missing": []}
 
@@ -345,12 +345,14 @@ def test_what_cannot_be_deleted_is_said_and_gone_on_with(
 ) -> None:
     folder = Path(trained(settings, "a").path)
 
-    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+    def refuse(path: Path, **_: Any) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as refusing:
         refusing.setattr(Path, "unlink", refuse)
-        with pytest.raises(ModelError, match=r"^a is out of the list, and .*a/config\.json cannot be deleted: "):
+        with pytest.raises(
+            ModelError, match=r"^a is out of the list, and .*config\.json cannot be deleted: "
+        ):
             remove(settings, "a", files=True)
     assert remove(settings, "a", files=True)
     assert not folder.exists()

@@ -38,6 +38,29 @@ def test_folders_of_one_name_get_names_of_their_own(settings: Settings, tmp_path
     assert [register(settings, folder).name for folder in folders] == ["mine", "mine-2", "mine-3"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("present", "present-model"),
+        ("sample", "sample-model"),
+        ("--force", "force"),
+        ("two\nlines\x1b[31m", "two-lines-[31m"),
+        ("-", "model"),
+        ("Schraube ö+1@2", "Schraube ö+1@2"),
+    ],
+)
+def test_a_name_can_be_typed_and_means_one_model(
+    folder: str, name: str, settings: Settings, tmp_path: Path
+) -> None:
+    assert register(settings, make_trained(tmp_path / folder)).name == name
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(settings: Settings, tmp_path: Path) -> None:
+    folder = make_trained(tmp_path / b"a\xff".decode(errors="surrogateescape"))
+    with pytest.raises(TrainingError, match=r"^the name of the folder '.*a\\udcff' is no UTF-8: rename it"):
+        register(settings, folder)
+
+
 @pytest.mark.parametrize("relative", [False, True])
 def test_a_model_that_learned_from_another_descends_from_it(
     relative: bool, settings: Settings, tmp_path: Path

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from detseg.catalog import TrainedModel
 from detseg.config import Settings
+from detseg.errors import ModelError
 from detseg.models.score_maps import ScoreMap
 from detseg.pipeline.predictors import load, predictor_settings
 from detseg.pipeline.promoting import apply_thresholds
@@ -79,7 +80,9 @@ def test_thresholds_of_qa_become_those_of_the_promoted_model(tmp_path: Path) -> 
         )
         catalog.models.register("mine", model)
         catalog.promotions.promote("mine", box_thresholds={"nut": 0.4}, score_maps={"bolt": NUMBERS})
-    changed = apply_thresholds(settings, {"bolt": 0.3})
+    with pytest.raises(ModelError, match=r"^people reviewed regions of mine-2@00000001, too, and scores of"):
+        apply_thresholds(settings, {"bolt": 0.3}, shown=["mine@00000001", "mine-2@00000001"])
+    changed = apply_thresholds(settings, {"bolt": 0.3}, shown=["mine+segmenter@00000001", ""])
     assert changed is not None
     assert changed.box_thresholds == {"nut": 0.4, "bolt": 0.3}
     assert changed.score_maps == {"bolt": list(NUMBERS)}
