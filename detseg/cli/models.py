@@ -225,7 +225,7 @@ def print_promoted(done: Promoted, settings: Settings) -> None:
         say(f"{name} {said} than the present model, and was not promoted:")
         for line in judgement.get("missing", ()):
             say(f"  {line}")
-        say("`detseg models promote --force` promotes it all the same")
+        say(f"`detseg models promote {name} --force` promotes it all the same")
         return
     place = "in the place of" if settings.queue.predictions == "replace" else "beside"
     say(f"`detseg preannotate` predicts with {name} from now on")

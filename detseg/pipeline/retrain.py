@@ -104,8 +104,9 @@ def retrain(
     """Train the next model on what was labeled since the last round, and promote it if it is better.
 
     Does nothing where no round is due, unless ``by_hand``. Goes on with a round that was begun; ``restart``
-    gives that up for a new one. ``note`` hears what is done and each odd thing. Raises LockHeld while another
-    run is at it, ConfigError for a split that is none, and what the steps raise: the next run goes on there.
+    gives that up for a new one, due or not. ``note`` hears what is done and each odd thing. Raises LockHeld
+    while another run is at it, ConfigError for a split that is none, and what the steps raise: the next run
+    goes on there.
     """
     parse_shares(settings.retrain.split)
     with opened_catalog(settings) as catalog, catalog.locks.hold(_NAME, longest_s=_WAIT_S):
@@ -146,8 +147,9 @@ def look_for_due(
     last = _last_version(settings, catalog)
     n_new = _count_new(settings, catalog, last)
     images = format_count(n_new, "image")
-    if not restart and (begun := _open_round(catalog, restart=False)):
-        return Due(True, f"begun on {begun.begun[:10]}, and not ended", n_new)
+    if begun := _open_round(catalog, restart=False):
+        state = f"in the place of {begun.name}, " if restart else ""
+        return Due(True, f"{state}begun on {begun.begun[:10]}, and not ended", n_new)
     if limits.new_images and n_new >= limits.new_images:
         return Due(True, f"{images} newly reviewed (retrain.new_images is {limits.new_images:,})", n_new)
     if last is None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,11 +27,33 @@ from tests.pipeline.labeled import LabeledProject, bolt, ring
 from tests.pipeline.models import make_trained
 from tests.training.versions import QUICK, make_project
 
+KILLED = """
+import json, os, sys
+from pathlib import Path
+import detseg.models.families  # and with it torch, once for all
+from tests.pipeline.test_retrain import due_in, known, quick, retrain
+settings = due_in(Path(sys.argv[1])).settings
+ends = []
+for point in sys.argv[2:]:
+    if (child := os.fork()) == 0:
+        os.environ["DETSEG_FAILPOINT"] = point
+        retrain(settings, quick())
+        os._exit(0)
+    ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+retrain(settings, quick())
+print(json.dumps([ends, known(settings)]))
+"""
+"""Kills a round at each of those points, and lets it end."""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> LabeledProject:
+    return due_in(tmp_path)
+
+
+def due_in(folder: Path) -> LabeledProject:
     """Twelve reviewed images; a round is due with ten."""
-    project = make_project(tmp_path)
+    project = make_project(folder)
     label(project, range(12))
     training = {**QUICK, "steps": 1, "evaluations": 1}
     project.settings = project.settings.updated(
@@ -112,6 +138,21 @@ def test_a_round_that_is_killed_after_any_step_goes_on_to_one_model(project: Lab
     assert due(settings).reason.startswith("1 image newly reviewed since retrain-1 of ")
 
 
+def test_a_round_that_is_killed_by_a_signal_goes_on_to_one_model(tmp_path: Path) -> None:
+    points = [
+        "retrain.begun",
+        "retrain.version",
+        "models.before_register",
+        "retrain.trained",
+        "retrain.judged",
+    ]
+    command = [sys.executable, "-c", KILLED, str(tmp_path), *points]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    ends, found = json.loads(done.stdout)
+    assert ends == [-signal.SIGKILL] * len(points)
+    assert found == [["retrain-1"]] * 3
+
+
 def test_rounds_follow_each_other(project: LabeledProject) -> None:
     settings = project.settings.updated(retrain__base=None, model__detector="base")
     first = retrain(settings, quick())
@@ -170,7 +211,9 @@ def test_a_round_that_cannot_end_is_given_up_by_hand(project: LabeledProject) ->
         with pytest.raises(ConfigError, match="no such base"):
             retrain(project.settings, steps)
     assert known(project.settings)[0] == ["retrain-1"]
-    report = retrain(project.settings, quick(), restart=True)
+    rare = project.settings.updated(retrain__new_images=200)
+    assert due(rare, restart=True).reason.startswith("in the place of retrain-1, begun on 20")
+    report = retrain(rare, quick(), restart=True)
     assert report.round is not None
     assert report.round.name == "retrain-2"
 
