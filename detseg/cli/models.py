@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.pipeline.promoting import Promoted
 
-app = typer.Typer(help="Lists trained models, and promotes the one that pre-annotates.", no_args_is_help=True)
+app = typer.Typer(help="Lists trained models, compares them, and promotes one.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of a model, as `detseg models list` shows it.")]
 

@@ -37,7 +37,7 @@ def retrain(
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Trains the next model when it is due, and promotes it if it is better.
+    """Trains the next model when due, and promotes a better one.
 
     Due with so many newly reviewed images, or so many weeks after the last round (`[retrain]`). A round makes
     a dataset version, trains, judges beside the present model. The same command goes on with what was killed.

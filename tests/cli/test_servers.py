@@ -12,7 +12,7 @@ def test_status_of_nothing_says_so_and_makes_nothing(run: Run, tmp_path: Path) -
     assert run("status", "--json").json == {
         "label_studio": {"running": False, "healthy": False, "url": None},
         "prefect": {"running": False, "url": None},
-        "catalog": {"images": 0, "quarantine": [], "projects": []},
+        "catalog": {"images": 0, "model": None, "quarantine": [], "projects": []},
         "state_dir": str(tmp_path / ".detseg"),
     }
     assert run("status").out.splitlines()[:2] == [
