@@ -118,6 +118,7 @@ def test_servers_run_until_they_are_stopped(demo: tuple[Path, Any]) -> None:
     tasks = result["collect"]["states"]
     assert status["catalog"] == {
         "images": N_SCENES,
+        "model": None,
         "quarantine": [],
         "projects": [{"title": "detseg demo", "tasks": tasks}],
     }

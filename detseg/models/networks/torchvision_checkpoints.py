@@ -86,7 +86,7 @@ class TorchvisionConfig:
     id2label: Mapping[int, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
     frozen_norm_eps: float | None = None
-    thing_labels: tuple[str, ...] = ()
+    thing_labels: tuple[str, ...] | None = None
 
     @property
     def semantic(self) -> bool:
@@ -284,7 +284,8 @@ def _read_config(name: str, builder: str, content: Mapping[str, Any]) -> Torchvi
     eps = content.get("frozen_norm_eps")
     if eps is not None and not _is_number(eps):
         raise wrong(f'"frozen_norm_eps" is {eps!r}')
-    things = tuple(str(one) for one in content.get("thing_labels") or ())
+    declared = content.get("thing_labels")
+    things = None if declared is None else tuple(map(str, declared))
     return TorchvisionConfig(builder, id2label, defaults | settings, eps, things)
 
 
