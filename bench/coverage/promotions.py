@@ -94,7 +94,7 @@ class World:
     def chances(
         self, rng: np.random.Generator, easy: Floats, skill: float, last: float
     ) -> tuple[Floats, Floats]:
-        """How likely an object of each class is left in each image, and how many wrong regions there are per
+        """The chance that an object of each class is left in each image, and the number of wrong regions per
         object: (n, k) both."""
         skills = np.full(len(self.classes), skill)
         skills[-1] += last
@@ -155,7 +155,7 @@ def _reference(world: World) -> tuple[Ints, Floats]:
 
 
 def skill_for(world: World) -> float:
-    """How much better the candidate is where it finds anything (logits), to have that ratio of seconds."""
+    """The logits by which the candidate is better where it finds anything, to have that ratio of seconds."""
     return _skill_for(replace(world, n=MANY, overconfident=0.0))
 
 
@@ -224,7 +224,7 @@ def better_worlds() -> Iterator[tuple[str, World]]:
 
 
 def promoted(rng: np.random.Generator, *, world: World) -> Trial:
-    """Whether the candidate is promoted at the first look."""
+    """Tell whether the candidate is promoted at the first look."""
     return alarm_trial(_judge(world.evidence(rng)).better is True)
 
 

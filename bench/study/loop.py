@@ -30,7 +30,7 @@ from detseg.types import Instance
 
 Say = Callable[[str], None]
 Shown = Mapping[str, tuple[Instance, ...]]
-"""What a model found, by the name of the image."""
+"""The regions that a model found, by the name of the image."""
 
 LOWEST = 0.05
 """The score from which what a model finds is kept; what people are shown begins higher."""
@@ -48,7 +48,7 @@ class Workspace:
     threads: int
 
     def detseg(self, *words: str) -> str:
-        """What a command prints. Raises StudyFailed with its last line if it ends with an error."""
+        """Return the output of a command. Raises StudyFailed with its last line if it ends with an error."""
         done = subprocess.run(
             [sys.executable, "-m", "detseg", *words],
             cwd=self.folder,

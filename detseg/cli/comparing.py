@@ -91,7 +91,7 @@ def _show(judged: Judged, present: str, candidate: str) -> None:
 
 
 def _describe_tuned(judged: Judged, candidate: str) -> Iterator[str]:
-    """What was chosen for the candidate before it was judged."""
+    """Say what was chosen for the candidate before it was judged."""
     if judged.tuned is None:
         return
     chosen = judged.tuned.tuning

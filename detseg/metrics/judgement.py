@@ -206,7 +206,7 @@ def _defined(value: float) -> float | None:
 def _describe_worse(
     difference: Mapping[str, Difference], per_class: Mapping[str, ClassJudgement]
 ) -> tuple[str, ...]:
-    """What is worse for certain: no more images would help the candidate."""
+    """Say in what it is worse for certain: no more images would help the candidate."""
     lines = []
     seconds = difference["expected_seconds"]
     if seconds.has_risen:
@@ -222,7 +222,7 @@ def _describe_worse(
 
 
 def _describe_missing(seconds: Difference, n_images: int, rule: Rule) -> tuple[tuple[str, ...], int | None]:
-    """What is not known well enough, and how many more images would tell."""
+    """Say what is not known well enough, and how many more images would tell."""
     if rule.look > rule.max_looks:
         line = (
             f"these images have been looked at {rule.look:,} times, and whoever looks often enough finds a "
