@@ -38,7 +38,7 @@ from detseg.datasets.differences import compare_versions
 from detseg.pipeline.datasets import Wish, create_version, open_store
 from detseg.pipeline.export import export_version
 from detseg.pipeline.importing import Import, import_dataset
-from detseg.pipeline.placing import WriteOptions
+from detseg.pipeline.dataset_folders import WriteOptions
 
 settings, step = load_settings(Path(sys.argv[1])), sys.argv[2]
 store = open_store(settings)

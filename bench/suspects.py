@@ -26,12 +26,12 @@ from detseg.geometry.boxes import box_iou, xywh_to_box
 from detseg.geometry.extent import instance_iou_matrix
 from detseg.geometry.masks import decode_mask
 from detseg.geometry.matching import match_by_label
-from detseg.metrics.cases import Arm, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.suspects.findings import Suspect, Suspects
 from detseg.metrics.suspects.rules import RULES
 from detseg.metrics.suspects.tally import SuspectTally
 from detseg.taxonomy import Taxonomy, taxonomy_of_labels
-from detseg.types import Annotation, Box, ImageId, Instance, ModelVersion, Region, RegionId, Size
+from detseg.types import Annotation, Arm, Box, ImageId, Instance, ModelVersion, Region, RegionId, Size
 
 Rng = np.random.Generator
 

@@ -20,7 +20,7 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.events.schemas.automations import AutomationCore
 
 from detseg.errors import DetsegError
-from detseg.pipeline.checks import Check
+from detseg.pipeline.doctor import Check
 from flows.credential import read_or_make_credential
 from flows.recording import TAG
 from flows.server import PrefectServer, find_api, prefect_api

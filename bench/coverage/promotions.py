@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from bench.coverage.frame import Setup, Trial, alarm_trial, trial
 from detseg.metrics.costs import CostModel
+from detseg.metrics.evidence import CALIBRATION, Evidence, NeededWork, halve_calibration
 from detseg.metrics.intervals import Estimate
-from detseg.metrics.judged import halve_calibration
-from detseg.metrics.judgement import CALIBRATION, Evidence, Judgement, NeededWork, Rule, judge
+from detseg.metrics.judgement import Judgement, Rule, judge
 from detseg.metrics.paired import Difference
 
 Bools = npt.NDArray[np.bool_]

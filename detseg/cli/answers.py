@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detseg.cli.output import note, print_table, say
-from detseg.pipeline.qa.answers import answers_of, basis_of
-from detseg.pipeline.qa.notes import notes_on
+from detseg.pipeline.qa.answers import answers_of, basis_of, notes_on
 from detseg.plurals import format_count
 from detseg.report.wording import tell
 from detseg.types import EDIT_KINDS

@@ -34,7 +34,7 @@ def convert(
     from detseg.cli.dataset_tables import print_written, written_json
     from detseg.cli.output import note, print_json
     from detseg.pipeline.convert import convert_dataset
-    from detseg.pipeline.placing import WriteOptions
+    from detseg.pipeline.dataset_folders import WriteOptions
 
     chosen = WriteOptions(images, strict=strict, skip_missing=skip_missing)
     done = convert_dataset(path, from_, to, out, options=chosen, warn=note)

@@ -200,8 +200,8 @@ def export(
     from detseg.cli.dataset_tables import print_written, written_json
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
+    from detseg.pipeline.dataset_folders import WriteOptions
     from detseg.pipeline.export import export_version
-    from detseg.pipeline.placing import WriteOptions
 
     chosen = WriteOptions(images, strict=strict, skip_missing=skip_missing)
     settings = load_settings(config)
@@ -218,7 +218,7 @@ def verify(
 ) -> None:
     """Reads a version again, and says what of it is damaged. Exits with 1 if anything is."""
     from detseg.cli.output import print_json, say
-    from detseg.datasets.checks import find_problems
+    from detseg.datasets.store import find_problems
 
     store = _store(config)
     version = store.version(name)

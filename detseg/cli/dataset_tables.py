@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from detseg.datasets.version import Version
     from detseg.metrics.edit_rates import Quantiles
     from detseg.pipeline.dataset_figures import VersionFigures
+    from detseg.pipeline.dataset_folders import Written
     from detseg.pipeline.datasets import Trace
-    from detseg.pipeline.placing import Written
 
 _MOST_PEOPLE = 10
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from detseg.config import Settings
-    from detseg.pipeline.checks import Check
+    from detseg.pipeline.doctor import Check
 
 
 def up(config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:

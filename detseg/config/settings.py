@@ -10,8 +10,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from detseg.config.classes import ClassSettings, TaxonomySettings
-from detseg.config.judgement import JudgementSettings
-from detseg.config.retrain import RetrainSettings
 from detseg.config.sections import (
     CostSettings,
     EngineSettings,
@@ -24,7 +22,7 @@ from detseg.config.sections import (
     Section,
     SourceSettings,
 )
-from detseg.config.training import TrainingSettings
+from detseg.config.training import JudgementSettings, RetrainSettings, TrainingSettings
 from detseg.errors import ConfigError
 from detseg.taxonomy import Change, LabelClass, Relabeling, Taxonomy, distinct_colour, relabeling_of
 

@@ -1,10 +1,12 @@
-"""The settings of `detseg train`."""
+"""The settings of `detseg train`, `detseg models compare` and `detseg retrain`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
-from detseg.config.sections import Section, Share
+from detseg.config.sections import ClassName, Section, Share
 
 
 class TrainingSettings(Section):
@@ -102,3 +104,51 @@ class TrainingSettings(Section):
     hue: float = Field(
         default=0.0, ge=0, le=0.5, allow_inf_nan=False, description="turned by up to this part of a circle"
     )
+
+
+class JudgementSettings(Section):
+    """When a candidate is better than the present model."""
+
+    left_iou: float = Field(
+        default=0.75, ge=0.5, le=1, description="IoU from which people are expected to leave a region"
+    )
+    protected: tuple[ClassName, ...] | None = Field(
+        default=None,
+        description="classes that must not need more work for certain; without it, all, and [] for none",
+    )
+    max_looks: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="looks at a split that may end in a promotion; each raises the bar",
+    )
+
+
+class RetrainSettings(Section):
+    """When `detseg retrain` begins a round, and how it trains."""
+
+    new_images: int = Field(
+        default=200,
+        ge=0,
+        description="newly reviewed images from which a round is due; 0: their number never makes one due",
+    )
+    weeks: float = Field(
+        default=4.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weeks since the last round after which one is due, with one new image; 0: never",
+    )
+    base: str | None = Field(
+        default=None,
+        description="where each round begins; without it, the promoted model, else model.detector",
+    )
+    minutes: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="longest training; without it, training.steps"
+    )
+    split: str = Field(
+        default="train=0.8,val=0.1,test=0.1", description="sides of the dataset versions and their shares"
+    )
+    folder: Path | None = Field(
+        default=None, description="where checkpoints go; without it, models in the state folder"
+    )
+    simulated: bool = Field(default=False, description="learn from labels of the demo's reviewer, too")

@@ -30,7 +30,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from detseg.datasets.rows import INDEX, ROW, find_runs, index_table, rows_of, values_of
-from detseg.datasets.sample import encode_sample
+from detseg.datasets.sample import digest_row, encode_sample, image_of
 from detseg.datasets.version import (
     Addition,
     Counts,
@@ -342,3 +342,20 @@ def _count(rows: Sequence[IndexRow], left_out: Mapping[str, int], duplicates: Ma
 def _file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_problems(store: DatasetStore, version: Version) -> Iterator[str]:
+    """Say in a line each what of a version is damaged or gone; nothing where it is whole."""
+    try:
+        index = store.index(version)
+        if version_id(version.recipe, index) != version.id:
+            yield f"the index of {version.name} is not the one that its id {version.id[:12]} was made of"
+        for pack in version.packs:
+            if store.file_sha256(pack) != pack:
+                yield f"the bytes of pack {pack[:12]} have changed: restore packs/{pack}.parquet from a copy"
+        digests = {row.image: row.digest for row in index}
+        for row in store.rows(version):
+            if digest_row(row) != digests[row["image"]]:
+                yield f"{image_of(row['image'])} ({row['uri']}) is not what it was"
+    except DatasetError as error:
+        yield str(error)

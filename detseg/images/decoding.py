@@ -1,7 +1,8 @@
 """Bytes in, upright RGB pixels out; everything that cannot be used becomes an ImageError with the reason.
 
 What a browser shows is what the models see: turned as its EXIF says, transparency over white, 16-bit grey by
-its upper byte. What decoding would cost is known from the header, so a bomb is refused for nothing.
+its upper byte. What decoding would cost is known from the header, so a bomb is refused for nothing. Programs
+that do not read EXIF get a copy whose pixels lie in the file as they are shown.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import logging
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -287,3 +289,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95},
+}
+
+
+def upright_copy(data: bytes, uri: str) -> bytes | None:
+    """The image anew, in its format and without EXIF; None where its pixels lie as everybody shows them.
+
+    Raises ImageError for what cannot be decoded.
+    """
+    if not looks_turned(data):
+        return None
+    written = io.BytesIO()
+    name = image_format(data)
+    name = "JPEG" if name == "MPO" else name
+    Image.fromarray(decode_image(data, uri).rgb).save(written, name, **_OPTIONS.get(name, {}))
+    return written.getvalue()

@@ -1,8 +1,9 @@
-"""The release of the Label Studio at an address, asked without a token, and whether it is known to work."""
+"""The release of a Label Studio, asked without a token, and whether it is known to work."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import httpx
 
@@ -36,6 +37,15 @@ def read_release(url: str) -> str:
 def is_too_old(release: str) -> bool:
     """Tell whether that version comes before the one that is tested, its last number aside."""
     return _numbers(release)[:2] < _numbers(TESTED)[:2]
+
+
+def other_release(release: str, url: str) -> Iterator[str]:
+    """A warning about a server of a version that this code was not tested with."""
+    if release.split(".")[:2] != TESTED.split(".")[:2]:
+        yield (
+            f"Label Studio at {url} is {release}, this detseg was tested with {TESTED}: look at a "
+            "task after the push"
+        )
 
 
 def _numbers(release: str) -> tuple[int, ...]:

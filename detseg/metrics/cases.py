@@ -1,13 +1,14 @@
-"""The cases that QA measures: one image that people were asked about, with everything that was said about
-it."""
+"""The cases that QA measures: one image that people were asked about, with everything that was said about it.
+
+A model is measured by pairs of a prediction and the review that counts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from detseg.types import ARMS, Annotation, Arm, Decoy, ImageId, ModelVersion, Region
-
-__all__ = ["ARMS", "Arm", "Case", "age"]
+from detseg.types import Annotation, Arm, Decoy, ImageId, ModelVersion, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,29 @@ class Case:
 def age(annotation: Annotation) -> tuple[float, str]:
     """Sorts annotations by the time of their last change; equal ones by author."""
     return (annotation.updated_at.timestamp() if annotation.updated_at else 0.0, annotation.author)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A person's review of an image, and a model's prediction of it."""
+
+    truth: Annotation
+    prediction: Annotation
+
+
+def pair_annotations(truth: Iterable[Annotation], predictions: Iterable[Annotation]) -> tuple[Pair, ...]:
+    """The reviewed images that were predicted, sorted by image.
+
+    Where several people reviewed an image, the latest review counts. Only labeled and empty images are
+    truth: what nobody reviewed, or was skipped, says nothing about the model. ValueError for two
+    predictions of one image: they are of two model versions, measure one at a time.
+    """
+    latest = {annotation.image: annotation for annotation in sorted(truth, key=age)}
+    reviewed = {image: a for image, a in latest.items() if a.state in ("labeled", "empty")}
+    predicted: dict[ImageId, Annotation] = {}
+    for prediction in predictions:
+        if predicted.setdefault(prediction.image, prediction) is not prediction:
+            raise ValueError(f"two predictions of image {prediction.image}")
+    return tuple(
+        Pair(reviewed[image], predicted[image]) for image in sorted(reviewed.keys() & predicted.keys())
+    )

@@ -2,7 +2,9 @@
 
 Every region was left, moved, reshaped, relabeled or deleted. The shares are learned by class, with or without
 a mask, and tenth of the score; those among few regions are drawn to those of their class, and these to those
-of all (``credible_means``). How many regions people add is learned per image, by how many regions it shows.
+of all: ``credible_means`` is empirical Bayes by moments (Bühlmann and Straub, "Glaubwürdigkeit für
+Schadensätze", 1970; Bühlmann and Gisler, "A Course in Credibility Theory and its Applications", 2005, chapter
+4). How many regions people add is learned per image, by how many regions it shows.
 
 scikit-learn's LogisticRegression of class and tenth orders images about as well: on 24 made projects
 (``bench.ranking``) its list has 1.1 +- 0.5 points less of the seconds in its first fifth with 60 reviewed
@@ -12,6 +14,7 @@ within 0.6. Importing them takes longer than all of this.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +22,6 @@ import numpy.typing as npt
 
 from detseg.metrics.costs import CostModel
 from detseg.metrics.score_bins import score_bins_of
-from detseg.metrics.shrinkage import credible_means
 from detseg.metrics.work_log import WorkTables
 from detseg.types import EDIT_KINDS, EditKind
 
@@ -151,3 +153,46 @@ def _sums(group: Ints, n_groups: int, weights: Floats | None = None) -> Floats:
 def _one(groups: Floats) -> Ints:
     """One parent for all of them."""
     return np.zeros(len(groups), dtype=np.intp)
+
+
+def credible_means(n: Floats, sums: Floats, squares: Floats, *, parent: Ints, above: Floats) -> Floats:
+    """Means of groups, drawn to that of the group above as far as the groups' own data is too little.
+
+    ``n`` (g,) counts the trials of each group, ``sums`` and ``squares`` (g, k) add up what they gave and its
+    square; ``parent`` (g,) says which row of ``above`` (p, k), means too, a group belongs to. The answer is
+
+        (sum + m * above) / (n + m),    m = variance within groups / variance between groups of one parent
+
+    so the mean above weighs as much as ``m`` trials, at least one; groups that differ no more than chance
+    makes them have the mean above.
+
+    >>> deleted = np.array([[90.0], [10.0], [1.0]])  # of 100, 100 and 1 regions
+    >>> n = np.array([100.0, 100.0, 1.0])
+    >>> credible_means(n, deleted, deleted, parent=np.zeros(3, int), above=np.array([[0.5]])).round(2)
+    array([[0.9 ],
+           [0.1 ],
+           [0.75]])
+    """
+    weight = _weight(n, sums, squares, parent=parent)
+    if math.isinf(weight):
+        return above[parent]
+    means: Floats = (sums + weight * above[parent]) / (n + weight)[:, None]
+    return means
+
+
+def _weight(n: Floats, sums: Floats, squares: Floats, *, parent: Ints) -> float:
+    """``m`` of ``credible_means``, from 1; infinite where groups do not differ or nothing can tell."""
+    seen = n > 0
+    n, sums, squares, parent = n[seen], sums[seen], squares[seen], parent[seen]
+    n_families = len(np.unique(parent))
+    if n.sum() <= len(n) or len(n) <= n_families:
+        return math.inf
+    means = sums / n[:, None]
+    within = float((squares - n[:, None] * means**2).sum()) / (n.sum() - len(n))
+    of_family = np.bincount(parent, n)
+    totals = np.stack([np.bincount(parent, column) for column in sums.T], axis=1)
+    centres = totals / np.maximum(of_family, 1.0)[:, None]
+    spread = float((n[:, None] * (means - centres[parent]) ** 2).sum())
+    effective = n.sum() - float((n**2 / of_family[parent]).sum())
+    between = (spread - (len(n) - n_families) * within) / effective
+    return max(1.0, within / between) if between > 0.0 else math.inf

@@ -16,7 +16,7 @@ import numpy as np
 from detseg.formats.coco_entries import IouType
 from detseg.formats.coco_results import read_coco_files
 from detseg.metrics.calibration import Calibration, calibrate
-from detseg.metrics.cases import Case
+from detseg.metrics.cases import Case, pair_annotations
 from detseg.metrics.coco_data import DetectionColumns, DetectionData, Floats
 from detseg.metrics.coco_eval import CocoArrays, confuse, evaluate, evaluate_records, match
 from detseg.metrics.detection_intervals import (
@@ -29,7 +29,6 @@ from detseg.metrics.detection_intervals import (
 from detseg.metrics.error_kinds import ErrorCosts, error_costs
 from detseg.metrics.intervals import Estimate
 from detseg.metrics.operating import OperatingCurves, operating_curves
-from detseg.metrics.pairs import pair_annotations
 from detseg.types import Annotation
 
 

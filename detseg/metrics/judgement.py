@@ -1,6 +1,6 @@
 """The judgement of a candidate beside the present model: better for certain, worse for certain, or neither.
 
-Pure: what both models would cost and score on the same images in, the judgement out.
+What both models would cost and score on the same images in (``evidence.py``), the judgement out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from detseg.metrics.evidence import CALIBRATION, Evidence, NeededWork
 from detseg.metrics.intervals import MIN_UNITS
 from detseg.metrics.paired import (
     RISK,
@@ -27,40 +28,6 @@ from detseg.plurals import format_count
 Floats = npt.NDArray[np.float64]
 
 _HOPELESS = 1000.0  # times the images at hand: how many are needed is not known then
-
-CALIBRATION = "calibration_error"
-"""The name of the only figure beside the seconds that decides."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NeededWork:
-    """The work that the answers of one model need: (n_images, n_classes) all."""
-
-    seconds: Floats
-    edits: Floats
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
-    """Two models on the same images.
-
-    ``nothing`` is the work of a model that finds nothing; ``present_figures`` and ``candidate_figures`` are
-    those that images have together (AP, PQ), by name, of the same halves. ``n_truth`` (n_classes,) are the
-    labeled objects of each class.
-    """
-
-    classes: tuple[str, ...]
-    n_truth: tuple[int, ...]
-    present: NeededWork
-    candidate: NeededWork
-    nothing: NeededWork
-    present_figures: Mapping[str, Halved]
-    candidate_figures: Mapping[str, Halved]
-    figure_classes: Mapping[str, tuple[str, ...]]
-
-    @property
-    def n_images(self) -> int:
-        return len(self.nothing.seconds)
 
 
 @dataclass(frozen=True, slots=True)

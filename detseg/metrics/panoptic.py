@@ -14,8 +14,8 @@ from hotcoco.panoptic import PanopticEval
 from detseg.errors import FormatError
 from detseg.formats.coco_panoptic import PanopticFiles, read_coco_panoptic
 from detseg.geometry.label_maps import shared_pixels
+from detseg.metrics.cases import pair_annotations
 from detseg.metrics.image_sums import ImageSums
-from detseg.metrics.pairs import pair_annotations
 from detseg.metrics.scenes import Kinds, Scene, paint_scene
 from detseg.types import Annotation, Kind
 

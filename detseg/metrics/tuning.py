@@ -18,14 +18,13 @@ from detseg.metrics.intervals import MIN_UNITS
 from detseg.metrics.needed_edits import LEFT_IOU, needed_edits
 from detseg.metrics.paired import NOTHING, Difference, mean_change
 from detseg.metrics.thresholds import N_FOLDS, best_threshold
-from detseg.models.score_maps import IDENTITY, ScoreMap
+from detseg.models.score_maps import EDGE, IDENTITY, ScoreMap
 from detseg.types import Annotation
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_EDGE = 1e-6
 _STIFF = 1.0
 """The precision of the prior of a map's parameters, around those of the map of all classes."""
 _LEAST = 0.05
@@ -156,7 +155,7 @@ def fit_maps(regions: ShownRegions) -> dict[str, ScoreMap]:
 
 def _fit(score: Floats, left: Bools, around: ScoreMap) -> ScoreMap:
     """The likeliest map, with parameters that lie around others (a normal prior)."""
-    s = np.clip(score, _EDGE, 1.0 - _EDGE)
+    s = np.clip(score, EDGE, 1.0 - EDGE)
     columns = np.stack([np.log(s), -np.log1p(-s), np.ones(len(s))], axis=1)
     centre = np.array([around.a, around.b, around.c])
 

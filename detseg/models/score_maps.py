@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_EDGE = 1e-6
+EDGE = 1e-6
 """Scores and probabilities this close to 0 or 1 are taken for that far from it."""
 
 
@@ -31,7 +31,7 @@ class ScoreMap:
 
     def probability(self, score: float) -> float:
         """The probability that a score in [0, 1] stands for, in (0, 1)."""
-        s = min(max(score, _EDGE), 1.0 - _EDGE)
+        s = min(max(score, EDGE), 1.0 - EDGE)
         logit = self.a * math.log(s) - self.b * math.log1p(-s) + self.c
         return round(1.0 / (1.0 + math.exp(-min(max(logit, -500.0), 500.0))), 12)
 

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from detseg.errors import ConfigError, DatasetError, FormatError, ImageError
 from detseg.formats import ImageLabels
 from detseg.images import read_bytes
+from detseg.pipeline.dataset_folders import Source, WriteOptions, Written, write_dataset
 from detseg.pipeline.formats import find_format, readable_formats
-from detseg.pipeline.placing import Source, WriteOptions, Written, write_dataset
 
 
 @dataclass(frozen=True, slots=True)

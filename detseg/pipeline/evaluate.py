@@ -22,12 +22,10 @@ from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.policies import cost_model, shape_policy
-from detseg.pipeline.qa.answers import encode_answer, encode_estimate
-from detseg.pipeline.qa.cases import CaseReader
+from detseg.pipeline.qa.answers import encode_answer, encode_estimate, notes_on
+from detseg.pipeline.qa.cases import CaseReader, read_waiting
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
 from detseg.pipeline.qa.measure import Measures
-from detseg.pipeline.qa.notes import notes_on
-from detseg.pipeline.qa.waiting import read_waiting
 from detseg.pipeline.reading import read_one
 from detseg.pipeline.send_back import SentBack, send_back
 from detseg.pipeline.workspace import known_project, opened_catalog

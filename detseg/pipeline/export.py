@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 from detseg.datasets.sample import decode_sample, image_bytes
 from detseg.errors import DatasetError
 from detseg.formats import ImageLabels
+from detseg.pipeline.dataset_folders import Source, WriteOptions, Written, write_dataset
 from detseg.pipeline.datasets import describe_taxonomy, open_store
 from detseg.pipeline.formats import find_format
-from detseg.pipeline.placing import Source, WriteOptions, Written, write_dataset
 from detseg.pipeline.reading import open_sources, read_labeled
 from detseg.types import ImageId
 

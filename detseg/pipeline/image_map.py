@@ -1,4 +1,7 @@
-"""The map of a project's images: which have an embedding, what is known of them, and their thumbnails."""
+"""The map of a project's images: which have an embedding, what is known of them, and their thumbnails.
+
+The embeddings are laid out on a plane: images that a backbone sees alike lie near each other.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from detseg.datasets.duplicates import find_duplicates, stack_features
-from detseg.datasets.layout import lay_out
 from detseg.datasets.sample import image_bytes, image_of
 from detseg.errors import DatasetError, ImageError
 from detseg.images.fingerprints import THUMBNAIL_PX
@@ -171,3 +174,36 @@ def _grey(one: ImageFeatures, size: Size | None) -> Image.Image:
     wide, high = (size.width, size.height) if size is not None else (1, 1)
     scale = TILE_PX / max(wide, high)
     return square.resize((max(1, round(wide * scale)), max(1, round(high * scale))))
+
+
+_COMPONENTS, _PERPLEXITY, _SEED = 50, 30.0, 0
+_FEWEST = 8
+"""Of fewer images the two main components say as much as t-SNE would."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def lay_out(embeddings: npt.NDArray[np.floating]) -> Floats:
+    """Return places (N, 2), each coordinate in [0, 1], of embeddings (N, D) of one model.
+
+    t-SNE (van der Maaten and Hinton, "Visualizing Data using t-SNE", 2008) of the principal components, with
+    a fixed seed; a few thousand rows at most. Distances between far groups say nothing.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    n, width = embeddings.shape
+    values = np.asarray(embeddings, dtype=np.float64)
+    if n < 2 or width < 2 or not np.ptp(values, axis=0).any():
+        return np.full((n, 2), 0.5)
+    with threadpool_limits(
+        1
+    ):  # more threads wait for each other thousands of times, and sum in another order
+        placed = PCA(min(_COMPONENTS, n, width), random_state=_SEED).fit_transform(values)
+        if n >= _FEWEST:
+            perplexity = min(_PERPLEXITY, (n - 1) / 3)
+            placed = TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(placed)
+    placed = placed[:, :2]
+    low, extent = placed.min(axis=0), np.ptp(placed, axis=0)
+    return np.asarray((placed - low) / np.where(extent > 0, extent, 1.0), dtype=np.float64)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from detseg.datasets.sample import Sample, image_bytes
 from detseg.datasets.splits import group_duplicates
 from detseg.errors import DatasetError
-from detseg.metrics.judged import EvidenceTally
+from detseg.metrics.evidence import EvidenceTally
 from detseg.metrics.judgement import Judgement, Rule
 from detseg.metrics.judgement import judge as judge_evidence
 from detseg.metrics.paired import Difference

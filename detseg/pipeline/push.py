@@ -25,10 +25,10 @@ from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.experiments.gold import record_truth
 from detseg.pipeline.failpoints import failpoint
-from detseg.pipeline.pushing.alike import hold_duplicates
 from detseg.pipeline.pushing.delivery import Batcher, Send, Work, checked, deliver, deliver_all
 from detseg.pipeline.pushing.duplicates import describe_duplicates, resolve_duplicates
 from detseg.pipeline.pushing.existing import find_existing, find_known, find_tasks, import_existing
+from detseg.pipeline.pushing.near_duplicates import hold_duplicates
 from detseg.pipeline.pushing.payload import encode_planned
 from detseg.pipeline.pushing.plan import PagePlan, foresee, plan_page, plan_tasks
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit, Queue, opened_queue, viewed_queue

@@ -6,11 +6,137 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch.nn import functional
+from torchvision.transforms.v2 import InterpolationMode
+from transformers import Mask2FormerImageProcessor
+
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
+from detseg.training.adapt import image_processor
 from detseg.training.augment import Example
-from detseg.training.collate import DetectionCollator, make_segment_collator
 from detseg.training.evaluate import Split, Tally, tally_boxes, tally_segments
+
+_COLOURS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionCollator:
+    """Examples to the inputs of a detector.
+
+    ``labels`` has for each image ``class_labels`` int64 (N,) and ``boxes`` float32 (N, 4), as centre and size
+    in [0, 1].
+    """
+
+    processor: Any
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+        inputs = dict(
+            self.processor(
+                images=[example.image for example in examples],
+                annotations=[_to_coco(example, i) for i, example in enumerate(examples)],
+                input_data_format="channels_first",
+                return_tensors="pt",
+            )
+        )
+        inputs["pixel_values"] = _fast(inputs["pixel_values"])
+        wanted = ("class_labels", "boxes")
+        inputs["labels"] = [{name: one[name] for name in wanted} for one in inputs["labels"]]
+        return inputs
+
+
+def _to_coco(example: Example, image_id: int) -> dict[str, Any]:
+    """The truth as COCO's annotations, which the processors of all detectors read."""
+    x0y0, x1y1 = example.boxes[:, :2], example.boxes[:, 2:]
+    xywh = torch.cat((x0y0, x1y1 - x0y0), dim=1).tolist()
+    entries = [
+        {"category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+        for label, box in zip(example.labels.tolist(), xywh, strict=True)
+    ]
+    return {"image_id": image_id, "annotations": entries}
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCollator:
+    """Examples with masks to the inputs of a universal segmenter.
+
+    ``mask_labels`` has for each image the masks float32 (N, h, w), 0 and 1, ``class_labels`` int64 (N,). An
+    object that is too small to have a pixel there is in neither. ``more`` are inputs that every image has,
+    (1, ...) each.
+    """
+
+    processor: Any
+    more: Mapping[str, torch.Tensor]
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+        seen = self.processor(
+            images=[example.image for example in examples],
+            input_data_format="channels_first",
+            return_tensors="pt",
+        )
+        inputs = {name: seen[name] for name in ("pixel_values", "pixel_mask") if name in seen}
+        inputs["pixel_values"] = _fast(inputs["pixel_values"])
+        for name, value in self.more.items():
+            inputs[name] = value.expand(len(examples), *value.shape[1:])
+        truth = [
+            _unpack(layers, example.labels)
+            for layers, example in zip(self._layers(examples), examples, strict=True)
+        ]
+        inputs["mask_labels"] = [masks for masks, _ in truth]
+        inputs["class_labels"] = [labels for _, labels in truth]
+        return inputs
+
+    def _layers(self, examples: Sequence[Example]) -> torch.Tensor:
+        """The layers of the masks where the processor puts the pixels: (B, L, h, w), 0 in what is padded.
+
+        They go through it like images, three at a time in the place of the colours.
+        """
+        layers = [example.layers for example in examples if example.layers is not None]
+        n = -(-max(len(one) for one in layers) // _COLOURS) * _COLOURS
+        full = [functional.pad(one.float(), (0, 0, 0, 0, 0, n - len(one))) for one in layers]
+        parts = [
+            self.processor(
+                images=[one[start : start + _COLOURS] for one in full],
+                do_rescale=False,
+                do_normalize=False,
+                resample=InterpolationMode.NEAREST_EXACT,
+                input_data_format="channels_first",
+                return_tensors="pt",
+            )["pixel_values"]
+            for start in range(0, n, _COLOURS)
+        ]
+        return torch.cat(parts, dim=1)
+
+
+def _unpack(layers: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The masks (N, h, w) of the objects that layers (L, h, w) show, and their labels (N,)."""
+    masks = [torch.zeros(0, *layers.shape[1:])]
+    shown = []
+    for layer in layers:
+        numbers = torch.unique(layer)
+        numbers = numbers[numbers > 0]
+        masks.append((layer == numbers[:, None, None]).float())
+        shown.append(numbers.long() - 1)
+    return torch.cat(masks), labels[torch.cat(shown)]
+
+
+def _fast(pixels: torch.Tensor) -> torch.Tensor:
+    """The pixels in the order in which convolutions are fastest, on CPUs as on accelerators."""
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def make_segment_collator(processor: Any, panoptic: bool) -> SegmentCollator:
+    """The collator of a universal segmenter's processor; one that is told its task in words is told here."""
+    images = image_processor(processor)
+    if not hasattr(processor, "task_seq_length"):
+        return SegmentCollator(images, {})
+    blank = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    told = processor([blank], task_inputs=["panoptic" if panoptic else "instance"], return_tensors="pt")
+    # OneFormer's own needs a table of class names that no checkpoint has; the rest is Mask2Former's.
+    shared = Mask2FormerImageProcessor().to_dict().keys() - {"image_processor_type"}
+    settings = {name: value for name, value in images.to_dict().items() if name in shared}
+    return SegmentCollator(Mask2FormerImageProcessor(**settings), {"task_inputs": told["task_inputs"]})
+
 
 Collator = Callable[[Sequence[Example]], dict[str, Any]]
 

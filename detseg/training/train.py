@@ -16,14 +16,11 @@ from detseg.files import write_whole
 from detseg.models.checkpoints import Checkpoint, quiet_library
 from detseg.models.engine import Engine, choose_device, has_native_bfloat16
 from detseg.plurals import format_count
-from detseg.training.average import Average
+from detseg.training.adapt import longest_side, resize_inputs, spare_points, with_classes
 from detseg.training.batches import Draws
 from detseg.training.card import model_card
-from detseg.training.course import Course, Report
+from detseg.training.course import Average, Course, Report
 from detseg.training.evaluate import Split, Tally
-from detseg.training.heads import with_classes
-from detseg.training.inputs import longest_side, resize_inputs, spare_points
-from detseg.training.optimizer import make_optimizer
 from detseg.training.plan import (
     FIGURES,
     RESULT,
@@ -38,6 +35,7 @@ from detseg.training.trainer import (
     FineTuner,
     LossIsNoNumber,
     make_arguments,
+    make_optimizer,
     make_schedule,
 )
 from detseg.training.work import best_folder, last_checkpoint, open_work, writing_result

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from detseg.errors import SourceError
-from detseg.sources.addresses import is_public
-from detseg.sources.guarded import GuardedTransport, PrivateAddress
+from detseg.sources.guarded import GuardedTransport, PrivateAddress, is_public
 from tests.sources.servers import Answer, web_server
 
 PRIVATE = {

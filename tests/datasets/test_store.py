@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.catalog.region_json import encode_regions
-from detseg.datasets.checks import find_problems
 from detseg.datasets.differences import compare_versions
 from detseg.datasets.sample import Sample, decode_sample, image_bytes
-from detseg.datasets.store import DatasetStore, is_worth_sharing
+from detseg.datasets.store import DatasetStore, find_problems, is_worth_sharing
 from detseg.datasets.version import Addition, IndexRow, Recipe, Version
 from detseg.errors import DatasetError
 from detseg.taxonomy import LabelClass

@@ -10,8 +10,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from detseg.datasets.checks import find_problems
-from detseg.datasets.store import DatasetStore
+from detseg.datasets.store import DatasetStore, find_problems
 from detseg.datasets.version import Addition
 from detseg.errors import DatasetError
 from tests.datasets.test_store import RECIPE, add, make_sample, read, write

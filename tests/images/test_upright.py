@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from detseg.errors import ImageError
 from detseg.images import decode_image
-from detseg.images.upright import upright_copy
+from detseg.images.decoding import upright_copy
 from tests.exif import ORIENTATIONS, save_turned
 
 

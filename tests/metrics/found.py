@@ -14,8 +14,8 @@ from pycocotools.cocoeval import COCOeval
 
 from detseg.formats.coco_entries import IouType
 from detseg.geometry.boxes import box_to_xywh
-from detseg.metrics.cases import Arm, Case
-from detseg.types import Annotation, ImageId, Instance, ModelVersion, Region, Size
+from detseg.metrics.cases import Case
+from detseg.types import Annotation, Arm, ImageId, Instance, ModelVersion, Region, Size
 from tests.metrics.made import annotation, block, boxed, masked
 
 Json = dict[str, Any]

@@ -8,9 +8,10 @@ from datetime import datetime
 import numpy as np
 
 from detseg.geometry.masks import bitmap_to_mask
-from detseg.metrics.cases import Arm, Case
+from detseg.metrics.cases import Case
 from detseg.types import (
     Annotation,
+    Arm,
     Box,
     ImageId,
     Instance,

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from bench.detection import make_boxes, make_cases, make_records, run_ours, run_pycocotools
 from detseg.formats.coco_entries import IouType
-from detseg.metrics.cases import ARMS, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.coco_data import DetectionColumns
 from detseg.metrics.coco_eval import COCO_IOUS, match
 from detseg.metrics.detection import DetectionQuality, DetectionTally
-from detseg.types import Box, Size
+from detseg.types import ARMS, Box, Size
 from tests.metrics.found import FIGURES, SQUARE, detection_cases, make_case, pycocotools_eval, to_records
 from tests.metrics.made import annotation, block, boxed, masked
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from detseg.metrics.cases import Arm, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.costs import CostModel
 from detseg.metrics.drift import N_COSTLY, Drift, find_drift
 from detseg.metrics.work_log import WorkLog
-from detseg.types import Region
+from detseg.types import Arm, Region
 from tests.metrics.made import annotation, boxed, case
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)  # of week 2

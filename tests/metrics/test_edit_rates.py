@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.metrics.cases import ARMS, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.edit_rates import EditRates, Edits
 from detseg.metrics.edits import EditCounts, find_edits
 from detseg.metrics.intervals import UNKNOWN, unseen_share
 from detseg.metrics.work import WorkTally
-from detseg.types import EDIT_KINDS, Annotation, Box, EditKind, ImageId, Region, RegionId, Size
+from detseg.types import ARMS, EDIT_KINDS, Annotation, Box, EditKind, ImageId, Region, RegionId, Size
 from tests.metrics.made import annotation, block, boxed, case, masked
 
 BOLT = boxed("r1", "bolt", (2, 2, 12, 12), 0.9)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detseg.geometry.masks import bitmap_to_mask
+from detseg.metrics.cases import pair_annotations
 from detseg.metrics.edits import EditCounts, find_edits
-from detseg.metrics.pairs import pair_annotations
 from detseg.types import Annotation, Box, Edit, Region, RegionId, Size
 from tests.metrics.made import annotation, block, boxed, masked
 

@@ -13,11 +13,11 @@ import pytest
 from bench.coverage.effort import THREE, World, saving_trial
 from bench.coverage.frame import Setup, run_setup
 from detseg.metrics.arms import Timed, compare_arms
-from detseg.metrics.cases import Arm, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.costs import CostModel
 from detseg.metrics.effort import Effort
 from detseg.metrics.work import WorkTally
-from detseg.types import Annotation
+from detseg.types import Annotation, Arm
 from tests.metrics.made import annotation, block, boxed, case, masked
 
 Floats = npt.NDArray[np.float64]

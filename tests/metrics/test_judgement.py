@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from detseg.metrics.costs import CostModel
-from detseg.metrics.judged import EvidenceTally
-from detseg.metrics.judgement import CALIBRATION, Evidence, Judgement, NeededWork, Rule, judge
+from detseg.metrics.evidence import CALIBRATION, Evidence, EvidenceTally, NeededWork
+from detseg.metrics.judgement import Judgement, Rule, judge
 from detseg.metrics.paired import Difference, Halved, mean_difference
 from detseg.types import Annotation, Region
 from tests.metrics.made import annotation, block, boxed, masked

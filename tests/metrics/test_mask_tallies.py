@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from detseg.metrics.cases import ARMS, Arm, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.mask_tallies import PanopticTally, ScenePainter, SegmentationTally
 from detseg.metrics.panoptic import panoptic_quality
-from detseg.types import Annotation, ImageId, ModelVersion, Region, Size
+from detseg.types import ARMS, Annotation, Arm, ImageId, ModelVersion, Region, Size
 from tests.metrics.made import SIZE, annotation, block, boxed, masked
 from tests.metrics.scene_maps import as_annotation, pairs_of_scenes
 

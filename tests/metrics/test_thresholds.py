@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from bench.coverage.frame import Setup, run_setup
 from bench.coverage.thresholds import Scores, threshold_trial
-from detseg.metrics.cases import Arm, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.costs import CostModel
 from detseg.metrics.thresholds import ThresholdChoice, best_threshold
 from detseg.metrics.work import WorkTally
-from detseg.types import Region
+from detseg.types import Arm, Region
 from tests.metrics.made import annotation, block, boxed, case, masked
 
 COSTS = CostModel()

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from detseg.metrics.cases import Arm, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.timing import WorkTimes
 from detseg.metrics.work import WorkTally
+from detseg.types import Arm
 from tests.metrics.made import annotation, boxed, case
 
 BOLT = boxed("r1", "bolt", (2, 2, 12, 12), 0.9)

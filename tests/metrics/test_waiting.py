@@ -11,13 +11,13 @@ import pytest
 
 from bench.coverage.frame import Setup, run_setup
 from bench.coverage.thresholds import CHANCE, order_trial
-from detseg.metrics.cases import Arm, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.costs import CostModel
 from detseg.metrics.expected_edits import Expectations, ShownRegion, learn_expectations
 from detseg.metrics.waiting import N_RANKED, Waiting, WaitingImage
 from detseg.metrics.work import WorkTally
 from detseg.metrics.work_log import WorkLog
-from detseg.types import ImageId, ModelVersion, Region
+from detseg.types import Arm, ImageId, ModelVersion, Region
 from tests.metrics.made import annotation, block, boxed, case, masked
 
 COSTS = CostModel()

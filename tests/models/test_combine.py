@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detseg.geometry.masks import bitmap_to_mask
-from detseg.models.combine import combine
+from detseg.models.checkpoint_predictor import combine
 from detseg.types import Box, Instance, Mask
 
 

@@ -39,7 +39,7 @@ from detseg.labelstudio.server import SERVED, Connection, EmbeddedLabelStudio
 from detseg.labelstudio.tabs import remove_tab, show_in_tab
 from detseg.labelstudio.webhook import register
 from detseg.pipeline.collect import collect_reviews
-from detseg.pipeline.doctor_queue import look_at_label_studio
+from detseg.pipeline.doctor import look_at_label_studio
 from detseg.pipeline.push import plan_push, push
 from detseg.pipeline.reading import open_sources, source_location
 from detseg.pipeline.scan import scan

@@ -11,9 +11,8 @@ from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
-from detseg.pipeline.checks import Check
 from detseg.pipeline.collect import collect_reviews
-from detseg.pipeline.doctor_queue import look_at_label_studio
+from detseg.pipeline.doctor import Check, look_at_label_studio
 from detseg.pipeline.push import PushReport, push
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard

@@ -13,8 +13,8 @@ from PIL import Image
 from detseg.errors import ConfigError, DatasetError, FormatError
 from detseg.formats.yolo_files import labels_path, read_yolo
 from detseg.pipeline.convert import convert_dataset
+from detseg.pipeline.dataset_folders import WriteOptions
 from detseg.pipeline.formats import FormatName, SourceName, find_format
-from detseg.pipeline.placing import WriteOptions
 
 PLAIN = WriteOptions()
 

@@ -22,8 +22,7 @@ from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import taxonomy_to_config
 from detseg.labelstudio.served import ServedFolder
 from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
-from detseg.pipeline.checks import Check
-from detseg.pipeline.doctor_queue import look_at_label_studio
+from detseg.pipeline.doctor import Check, look_at_label_studio
 from detseg.pipeline.workspace import opened_catalog, record_project
 from tests.pipeline.conftest import TAXONOMY
 from tests.workers import first_port

@@ -12,9 +12,9 @@ from pyarrow import parquet
 
 from detseg.datasets.splits import SplitRule
 from detseg.errors import ConfigError, DatasetError
+from detseg.pipeline.dataset_folders import WriteOptions
 from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.export import export_version
-from detseg.pipeline.placing import WriteOptions
 from tests.pipeline.labeled import SIZE, LabeledProject, bolt, make_project, ring
 
 PLAIN = WriteOptions()

@@ -15,7 +15,7 @@ from detseg.errors import LabelStudioError
 from detseg.images import image_id
 from detseg.labelstudio.client import LOCAL_FILES, LabelStudioClient
 from detseg.labelstudio.server import EmbeddedLabelStudio
-from detseg.pipeline.doctor_queue import look_at_label_studio
+from detseg.pipeline.doctor import look_at_label_studio
 from detseg.pipeline.exposed import close_all_exposed
 from detseg.pipeline.push import PushReport, push
 from detseg.pipeline.scan import scan

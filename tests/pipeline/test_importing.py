@@ -16,11 +16,11 @@ from detseg.datasets.sample import image_bytes
 from detseg.datasets.splits import SplitRule, parse_shares
 from detseg.errors import ConfigError, FormatError
 from detseg.pipeline.convert import convert_dataset
+from detseg.pipeline.dataset_folders import WriteOptions
 from detseg.pipeline.datasets import Wish, create_version, open_store, trace_image
 from detseg.pipeline.export import export_version
 from detseg.pipeline.formats import find_format
 from detseg.pipeline.importing import Import, forget_import, import_dataset
-from detseg.pipeline.placing import WriteOptions
 from detseg.pipeline.predictors import load, predictor_settings
 from detseg.pipeline.scan import scan
 from detseg.pipeline.workspace import opened_catalog

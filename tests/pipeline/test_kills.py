@@ -15,7 +15,7 @@ from PIL import Image
 
 from detseg.datasets.store import DatasetStore
 from detseg.pipeline.convert import convert_dataset
-from detseg.pipeline.placing import WriteOptions
+from detseg.pipeline.dataset_folders import WriteOptions
 from tests.datasets.test_store import make_sample, read, write
 
 PLAIN = WriteOptions()
@@ -26,7 +26,7 @@ from pathlib import Path
 from detseg.formats.dataset import Opened
 from detseg.formats.yolo_files import read_yolo
 from detseg.pipeline.formats import find_format
-from detseg.pipeline.placing import Source, WriteOptions, write_dataset
+from detseg.pipeline.dataset_folders import Source, WriteOptions, write_dataset
 
 opened = read_yolo(Path(sys.argv[1]))
 n_read = 0

@@ -14,7 +14,7 @@ from detseg.errors import LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.server import Connection
 from detseg.pipeline.collect import collect_reviews
-from detseg.pipeline.doctor_queue import look_at_label_studio
+from detseg.pipeline.doctor import look_at_label_studio
 from detseg.pipeline.push import PushReport, push
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit
 from detseg.pipeline.scan import scan

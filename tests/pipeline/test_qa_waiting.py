@@ -7,7 +7,7 @@ import pytest
 from detseg.catalog import RegionOutline
 from detseg.labelstudio.shown import Shown, as_shown
 from detseg.metrics.expected_edits import ShownRegion
-from detseg.pipeline.qa.waiting import shown_region
+from detseg.pipeline.qa.cases import shown_region
 from detseg.types import Box, Instance, Region, RegionId
 from tests.metrics.made import block
 

@@ -12,11 +12,11 @@ from detseg.config import ClassSettings, Settings, load_settings, settings_templ
 from detseg.datasets.differences import compare_versions
 from detseg.datasets.sample import decode_sample
 from detseg.errors import ConfigError, DatasetError
+from detseg.pipeline.dataset_folders import WriteOptions
 from detseg.pipeline.datasets import Wish, create_version, describe_taxonomy, open_store
 from detseg.pipeline.evaluate import qa
 from detseg.pipeline.export import export_version
 from detseg.pipeline.labels import LabelRules, read_labels
-from detseg.pipeline.placing import WriteOptions
 from detseg.pipeline.taxonomy import taxonomy_log
 from detseg.pipeline.workspace import notice_changes, opened_catalog
 from detseg.types import Annotation

@@ -9,7 +9,7 @@ import pytest
 from detseg.datasets.sample import Sample
 from detseg.errors import TrainingError
 from detseg.images import image_id
-from detseg.pipeline.training_images import LabeledImages
+from detseg.pipeline.training import LabeledImages
 from detseg.sources.registry import Sources
 from tests.pipeline.labeled import LabeledProject, make_project
 

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser
 
-from detseg.datasets.layout import lay_out
 from detseg.metrics.cases import Case
+from detseg.pipeline.image_map import lay_out
 from detseg.report.data import TILE_PX, Alike, ImageMap, QaReport
 from detseg.report.page import write_report
 from detseg.types import ImageRef

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detseg.errors import SourceError
-from detseg.sources.addresses import is_public, resolve_public
+from detseg.sources.guarded import is_public, resolve_public
 
 PRIVATE = (
     "127.0.0.1",

@@ -20,8 +20,8 @@ from detseg.images import decode_image
 from detseg.pipeline.datasets import Wish, create_version
 from detseg.training.augment import Example
 from detseg.training.batches import Draws, LabelIds, Order, make_example, repeat_factors, shrink, stack_masks
-from detseg.training.collate import DetectionCollator, make_segment_collator
 from detseg.training.tables import SampleTable, write_table
+from detseg.training.tasks import DetectionCollator, make_segment_collator
 from detseg.types import Size
 from tests.pipeline.labeled import SIZE, LabeledProject, bolt, disc, ring
 from tests.training.versions import make_version

@@ -10,8 +10,8 @@ import torch
 from detseg.datasets.store import DatasetStore
 from detseg.errors import DetsegError, TrainingError
 from detseg.pipeline.training import train_version
+from detseg.training.adapt import resize_inputs
 from detseg.training.checks import check_version, describe_crowds
-from detseg.training.inputs import resize_inputs
 from detseg.training.plan import differences
 from detseg.training.pretrained import load_pretrained
 from tests.models import tiny

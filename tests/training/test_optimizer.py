@@ -11,9 +11,9 @@ import torch
 from detseg.config.training import TrainingSettings
 from detseg.models.backbone import find_backbone
 from detseg.taxonomy import LabelClass
-from detseg.training.optimizer import layer_depths, make_optimizer
 from detseg.training.plan import Plan
 from detseg.training.pretrained import load_pretrained
+from detseg.training.trainer import layer_depths, make_optimizer
 
 
 @pytest.fixture

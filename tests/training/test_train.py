@@ -23,8 +23,8 @@ from detseg.pipeline.predict import predict
 from detseg.pipeline.training import train_version
 from detseg.taxonomy import LabelClass
 from detseg.training import course, train
+from detseg.training.adapt import with_classes
 from detseg.training.card import model_card
-from detseg.training.heads import with_classes
 from detseg.training.plan import Plan, Trained
 from tests.models import tiny
 from tests.models.tiny_families import DETECTORS

@@ -25,7 +25,7 @@ from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.payload import Payload
 from detseg.pipeline.pushing.queue import Queue
 from detseg.pipeline.pushing.report import ImageOutcome, Status
-from detseg.pipeline.pushing.waiting import ask_until
+from detseg.pipeline.pushing.settling import ask_until
 from detseg.types import ImageId
 from detseg.waits import waiting
 

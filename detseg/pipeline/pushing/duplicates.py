@@ -24,7 +24,7 @@ from detseg.labelstudio.predictions import TaskOnServer, delete_prediction, look
 from detseg.paging import pages
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.existing import find_known, find_tasks, find_there
-from detseg.pipeline.pushing.waiting import GIVEN_UP
+from detseg.pipeline.pushing.settling import GIVEN_UP
 from detseg.plurals import format_count
 from detseg.types import ImageId, ModelVersion, SeenTask
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from detseg.errors import LabelStudioError, Refused
 from detseg.labelstudio.client import LabelStudioClient, Project
 from detseg.pipeline.failpoints import failpoint
-from detseg.pipeline.pushing.waiting import GIVEN_UP, ask_until, seconds_left
+from detseg.pipeline.pushing.settling import GIVEN_UP, ask_until, seconds_left
 from detseg.pipeline.workspace import describe_namesakes, own_projects
 
 if TYPE_CHECKING:

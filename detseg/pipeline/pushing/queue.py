@@ -16,10 +16,10 @@ from detseg.errors import DetsegError, LabelStudioError, Refused
 from detseg.labelstudio.class_changes import follow_changes
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.client import Project as QueueProject
-from detseg.labelstudio.install import VERSION as TESTED_VERSION
 from detseg.labelstudio.interface import Interface, read_interface
 from detseg.labelstudio.label_config import check_config, fit_policy, missing_labels, what_to_add
 from detseg.labelstudio.project import fit_project
+from detseg.labelstudio.release import other_release
 from detseg.labelstudio.serving import ImageServing
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.pipeline.changed_sources import overwritten_warnings
@@ -182,15 +182,6 @@ class Queue:
             tasks = format_count(self.n_external, "task")
             verb = "was" if self.n_external == 1 else "were"
             yield f"{tasks} in {self.where} {verb} made by somebody else and left alone"
-
-
-def other_release(release: str, url: str) -> Iterator[str]:
-    """A warning about a server of a version that this code was not tested with."""
-    if release.split(".")[:2] != TESTED_VERSION.split(".")[:2]:
-        yield (
-            f"Label Studio at {url} is {release}, this detseg was tested with {TESTED_VERSION}: look at a "
-            "task after the push"
-        )
 
 
 @contextmanager

@@ -1,16 +1,18 @@
-"""Clears up what earlier runs left: pushes without an answer."""
+"""Pushes whose answer was lost: the server is asked what became of them, as long as it may be at it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sized
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.paging import pages
 from detseg.pipeline.pushing.existing import find_added, find_last_creation, find_sent
-from detseg.pipeline.pushing.waiting import ask_until, seconds_left
 from detseg.types import ImageId, ModelVersion
+from detseg.waits import waiting
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
@@ -67,3 +69,29 @@ def _settle_predictions(
             lost = [image for image in page if image not in arrived]
             catalog.possible_duplicates.record(project.key, lost, version)
             catalog.task_predictions.drop_intents(project.key, lost, version)
+
+
+_Found = TypeVar("_Found", bound=Sized)
+
+_POLL_S = 0.5
+
+GIVEN_UP = timedelta(hours=1)
+"""After that, no server still works on a request: its proxies and ours have given it up long ago."""
+
+
+def ask_until(n: int, ask: Callable[[], _Found], *, patience_s: float) -> _Found:
+    """The first answer with that many entries, or the last one when the time is over. Asks at least once."""
+    with waiting("Label Studio to show what was sent to it", longest_s=patience_s) as wait:
+        while True:
+            found = ask()
+            if len(found) >= n or wait.is_over:
+                return found
+            wait.pause(_POLL_S)
+
+
+def seconds_left(begun: datetime, patience_s: float) -> float:
+    """Return what is left of the patience with a request that was begun then; negative when it is over.
+
+    Never more than the patience, also where the clock that dated the request ran ahead of ours.
+    """
+    return min(patience_s, patience_s - (datetime.now(UTC) - begun).total_seconds())

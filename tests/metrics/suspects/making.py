@@ -9,13 +9,15 @@ import numpy as np
 from hypothesis import strategies as st
 
 from detseg.geometry.masks import bitmap_to_mask
-from detseg.metrics.cases import ARMS, Arm, Case
+from detseg.metrics.cases import Case
 from detseg.metrics.suspects.findings import Suspect
 from detseg.metrics.suspects.options import SuspectOptions
 from detseg.metrics.suspects.tally import SuspectTally
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import (
+    ARMS,
     Annotation,
+    Arm,
     Box,
     ImageId,
     Instance,

@@ -11,7 +11,7 @@ import pytest
 from detseg.catalog import ProjectKey, Task, TaskState
 from detseg.labelstudio.predictions import PredictionOnServer, TaskOnServer
 from detseg.pipeline.pushing.duplicates import resolve
-from detseg.pipeline.pushing.waiting import GIVEN_UP
+from detseg.pipeline.pushing.settling import GIVEN_UP
 from detseg.types import SeenTask
 from tests.catalog.made import NOON, VERSION, image_id
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.metrics.shrinkage import credible_means
+from detseg.metrics.change_rates import credible_means
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,8 +1,8 @@
-"""Two models' answers about labeled images, one by one, into the evidence that a judgement rests on."""
+"""The evidence that a judgement rests on: two models' answers about labeled images, taken in one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,6 @@ from detseg.metrics.coco_eval import match
 from detseg.metrics.costs import CostModel
 from detseg.metrics.detection_intervals import N_HALVES, draw_halves, halve
 from detseg.metrics.image_sums import ImageSums
-from detseg.metrics.judgement import CALIBRATION, Evidence, NeededWork
 from detseg.metrics.mask_tallies import add_scene
 from detseg.metrics.needed_edits import LEFT_IOU, needed_edits
 from detseg.metrics.paired import Halved, halve_ap, halve_ratios
@@ -30,6 +29,41 @@ Floats = npt.NDArray[np.float64]
 _WORK = ("seconds", "edits")
 _BIN = ("n", "score", "left")
 _Classes = tuple[str, ...]
+
+
+CALIBRATION = "calibration_error"
+"""The name of the only figure beside the seconds that decides."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeededWork:
+    """The work that the answers of one model need: (n_images, n_classes) all."""
+
+    seconds: Floats
+    edits: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Two models on the same images.
+
+    ``nothing`` is the work of a model that finds nothing; ``present_figures`` and ``candidate_figures`` are
+    those that images have together (AP, PQ), by name, of the same halves. ``n_truth`` (n_classes,) are the
+    labeled objects of each class.
+    """
+
+    classes: tuple[str, ...]
+    n_truth: tuple[int, ...]
+    present: NeededWork
+    candidate: NeededWork
+    nothing: NeededWork
+    present_figures: Mapping[str, Halved]
+    candidate_figures: Mapping[str, Halved]
+    figure_classes: Mapping[str, tuple[str, ...]]
+
+    @property
+    def n_images(self) -> int:
+        return len(self.nothing.seconds)
 
 
 class EvidenceTally:

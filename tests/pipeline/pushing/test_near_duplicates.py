@@ -15,7 +15,7 @@ from detseg.catalog import Catalog, FoundImage, Project, Quarantined
 from detseg.config import Settings
 from detseg.images import image_id
 from detseg.images.fingerprints import fingerprint
-from detseg.pipeline.pushing.alike import hold_duplicates
+from detseg.pipeline.pushing.near_duplicates import hold_duplicates
 from detseg.pipeline.pushing.queue import PushSpec
 from detseg.pipeline.workspace import opened_catalog
 from detseg.samples.scenes import generate_scene

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
-from detseg.datasets.layout import lay_out
+from detseg.pipeline.image_map import lay_out
 
 
 def groups(n: int, *, of: int = 3, width: int = 64) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from detseg.errors import DatasetError, ImageError
 from detseg.files import replacing, replacing_folder
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Contents, Format, Loss, check_names, check_new, count_left_out
-from detseg.images.upright import upright_copy
+from detseg.images.decoding import upright_copy
 from detseg.plurals import format_count
 from detseg.sources.registry import LOCAL, scheme_of
 from detseg.taxonomy import LabelClass

@@ -1,6 +1,6 @@
 import pytest
 
-from detseg.pipeline.pushing.queue import other_release
+from detseg.labelstudio.release import other_release
 
 
 @pytest.mark.parametrize("release", ["1.23.2", "1.23.0", "1.23.9.dev1"])

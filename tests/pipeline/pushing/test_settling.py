@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detseg.pipeline.pushing.waiting import ask_until, seconds_left
+from detseg.pipeline.pushing.settling import ask_until, seconds_left
 
 
 class Server:

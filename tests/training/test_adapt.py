@@ -10,7 +10,7 @@ import torch
 
 from detseg.errors import TrainingError
 from detseg.taxonomy import LabelClass
-from detseg.training.heads import class_heads, count_queries, with_classes
+from detseg.training.adapt import class_heads, count_queries, with_classes
 from detseg.training.pretrained import load_pretrained
 from tests.models import tiny
 from tests.models.tiny_families import DETECTORS, UNIVERSAL
