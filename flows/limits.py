@@ -30,7 +30,7 @@ def import_limit(settings: Settings) -> Callable[[], AbstractContextManager[None
 
     The answer is entered around one request: it waits for a place, and for the next moment of the rate.
     """
-    parts = urlsplit(find_connection(settings).url)
+    parts = urlsplit(find_connection(settings.server).url)
     server = f"{parts.hostname}-{parts.port or parts.scheme}"
     place, rate = f"detseg-imports-{server}", f"detseg-rate-{server}"
     most, per_minute = settings.label_studio.shared_writers, settings.label_studio.imports_per_minute

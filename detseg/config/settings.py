@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 
 from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.sections import (
@@ -25,6 +25,18 @@ from detseg.config.sections import (
 from detseg.config.training import JudgementSettings, RetrainSettings, TrainingSettings
 from detseg.errors import ConfigError
 from detseg.taxonomy import Change, LabelClass, Relabeling, Taxonomy, distinct_colour, relabeling_of
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAccess:
+    """The way to Label Studio: an address and a token, or the state folder of the embedded server."""
+
+    url: str | None
+    """None for the embedded server"""
+    token: SecretStr | None
+    token_file: Path | None
+    """an absolute path"""
+    state_path: Path
 
 
 class Settings(BaseModel):
@@ -106,6 +118,13 @@ class Settings(BaseModel):
     @property
     def state_path(self) -> Path:
         return self.path(self.state_dir)
+
+    @property
+    def server(self) -> ServerAccess:
+        """Return the way to Label Studio."""
+        given = self.label_studio
+        token_file = self.path(given.token_file) if given.token_file else None
+        return ServerAccess(given.url, given.token, token_file, self.state_path)
 
     @property
     def catalog_url(self) -> str:

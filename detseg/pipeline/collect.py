@@ -38,9 +38,9 @@ from detseg.pipeline.recording import Recorder
 from detseg.pipeline.workspace import (
     check_label_studio,
     describe_namesakes,
-    find_connection,
     find_project,
     notice_changes,
+    open_client,
     opened_catalog,
     own_projects,
     record_project,
@@ -106,10 +106,10 @@ def collect(settings: Settings, *, full: bool = False) -> CollectReport:
 
 def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False) -> CollectReport:
     """Brings the catalog's reviews up to the server's. Raises LabelStudioError if there is no project."""
-    connection = find_connection(settings)
+    client = open_client(settings.server)
     withdraw_overwritten(settings, catalog)
     with (
-        LabelStudioClient(connection.url, connection.token) as client,
+        client,
         catalog.locks.hold(f"queue {settings.queue.project}"),
     ):
         namesakes = client.find_projects(settings.queue.project)

@@ -14,10 +14,9 @@ from detseg.config import FILE_NAME, Settings, settings_template
 from detseg.errors import ConfigError
 from detseg.files import write_whole
 from detseg.images import image_id
-from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.pipeline import progress
-from detseg.pipeline.workspace import find_connection, find_project
+from detseg.pipeline.workspace import find_project, open_client
 from detseg.samples.reviewer import ReviewerHabits, truth_of_scene
 from detseg.samples.scenes import generate_scene
 from detseg.samples.simulate import SimulatedReviewer
@@ -77,10 +76,9 @@ def review_as_simulated(
     settings: Settings, truth: Mapping[ImageId, Annotation], *, seed: int
 ) -> Counter[State]:
     """Has the simulated reviewer submit every open task of the queue; how many ended in which state."""
-    connection = find_connection(settings)
     progress.report("review", total=len(truth))
     states: Counter[State] = Counter()
-    with LabelStudioClient(connection.url, connection.token) as client:
+    with open_client(settings.server) as client:
         project = find_project(client, settings.queue.project)
         taxonomy, habits = (
             config_to_taxonomy(project.label_config),

@@ -19,7 +19,7 @@ from detseg.pipeline.changed_sources import MEND, describe_overwritten
 from detseg.pipeline.exposed import describe_exposed, exposed_folders
 from detseg.pipeline.reading import open_sources, source_location
 from detseg.pipeline.serving import served_folder
-from detseg.pipeline.workspace import INVITE, find_connection, opened_catalog, own_projects
+from detseg.pipeline.workspace import INVITE, find_connection, open_client, opened_catalog, own_projects
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from detseg.config import Settings
     from detseg.config.sections import LabelStudioSettings
+    from detseg.config.settings import ServerAccess
     from detseg.labelstudio.served import ServedFolder
-    from detseg.labelstudio.server import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +137,13 @@ _TOKEN = (
 
 def look_at_label_studio(settings: Settings) -> Iterator[Check]:
     """The checks in turn, up to the first that fails: those after it would only repeat it."""
-    yield from _token_file(settings)
-    for look in (_server, _token, _project):
-        check = look(settings)
+    yield from _token_file(settings.server)
+    for look in (
+        partial(_server, settings.server),
+        partial(_token, settings.server),
+        partial(_project, settings),
+    ):
+        check = look()
         yield check
         if not check.ok:
             return
@@ -147,13 +151,13 @@ def look_at_label_studio(settings: Settings) -> Iterator[Check]:
     yield from _overwritten(settings)
 
 
-def _server(settings: Settings) -> Check:
+def _server(server: ServerAccess) -> Check:
     """Check that a Label Studio answers at the address, and that it is one that is known to work."""
-    url = settings.label_studio.url
+    url = server.url
     mend = "detseg up"
     try:
         if url is None:
-            url = find_connection(settings).url
+            url = find_connection(server).url
         else:
             url, mend = url.rstrip("/"), _ADDRESS
         release = read_release(url)
@@ -168,19 +172,19 @@ def _server(settings: Settings) -> Check:
     return Check("Label Studio", True, found if release == TESTED else f"{found} (tested with {TESTED})")
 
 
-def _token_file(settings: Settings) -> Iterator[Check]:
+def _token_file(server: ServerAccess) -> Iterator[Check]:
     """A token file that others may read; one that is not there is said by the check of the token."""
-    if settings.label_studio.token_file is None or settings.label_studio.token is not None:
+    file = server.token_file
+    if file is None or server.token is not None:
         return
-    file = settings.path(settings.label_studio.token_file)
     if file.exists() and not is_private(file):
         yield Check("token file", False, f"others may read {file}", f"chmod 600 '{file}'")
 
 
-def _token(settings: Settings) -> Check:
+def _token(server: ServerAccess) -> Check:
     """Check that the server lets us in; the error says what it does not like."""
     try:
-        with _client(find_connection(settings)) as client:
+        with open_client(server) as client:
             user = client.whoami()
     except ConfigError as error:
         return Check("token", False, str(error), _TOKEN)
@@ -206,7 +210,7 @@ def _mend_of_token(words: str) -> str:
 def _project(settings: Settings) -> Check:
     """Check that the token's user sees the project. One that is not made yet is fine."""
     title = settings.queue.project
-    with _client(find_connection(settings)) as client, opened_catalog(settings) as catalog:
+    with open_client(settings.server) as client, opened_catalog(settings) as catalog:
         known = catalog.projects.titled(title)
         try:
             found = client.find_projects(title)
@@ -237,7 +241,7 @@ def _images(settings: Settings) -> Iterator[Check]:
     except ConfigError as error:
         yield Check("images", False, str(error), "set label_studio.files in detseg.toml")
         return
-    with _client(find_connection(settings)) as client:
+    with open_client(settings.server) as client:
         for project in client.find_projects(settings.queue.project)[:1]:
             yield _local_folder(client, project.id, folder)
             for row in exposed_folders(client, project.id, folder):
@@ -267,7 +271,3 @@ def _local_folder(client: LabelStudioClient, project: int, folder: ServedFolder)
         )
         return Check("images", False, str(error), mend)
     return Check("images", True, f"the server can serve {folder.path}")
-
-
-def _client(connection: Connection) -> LabelStudioClient:
-    return LabelStudioClient(connection.url, connection.token)

@@ -151,7 +151,10 @@ def qa(settings: Settings, *, out: Path | None = None, n_sent_back: int | None =
         )
     if n_sent_back is None:
         return report
-    return replace(report, sent_back=send_back(settings, report.result.suspects.ranked, n_sent_back))
+    suspects = report.result.suspects.ranked
+    return replace(
+        report, sent_back=send_back(settings.server, settings.queue.project, suspects, n_sent_back)
+    )
 
 
 def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) -> EvaluateReport:

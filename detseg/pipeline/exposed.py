@@ -15,7 +15,7 @@ from detseg.labelstudio.serving import LocalFiles
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.serving import served_folder
-from detseg.pipeline.workspace import find_connection, opened_catalog
+from detseg.pipeline.workspace import open_client, opened_catalog
 from detseg.sources.registry import LOCAL, scheme_of
 from detseg.types import ImageRef
 
@@ -64,11 +64,7 @@ def close_all_exposed(settings: Settings) -> Iterator[str]:
     """The same for all projects of the catalog that the embedded server has."""
     if settings.label_studio.url is not None:
         return
-    connection = find_connection(settings)
-    with (
-        opened_catalog(settings) as catalog,
-        LabelStudioClient(connection.url, connection.token) as client,
-    ):
+    with open_client(settings.server) as client, opened_catalog(settings) as catalog:
         for project in catalog.projects.all():
             found = client.find_projects(project.title)
             if any((one.id, one.created_at) == (project.server_id, project.created_at) for one in found):

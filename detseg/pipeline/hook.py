@@ -9,21 +9,21 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detseg.errors import ConfigError, DetsegError, LockHeld, Unreachable
-from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.webhook import HookReceiver, register, unregister
 from detseg.pipeline.collect import CollectReport, collect_reviews
-from detseg.pipeline.workspace import find_connection, find_project, opened_catalog
+from detseg.pipeline.workspace import find_project, open_client, opened_catalog
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from detseg.catalog import Catalog
     from detseg.config import Settings
+    from detseg.config.settings import ServerAccess
 
 _CALM_S = 0.5  # a person who submits is often about to submit again
 _LONGEST_S = 5.0
@@ -92,10 +92,13 @@ def follow(
     the queue; then it is tried again. Everything else that collecting raises ends it.
     """
     secret = _secret(settings.label_studio.hook_secret)
+    title = settings.queue.project
     with (
         opened_catalog(settings) as catalog,
         HookReceiver(listening.host, listening.port, secret, debouncer.ring) as receiver,
-        _registered(settings, listening, listening.url or receiver.url, secret),
+        _registered(settings.server, title, listening.url or receiver.url, secret)
+        if listening.registers
+        else nullcontext(),
     ):
         debouncer.ring()
         while debouncer.wait(listening.poll_s):
@@ -116,14 +119,10 @@ def _secret(given: SecretStr | None) -> str:
 
 
 @contextmanager
-def _registered(settings: Settings, listening: Listening, url: str, secret: str) -> Iterator[None]:
-    """The server calls us inside the block, if it is to."""
-    if not listening.registers:
-        yield
-        return
-    connection = find_connection(settings)
-    with LabelStudioClient(connection.url, connection.token) as client:
-        project = find_project(client, settings.queue.project)
+def _registered(server: ServerAccess, title: str, url: str, secret: str) -> Iterator[None]:
+    """The server calls us inside the block about that project."""
+    with open_client(server) as client:
+        project = find_project(client, title)
         webhook = register(client.session, project.id, url, secret)
         try:
             yield

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from detseg.catalog import FoundImage
 from detseg.errors import ImageError
 from detseg.images import BROWSER_FORMATS, decode_image, image_id, upright_size
-from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.queued import SCHEME, QueuedImages
 from detseg.labelstudio.served import FOLDER
-from detseg.pipeline.workspace import find_connection
+from detseg.pipeline.workspace import open_client
 from detseg.sources.manifest import REMOTE
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources, scheme_of
@@ -27,9 +26,8 @@ def open_sources(settings: Settings) -> Sources:
     limits = read_limits(settings)
 
     def queued() -> QueuedImages:
-        connection = find_connection(settings)
         others = Sources(limits, schemes=REMOTE)
-        return QueuedImages(LabelStudioClient(connection.url, connection.token), others)
+        return QueuedImages(open_client(settings.server), others)
 
     return Sources(limits, {SCHEME: queued})
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from detseg.errors import ConfigError, LabelStudioError
-from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.tabs import remove_tab, show_in_tab
-from detseg.pipeline.workspace import find_connection, find_project
+from detseg.pipeline.workspace import find_project, open_client
 
 if TYPE_CHECKING:
-    from detseg.config import Settings
+    from detseg.config.settings import ServerAccess
+    from detseg.labelstudio.client import LabelStudioClient
     from detseg.metrics.suspects.findings import Suspect
 
 TITLE = "detseg: to review"
@@ -36,16 +36,15 @@ class SentBack:
         return asdict(self)
 
 
-def send_back(settings: Settings, suspects: Sequence[Suspect], n: int) -> SentBack:
-    """Puts the tasks of the ``n`` worst suspects' images (of as many as there are) into the tab.
+def send_back(server: ServerAccess, title: str, suspects: Sequence[Suspect], n: int) -> SentBack:
+    """Put the tasks of the ``n`` worst suspects' images (of as many as there are) into the tab of a project.
 
     With none the tab is taken away. What people made is never touched. A server that does not answer, or
     refuses, is a ``problem`` and no error: the report that the suspects are from has been written.
     """
     try:
-        connection = find_connection(settings)
-        with LabelStudioClient(connection.url, connection.token) as client:
-            project = find_project(client, settings.queue.project).id
+        with open_client(server) as client:
+            project = find_project(client, title).id
             alive, n_gone = _alive(client, project, suspects)
             if alive[:n]:
                 tab = show_in_tab(client, project, TITLE, alive[:n])

@@ -14,6 +14,7 @@ from detseg.taxonomy import Change, change_from_json
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
     from detseg.config import Settings
+    from detseg.config.settings import ServerAccess
     from detseg.labelstudio import client as label_studio
     from detseg.labelstudio.server import Connection
 
@@ -36,53 +37,58 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
         yield catalog
 
 
-def find_connection(settings: Settings) -> Connection:
+def find_connection(server: ServerAccess) -> Connection:
     """Find Label Studio and the way in: the server of the settings, else the embedded one.
 
     Raises ConfigError when the token is missing, LabelStudioError when the embedded server does not run.
     """
     from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
 
-    if settings.label_studio.url is not None:
-        return Connection(settings.label_studio.url.rstrip("/"), _token(settings))
-    connection = EmbeddedLabelStudio(settings.state_path).connection()
+    if server.url is not None:
+        return Connection(server.url.rstrip("/"), _token(server))
+    connection = EmbeddedLabelStudio(server.state_path).connection()
     if connection is None:
         raise LabelStudioError(
-            f"no Label Studio runs for {settings.state_path}: start it with `detseg up` (or go to the "
+            f"no Label Studio runs for {server.state_path}: start it with `detseg up` (or go to the "
             "folder of your detseg.toml), or set label_studio.url"
         )
     return connection
 
 
-def _token(settings: Settings) -> str:
+def open_client(server: ServerAccess) -> label_studio.LabelStudioClient:
+    """Return a client of the Label Studio that ``find_connection`` finds; who asks closes it."""
+    from detseg.labelstudio.client import LabelStudioClient
+
+    connection = find_connection(server)
+    return LabelStudioClient(connection.url, connection.token)
+
+
+def _token(server: ServerAccess) -> str:
     from detseg.labelstudio.auth import SET_TOKEN, read_token
 
-    if settings.label_studio.token is not None:
-        return settings.label_studio.token.get_secret_value()
-    if settings.label_studio.token_file is not None:
-        return read_token(settings.path(settings.label_studio.token_file))
+    if server.token is not None:
+        return server.token.get_secret_value()
+    if server.token_file is not None:
+        return read_token(server.token_file)
     raise ConfigError(
-        f"label_studio.url is {settings.label_studio.url}, but there is no token: {SET_TOKEN} (in Label "
+        f"label_studio.url is {server.url}, but there is no token: {SET_TOKEN} (in Label "
         "Studio: Account & Settings, Access Token)"
     )
 
 
 def check_label_studio(settings: Settings) -> None:
-    """Asks Label Studio who we are, so that a wrong URL or token is said before any work is done.
+    """Ask Label Studio who we are, so that a wrong URL or token is said before any work is done.
 
     Not where the token is in a block of Prefect's, which only a flow reads. Raises ConfigError, Unreachable
     or LabelStudioError.
     """
     if settings.label_studio.token_is_in_block:
         return
-    from detseg.labelstudio.client import LabelStudioClient
-
-    connection = find_connection(settings)
-    with LabelStudioClient(connection.url, connection.token) as client:
+    with open_client(settings.server) as client:
         user = client.whoami()
     if user.get("active_organization", 0) is None:  # it could make a project, which nobody else would see
         raise LabelStudioError(
-            f"{user['email']} belongs to no organisation of {connection.url}, so it sees no project: {INVITE}"
+            f"{user['email']} belongs to no organisation of {client.url}, so it sees no project: {INVITE}"
         )
 
 

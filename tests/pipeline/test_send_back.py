@@ -68,10 +68,10 @@ def test_the_worst_go_back_and_the_next_run_renews_the_tab(
 ) -> None:
     before = tasks_of(client, project)
     ids = [int(task["id"]) for task in before]
-    sent = send_back(queue, suspects, 2)
+    sent = send_back(queue.server, queue.queue.project, suspects, 2)
     assert (sent.n_sent, sent.n_gone, sent.problem) == (2, 0, None)
     assert shown(client, project) == ids[2:4]
-    again = send_back(queue, suspects, 99)
+    again = send_back(queue.server, queue.queue.project, suspects, 99)
     assert (again.n_sent, again.url) == (4, sent.url)
     assert shown(client, project) == ids[:4]
     assert tasks_of(client, project) == before  # annotations, predictions and times of change
@@ -80,10 +80,10 @@ def test_the_worst_go_back_and_the_next_run_renews_the_tab(
 def test_none_takes_the_tab_away(
     queue: Settings, client: LabelStudioClient, project: int, suspects: Sequence[Suspect]
 ) -> None:
-    assert send_back(queue, suspects, 0).url is None
+    assert send_back(queue.server, queue.queue.project, suspects, 0).url is None
     assert shown(client, project) is None
-    send_back(queue, suspects, 3)
-    assert send_back(queue, [], 3).url is None
+    send_back(queue.server, queue.queue.project, suspects, 3)
+    assert send_back(queue.server, queue.queue.project, [], 3).url is None
     assert shown(client, project) is None
 
 
@@ -95,7 +95,7 @@ def test_deleted_tasks_make_room_for_the_next(
         replace(one, task_id=one.task_id + 1000) if one.image == suspects[1].image else one
         for one in suspects
     ]
-    sent = send_back(queue, replaced, 1)
+    sent = send_back(queue.server, queue.queue.project, replaced, 1)
     assert (sent.n_sent, sent.n_gone) == (1, 2)
     assert shown(client, project) == [suspects[2].task_id]
 
@@ -106,7 +106,7 @@ def test_what_is_in_the_way_is_said_in_one_line(
     down = settings_for(settings, "http://127.0.0.1:9", "token", title=queue.queue.project)
     client.delete_project(project)
     for there, words in ((down, "did not answer"), (queue, "0 projects")):
-        sent = send_back(there, suspects, 2)
+        sent = send_back(there.server, there.queue.project, suspects, 2)
         assert sent.url is None
         assert sent.problem is not None
         assert words in sent.problem

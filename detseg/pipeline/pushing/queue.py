@@ -32,7 +32,7 @@ from detseg.pipeline.pushing.guidance import follow_guidance
 from detseg.pipeline.pushing.project import MadeProject, make_project
 from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.serving import image_serving, served_folder
-from detseg.pipeline.workspace import find_connection, notice_changes, own_projects, record_project
+from detseg.pipeline.workspace import notice_changes, open_client, own_projects, record_project
 from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageId, ModelVersion
@@ -197,9 +197,8 @@ def opened_queue(
 
     Raises Unreachable, LabelStudioError, and FormatError if the project's interface fits no class at all.
     """
-    connection = find_connection(settings)
     with (
-        LabelStudioClient(connection.url, connection.token) as client,
+        open_client(settings.server) as client,
         catalog.locks.hold(f"queue {settings.queue.project}"),
     ):
         made = _ready_project(settings, client, catalog, taxonomy)
@@ -249,8 +248,7 @@ def viewed_queue(
     with ExitStack() as stack:
         client, on_server, warnings = None, None, tuple[str, ...]()
         try:
-            connection = find_connection(settings)
-            client = stack.enter_context(LabelStudioClient(connection.url, connection.token))
+            client = stack.enter_context(open_client(settings.server))
             on_server = next(iter(own_projects(catalog, client.find_projects(settings.queue.project))), None)
         except DetsegError as error:
             client = None
