@@ -42,6 +42,7 @@ _POLL_S = 0.1
 _MOST_STATUS_BYTES = 1_000_000
 _PORT_RELEASE_S = 3.0
 _N_LOG_LINES = 8
+_HOST = "127.0.0.1"
 _N_STARTS = 5  # each after another program took the port
 
 # A child of a child: nobody has to reap it, and it outlives us in a session (and group) of its own.
@@ -87,20 +88,20 @@ class Running:
     started: bool
 
 
-def free_port(preferred: int, *, host: str = "127.0.0.1", n_tries: int = 100) -> int:
+def free_port(preferred: int, *, n_tries: int = 100) -> int:
     """The first free port at or after the preferred one. Raises ServiceError if all tries are taken."""
     for port in range(preferred, min(preferred + n_tries, 65536)):
-        if is_port_free(port, host=host):
+        if is_port_free(port):
             return port
-    raise ServiceError(f"no free port on {host} from {preferred} on ({n_tries} tried): close what uses them")
+    raise ServiceError(f"no free port on {_HOST} from {preferred} on ({n_tries} tried): close what uses them")
 
 
-def is_port_free(port: int, *, host: str = "127.0.0.1") -> bool:
+def is_port_free(port: int) -> bool:
     """Check that a server could listen on that port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is free
         try:
-            probe.bind((host, port))
+            probe.bind((_HOST, port))
         except OSError:
             return False
     return True
@@ -200,7 +201,7 @@ def http_status(
         return None
 
 
-def last_log_lines(log: Path, n_lines: int = _N_LOG_LINES) -> str:
+def last_log_lines(log: Path) -> str:
     """The last lines of a log in one, to be shown in an error; says so if there are none."""
     try:
         with log.open("rb") as handle:
@@ -208,7 +209,7 @@ def last_log_lines(log: Path, n_lines: int = _N_LOG_LINES) -> str:
             lines = handle.read().decode("utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    kept = [line for line in lines if line.strip()][-n_lines:]
+    kept = [line for line in lines if line.strip()][-_N_LOG_LINES:]
     return " | ".join(line.strip() for line in kept) if kept else "(the log is empty)"
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from detseg.catalog.database import Database
 from detseg.catalog.records import PossibleDuplicate, ProjectKey
-from detseg.catalog.tables import doubts
+from detseg.catalog.tables import possible_duplicates
 from detseg.types import ImageId, ModelVersion
 
 
@@ -31,14 +31,14 @@ class PossibleDuplicates:
             for image in dict.fromkeys(ids)
         ]
         with self.database.writing() as connection:
-            self.database.upsert(connection, doubts, rows)
+            self.database.upsert(connection, possible_duplicates, rows)
 
     def all(self, project: ProjectKey) -> tuple[PossibleDuplicate, ...]:
         """The project's, sorted by image and version."""
         query = (
-            sa.select(doubts)
-            .where(doubts.c.project == project)
-            .order_by(doubts.c.image_id, doubts.c.model_version)
+            sa.select(possible_duplicates)
+            .where(possible_duplicates.c.project == project)
+            .order_by(possible_duplicates.c.image_id, possible_duplicates.c.model_version)
         )
         with self.database.reading() as connection:
             return tuple(
@@ -50,5 +50,7 @@ class PossibleDuplicates:
         """Remove those from before that moment; returns how many they were."""
         with self.database.writing() as connection:
             return connection.execute(
-                sa.delete(doubts).where(doubts.c.project == project, doubts.c.since < before)
+                sa.delete(possible_duplicates).where(
+                    possible_duplicates.c.project == project, possible_duplicates.c.since < before
+                )
             ).rowcount

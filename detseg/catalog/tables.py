@@ -147,7 +147,7 @@ class GoldColumns(TypedColumns):
     name: Named[str] = Column(Text)
 
 
-class DoubtColumns(TypedColumns):
+class PossibleDuplicateColumns(TypedColumns):
     project = Column(Integer, ForeignKey("projects.key"), primary_key=True)
     image_id = Column(String(_ID), primary_key=True)
     model_version = Column(String(200), primary_key=True)
@@ -250,7 +250,7 @@ task_predictions = Table(
 shown = Table("shown", metadata, ShownColumns)
 arms = Table("arms", metadata, ArmColumns)
 gold = Table("gold", metadata, GoldColumns)
-doubts = Table("doubts", metadata, DoubtColumns)
+possible_duplicates = Table("doubts", metadata, PossibleDuplicateColumns)  # as it was first called
 reviews = Table(
     "reviews",
     metadata,

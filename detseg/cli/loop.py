@@ -279,9 +279,9 @@ def print_collected(report: CollectReport) -> None:
     say(f"reviews: {report.new} new, {report.updated} updated, {report.deleted} deleted")
     states = ", ".join(f"{n} {state}" for state, n in report.states.items())
     say(f"tasks: {states}")
-    if report.n_foreign:
-        tasks = format_count(report.n_foreign, "task")
-        verb = "was" if report.n_foreign == 1 else "were"
+    if report.n_external:
+        tasks = format_count(report.n_external, "task")
+        verb = "was" if report.n_external == 1 else "were"
         say(f"{tasks} that somebody else put into the project {verb} left alone")
     if report.n_answers:
         answers = format_count(report.n_answers, "answer", "stays", "stay")

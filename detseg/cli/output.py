@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 EXIT_QUARANTINED = 3
 
+_LONGEST = 900  # letters of a line
+_MOST_FAILURES = 10
+
 
 def print_json(result: Mapping[str, Any]) -> None:
     """The whole answer of a command on stdout."""
@@ -50,9 +53,9 @@ def note(text: str) -> None:
     print(escape_controls(text), file=sys.stderr)
 
 
-def shortened(text: str, most: int = 900) -> str:
+def shortened(text: str) -> str:
     """A text that is no longer than a screen bears: names from outside may have thousands of letters."""
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
@@ -78,7 +81,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console(soft_wrap=True).print(made)
 
 
-def print_failures(failures: Sequence[tuple[str, str]], *, most: int = 10) -> None:
+def print_failures(failures: Sequence[tuple[str, str]]) -> None:
     """Name on stderr the images that could not be used, with one line for a reason that many share."""
     uris: dict[str, list[str]] = {}
     for uri, reason in failures:
@@ -90,10 +93,10 @@ def print_failures(failures: Sequence[tuple[str, str]], *, most: int = 10) -> No
             lines.append((f"{of_reason[0]} {reason} ({more})", len(of_reason)))
         else:
             lines += [(f"{uri} {reason}", 1) for uri in of_reason]
-    for line, _ in lines[:most]:
+    for line, _ in lines[:_MOST_FAILURES]:
         note(f"  {line}")
-    if len(lines) > most:
-        n_more = sum(n for _, n in lines[most:])
+    if len(lines) > _MOST_FAILURES:
+        n_more = sum(n for _, n in lines[_MOST_FAILURES:])
         note(f"  ... and {n_more} more (--json lists all)")
 
 

@@ -158,14 +158,14 @@ def looks_turned(data: bytes) -> bool:
 
 
 @contextmanager
-def open_png(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Image.Image]:
+def open_png(data: bytes) -> Iterator[Image.Image]:
     """A PNG that holds values rather than a picture, as it is stored.
 
     Raises ImageError for anything else, for one that costs too much, and for what fails in the block.
     """
     image, header = _open(data, ("PNG",))
     with image, _decoding(image):
-        _check_cost(image, Size(image.width, image.height), header, max_pixels=max_pixels)
+        _check_cost(image, Size(image.width, image.height), header, max_pixels=DEFAULT_MAX_PIXELS)
         yield image
 
 

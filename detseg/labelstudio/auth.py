@@ -10,7 +10,7 @@ import base64
 import math
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ _TOKEN = re.compile(r"[!-~]{1,8000}")  # what a header can hold, and servers tak
 _STATES = {"expired": "has expired", "blacklisted": "was revoked"}
 
 
-def token_auth(token: str, base_url: str, *, now: Callable[[], float] = time.time) -> httpx.Auth:
+def token_auth(token: str, base_url: str) -> httpx.Auth:
     """The authentication that fits the token's form. Raises LabelStudioError if there is no token."""
     token = token.strip()
     if not token:
@@ -34,7 +34,7 @@ def token_auth(token: str, base_url: str, *, now: Callable[[], float] = time.tim
             f"no token for Label Studio at {base_url}: take one from your account page there and {SET_TOKEN}"
         )
     if token.count(".") == 2:
-        return _PersonalToken(token, base_url, now)
+        return _PersonalToken(token, base_url)
     return _LegacyToken(token, base_url)
 
 
@@ -96,15 +96,14 @@ class _PersonalToken(_OwnServer):
 
     requires_response_body = True
 
-    def __init__(self, token: str, base_url: str, now: Callable[[], float]) -> None:
+    def __init__(self, token: str, base_url: str) -> None:
         super().__init__(base_url)
         self._token = token
         self._refresh_url = f"{self._url}/api/token/refresh/"
-        self._now = now
         self._access = ""
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if not self._access or _ends_at(self._access) - self._now() < _RENEW_BEFORE_S:
+        if not self._access or _ends_at(self._access) - time.time() < _RENEW_BEFORE_S:
             yield from self._renew()
         response = yield self.sign(request, f"Bearer {self._access}")
         if response.status_code == 401:

@@ -5,7 +5,7 @@
         client.find_projects(title) / create_project / update_project
         client.local_storages(project) / create_local_storage
         client.import_tasks(project, tasks)                  # -> ids, as many as tasks; never retried
-        client.tasks_by_keys(project, keys)                  # -> {key: ids}; settles doubts after a failure
+        client.tasks_by_keys(project, keys)                  # -> {key: ids}; what arrived after a failure
         client.task(id) / tasks(project) / task_ids(project)
         client.create_annotation(task, ...)                  # what the page's Submit does
 
@@ -235,31 +235,29 @@ class LabelStudioClient:
             )
         return tuple(ids)
 
-    def tasks_by_keys(
-        self, project: int, keys: Sequence[str], *, key: str = KEY
-    ) -> dict[str, tuple[int, ...]]:
+    def tasks_by_keys(self, project: int, keys: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """Ids of the tasks whose data holds one of the keys; keys without a task are missing."""
-        found = self.find_tasks(project, keys, key=key)
+        found = self.find_tasks(project, keys)
         return {name: tuple(int(task["id"]) for task in tasks) for name, tasks in found.items()}
 
-    def find_tasks(self, project: int, keys: Sequence[str], *, key: str = KEY) -> dict[str, tuple[Json, ...]]:
+    def find_tasks(self, project: int, keys: Sequence[str]) -> dict[str, tuple[Json, ...]]:
         """``id``, ``created_at`` and ``data`` of the tasks whose data holds one of the keys, by key and
         ascending id."""
         found: dict[str, list[Json]] = {}
         for start in range(0, len(keys), _KEYS_PER_REQUEST):
             wanted = list(keys[start : start + _KEYS_PER_REQUEST])
-            for task in self._listed(project, [by_data(key, "in_list", wanted)], include=_IDENTITY):
+            for task in self._listed(project, [by_data(KEY, "in_list", wanted)], include=_IDENTITY):
                 with expecting("tasks", self.url):
                     unshown = UNSHOWN in task
-                    name = self._key_of(project, task, wanted, key=key) if unshown else str(task["data"][key])
+                    name = self._key_of(project, task, wanted) if unshown else str(task["data"][KEY])
                 found.setdefault(name, []).append(task)
         return {name: tuple(sorted(tasks, key=lambda task: int(task["id"]))) for name, tasks in found.items()}
 
-    def _key_of(self, project: int, task: Json, keys: Sequence[str], *, key: str) -> str:
+    def _key_of(self, project: int, task: Json, keys: Sequence[str]) -> str:
         """Find which of the keys a task has whose data the server cannot show."""
         while len(keys) > 1:
             middle = len(keys) // 2
-            asked = [by_id("equal", int(task["id"])), by_data(key, "in_list", keys[:middle])]
+            asked = [by_id("equal", int(task["id"])), by_data(KEY, "in_list", keys[:middle])]
             keys = keys[:middle] if any(self._listed(project, asked, include="id")) else keys[middle:]
         return keys[0]
 

@@ -40,6 +40,7 @@ from detseg.processes import (
 
 HOST = "127.0.0.1"
 PREFERRED_PORT = 8080
+_START_TIMEOUT_S = 600.0
 LOCAL_HOOKS = {"SSRF_PROTECTION_ENABLED": "false"}
 """Variables with which its webhooks may call this machine, and its users make it ask any private address."""
 
@@ -83,7 +84,6 @@ class _Credentials:
 class EmbeddedLabelStudio:
     """The server of one state folder. ``port`` is a wish: the next free one from there on is taken.
 
-    ``executable`` is the ``label-studio`` program; None looks where ``detseg.labelstudio.install`` puts it.
     ``document_root`` is where its local files are; None is a folder in the state folder for them alone.
     ``variables`` are more of its environment, which otherwise is ours alone (credentials of a cloud).
     """
@@ -91,20 +91,16 @@ class EmbeddedLabelStudio:
     def __init__(
         self,
         state_dir: Path,
-        executable: Path | None = None,
         *,
         port: int = PREFERRED_PORT,
         document_root: Path | None = None,
-        start_timeout_s: float = 600.0,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = state_dir.absolute() / "label-studio"
         self.log = self.folder / "server.log"
         self.credentials_file = self.folder / "credentials.json"
-        self._executable = executable
         self._preferred_port = port
         self.document_root = document_root or state_dir.absolute() / SERVED
-        self._start_timeout_s = start_timeout_s
         self._variables = dict(variables or {})
 
     def up(self) -> Connection:
@@ -158,12 +154,10 @@ class EmbeddedLabelStudio:
     def _lock(self) -> AbstractContextManager[None]:
         """Held while the server is started or stopped: others wait as long as a start may take."""
         return file_lock(
-            self.folder / "up.lock", what="the start of Label Studio", longest_s=2 * self._start_timeout_s
+            self.folder / "up.lock", what="the start of Label Studio", longest_s=2 * _START_TIMEOUT_S
         )
 
     def _program(self) -> Path:
-        if self._executable is not None:
-            return self._executable
         found = find_executable()
         if found is None:
             raise ServiceError(
@@ -181,7 +175,7 @@ class EmbeddedLabelStudio:
             log=self.log,
             pid_file=self.folder / "server.pid",
             health_url=f"http://{HOST}:{port}/health",
-            start_timeout_s=self._start_timeout_s,
+            start_timeout_s=_START_TIMEOUT_S,
         )
 
     def _environment(self, credentials: _Credentials) -> dict[str, str]:

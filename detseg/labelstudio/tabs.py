@@ -62,9 +62,7 @@ class Tab:
     url: str
 
 
-def show_in_tab(
-    client: LabelStudioClient, project: int, title: str, keys: Sequence[str], *, key: str = KEY
-) -> Tab:
+def show_in_tab(client: LabelStudioClient, project: int, title: str, keys: Sequence[str]) -> Tab:
     """The tab of that title shows the tasks whose data holds one of the keys, at least one, and no others.
 
     A tab that is there keeps its id, its columns and its order; nothing else of the project changes.
@@ -72,7 +70,7 @@ def show_in_tab(
     if not keys:
         raise ValueError("a tab shows at least one task: remove it instead")
     pattern = f"^({'|'.join(map(re.escape, keys))})$"
-    filters = {"conjunction": "and", "items": [by_data(key, "regex", pattern)]}
+    filters = {"conjunction": "and", "items": [by_data(KEY, "regex", pattern)]}
     known = _views(client, project)
     found = [view for view in known if view["data"].get("title") == title]
     if found:

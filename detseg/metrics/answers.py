@@ -135,7 +135,7 @@ def _labels(result: QaResult) -> tuple[Figure, tuple[Figure, ...]]:
 def _saved(result: QaResult) -> Iterator[Figure]:
     saving, times = result.work.effort.saving, result.work.times
     noun = saving_noun(saving)
-    yield Figure("saved", "Of the time by hand saved", saving.share, "share", noun)
+    yield Figure("saved", "Share of the time by hand", saving.share, "share", noun)
     yield Figure("hours", "Hours", saving.hours, "number", noun)
     yield Figure("money", "Money", saving.money, "number", noun)
     yield Figure("seconds", "Seconds per review", times.assisted.mean_s, "seconds")

@@ -36,9 +36,7 @@ class ControlPlan:
     spread: Spread
 
 
-def plan_control(
-    headline: Estimate, assisted: Estimate, *, n_control: int, half_width: float = AIM
-) -> ControlPlan:
+def plan_control(headline: Estimate, assisted: Estimate, *, n_control: int) -> ControlPlan:
     """Plan the control images for the headline's interval, from what is known of the spread between images.
 
     An interval narrows with the square root of the images. Assisted images stand in where there are too few
@@ -51,19 +49,19 @@ def plan_control(
     >>> plan_control(Estimate(0.57, 0.47, 0.67, 40, 160), nothing, n_control=40).n_more
     120
     """
-    n_needed, spread = _needed(headline, assisted, half_width)
+    n_needed, spread = _needed(headline, assisted)
     # control images without a mask tell nothing of a figure of masks, and gold ones are no control images
     n_of_use = min(headline.n, n_control)
     n_more = 0 if headline.n >= n_needed else n_needed - n_of_use
-    return ControlPlan(half_width, n_control, n_more, spread)
+    return ControlPlan(AIM, n_control, n_more, spread)
 
 
-def _needed(headline: Estimate, assisted: Estimate, half_width: float) -> tuple[int, Spread]:
+def _needed(headline: Estimate, assisted: Estimate) -> tuple[int, Spread]:
     sources: tuple[tuple[Estimate, Spread], ...] = ((headline, "headline"), (assisted, "assisted"))
     for known, spread in sources:
         shown = show(known)
         if shown.low is None or shown.high is None or known.n < _LEAST_IMAGES[spread]:
             continue
-        times = ((shown.high - shown.low) / 2.0 / half_width) ** 2
+        times = ((shown.high - shown.low) / 2.0 / AIM) ** 2
         return max(MIN_UNITS, math.ceil(known.n * times - 1e-9)), spread
-    return math.ceil((_Z * MOST_SPREAD / half_width) ** 2), "bound"
+    return math.ceil((_Z * MOST_SPREAD / AIM) ** 2), "bound"

@@ -48,13 +48,13 @@ class Difference:
 NOTHING = Difference(None, None, None)
 
 
-def mean_change(changes: Floats, *, risk: float = RISK) -> Difference:
+def mean_change(changes: Floats) -> Difference:
     """The mean of what changes in each image, (n_images,), with Student's interval."""
     n = len(changes)
     if n < 2:
         return NOTHING
     value = float(changes.mean())
-    error = float(changes.std(ddof=1)) / math.sqrt(n) * float(stdtrit(n - 1, 1.0 - risk))
+    error = float(changes.std(ddof=1)) / math.sqrt(n) * float(stdtrit(n - 1, 1.0 - RISK))
     return Difference(value, value - error, value + error)
 
 

@@ -60,7 +60,7 @@ _OVERLAP = timedelta(minutes=2)  # the server's clock may step back, and its tra
 class CollectReport:
     """``new``, ``updated`` and ``deleted`` count reviews; ``states`` counts the tasks in each state.
 
-    ``n_tasks`` were read, ``n_foreign`` of somebody else left alone, and so were ``n_answers`` that are no
+    ``n_tasks`` were read, ``n_external`` of somebody else left alone, and so were ``n_answers`` that are no
     boxes or masks of our image (choices, texts, key points, other images). ``failures`` are what in the
     project's reviews cannot be read, by the task's URL: said every time until it is mended.
     ``missing_labels`` are what the labeling interface lacks of the taxonomy. ``warnings`` are lines about the
@@ -73,7 +73,7 @@ class CollectReport:
     updated: int = 0
     deleted: int = 0
     n_tasks: int = 0
-    n_foreign: int = 0
+    n_external: int = 0
     n_answers: int = 0
     states: dict[State, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
@@ -84,7 +84,7 @@ class CollectReport:
         return {
             "reviews": {"new": self.new, "updated": self.updated, "deleted": self.deleted},
             "states": self.states,
-            "tasks": {"read": self.n_tasks, "foreign": self.n_foreign},
+            "tasks": {"read": self.n_tasks, "foreign": self.n_external},
             "answers_left": self.n_answers,
             "project_id": self.project_id,
             "failed": [{"uri": one.uri, "reason": one.reason} for one in self.failures],
@@ -142,7 +142,7 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
         updated=recorder.updated,
         deleted=recorder.deleted + removed.n_reviews,
         n_tasks=recorder.n_tasks,
-        n_foreign=recorder.n_foreign,
+        n_external=recorder.n_external,
         n_answers=recorder.n_answers,
         states=catalog.reviews.states(project.key),
         failures=tuple(_failures(catalog, project, recorder.n_unknown, url=url)),

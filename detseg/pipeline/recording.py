@@ -24,7 +24,7 @@ from detseg.types import Annotation, ImageId, ModelVersion, Region
 class Recorder:
     """Records what is on tasks, and counts: tasks that were read, reviews that are new, updated or deleted.
 
-    ``n_foreign`` tasks are somebody else's; ``n_unknown`` have our key, but this catalog never pushed them.
+    ``n_external`` tasks are somebody else's; ``n_unknown`` have our key, but this catalog never pushed them.
     ``duplicates`` are images of ours that have tasks that the catalog does not know. ``n_answers`` are
     results that are no shapes on our image, which the tag ``image_name`` of the interface shows. ``reader``
     reads the tasks' predictions where it matters which of them people worked on.
@@ -39,7 +39,7 @@ class Recorder:
     new: int = 0
     updated: int = 0
     deleted: int = 0
-    n_foreign: int = 0
+    n_external: int = 0
     n_unknown: int = 0
     n_answers: int = 0
     duplicates: set[ImageId] = field(default_factory=set)
@@ -95,7 +95,7 @@ class Recorder:
         """Counts tasks that are not this catalog's."""
         unknown = sum(map(is_ours, others))
         self.n_unknown += unknown
-        self.n_foreign += len(others) - unknown
+        self.n_external += len(others) - unknown
 
     def record_gone(self, task_ids: Iterable[int]) -> None:
         """Marks tasks that are gone on the server, and their reviews."""

@@ -29,17 +29,13 @@ class Point:
     flagged: bool = False
 
 
-def series_chart(
-    points: Sequence[Point], *, unit: Unit, alt: str, line: bool = True, target: float | None = None
-) -> str:
+def series_chart(points: Sequence[Point], *, unit: Unit, alt: str, line: bool = True) -> str:
     """Values with their intervals, from left to right: a line over time, or dots over ordered groups."""
 
     def paint(axes: Axes) -> None:
         _paint_series(axes, points, line=line)
-        if target is not None:
-            axes.axhline(target, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
         _label_ends(axes, [point.label for point in points], every=line)
-        _scale(axes, points, unit, target)
+        _scale(axes, points, unit)
 
     return draw_figure(paint, width=_WIDE, height=_HIGH, alt=f"{alt}: {_in_words(points, unit)}")
 
@@ -92,14 +88,13 @@ def _label_ends(axes: Axes, labels: Sequence[str], *, every: bool) -> None:
     axes.set_xlim(-0.4, max(len(labels) - 0.6, 0.6))
 
 
-def _scale(axes: Axes, points: Sequence[Point], unit: Unit, target: float | None) -> None:
+def _scale(axes: Axes, points: Sequence[Point], unit: Unit) -> None:
     """A scale of four or five round values that holds every interval; a share never leaves [0, 1]."""
     from matplotlib.ticker import MaxNLocator
 
     ends = [
         end for p in points for end in (p.estimate.low, p.estimate.high, p.estimate.value) if end is not None
     ]
-    ends += [target] if target is not None else []
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     room = max((high - low) * 0.12, 0.02 if unit in ("share", "score") else abs(high) * 0.05, 1e-9)
     low, high = low - room, high + room

@@ -195,9 +195,9 @@ def format_estimate(estimate: Estimate | None, unit: Unit) -> str:
     return NOT_DEFINED if estimate is None else tell(estimate, unit).value
 
 
-def format_interval(estimate: Estimate | None, unit: Unit, *, noun: str = "image") -> str:
+def format_interval(estimate: Estimate | None, unit: Unit) -> str:
     """Its 95 % interval, ``81 to 87 %``, and what it lacks."""
-    return NOT_DEFINED if estimate is None else tell(estimate, unit, noun=noun).behind
+    return NOT_DEFINED if estimate is None else tell(estimate, unit).behind
 
 
 def format_range(low_value: float, high_value: float, unit: Unit) -> str:

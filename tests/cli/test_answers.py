@@ -33,7 +33,7 @@ def test_the_four_answers_and_the_classes(capsys: pytest.CaptureFixture[str]) ->
     assert "box AP on control images 0." in answers["model"]
     assert any(line.strip().startswith("left as the model drew it ") for line in lines)
     assert any("images without a suspect label" in line for line in lines)
-    assert "of the time by hand saved" in answers["saved"]
+    assert "share of the time by hand" in answers["saved"]
     assert any("its first fifth should hold 42 % of the corrections (31 to 53 %)" in line for line in lines)
     assert any("bracket" in line for line in lines)
     assert lines[-1] == "report report.html"

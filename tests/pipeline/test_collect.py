@@ -340,7 +340,7 @@ def test_tasks_of_others_are_left_alone_and_copies_of_ours_count(
     unknown = {"data": task["data"] | {"image_id": "sha256:" + 64 * "f"}}
     client.session.json("POST", f"/api/projects/{project}/import", body=[foreign, copy, unknown])
     report = collect_reviews(queue, catalog)
-    assert (counts(report), report.n_foreign) == ((5, 0, 0), 1)
+    assert (counts(report), report.n_external) == ((5, 0, 0), 1)
     assert sum(report.states.values()) == 5
     assert "1 image is several tasks of project" in report.warnings[0]
     (failure,) = report.failures

@@ -83,7 +83,7 @@ def test_somebody_elses_task_gets_no_prediction_under_a_number_of_ours(
         report = push_all(settings, catalog, NEWER)
         assert report.counts["deleted"] == 1
         assert client.task(number)["predictions"] == []
-    assert collect_reviews(queue, catalog).n_foreign == 1
+    assert collect_reviews(queue, catalog).n_external == 1
 
 
 def test_what_was_restored_under_another_number_is_not_gone(

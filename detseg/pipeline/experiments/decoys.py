@@ -91,7 +91,7 @@ class _Maker:
         others = [cls.name for cls in self._taxonomy.of_kind(original.kind) if cls.name != original.label]
         for i in self._rng.permutation(len(others)):
             copy = replace(original, label=others[int(i)], box=self._jittered(original.box))
-            if self._is_wrong(copy, _TOO_CLOSE_IOU):
+            if self._is_wrong(copy):
                 yield copy
 
     def _shifted(self, original: Instance) -> Iterator[Instance]:
@@ -103,7 +103,7 @@ class _Maker:
             dx = round(step * (place.x1 - place.x0)) if direction < 2 else 0
             dy = round(step * (place.y1 - place.y0)) if direction >= 2 else 0
             copy = self._moved(original, dx, dy)
-            if copy is not None and (dx or dy) and self._is_wrong(copy, _TOO_CLOSE_IOU):
+            if copy is not None and (dx or dy) and self._is_wrong(copy):
                 yield copy
 
     def _elsewhere(self, original: Instance) -> Iterator[Instance]:
@@ -143,9 +143,10 @@ class _Maker:
         width, height = float(self._size.width), float(self._size.height)
         return Box(max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
 
-    def _is_wrong(self, copy: Instance, most: float) -> bool:
-        """Check that the copy overlaps no region of its label by more than that."""
-        return self._overlap(copy, [one for one in self._instances if one.label == copy.label]) <= most
+    def _is_wrong(self, copy: Instance) -> bool:
+        """Check that the copy is not nearly right: no region of its label is too close to it."""
+        alike = [one for one in self._instances if one.label == copy.label]
+        return self._overlap(copy, alike) <= _TOO_CLOSE_IOU
 
     def _touches_no_thing(self, copy: Instance) -> bool:
         return self._overlap(copy, [one for one in self._instances if one.kind == "thing"]) == 0.0

@@ -12,7 +12,7 @@ from detseg.pipeline.shards import predict_shard
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor
 
 
-def test_a_deleted_task_is_seen_beside_a_foreign_one(
+def test_a_deleted_task_is_seen_beside_an_external_one(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
     refs = tuple(scan(queue, catalog).images)
