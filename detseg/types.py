@@ -1,4 +1,4 @@
-"""The nouns of the house: frozen, small, without I/O. Every other room speaks in these.
+"""The nouns of detseg: frozen, small, without I/O. Every other room speaks in these.
 
 Coordinates are pixels of the upright image (EXIF orientation applied), x to the right and y down,
 half-open: a box that covers the first pixel only is ``Box(0, 0, 1, 1)``.

@@ -1,6 +1,6 @@
 """The output of a command: one JSON object or a short text on stdout, progress on stderr for a terminal.
 
-Nothing else in the house prints. Control characters in names from outside are shown as escapes.
+Nothing else in detseg prints. Control characters in names from outside are shown as escapes.
 """
 
 from __future__ import annotations

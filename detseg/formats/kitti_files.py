@@ -1,7 +1,7 @@
 """KITTI folders that others made: rows with boxes in ``label_2``, masks in ``instance``, or one of both.
 
 ``training`` is the split train, ``testing`` is test. Boxes and masks belong together where the number of a
-mask is that of a row of its class, as this house writes them. Where ``label_colors.txt`` does not name the
+mask is that of a row of its class, as detseg writes them. Where ``label_colors.txt`` does not name the
 classes of masks, they are those of Cityscapes, as in KITTI's own benchmark.
 """
 

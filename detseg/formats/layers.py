@@ -1,6 +1,6 @@
 """The masks of an image laid over each other, for formats in which a pixel has one owner.
 
-A pixel belongs to the first mask that covers it, as everywhere in the house. Maps of numbers are PNGs: of
+A pixel belongs to the first mask that covers it, as everywhere in detseg. Maps of numbers are PNGs: of
 classes, and of the things of an image from 1.
 """
 

@@ -1,4 +1,4 @@
-"""Boxes: forms, clipping, overlaps. The one form inside the house is half-open xyxy in pixels.
+"""Boxes: forms, clipping, overlaps. The one form inside detseg is half-open xyxy in pixels.
 
 Arrays of boxes have shape (N, 4), float64, one row ``x0 y0 x1 y1``.
 """

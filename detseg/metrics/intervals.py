@@ -171,7 +171,7 @@ def bounds_by_image(
 ) -> tuple[float, float]:
     """The interval of a share of trials, of which every image has some: (n_images,) both.
 
-    Two doubts are put together:
+    Two uncertainties are combined:
 
     - what the images at hand say: Wilson's interval at the effective number of trials (see
       ``effective_trials``);

@@ -61,8 +61,8 @@ def mean_change(changes: Floats) -> Difference:
 def mean_difference(present: Floats, candidate: Floats, worst: Floats, *, risk: float = RISK) -> Difference:
     """The difference between two means per image; (n_images,) all, 0 in images that do not count.
 
-    ``worst`` is what a model would have that finds nothing in an image. Two doubts are put together by MOVER
-    (Zou and Donner, 2008), as ``intervals.bounds_by_image`` does:
+    ``worst`` is what a model would have that finds nothing in an image. Two uncertainties are combined by
+    MOVER (Zou and Donner, 2008), as ``intervals.bounds_by_image`` does:
 
     - what the images at hand say: Student's interval of the differences. Its degrees of freedom are those of
       the images that count;

@@ -25,9 +25,9 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_STIFF = 1.0
+_PRIOR_PRECISION = 1.0
 """The precision of the prior of a map's parameters, around those of the map of all classes."""
-_LEAST = 0.05
+_LEAST_SLOPE = 0.05
 """The least slope of a map, so that it rises."""
 _MIN_REGIONS = 50
 """A class with fewer regions to choose by shares its threshold with the others that have so few."""
@@ -47,7 +47,7 @@ class ShownRegions:
     gain_s: Floats
 
     def of(self, rows: Bools) -> ShownRegions:
-        """Some of them."""
+        """Return those of some rows."""
         return ShownRegions(
             self.labels,
             self.n_images,
@@ -69,7 +69,7 @@ class RegionTally:
     _n_images: int = 0
 
     def add(self, truth: Annotation, prediction: Annotation) -> None:
-        """One more image."""
+        """Take one more image."""
         for edit in needed_edits(prediction, truth, left_iou=self.left_iou):
             if edit.before is None or edit.before.instance.score is None:
                 continue
@@ -80,7 +80,7 @@ class RegionTally:
         self._n_images += 1
 
     def regions(self) -> ShownRegions:
-        """All so far."""
+        """Return the regions of all images so far."""
         labels = tuple(sorted({row[0] for row in self._rows}))
         return ShownRegions(
             labels,
@@ -128,7 +128,7 @@ def tune(regions: ShownRegions, in_use: Mapping[str, float]) -> Tuning:
     for fold in range(N_FOLDS):
         inside = folds == fold
         others = regions.of(~inside)
-        chosen = choose(others, scores[~inside], len(regions.labels))
+        chosen = choose_thresholds(others, scores[~inside], len(regions.labels))
         shown[inside] = scores[inside] >= chosen[regions.label[inside]]
     spent = np.where(shown, regions.gain_s, 0.0) - np.where(regions.score >= now, regions.gain_s, 0.0)
     seconds = mean_change(_per_image(regions, spent))
@@ -136,7 +136,7 @@ def tune(regions: ShownRegions, in_use: Mapping[str, float]) -> Tuning:
     if seconds.has_fallen:
         final = _mapped(regions, maps) if maps else regions.score
         thresholds = dict(
-            zip(regions.labels, choose(regions, final, len(regions.labels)).tolist(), strict=True)
+            zip(regions.labels, choose_thresholds(regions, final, len(regions.labels)).tolist(), strict=True)
         )
     elif maps:  # the same regions are shown as now
         thresholds = {label: round(maps[label].probability(in_use[label]), 6) for label in regions.labels}
@@ -162,11 +162,11 @@ def _fit(score: Floats, left: Bools, around: ScoreMap) -> ScoreMap:
     def loss(parameters: Floats) -> tuple[float, Floats]:
         logit = columns @ parameters
         off = parameters - centre
-        value = np.logaddexp(0.0, logit).sum() - logit[left].sum() + 0.5 * _STIFF * (off**2).sum()
-        slope = columns.T @ (1.0 / (1.0 + np.exp(-logit)) - left) + _STIFF * off
+        value = np.logaddexp(0.0, logit).sum() - logit[left].sum() + 0.5 * _PRIOR_PRECISION * (off**2).sum()
+        slope = columns.T @ (1.0 / (1.0 + np.exp(-logit)) - left) + _PRIOR_PRECISION * off
         return float(value), slope
 
-    bounds = [(_LEAST, None), (_LEAST, None), (None, None)]
+    bounds = [(_LEAST_SLOPE, None), (_LEAST_SLOPE, None), (None, None)]
     found = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds)
     a, b, c = (round(float(value), 6) for value in found.x)
     return ScoreMap(a, b, c)
@@ -178,7 +178,7 @@ def _mapped(regions: ShownRegions, maps: Mapping[str, ScoreMap]) -> Floats:
     return np.array([of_class[k].probability(score) for score, k in pairs], dtype=np.float64)
 
 
-def choose(regions: ShownRegions, scores: Floats, n_labels: int) -> Floats:
+def choose_thresholds(regions: ShownRegions, scores: Floats, n_labels: int) -> Floats:
     """The threshold of each class that costs least: (n_labels,)."""
     counts = np.bincount(regions.label, minlength=n_labels)
     is_rare = counts < _MIN_REGIONS

@@ -25,7 +25,6 @@ from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy, miss
 from detseg.paging import ahead
 from detseg.pipeline import progress
 from detseg.pipeline.changed_sources import overwritten_warnings, withdraw_overwritten
-from detseg.pipeline.comparing import compare_counts, read_range
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.policies import shape_policy
 from detseg.pipeline.pushing.duplicates import (
@@ -34,6 +33,7 @@ from detseg.pipeline.pushing.duplicates import (
     resolve_tasks,
 )
 from detseg.pipeline.pushing.settling import settle_intents
+from detseg.pipeline.reconciling import compare_counts, read_range
 from detseg.pipeline.recording import Recorder
 from detseg.pipeline.workspace import (
     check_label_studio,

@@ -16,7 +16,7 @@ _GREY = 114
 """What lies outside of an image that was made smaller, as YOLO has it."""
 
 _VISIBLE = 0.3
-"""A box of which less than this share is inside is no truth any more."""
+"""A box of which less than this share is inside the image is left out."""
 
 _SMOOTH = 5.0
 """The width of the Gaussian, in pixels, that smooths an elastic deformation."""
@@ -54,7 +54,7 @@ def augment(example: Example, settings: TrainingSettings) -> Example:
         parts = transform(*parts)
     image, whole, *layers = (part.as_subclass(torch.Tensor) for part in parts)
     if layers:
-        return follow_masks(replace(example, image=image, layers=layers[0]))
+        return tighten_boxes(replace(example, image=image, layers=layers[0]))
     height, width = size
     inside = torch.stack(
         [side.clamp(0, most) for side, most in zip(whole.unbind(1), (width, height) * 2, strict=True)], dim=1
@@ -63,8 +63,8 @@ def augment(example: Example, settings: TrainingSettings) -> Example:
     return replace(example, image=image, boxes=inside[kept], labels=example.labels[kept])
 
 
-def follow_masks(example: Example) -> Example:
-    """The example with the tight boxes of its masks, without objects that have no pixel any more."""
+def tighten_boxes(example: Example) -> Example:
+    """Return the example with the tight boxes of its masks, without objects that have no pixel any more."""
     if example.layers is None:
         return example
     left = torch.unique(example.layers)

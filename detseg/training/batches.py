@@ -1,4 +1,4 @@
-"""What a training sees: a sequence of draws, each a pure function of the seed and its number.
+"""The images of a training: a sequence of draws, each a pure function of the seed and its number.
 
 So a training that goes on after a kill sees what it would have seen, however many processes load.
 """
@@ -23,7 +23,7 @@ from detseg.geometry.boxes import boxes_to_array
 from detseg.geometry.extent import extent
 from detseg.geometry.label_maps import map_to_array, paint
 from detseg.geometry.masks import unite_masks
-from detseg.training.augment import Example, augment, follow_masks
+from detseg.training.augment import Example, augment, tighten_boxes
 from detseg.training.plan import Reader
 from detseg.training.tables import SampleTable
 from detseg.types import DecodedImage, Instance, Mask, Size
@@ -191,4 +191,4 @@ def shrink(example: Example, most_px: int) -> Example:
     layers = None
     if example.layers is not None:
         layers = functional.resize(example.layers, size, functional.InterpolationMode.NEAREST_EXACT)
-    return follow_masks(Example(small, example.boxes * scale, example.labels, layers))
+    return tighten_boxes(Example(small, example.boxes * scale, example.labels, layers))

@@ -18,7 +18,7 @@ _FEW_IMAGES, _FEW_OBJECTS = 20, 10
 
 
 def check_version(version: Version, classes: Sequence[LabelClass]) -> Iterator[str]:
-    """Yield a line for people about each thing that is odd; TrainingError for what cannot be learned from.
+    """Yield a warning about each oddity; raise TrainingError for what cannot be learned from.
 
     ``classes`` are those that the model will answer.
     """
@@ -69,7 +69,7 @@ def _describe_rare(version: Version, objects: dict[str, dict[str, int]]) -> Iter
 
 
 def describe_crowds(most_objects: int, n_queries: int | None, *, base: str) -> Iterator[str]:
-    """Yield a line for people where an image has more objects than the model finds in one."""
+    """Yield a warning where an image has more objects than the model finds in one."""
     if n_queries is not None and most_objects > n_queries:
         yield (
             f"an image has {most_objects:,} objects, and {base} finds at most {n_queries:,} in one: "

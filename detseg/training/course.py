@@ -64,7 +64,7 @@ Report = Callable[[float], None]
 
 @dataclass(slots=True)
 class Progress:
-    """What a training has behind it. ``best_step`` is 0 while nothing was kept.
+    """How far a training has come. ``best_step`` is 0 while no weights were kept.
 
     ``at_once`` images pass through the model at once: fewer than a batch where memory did not suffice.
     """

@@ -1,4 +1,4 @@
-"""The figures of a model on a split, by the house's own metrics, read the way every command reads a model."""
+"""The figures of a model on a split, by ``detseg.metrics``, of answers that are read as in every command."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Split:
 
 
 class Tally(Protocol):
-    """What a model finds in the images of a split, held against what people say."""
+    """The answers of a model to the images of a split, compared with the labels."""
 
     def score(self) -> Mapping[str, float | None]:
         """The figures, in [0, 1]; the first decides which weights are best."""
@@ -122,7 +122,7 @@ _NO_AP = {"ap": Figure(None), "ap50": Figure(None)}
 
 
 def tally_boxes(checkpoint: Checkpoint, split: Split, engine: Engine) -> BoxTally:
-    """Take in the boxes that a model in evaluation mode finds in every image."""
+    """Compare the boxes that a model in evaluation mode finds in every image with the labels."""
     network, tally = _network(checkpoint, _BOXES, engine), DetectionTally("bbox")
     for image, truth in split.images():
         found = _read(network, network.run(network.prepare([image])), image, split.labels)
@@ -131,7 +131,7 @@ def tally_boxes(checkpoint: Checkpoint, split: Split, engine: Engine) -> BoxTall
 
 
 def tally_segments(checkpoint: Checkpoint, split: Split, engine: Engine) -> SegmentTally:
-    """Take in the segments that a model in evaluation mode finds in every image.
+    """Compare the segments that a model in evaluation mode finds in every image with the labels.
 
     Both figures read one pass: where there are surfaces among the classes, all share out the pixels for PQ;
     for AP each mask stands for itself.

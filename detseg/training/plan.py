@@ -1,4 +1,4 @@
-"""The plan of a training as a value, and what is left to say of it when it ends. Knows no torch."""
+"""The plan of a training, and its result, as values. Knows no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORK = "training"
 """The folder in that of the checkpoint where a training keeps its state until it has ended."""
 
 RESULT = "training.json"
-"""What a training came to, beside the weights; the last file that is written."""
+"""The file with the result of a training, beside the weights; the last one that is written."""
 
 Reader = Callable[[Sample], DecodedImage]
 """The upright image of a sample. Raises TrainingError where it is gone, or has other bytes now."""
@@ -55,7 +55,7 @@ class Plan:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Say in what a plan differs from the one that was begun, as ``name (then, now)``.
+    """List the differences between a plan and the one that was begun, as ``name (then, now)``.
 
     >>> differences({"seed": 0, "settings": {"steps": 9}}, {"seed": 1, "settings": {"steps": 9}})
     ['seed (0, now 1)']
@@ -131,7 +131,7 @@ class Best:
 
     @property
     def learned(self) -> str:
-        """What was learned, for people: boxes or masks."""
+        """What was learned: boxes or masks."""
         return _LEARNED[self.chosen_by]
 
 
@@ -155,7 +155,7 @@ class Trained:
 
 
 def encode_trained(trained: Trained) -> dict[str, Any]:
-    """Put what a training came to into words for a program."""
+    """Encode the result of a training as an object of JSON."""
     entry = dataclasses.asdict(trained)
     return {
         **entry,

@@ -1,4 +1,4 @@
-"""A training from its plan to a checkpoint: begun, gone on after a kill, ended, written down."""
+"""A training from its plan to a checkpoint: started, resumed after a kill, finished."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def train(
     warn: Callable[[str], None] = lambda _: None,
     notes: tuple[str, ...] = (),
 ) -> Trained:
-    """Fine-tune and write a ``from_pretrained`` folder with a model card; goes on where it was stopped.
+    """Fine-tune, and write a ``from_pretrained`` folder with a model card; resume where it was stopped.
 
     Where memory does not suffice for a batch, its images are learned from in parts. ``base`` is what
     ``load_pretrained`` gave. TrainingError for a loss that is no number, for a disk that is full, and for
@@ -97,7 +97,7 @@ def train(
 
 
 def _complete(training: _Training) -> Trained:
-    """Run a training to its end, from its last checkpoint if there is one, and write down what it came to."""
+    """Run a training to its end, from its last checkpoint if there is one, and write its result."""
     try:
         if not training.course.progress.ended:
             with quiet_library():
@@ -125,7 +125,7 @@ def _fewer(batch_size: int, at_once: int) -> int:
 
 
 def own_words(error: TrainingError) -> str:
-    """What an error says, without the traceback that torch puts before what a loading process raises."""
+    """Return the message of an error without the traceback that torch puts before it in a loading process."""
     return str(error.args[0]).rstrip().rpartition(f"{TrainingError.__name__}: ")[2]
 
 
@@ -230,11 +230,11 @@ class _Training:
         return Split(self.splits.val, self.splits.read, self.plan.classes)
 
     def tally(self, model: Any) -> Tally:
-        """Hold what a model finds in the images of val against what people say."""
+        """Compare what a model finds in the images of val with the labels."""
         return self.task.tally(Checkpoint(self.plan.base, model, self.processor), self.val, self.engine)
 
     def finish(self, note: str = "") -> Trained:
-        """Write the best weights as a checkpoint, with its card, and remove what only the training needed."""
+        """Write the best weights as a checkpoint with its card, and remove what only the training needed."""
         progress = self.course.progress
         best = best_folder(self.work, progress.best_step)
         with quiet_library():

@@ -33,7 +33,7 @@ class FineTuner(Trainer):
 
     def __init__(self, plan: Plan, course: Course, *, measure: Measure, **more: Any) -> None:
         super().__init__(**more)
-        for callback in (PrinterCallback, ProgressCallback):  # the house prints at its own place
+        for callback in (PrinterCallback, ProgressCallback):  # commands print by themselves
             self.remove_callback(callback)
         self.add_callback(course)
         self._plan, self._course, self._measure = plan, course, measure

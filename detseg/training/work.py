@@ -1,4 +1,4 @@
-"""The folder of a training: begun for one plan, gone on with, ended; and what is said where a disk fails."""
+"""The folder of a training: made for one plan, resumed, finished; and one line where a disk fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _READING_ERRORS = (
 
 
 def find_trained(out: Path, plan: Plan) -> Trained | None:
-    """What a training of this plan came to, if it has ended. TrainingError where another one stands."""
+    """Return the result of a training of this plan, if it has ended. TrainingError for another plan's."""
     if not (out / RESULT).is_file():
         return None
     entry = read_json(out / RESULT)
@@ -70,7 +70,7 @@ def open_work(out: Path, plan: Plan) -> Path:
 
 
 def last_checkpoint(work: Path) -> Path | None:
-    """The newest checkpoint of a training that was written to its end."""
+    """Return the newest checkpoint of a training that was written whole."""
     whole = [path.parent for path in work.glob(f"checkpoint-*/{PROGRESS}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
@@ -82,7 +82,7 @@ def best_folder(work: Path, step: int) -> Path:
 
 @contextmanager
 def reading(checkpoint: Path) -> Iterator[None]:
-    """In here what cannot be read of a checkpoint becomes a TrainingError."""
+    """Turn what cannot be read of a checkpoint into a TrainingError."""
     try:
         yield
     except _READING_ERRORS as error:
@@ -94,7 +94,7 @@ def reading(checkpoint: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(folder: Path, step: int) -> Iterator[None]:
-    """In here what cannot be written becomes a TrainingError, and the half of a checkpoint is removed.
+    """Turn what cannot be written into a TrainingError, and remove the half of a checkpoint.
 
     ``folder`` is that of the checkpoint, or the training's own.
     """

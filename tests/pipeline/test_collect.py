@@ -16,8 +16,8 @@ from detseg.errors import CatalogError, LabelStudioError
 from detseg.labelstudio.changes import TaskReader
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.pipeline.collect import CollectReport, collect_reviews
-from detseg.pipeline.comparing import compare_counts
 from detseg.pipeline.evaluate import evaluate
+from detseg.pipeline.reconciling import compare_counts
 from detseg.pipeline.recording import Recorder
 from tests.pipeline.conftest import TAXONOMY
 from tests.pipeline.reviewing import KEYPOINT, UNREADABLE, fill_queue, predicted, submit, tasks_of

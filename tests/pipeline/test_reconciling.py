@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.pipeline.comparing import Count, Counts, differing_ranges
+from detseg.pipeline.reconciling import Count, Counts, differing_ranges
 
 IDS = st.sets(st.integers(1, 200))
 

@@ -1,4 +1,4 @@
-"""The catalog beside the server: counted as a whole each time, read again where the counts differ."""
+"""Reconciles the catalog with the server: both are counted each time, and what differs is read again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TASKS_PER_RANGE = 500
 
 
 def compare_counts(reader: TaskReader, recorder: Recorder) -> None:
-    """Reads the ranges of ids again in which the server has more or less than the catalog.
+    """Read the ranges of ids again in which the server has more or less than the catalog.
 
     What stays different after that is not ours (copies of our tasks, say); it is remembered, and
     looked at again when it changes. Of skipped annotations, the server counts the tasks that have any: where
@@ -54,7 +54,7 @@ def compare_counts(reader: TaskReader, recorder: Recorder) -> None:
 def read_range(
     reader: TaskReader, recorder: Recorder, *, after: int, last: int | None, count_others: bool = False
 ) -> None:
-    """Makes the catalog hold what the server does of the tasks from ``after`` (not it) to ``last``."""
+    """Make the catalog hold what the server has of the tasks from ``after`` (not it) to ``last``."""
     tasks, key = recorder.catalog.tasks, recorder.project.key
     for page in ahead(reader.by_id(after, last)):
         ids = [int(task["id"]) for task in page]
