@@ -10,7 +10,7 @@ from pathlib import Path
 from detseg.catalog import Catalog, Project
 from detseg.config import Settings
 from detseg.labelstudio.session import Json
-from detseg.pipeline.experiments.assignment import Lottery
+from detseg.pipeline.experiments.lottery import Lottery
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard

@@ -13,13 +13,13 @@ from detseg.metrics.intervals import UNKNOWN, Estimate, Rough
 from detseg.report.cells import cost_cell, estimate_cell, stacked_parts
 from detseg.report.charts import (
     Point,
+    draw_figure,
     lines_chart,
     precision_recall_chart,
     reliability_chart,
     series_chart,
     sparkline,
 )
-from detseg.report.plotting import draw_figure
 
 shares = st.floats(0, 1, allow_subnormal=False)
 estimates = st.builds(

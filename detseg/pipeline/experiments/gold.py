@@ -16,7 +16,7 @@ from detseg.catalog.gold import GOLD_AUTHOR
 from detseg.errors import ConfigError, FormatError
 from detseg.formats.coco import CocoLabels, read_coco_labels, read_instances
 from detseg.labelstudio.results import region_id
-from detseg.pipeline.experiments.assignment import Lottery, lottery_of
+from detseg.pipeline.experiments.lottery import Lottery, lottery_of
 from detseg.pipeline.reading import source_location
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size

@@ -21,7 +21,7 @@ from detseg.labelstudio.queued import TaskMark, check_mark, image_field, parse_q
 from detseg.labelstudio.shapes import NOTHING_DRAWN
 from detseg.paging import pages
 from detseg.pipeline.experiments.decoys import plant
-from detseg.pipeline.pushing.assigning import assign, recover_assignments
+from detseg.pipeline.pushing.arms import assign, recover_assignments
 from detseg.pipeline.pushing.existing import (
     ExistingTask,
     Missing,

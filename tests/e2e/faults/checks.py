@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from detseg.catalog import Catalog, ReviewRecord, open_catalog
-from detseg.pipeline.experiments.assignment import Lottery
+from detseg.pipeline.experiments.lottery import Lottery
 from detseg.types import ImageId, ModelVersion
 from tests.catalog.reading import review_ids
 from tests.e2e.faults.person import Ledger, Server, identity

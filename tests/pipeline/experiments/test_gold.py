@@ -9,8 +9,8 @@ from scipy.stats import binomtest
 from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.errors import FormatError
-from detseg.pipeline.experiments.assignment import Lottery
 from detseg.pipeline.experiments.gold import known_truth, record_truth, schedule_gold, scheduled
+from detseg.pipeline.experiments.lottery import Lottery
 from detseg.pipeline.scan import scan
 from detseg.types import Box, ImageId, ImageRef, ModelVersion
 from tests.catalog.made import record_project

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from detseg.pipeline.experiments.assignment import Lottery
+from detseg.pipeline.experiments.lottery import Lottery
 from detseg.types import ImageId
 
 LOTTERY = Lottery("parts", 0, control_share=0.05, decoy_share=0.1)

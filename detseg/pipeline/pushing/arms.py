@@ -9,8 +9,8 @@ from detseg.errors import FormatError
 from detseg.labelstudio.codec import encode_regions
 from detseg.labelstudio.fitting import fit_regions
 from detseg.labelstudio.shapes import asked
-from detseg.pipeline.experiments.assignment import lottery_of
 from detseg.pipeline.experiments.decoys import make_decoy
+from detseg.pipeline.experiments.lottery import lottery_of
 from detseg.pipeline.pushing.queue import PushSpec
 from detseg.types import Annotation, Decoy, ImageId
 
