@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
+from detseg.pipeline.workspace import has_queue
 from flows.collect import collect
 from flows.evaluate import evaluate
 from flows.parameters import Overrides, run_settings
@@ -25,8 +26,10 @@ def nightly(config: Path | None = None, overrides: Overrides | None = None) -> N
 
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. Each part is a flow run of its own below this one. What fails stops what comes after
-    it, and the next run does all that is left.
+    it, and the next run does all that is left. The first night fills the queue alone: nobody can have worked
+    on it yet.
     """
-    collect(config, overrides)
-    evaluate(config, overrides)
+    if has_queue(run_settings(config, overrides)):
+        collect(config, overrides)
+        evaluate(config, overrides)
     preannotate(config, overrides)

@@ -259,7 +259,8 @@ class Promotion:
 class Look:
     """A judgement that used a split of a dataset version. ``result`` is an object of JSON.
 
-    ``candidate`` and ``present`` are the two models, by what is equal only for equal models.
+    ``candidate`` and ``present`` are the two models, by what is equal only for equal models. ``images`` are
+    the beginnings of the hashes of those that it looked at; None where an earlier detseg recorded it.
     """
 
     dataset_id: str
@@ -268,3 +269,4 @@ class Look:
     present: str
     at: datetime
     result: Mapping[str, Any]
+    images: frozenset[bytes] | None = None

@@ -225,6 +225,7 @@ class LookColumns(TypedColumns):
     present = Column(String(200), primary_key=True)
     at: Named[datetime] = Column(UtcDateTime)
     result: Named[str] = Column(Text)
+    images: Named[bytes | None] = Column(LargeBinary, nullable=True)
 
 
 images = Table("images", metadata, ImageColumns)

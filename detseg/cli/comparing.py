@@ -47,12 +47,12 @@ def compare(
     protected class needs more, and its scores are not worse. Each look at a split raises the bar.
     """
     from detseg.cli.bars import progress_bars
-    from detseg.cli.output import note, print_json
+    from detseg.cli.output import answer_refusals, note, print_json
     from detseg.config import load_settings
     from detseg.pipeline.judging import judge
 
-    settings = load_settings(config, engine__device=device)
-    with progress_bars():
+    with answer_refusals(as_json, reasons="missing", better=None), progress_bars():
+        settings = load_settings(config, engine__device=device)
         judged = judge(settings, present, candidate, dataset, split=split, warn=note)
     if as_json:
         print_json(judged.to_json())

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from detseg.config import Settings
-    from detseg.metrics.qa_result import QaResult
     from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.preannotate import PreannotateReport
+    from detseg.pipeline.promoting import Applied
     from detseg.pipeline.pushing.report import Status
     from flows.parameters import Overrides
 
@@ -77,8 +77,8 @@ def preannotate(
         "queue__restore": restore or None,
     }
     settings = run_settings(config, flags)
-    if reason := choose_models(settings).reason:
-        output.note(reason)
+    for line in choose_models(settings).notes:
+        output.note(line)
     report = _plan(settings) if dry_run else _run(config, flags, settings)
     if as_json:
         output.print_json(report.to_json())
@@ -183,55 +183,61 @@ def qa(
     """
     from detseg.cli.answers import print_evaluated
     from detseg.cli.bars import progress_bars
-    from detseg.cli.output import note, print_json
+    from detseg.cli.output import answer_refusals, note, print_json
     from detseg.cli.recorded import TOKEN_BLOCK, is_recorded
     from detseg.config import load_settings
+    from detseg.pipeline.promoting import apply_thresholds
 
-    settings = load_settings(config, queue__project=project)
     path = None if out is None else out.absolute()
-    with progress_bars():
-        if is_recorded(settings, *([] if send_back is None else [TOKEN_BLOCK])):
-            from flows.evaluate import evaluate as flow
-            from flows.recording import run_recorded
+    with answer_refusals(as_json and apply, applied=None):
+        settings = load_settings(config, queue__project=project)
+        with progress_bars():
+            if is_recorded(settings, *([] if send_back is None else [TOKEN_BLOCK])):
+                from flows.evaluate import evaluate as flow
+                from flows.recording import run_recorded
 
-            report = run_recorded(
-                note, settings.state_path, flow, config, {"queue__project": project}, path, send_back
-            )
-        else:
-            from detseg.pipeline.evaluate import qa as run
+                report = run_recorded(
+                    note, settings.state_path, flow, config, {"queue__project": project}, path, send_back
+                )
+            else:
+                from detseg.pipeline.evaluate import qa as run
 
-            report = run(settings, out=path, n_sent_back=send_back)
+                report = run(settings, out=path, n_sent_back=send_back)
+        if not as_json:
+            print_evaluated(report)
+        applied = apply_thresholds(settings, report.result) if apply else None
     if as_json:
-        print_json(report.to_json())
-    else:
-        print_evaluated(report)
-    if apply:
-        _apply_thresholds(settings, report.result)
+        print_json({**report.to_json(), "applied": applied.to_json() if applied else None})
+    elif applied:
+        _print_applied(applied)
     if report.sent_back and report.sent_back.problem:
         note(report.sent_back.problem)
         raise typer.Exit(1)
 
 
-def _apply_thresholds(settings: Settings, found: QaResult) -> None:
-    """Make the thresholds that pay those of the promoted model, or say what to write into the settings."""
-    from detseg.cli.output import note
-    from detseg.pipeline.promoting import apply_thresholds
+def _print_applied(applied: Applied) -> None:
+    """What became the promoted model's thresholds, or what to write into the settings."""
+    from detseg.cli.output import say
 
-    chosen = {label: one.threshold for label, one in found.work.thresholds.per_class.items() if one.pays}
-    if not chosen:
-        note("no threshold saves seconds for certain: nothing was changed")
-        return
-    listed = ", ".join(f"{label} {value:g}" for label, value in chosen.items())
-    promotion = apply_thresholds(settings, chosen, shown=found.model_versions)
-    if promotion is None:
+    listed = ", ".join(f"{label} {value:g}" for label, value in applied.thresholds.items())
+    by = f"by {format_count(applied.n_reviews, 'review')}"
+    if applied.model is not None:
+        by += f" of its regions, {applied.n_set_aside:,} of other models set aside"
+    if not applied.thresholds:
+        of = f" of {applied.model}" if applied.model else ""
+        say(f"no threshold{of} saves seconds for certain ({by}): nothing was changed")
+    elif applied.model is None:
         table = ", ".join(
-            f"{json.dumps(label, ensure_ascii=False)} = {value:g}" for label, value in chosen.items()
+            f"{json.dumps(label, ensure_ascii=False)} = {value:g}"
+            for label, value in applied.thresholds.items()
         )
-        note(f"no model is promoted: write class_box_thresholds = {{{table}}} into [model] of detseg.toml")
-        return
-    note(
-        f"lowest scores of {promotion.model} from now on: {listed}; `detseg models rollback` takes them back"
-    )
+        say(f"no model is promoted ({by}):")
+        say(f"write class_box_thresholds = {{{table}}} into [model] of detseg.toml")
+    elif applied.promotion is None:
+        say(f"lowest scores of {applied.model} stay as they are: {listed} ({by})")
+    else:
+        say(f"lowest scores of {applied.model} from now on: {listed} ({by})")
+        say("`detseg preannotate` shows no region below them; `detseg models rollback` takes them back")
 
 
 def print_preannotated(report: PreannotateReport, *, would: bool = False) -> None:

@@ -55,12 +55,12 @@ def show(
     name: NameArgument, *, config: options.ConfigOption = None, as_json: options.JsonOption = False
 ) -> None:
     """Shows what a model was made of, its figures, and when it was promoted."""
-    from detseg.cli.output import print_json
+    from detseg.cli.output import answer_refusals, print_json
     from detseg.config import load_settings
     from detseg.pipeline.promoting import find_any
     from detseg.pipeline.workspace import opened_catalog
 
-    with opened_catalog(load_settings(config)) as catalog:
+    with answer_refusals(as_json, name=name), opened_catalog(load_settings(config)) as catalog:
         model = find_any(catalog, name)
         log = [one for one in catalog.promotions.all() if one.model == name]
         promotion = catalog.promotions.present()
@@ -95,13 +95,13 @@ def promote(
     takes it back.
     """
     from detseg.cli.bars import progress_bars
-    from detseg.cli.output import note, print_json
+    from detseg.cli.output import answer_refusals, note, print_json
     from detseg.config import load_settings
     from detseg.pipeline.promoting import judging_by
     from detseg.pipeline.promoting import promote as run
 
-    settings = load_settings(config)
-    with progress_bars():
+    with answer_refusals(as_json, model=name, promoted=False), progress_bars():
+        settings = load_settings(config)
         done = run(settings, name, None if force else judging_by(dataset, note))
     if as_json:
         print_json(done.to_json())
@@ -114,13 +114,15 @@ def promote(
 @app.command("rollback")
 def rollback(*, config: options.ConfigOption = None, as_json: options.JsonOption = False) -> None:
     """Goes back to the model before the promoted one, or to those of the settings."""
-    from detseg.cli.output import print_json, say
+    from detseg.cli.output import answer_refusals, print_json, say
     from detseg.config import load_settings
     from detseg.pipeline.promoting import roll_back
 
-    promotion = roll_back(load_settings(config))
+    with answer_refusals(as_json, rolled_back=False):
+        promotion = roll_back(load_settings(config))
     if as_json:
-        print_json({"model": promotion.model, "kind": promotion.kind, "at": promotion.at.isoformat()})
+        entry = {"model": promotion.model, "kind": promotion.kind, "at": promotion.at.isoformat()}
+        print_json({"rolled_back": True, **entry})
         return
     say(f"`detseg preannotate` predicts with {promotion.model or 'the models of the settings'} again")
 
@@ -137,11 +139,12 @@ def remove(
 
     Not the promoted one. What descends from it stays, and the log of promotions, too.
     """
-    from detseg.cli.output import print_json, say
+    from detseg.cli.output import answer_refusals, print_json, say
     from detseg.config import load_settings
     from detseg.pipeline.promoting import remove as run
 
-    deleted = run(load_settings(config), name, files=files)
+    with answer_refusals(as_json, name=name):
+        deleted = run(load_settings(config), name, files=files)
     if as_json:
         print_json({"removed": name, "files": [*map(str, deleted)]})
         return
@@ -209,28 +212,38 @@ def _print_model(model: RegisteredModel, state: str, children: list[str], log: l
 
 
 def _describe_log(log: list[Promotion]) -> Iterator[str]:
+    from detseg.pipeline.promoted import describe_thresholds
+
     words = {"promoted": "judged to be better", "forced": "by force", "rolled back": "by a rollback"}
     for one in log:
-        yield f"promoted {one.at:%Y-%m-%d %H:%M} UTC, {words[one.kind]}"
+        lowest = describe_thresholds(one)
+        used = f"; lowest scores {lowest}" if lowest else ""
+        yield f"promoted {one.at:%Y-%m-%d %H:%M} UTC, {words[one.kind]}{used}"
 
 
 def print_promoted(done: Promoted, settings: Settings) -> None:
     """The outcome of a promotion, and what follows of it."""
     from detseg.cli.output import note, say
+    from detseg.pipeline.promoted import describe_committee, describe_thresholds
 
     name = done.model.name
     if not done.is_present:
-        judgement = done.judgement or {}
-        said = "is not known to be better" if judgement.get("better") is None else "is not better"
+        better = (done.judgement or {}).get("better")
+        said = "is not known to be better" if better is None else "is not better"
         say(f"{name} {said} than the present model, and was not promoted:")
-        for line in judgement.get("missing", ()):
+        for line in done.reasons:
             say(f"  {line}")
         say(f"`detseg models promote {name} --force` promotes it all the same")
         return
     place = "in the place of" if settings.queue.predictions == "replace" else "beside"
     say(f"`detseg preannotate` predicts with {name} from now on")
     say(f"its regions go {place} those of tasks that wait (queue.predictions), with its next run")
+    lowest = describe_thresholds(done.promotion) if done.promotion else ""
+    if lowest:
+        say(f"its lowest scores, chosen by val, go over those of detseg.toml: {lowest}")
     say("`detseg models rollback` takes that back")
+    if line := describe_committee(settings):
+        note(line)
     for option in ("detector", "segmenter"):
         if settings.is_given(f"model__{option}"):
             note(f"DETSEG_MODEL__{option.upper()} is set, and goes over it where it is set")

@@ -9,10 +9,12 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from detseg.errors import DetsegError
 from detseg.escaping import escape_controls, escape_json
 
 if TYPE_CHECKING:
@@ -28,6 +30,20 @@ def print_json(result: Mapping[str, Any]) -> None:
     """The whole answer of a command on stdout."""
     text = escape_json(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False))
     _copy_to_stdout(io.BytesIO(f"{text}\n".encode()))
+
+
+@contextmanager
+def answer_refusals(as_json: bool, *, reasons: str = "reasons", **answer: Any) -> Iterator[None]:
+    """With ``--json``, what is refused is an answer, too: those fields, and the reason under ``reasons``.
+
+    The error goes on to stderr and the exit code, as without.
+    """
+    try:
+        yield
+    except DetsegError as error:
+        if as_json:
+            print_json({**answer, reasons: [str(error)]})
+        raise
 
 
 def print_file(path: Path) -> None:

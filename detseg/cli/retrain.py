@@ -42,7 +42,7 @@ def retrain(
     Due with so many newly reviewed images, or so many weeks after the last round (`[retrain]`). A round makes
     a dataset version, trains, judges beside the present model. The same command goes on with what was killed.
     """
-    from detseg.cli.output import print_json
+    from detseg.cli.output import answer_refusals, print_json
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -52,12 +52,13 @@ def retrain(
         "queue__project": project,
         "engine__device": device,
     }
-    settings = run_settings(config, flags)
-    report = (
-        _look(settings, restart=restart)
-        if dry_run
-        else _run(config, flags, settings, by_hand=now, restart=restart)
-    )
+    with answer_refusals(as_json, promoted=None):
+        settings = run_settings(config, flags)
+        report = (
+            _look(settings, restart=restart)
+            if dry_run
+            else _run(config, flags, settings, by_hand=now, restart=restart)
+        )
     if as_json:
         print_json(report.to_json())
     else:

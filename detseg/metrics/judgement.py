@@ -6,7 +6,7 @@ What both models would cost and score on the same images in (``evidence.py``), t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,11 +36,15 @@ class Rule:
 
     ``protected`` classes must not get worse for certain; None protects all. ``look`` is the number of this
     look at the images, from 1; ``max_looks`` is the last that may say that a candidate is better.
+    ``unseen_present`` and ``unseen_candidate`` count the images behind each model that nobody could compare
+    with those at hand: near duplicates of them may be among these, and make that model look too good.
     """
 
     protected: Collection[str] | None = None
     look: int = 1
     max_looks: int = 10
+    unseen_present: int = 0
+    unseen_candidate: int = 0
 
     @property
     def risk(self) -> float:
@@ -90,16 +94,19 @@ def judge(evidence: Evidence, rule: Rule) -> Judgement:
 
     It is better if the whole interval of the difference in expected seconds per image is below 0, no
     protected class needs more seconds for certain, and the scores are not worse calibrated for certain. From
-    ``MIN_UNITS`` images on, and up to ``rule.max_looks``.
+    ``MIN_UNITS`` images on, and up to ``rule.max_looks``. Nothing is certain in favour of a model that may
+    have learned from near duplicates of these images.
     """
     difference = _differences(evidence, rule)
     per_class = _per_class(evidence, rule)
     seconds = difference["expected_seconds"]
     worse = _describe_worse(difference, per_class)
     missing, n_more = _describe_missing(seconds, evidence.n_images, rule)
+    unseen = tuple(_describe_unseen(rule, is_worse=bool(worse)))
+    is_worse = bool(worse) and not rule.unseen_present
     return Judgement(
-        better=False if worse else None if missing else True,
-        missing=(*worse, *missing),
+        better=False if is_worse else None if worse or missing or unseen else True,
+        missing=(*worse, *missing, *unseen),
         n_images=evidence.n_images,
         n_more=None if worse else n_more,
         level=1.0 - 2.0 * rule.risk,
@@ -216,6 +223,17 @@ def _describe_missing(seconds: Difference, n_images: int, rule: Rule) -> tuple[t
     return (
         f"what it saves is not certain: {_span(seconds, ' s')} an image; about {more} would tell",
     ), n_more
+
+
+def _describe_unseen(rule: Rule, *, is_worse: bool) -> Iterator[str]:
+    """Say which images nobody could compare, where that speaks against what else is certain."""
+    n, model = (rule.unseen_present, "present model") if is_worse else (rule.unseen_candidate, "candidate")
+    if n:
+        yield (
+            f"{format_count(n, 'image')} that the {model} learned from cannot be read here, so near "
+            "duplicates of them may be among these and make it look too good: put them back to where their "
+            "dataset version has them"
+        )
 
 
 def _span(difference: Difference, unit: str = "") -> str:

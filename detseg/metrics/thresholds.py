@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,23 +56,34 @@ class Thresholds:
 
     n_images: int
     per_class: Mapping[str, ThresholdChoice]
+    n_reviews: int = 0
+    """reviews that the thresholds follow from"""
+    n_set_aside: int = 0
+    """reviews of regions of other models, whose scores mean something else"""
 
 
-def choose_thresholds(tables: WorkTables, costs: CostModel) -> Thresholds:
+def choose_thresholds(
+    tables: WorkTables, costs: CostModel, versions: Collection[str] | None = None
+) -> Thresholds:
     """The threshold of every class whose shown regions have scores.
 
     A wrong region that is shown costs a check (deleting it), a right one that is not shown costs its drawing
-    instead of a check. What is right or wrong is what people made of it.
+    instead of a check. What is right or wrong is what people made of it. Only reviews of regions of
+    ``versions`` count; without them, all.
     """
-    images = np.unique(tables.reviews["image"][~tables.reviews["control"]])
-    edits = tables.edits[~np.isnan(tables.edits["score"])]
+    shown = ~tables.reviews["control"]
+    codes = [code for code, one in enumerate(tables.versions) if versions is None or one in versions]
+    used = shown & np.isin(tables.reviews["version"], codes)
+    images = np.unique(tables.reviews["image"][used])
+    edits = tables.edits[used[tables.edits["review"]] & ~np.isnan(tables.edits["score"])]
     image = np.searchsorted(images, tables.reviews["image"][edits["review"]])
     labels = sorted((tables.labels[code], int(code)) for code in np.unique(edits["label"]))
     per_class: dict[str, ThresholdChoice] = {}
     for label, code in labels:
         of_class = edits["label"] == code
         per_class[label] = _choice(edits[of_class], image[of_class], costs, n_images=len(images))
-    return Thresholds(len(images), per_class)
+    n_used, n_shown = int(np.count_nonzero(used)), int(np.count_nonzero(shown))
+    return Thresholds(len(images), per_class, n_used, n_shown - n_used)
 
 
 def gains_s(edits: Table, costs: CostModel) -> Floats:

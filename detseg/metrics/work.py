@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from detseg.metrics.cases import Case
@@ -41,14 +41,14 @@ class WorkTally:
     def add(self, case: Case) -> None:
         self._log.add(case)
 
-    def result(self) -> Work:
-        """Of the cases so far."""
+    def result(self, *, versions: Collection[str] | None = None) -> Work:
+        """Of the cases so far; thresholds of those of these model versions, if any are named."""
         tables = self._log.tables()
         return Work(
             edits=edit_rates(tables),
             times=review_times(tables, seed=self._seed),
             effort=effort_saved(tables, seed=self._seed),
-            thresholds=choose_thresholds(tables, self._costs),
+            thresholds=choose_thresholds(tables, self._costs, versions),
             drift=find_drift(tables, seed=self._seed),
         )
 

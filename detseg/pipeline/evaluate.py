@@ -22,6 +22,7 @@ from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.policies import cost_model, shape_policy
+from detseg.pipeline.promoted import versions_of
 from detseg.pipeline.qa.answers import encode_answer, encode_estimate, notes_on
 from detseg.pipeline.qa.cases import CaseReader, read_waiting
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
@@ -167,6 +168,8 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     taxonomy = (settings.declared_taxonomy if settings.changes else None) or drawn
     policy = fit_policy(shape_policy(settings.labels), project.label_config, taxonomy)
     reader = CaseReader(catalog, project, policy)
+    promotion = catalog.promotions.present()
+    promotion = promotion if promotion and promotion.model else None
     basis = Basis(
         project=settings.queue.project,
         created_at=now,
@@ -174,13 +177,16 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
         n_deleted_tasks=catalog.tasks.count(project.key, "deleted"),
         states=catalog.reviews.states(project.key),
         arms=catalog.arms.counts(project.key),
+        promoted=promotion.model if promotion else None,
     )
     measures = Measures(taxonomy, cost_model(settings.costs))
     progress.report("evaluate", total=sum(basis.states.values()) - basis.states["unlabeled"])
     for case in reader.all():
         measures.add(case)
         progress.report("evaluate", advance=1)
-    result = measures.result(basis, read_waiting(catalog, project, policy.annotate))
+    of_promoted = versions_of(catalog, promotion, measures.versions) if promotion else None
+    waiting = read_waiting(catalog, project, policy.annotate)
+    result = measures.result(basis, waiting, versions=of_promoted)
     figures = out.with_suffix(".json")
     labels = measure_labels(catalog, project, label_rules(settings.queue), taxonomy.names)
     write_figures(figures, result, labels=labels)

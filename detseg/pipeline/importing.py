@@ -19,8 +19,7 @@ from detseg.catalog import IMPORTED_BY, FoundImage, Project
 from detseg.catalog.gold import GOLD_AUTHOR
 from detseg.errors import ConfigError, FormatError, ImageError, SourceError
 from detseg.escaping import has_controls
-from detseg.images import BROWSER_FORMATS, image_id
-from detseg.images.fingerprints import fingerprint
+from detseg.images import image_id
 from detseg.labelstudio.label_config import config_to_taxonomy, taxonomy_to_config
 from detseg.models.recorded import PREFIX
 from detseg.paging import pages
@@ -28,8 +27,9 @@ from detseg.pipeline import predictors, progress, shards
 from detseg.pipeline.experiments.gold import as_regions
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.formats import find_format, readable_formats
+from detseg.pipeline.near_duplicates import read_features
 from detseg.pipeline.predictors import predictor_settings
-from detseg.pipeline.reading import open_sources, read_entry, read_from
+from detseg.pipeline.reading import open_sources, read_entry
 from detseg.pipeline.scan import scan
 from detseg.pipeline.workspace import opened_catalog
 from detseg.sources.folder import is_inside, stat_entry
@@ -301,15 +301,8 @@ class _Finder:
         self.catalog.features.record(one for one in features if one is not None)
 
     def _fingerprint(self, image: ImageId, place: str) -> ImageFeatures | None:
-        """The fingerprint of an image; None where it is out of reach now, changed, or cannot be decoded.
-
-        QA says of an image that cannot be decoded so when it draws it.
-        """
-        try:
-            decoded = read_from(self.sources, place, formats=BROWSER_FORMATS)
-        except ImageError:
-            return None
-        return ImageFeatures(image, fingerprint(decoded.rgb)) if decoded.ref.id == image else None
+        """As ``read_features``; QA says of an image that cannot be decoded so when it draws it."""
+        return read_features(self.sources, image, place)
 
     def _read_local(
         self, pool: Executor, paths: Sequence[Path]

@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from detseg.datasets.sample import Sample, image_bytes
+from detseg.catalog.looks import hash_start
+from detseg.datasets.sample import Sample, decode_sample, image_bytes, image_of
 from detseg.datasets.splits import group_duplicates
 from detseg.errors import DatasetError
-from detseg.metrics.evidence import EvidenceTally
+from detseg.metrics.evidence import Evidence, EvidenceTally
 from detseg.metrics.judgement import Judgement, Rule
 from detseg.metrics.judgement import judge as judge_evidence
 from detseg.metrics.paired import Difference
+from detseg.paging import pages
+from detseg.pipeline import progress
 from detseg.pipeline.datasets import describe_taxonomy, open_store
 from detseg.pipeline.named_models import images_behind, model_settings
-from detseg.pipeline.near_duplicates import near_duplicates
+from detseg.pipeline.near_duplicates import near_duplicates, read_features
 from detseg.pipeline.policies import cost_model
 from detseg.pipeline.predicted_split import (
     has_masks,
@@ -30,6 +33,7 @@ from detseg.pipeline.predicted_split import (
     read_split,
     record_images,
 )
+from detseg.pipeline.reading import open_sources
 from detseg.pipeline.registry import PRESENT
 from detseg.pipeline.tuning import Tuned, encode_difference, tune_model
 from detseg.pipeline.workspace import opened_catalog
@@ -38,7 +42,7 @@ from detseg.training.checks import CHOSEN_BY, JUDGED
 from detseg.types import ImageId, ModelVersion
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog, Look
+    from detseg.catalog import Catalog
     from detseg.config import Settings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
@@ -51,6 +55,8 @@ class Judged:
     judgement: Judgement
     present: ModelVersion
     candidate: ModelVersion
+    unseen: tuple[int, int]
+    """images behind the present model and the candidate that could not be compared with those at hand"""
     tuned: Tuned | None
     """the thresholds and maps of scores that the split val chose for the candidate before it was judged; None
     where there is no such split"""
@@ -83,6 +89,7 @@ class Judged:
             "per_class": per_class,
             "figures": {"present": _rounded(found.present), "candidate": _rounded(found.candidate)},
             "models": {"present": self.present, "candidate": self.candidate},
+            "duplicates_unknown": dict(zip(("present", "candidate"), self.unseen, strict=True)),
             "tuned": None if self.tuned is None else self.tuned.to_json(),
             "dataset": self.dataset,
             "split": self.split,
@@ -125,7 +132,8 @@ def judge(
     samples = read_split(settings, version, split)
     notes = [*filter(None, [describe_taxonomy(version, settings.changes)])]
     names = (present, candidate)
-    used = {image for name in names for image in images_behind(settings, name, note=notes.append)}
+    behind = [images_behind(settings, name, note=notes.append) for name in names]
+    used = behind[0] | behind[1]
     samples = _without_used(samples, used, version=version, split=split, note=notes.append)
     with opened_catalog(settings) as catalog:
         record_images(catalog, samples)
@@ -137,31 +145,47 @@ def judge(
         ]
         used_as = [one.settings if one else plain for one, plain in zip(tuned, chosen, strict=True)]
         before, after = (predict_samples(one, catalog, version, samples) for one in used_as)
+        unseen = _read_unseen(settings, catalog, used, judged_by=version)
         samples = _without_duplicates(settings, catalog, samples, used, note=notes.append)
         samples = _without_unread(settings, catalog, samples, (before, after), note=notes.append)
         notes += _describe_anchored(samples, before, after)
-        tally = EvidenceTally(
-            cost_model(settings.costs), left_iou=settings.judgement.left_iou, with_masks=masked
-        )
-        for truth, *both in read_answers(settings, catalog, samples, before, after):
-            tally.add(truth, both[0], both[1])
+        evidence = _compare_answers(settings, catalog, samples, (before, after), with_masks=masked)
         look = _count_looks(store, catalog, samples, (before, after))
-        rule = Rule(settings.judgement.protected, look, settings.judgement.max_looks)
-        judgement = judge_evidence(tally.evidence(), rule)
+        unseen_by = len(unseen & behind[0].keys()), len(unseen & behind[1].keys())
+        rule = Rule(settings.judgement.protected, look, settings.judgement.max_looks, *unseen_by)
         judged = Judged(
-            judgement,
+            judge_evidence(evidence, rule),
             before,
             after,
+            unseen=unseen_by,
             tuned=tuned[1],
             dataset=version.name,
             split=split,
             look=look,
             notes=tuple(notes),
         )
-        catalog.looks.record(version.id, split, present=before, candidate=after, result=judged.to_json())
+        pair = {"present": before, "candidate": after}
+        images = [sample.image for sample in samples]
+        catalog.looks.record(version.id, split, **pair, result=judged.to_json(), images=images)
     for note in notes:
         warn(note)
     return judged
+
+
+def _compare_answers(
+    settings: Settings,
+    catalog: Catalog,
+    samples: list[Sample],
+    models: tuple[ModelVersion, ModelVersion],
+    *,
+    with_masks: bool,
+) -> Evidence:
+    """What people would have to do with the answers of both models."""
+    costs, left_iou = cost_model(settings.costs), settings.judgement.left_iou
+    tally = EvidenceTally(costs, left_iou=left_iou, with_masks=with_masks)
+    for truth, present, candidate in read_answers(settings, catalog, samples, *models):
+        tally.add(truth, present, candidate)
+    return tally.evidence()
 
 
 def _tune(settings: Settings, catalog: Catalog, version: Version) -> Tuned | None:
@@ -174,31 +198,28 @@ def _count_looks(
 ) -> int:
     """The number of this look at these images, from 1; that of two models seen before is the one that it was.
 
-    Looks at splits of other versions count where these have half of the images.
+    Looks at splits of other versions count where these have half of the images, also of versions that were
+    removed since.
     """
-    images = {image_bytes(sample.image) for sample in samples}
+    images = {hash_start(sample.image) for sample in samples}
+    versions = {version.id: version for version in store.versions()}
     pairs: list[tuple[str, str]] = []
-    looks = [look for version in store.versions() for look in _looks_at(store, catalog, version, images)]
-    for look in sorted(looks, key=lambda one: one.at):
+    for look in catalog.looks.all():
         pair = (look.present, look.candidate)
-        if pair not in pairs:
+        if pair in pairs:
+            continue
+        there = look.images
+        if there is None and look.dataset_id in versions:  # an earlier detseg recorded it
+            sides = store.splits(versions[look.dataset_id]).items()
+            there = frozenset(hash_start(image_of(image)) for image, side in sides if side == look.split)
+        if there is not None and 2 * len(images & there) >= len(images):
             pairs.append(pair)
     return pairs.index(models) + 1 if models in pairs else len(pairs) + 1
 
 
-def _looks_at(store: DatasetStore, catalog: Catalog, version: Version, images: set[bytes]) -> Iterator[Look]:
-    """The looks at splits of a version that have half of those images."""
-    by_split: defaultdict[str, set[bytes]] = defaultdict(set)
-    for image, side in store.splits(version).items():
-        by_split[side].add(image)
-    for side, there in by_split.items():
-        if 2 * len(images & there) >= len(images):
-            yield from catalog.looks.of_split(version.id, side)
-
-
 def _without_used(
     samples: list[Sample],
-    used: set[ImageId],
+    used: Mapping[ImageId, Version],
     *,
     version: Version,
     split: str,
@@ -216,11 +237,38 @@ def _without_used(
     return left
 
 
+def _read_unseen(
+    settings: Settings, catalog: Catalog, used: Mapping[ImageId, Version], *, judged_by: Version
+) -> set[ImageId]:
+    """Read the images behind the models that nobody has looked at here; those that cannot be read.
+
+    Images of the version that both are judged by are none of them, where it says itself that no near
+    duplicates are on two of its sides.
+    """
+    missing = catalog.features.missing(used)
+    if not missing:
+        return set()
+    store, of_version = open_store(settings), defaultdict[str, list[ImageId]](list)
+    for image in missing:
+        of_version[used[image].id].append(image)
+    with open_sources(settings) as sources:
+        progress.report("compare", total=len(missing))
+        for images in of_version.values():
+            version = used[images[0]]
+            for page in pages(map(decode_sample, store.rows(version, {*map(image_bytes, images)}))):
+                found = [read_features(sources, one.image, one.uri) for one in page]
+                record_images(catalog, page)
+                catalog.features.record(one for one in found if one is not None)
+                progress.report("compare", advance=len(page))
+    kept_apart = store.splits(judged_by) if judged_by.counts.duplicates.get("leaks") == 0 else {}
+    return {one for one in catalog.features.missing(missing) if image_bytes(one) not in kept_apart}
+
+
 def _without_duplicates(
     settings: Settings,
     catalog: Catalog,
     samples: list[Sample],
-    used: set[ImageId],
+    used: Mapping[ImageId, Version],
     *,
     note: Callable[[str], None],
 ) -> list[Sample]:

@@ -23,6 +23,7 @@ from detseg.training.plan import RESULT
 
 if TYPE_CHECKING:
     from detseg.config import Settings
+    from detseg.datasets.version import Version
     from detseg.types import ImageId
 
 
@@ -61,18 +62,18 @@ def _answers_masks_alone(settings: Settings, name: str) -> bool:
     return family is not None and family.masks and not family.boxes and family.prompt == "none"
 
 
-def images_behind(settings: Settings, name: str, *, note: Callable[[str], None]) -> set[ImageId]:
+def images_behind(settings: Settings, name: str, *, note: Callable[[str], None]) -> dict[ImageId, Version]:
     """The images that a model learned from or was chosen by, and those that its base was made by, and so on.
 
-    ``note`` gets a line where nothing says what a model learned from. Raises DatasetError where a training
-    names a version that is not there any more.
+    Each with a version that has it. ``note`` gets a line where nothing says what a model learned from. Raises
+    DatasetError where a training names a version that is not there any more.
     """
     store = open_store(settings)
     if name != PRESENT:
         with opened_catalog(settings) as catalog:
             model = catalog.models.get(name)
         name = model.path if model else name
-    images: set[ImageId] = set()
+    images: dict[ImageId, Version] = {}
     for checkpoint, plan in _trainings(settings, name, note):
         try:
             version = store.version(plan["dataset_id"])
@@ -82,8 +83,8 @@ def images_behind(settings: Settings, name: str, *, note: Callable[[str], None])
                 "more: nobody can tell which images it has not seen; put the version back, or train on one "
                 "that is there"
             ) from error
-        splits = store.splits(version)
-        images |= {image_of(image) for image, side in splits.items() if side in (LEARNED, CHOSEN_BY)}
+        sides = store.splits(version).items()
+        images |= {image_of(image): version for image, side in sides if side in (LEARNED, CHOSEN_BY)}
     return images
 
 

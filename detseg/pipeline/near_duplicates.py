@@ -18,12 +18,18 @@ from detseg.datasets.duplicates import (
     confirm_duplicates,
     stack_features,
 )
+from detseg.errors import ImageError
 from detseg.files import replacing
+from detseg.images import BROWSER_FORMATS
+from detseg.images.fingerprints import fingerprint
+from detseg.pipeline.reading import read_from
+from detseg.types import ImageFeatures
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from detseg.types import ImageFeatures
+    from detseg.sources.registry import Sources
+    from detseg.types import ImageId
 
 _REVISION = 1
 """Part of what is kept: with another number, all images are compared anew."""
@@ -41,6 +47,15 @@ def near_duplicates(folder: Path, features: Iterable[ImageFeatures], *, keep: bo
     if keep and not np.array_equal(compared.ids, before.ids):
         _keep(path, compared)
     return confirm_duplicates(table, compared)
+
+
+def read_features(sources: Sources, image: ImageId, place: str) -> ImageFeatures | None:
+    """The fingerprint of an image; None where it is out of reach now, changed, or cannot be decoded."""
+    try:
+        decoded = read_from(sources, place, formats=BROWSER_FORMATS)
+    except ImageError:
+        return None
+    return ImageFeatures(image, fingerprint(decoded.rgb)) if decoded.ref.id == image else None
 
 
 def _read_kept(path: Path) -> Compared:

@@ -22,7 +22,7 @@ from detseg.pipeline.experiments.gold import check_gold
 from detseg.pipeline.model_cache import CachedModel, cache_model, read_cached_model
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.predictors import predictor_settings
-from detseg.pipeline.promoted import choose_models
+from detseg.pipeline.promoted import choose_models, record_version
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit
 from detseg.pipeline.reading import open_sources
@@ -143,13 +143,15 @@ def preannotate(
     steps.sign_in(settings)  # hours of predicting are not the time to find out
     chosen = choose_models(settings)
     settings = chosen.settings
-    if chosen.reason:
-        note(chosen.reason)
+    for line in chosen.notes:
+        note(line)
     seconds: dict[str, float] = {}
     with _timed("scan", seconds):
         found = steps.scan(settings)
     with _timed("load", seconds):
         model = steps.load_model(settings, found.images)
+    if chosen.promotion is not None:
+        record_version(settings, chosen.promotion, model.version)
     with _timed("predict", seconds):
         progress.report("predict", total=len(model.missing))
         predicted = steps.predict(settings, model)

@@ -1,14 +1,16 @@
 """The promoted model in the place of those of the settings, for every run that pre-annotates.
 
-A promotion goes over detseg.toml and its defaults. What a flag, a variable or a program names goes over the
-promotion, so ``detseg preannotate --detector other`` means what it says.
+A promotion goes over detseg.toml and its defaults: its model, and the thresholds and maps of scores that it
+was promoted with. What a flag, a variable or a program names goes over the promotion, so ``detseg
+preannotate --detector other`` means what it says. What a promotion says nothing of is that of the settings.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,18 +27,26 @@ from detseg.samples.checkpoints import checkpoint_path
 if TYPE_CHECKING:
     from detseg.catalog import Answers, Catalog, Promotion, RegisteredModel
     from detseg.config import Settings
+    from detseg.types import ModelVersion
 
 Value = TypeVar("Value")
 
-_FLAGS = {"model__detector": "--detector", "model__segmenter": "--segmenter"}
+_FLAGS = {"model__detector": "--detector or ", "model__segmenter": "--segmenter or "}
+_MOST_NAMED = 3
+"""As many classes are named in a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The settings of a run, with its models. ``reason`` is a line for people, "" for nothing to say."""
+    """The settings of a run, with its models.
+
+    ``notes`` are lines for people: which model is taken and why, and what of the settings gives way to it.
+    ``promotion`` is the one that the run predicts by, None where it uses the models of the settings.
+    """
 
     settings: Settings
-    reason: str = ""
+    notes: tuple[str, ...] = ()
+    promotion: Promotion | None = None
 
 
 def choose_models(settings: Settings) -> Chosen:
@@ -54,14 +64,45 @@ def choose_models(settings: Settings) -> Chosen:
             return Chosen(settings)
         options = _places(model.answers)
         named = all(_names(settings, option) == model.path for option in options)
-        if named and _with_tuning(settings, promotion).model == settings.model:
-            return Chosen(settings)
-        given = [option for option in options if settings.is_given(option)]
-        if given:
-            return Chosen(settings, _describe_given(given[0], model))
+        there = named and Path(model.path).exists()
+        if there and _with_promoted(settings, model, promotion).model == settings.model:
+            return Chosen(settings, promotion=promotion)
+        if given := next((one for one in (*options, _COMMITTEE) if _is_given(settings, one)), None):
+            return Chosen(settings, (_describe_given(given, model),))
         require_unchanged(catalog, model, mend="`detseg models rollback` goes back to the model before it")
         before = catalog.promotions.before()
-    return Chosen(_with_promoted(settings, model, promotion), _describe(promotion, model, before))
+    chosen = _with_promoted(settings, model, promotion)
+    notes = (_describe(promotion, model, before), *_describe_overruled(settings, chosen, model))
+    return Chosen(chosen, notes, promotion)
+
+
+def record_version(settings: Settings, promotion: Promotion, version: ModelVersion) -> None:
+    """Record that this model version is what a promotion predicts with, for reviews to be known by."""
+    with opened_catalog(settings) as catalog:
+        name, number = _version_cursor(version), str(promotion.number)
+        if catalog.cursors.get(name) != number:
+            catalog.cursors.set(name, number)
+
+
+def versions_of(catalog: Catalog, promotion: Promotion, versions: Iterable[str]) -> frozenset[str]:
+    """Those of the versions that predict with the promoted model and the same maps of scores.
+
+    Their scores mean the same, also where their thresholds differ.
+    """
+    log = {str(one.number): one for one in catalog.promotions.all()}
+    found = set()
+    for version in versions:
+        of_version = log.get(catalog.cursors.get(_version_cursor(version)) or "")
+        if of_version and (of_version.model, of_version.score_maps) == (
+            promotion.model,
+            promotion.score_maps,
+        ):
+            found.add(version)
+    return frozenset(found)
+
+
+def _version_cursor(version: str) -> str:
+    return f"promoted:{hashlib.sha256(version.encode()).hexdigest()[:32]}"
 
 
 def use_model(settings: Settings, path: str, answers: Answers) -> Settings:
@@ -104,6 +145,14 @@ def require_unchanged(catalog: Catalog, model: RegisteredModel, *, mend: str) ->
     catalog.cursors.set(name, seen)
 
 
+_COMMITTEE = "model__committee"
+
+
+def _is_given(settings: Settings, option: str) -> bool:
+    """Tell whether a flag, a variable or a program names models in the place of the promoted one."""
+    return settings.is_given(option) and (option != _COMMITTEE or bool(settings.model.committee))
+
+
 def _places(answers: Answers) -> tuple[str, ...]:
     return ("model__detector",) if answers == "boxes" else ("model__detector", "model__segmenter")
 
@@ -119,13 +168,10 @@ def _with_promoted(settings: Settings, model: RegisteredModel, promotion: Promot
 
 def _with_tuning(settings: Settings, promotion: Promotion) -> Settings:
     """The settings with the thresholds and maps of scores of a promotion, but for those that are given."""
-    thresholds = {
-        "class_box_thresholds": promotion.box_thresholds,
-        "class_mask_thresholds": promotion.mask_thresholds,
-    }
     chosen = settings
-    for option, found in thresholds.items():
-        if not settings.is_given(f"model__{option}"):
+    for shape, found in (("box", promotion.box_thresholds), ("mask", promotion.mask_thresholds)):
+        option = f"class_{shape}_thresholds"
+        if not (settings.is_given(f"model__{option}") or settings.is_given(f"model__{shape}_threshold")):
             own: Mapping[str, float] = getattr(settings.model, option)
             chosen = chosen.updated(**{f"model__{option}": {**own, **_of_classes(settings, found)}})
     if settings.is_given("model__score_maps"):
@@ -154,15 +200,60 @@ def _labels(folder: Path) -> frozenset[str]:
     return frozenset(str(name).casefold() for name in labels.values())
 
 
+def describe_thresholds(promotion: Promotion) -> str:
+    """The lowest scores that a promotion brings, for people: "bolt 0.25, nut 0.40"; "" for none."""
+    return _listed({**promotion.mask_thresholds, **promotion.box_thresholds})
+
+
+def _listed(by_class: Mapping[str, float]) -> str:
+    named = [f"{label} {value:.2f}" for label, value in sorted(by_class.items())]
+    more = len(named) - _MOST_NAMED
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def describe_committee(settings: Settings) -> str:
+    """A line about the committee that a promoted model does without; "" where the settings have none."""
+    if not settings.model.committee:
+        return ""
+    others = ", ".join(settings.model.committee)
+    return (
+        f"model.committee ({others}) has no say any more: a model is judged and promoted alone; "
+        "DETSEG_MODEL__COMMITTEE names one all the same, in place of the promoted model"
+    )
+
+
 def _describe(promotion: Promotion, model: RegisteredModel, before: Promotion | None) -> str:
     forced = ", by force" if promotion.kind == "forced" else ""
+    lowest = describe_thresholds(promotion)
+    own = f"; its lowest scores: {lowest}" if lowest else ""
     back = before.model if before and before.model else "the models of the settings"
     return (
         f"predicting with {model.name}, the promoted model (since {promotion.at:%Y-%m-%d %H:%M} UTC"
-        f"{forced}); `detseg models rollback` goes back to {back}"
+        f"{forced}{own}); `detseg models rollback` goes back to {back}"
     )
+
+
+def _describe_overruled(settings: Settings, chosen: Settings, model: RegisteredModel) -> Iterator[str]:
+    """What the settings say of how models are used, and a promotion says otherwise."""
+    if line := describe_committee(settings):
+        yield line
+    for option in ("class_box_thresholds", "class_mask_thresholds"):
+        own, used = getattr(settings.model, option), getattr(chosen.model, option)
+        if differing := {label: value for label, value in own.items() if used[label] != value}:
+            yield (
+                f"model.{option} of the settings ({_listed(differing)}) gives way to what {model.name} was "
+                f"promoted with ({_listed({label: used[label] for label in differing})}): `detseg models "
+                f"promote {model.name} --force` promotes it without, and DETSEG_MODEL__{option.upper()} goes "
+                "over both"
+            )
+    own_maps = settings.model.score_maps
+    if own_maps and own_maps != chosen.model.score_maps:
+        yield (
+            "model.score_maps of the settings gives way to that of the promotion: scores of one model say "
+            "nothing of those of another; DETSEG_MODEL__SCORE_MAPS goes over both"
+        )
 
 
 def _describe_given(option: str, model: RegisteredModel) -> str:
     variable = f"DETSEG_{option.upper()}"
-    return f"{_FLAGS[option]} or {variable} is given, so the promoted model, {model.name}, is not used"
+    return f"{_FLAGS.get(option, '')}{variable} is given, so the promoted model, {model.name}, is not used"

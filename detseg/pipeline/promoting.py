@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detseg.errors import ConfigError, ModelError
+from detseg.errors import CatalogError, ConfigError, ModelError
 from detseg.files import read_json
 from detseg.pipeline.promoted import require_unchanged
 from detseg.pipeline.registry import CARD, PRESENT, checkpoint_digest, checkpoint_files
@@ -17,18 +17,39 @@ from detseg.training.plan import RESULT
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Promotion, PromotionKind, RegisteredModel
     from detseg.config import Settings
+    from detseg.metrics.qa_result import QaResult
 
-Judge = Callable[["Settings", "RegisteredModel"], "dict[str, Any]"]
-"""Judges a candidate beside the present model. Returns what ``detseg models compare --json`` prints."""
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judgement as a promotion needs it. ``entry`` is what ``detseg models compare --json`` prints.
+
+    Thresholds and maps of scores are those that were chosen for the candidate before it was judged; what
+    nobody chose is as the settings say.
+    """
+
+    better: bool | None
+    entry: dict[str, Any]
+    box_thresholds: Mapping[str, float] = field(default_factory=dict)
+    mask_thresholds: Mapping[str, float] = field(default_factory=dict)
+    score_maps: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+Judge = Callable[["Settings", "RegisteredModel"], Verdict]
+"""Judges a candidate beside the present model."""
+
+_BY_FORCE = Verdict(None, {})
 
 
 def judging_by(dataset: str | None, note: Callable[[str], None]) -> Judge:
     """Judge on the split test of a dataset version; None is the one that the candidate learned from."""
 
-    def judge(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
+    def judge(settings: Settings, model: RegisteredModel) -> Verdict:
         from detseg.pipeline.judging import judge
 
-        return judge(settings, PRESENT, model.name, dataset or model.dataset_id, warn=note).to_json()
+        found = judge(settings, PRESENT, model.name, dataset or model.dataset_id, warn=note)
+        chosen = found.tuned.tuned_settings() if found.tuned else {}
+        return Verdict(found.judgement.better, found.to_json(), **chosen)
 
     return judge
 
@@ -54,7 +75,14 @@ class Promoted:
             "kind": promotion.kind if promotion else None,
             "at": promotion.at.isoformat() if promotion else None,
             "judgement": self.judgement,
+            "reasons": [] if self.is_present else list(self.reasons),
         }
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Why it was not promoted, in lines for people."""
+        reasons: Sequence[str] = (self.judgement or {}).get("missing", ())
+        return reasons
 
 
 def find_any(catalog: Catalog, name: str) -> RegisteredModel:
@@ -80,60 +108,82 @@ def find_model(catalog: Catalog, name: str) -> RegisteredModel:
 def promote(settings: Settings, name: str, judge: Judge | None) -> Promoted:
     """Make a model that of ``detseg preannotate``, if the judgement says that it is better.
 
-    It gets the thresholds and maps of scores that it was judged with.
-    ``judge`` is None where it is to be promoted by force. One that is promoted already is not judged again.
-    Raises ConfigError for a name that is none, ModelError for files that are not those that were registered,
-    CatalogError where another model was promoted or this one removed while it was judged.
+    It gets the thresholds and maps of scores that it was judged with, over those of the settings.
+    ``judge`` is None where it is to be promoted by force, with those of the settings alone. One that is
+    promoted already is not judged again. Raises ConfigError for a name that is none, ModelError for files
+    that are not those that were registered, CatalogError where another model was promoted or this one removed
+    while it was judged.
     """
     with opened_catalog(settings) as catalog:
         model = find_model(catalog, name)
         require_unchanged(catalog, model, mend="train it anew")
         present = catalog.promotions.present()
-    if present is not None and present.model == model.name:
+    if judge is not None and present is not None and present.model == model.name:
         return Promoted(model, is_present=True, promotion=present)
-    judgement = judge(settings, model) if judge else None
-    if judgement is not None and judgement["better"] is not True:
+    verdict = judge(settings, model) if judge else _BY_FORCE
+    judgement = verdict.entry if judge else None
+    if judge and verdict.better is not True:
         return Promoted(model, is_present=False, promotion=present, judgement=judgement)
+    kind: PromotionKind = "promoted" if judge else "forced"
     with opened_catalog(settings) as catalog:
-        kind: PromotionKind = "forced" if judgement is None else "promoted"
-        tuned = (judgement or {}).get("tuned") or {}
         promotion = catalog.promotions.promote(
             model.name,
             kind,
-            after=None if judgement is None else present.number if present else 0,
+            after=None if judge is None else present.number if present else 0,
             judgement=judgement,
-            box_thresholds=tuned.get("class_box_thresholds"),
-            mask_thresholds=tuned.get("class_mask_thresholds"),
-            score_maps=tuned.get("score_maps"),
+            box_thresholds=verdict.box_thresholds,
+            mask_thresholds=verdict.mask_thresholds,
+            score_maps=verdict.score_maps,
         )
     return Promoted(model, is_present=True, promotion=promotion, judgement=judgement)
 
 
-def apply_thresholds(
-    settings: Settings, chosen: Mapping[str, float], *, shown: Collection[str] = ()
-) -> Promotion | None:
-    """Give the promoted model these lowest scores by class, which a rollback takes back.
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What reviews say of a promoted model's thresholds. ``promotion`` is the new entry of the log.
 
-    ``shown`` are the model versions of the reviews that they follow from. None where no model is promoted,
-    whose thresholds those of the settings are. Raises ModelError where people reviewed other models, too: the
-    scores of one say nothing of those of another.
+    It is None where nothing was changed: no model is promoted, no threshold saves seconds for certain, or it
+    has these already. ``model`` is None where none is promoted.
     """
+
+    model: str | None
+    thresholds: Mapping[str, float]
+    n_reviews: int
+    n_set_aside: int
+    promotion: Promotion | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "changed": self.promotion is not None,
+            "thresholds": dict(self.thresholds),
+            "reviews": {"used": self.n_reviews, "set_aside": self.n_set_aside},
+        }
+
+
+def apply_thresholds(settings: Settings, result: QaResult) -> Applied:
+    """Give the promoted model the lowest scores by class that save seconds for certain.
+
+    They follow from reviews of its own regions; a rollback takes them back. CatalogError where another model
+    was promoted since these were measured.
+    """
+    found, model_name = result.work.thresholds, result.basis.promoted
+    chosen = {label: one.threshold for label, one in found.per_class.items() if one.pays}
+    applied = Applied(model_name, chosen, found.n_reviews, found.n_set_aside)
+    if model_name is None or not chosen:
+        return applied
     with opened_catalog(settings) as catalog:
         present = catalog.promotions.present()
-        model = catalog.models.get(present.model) if present and present.model else None
-        if present is None or model is None:
-            return None
-        own = f"+{Path(model.path).name.partition('@')[0]}+"  # a version is NAME+NAME@DIGEST
-        others = sorted(one for one in shown if "@" in one and own not in f"+{one.rpartition('@')[0]}+")
-        if others:
-            raise ModelError(
-                f"people reviewed regions of {', '.join(others)}, too, and scores of other models say "
-                f"nothing of those of {model.name}: its thresholds stay as they are"
+        if present is None or present.model != model_name:
+            now = (present.model if present else None) or "that of the settings"
+            raise CatalogError(
+                f"the present model has become {now} meanwhile, and these thresholds are those of "
+                f"{model_name}: nothing was changed; run it again"
             )
         boxes, masks = dict(present.box_thresholds), dict(present.mask_thresholds)
-        (masks if model.answers == "masks" else boxes).update(chosen)
-        return catalog.promotions.promote(
-            model.name,
+        (masks if find_any(catalog, model_name).answers == "masks" else boxes).update(chosen)
+        promotion = catalog.promotions.promote(
+            model_name,
             "forced" if present.judgement is None else "promoted",  # also after a rollback to it
             after=present.number,
             judgement=present.judgement,
@@ -141,6 +191,7 @@ def apply_thresholds(
             mask_thresholds=masks,
             score_maps=present.score_maps,
         )
+    return applied if promotion == present else replace(applied, promotion=promotion)
 
 
 def roll_back(settings: Settings) -> Promotion:

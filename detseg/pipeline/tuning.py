@@ -30,6 +30,11 @@ class Tuned:
     shape: Literal["box", "mask"]
     tuning: Tuning
 
+    def tuned_settings(self) -> dict[str, Any]:
+        """What was chosen, and nothing of the settings: thresholds of one shape, and maps of scores."""
+        maps = {label: astuple(one) for label, one in self.tuning.maps.items()}
+        return {f"{self.shape}_thresholds": self.tuning.thresholds, "score_maps": maps}
+
     def to_json(self) -> dict[str, Any]:
         """What was chosen, by the names of the settings, and what it changes on images that had no say."""
         chosen, model = self.tuning, self.settings.model

@@ -139,6 +139,12 @@ def known_project(catalog: Catalog, title: str, *, on_server: bool = False) -> P
     return found
 
 
+def has_queue(settings: Settings) -> bool:
+    """Tell whether tasks were ever pushed to the project of the settings."""
+    with opened_catalog(settings) as catalog:
+        return bool(catalog.projects.titled(settings.queue.project))
+
+
 def notice_changes(changes: Sequence[Change], catalog: Catalog, project: Project) -> Iterator[str]:
     """Yield a line where the run before knew changes of the classes that the settings' lack, and remember
     these: two machines with other files would read labels in two ways."""

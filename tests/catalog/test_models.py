@@ -11,6 +11,7 @@ import pytest
 
 from detseg.catalog import Catalog, TrainedModel, open_catalog
 from detseg.errors import CatalogError
+from detseg.types import ImageId
 from tests.catalog.made import NOON
 
 MINE = TrainedModel(
@@ -174,18 +175,19 @@ def test_the_promoted_model_cannot_be_removed(three: Catalog) -> None:
 
 
 def test_a_look_of_the_same_models_is_one(catalog: Catalog) -> None:
-    looks = catalog.looks
+    looks, images = catalog.looks, [ImageId(f"sha256:{n:02x}{'0' * 62}") for n in range(2)]
     looks.record("id", "test", candidate="b@1", present="a@1", result={"better": None})
     looks.record("id", "test", candidate="c@1", present="a@1", result={"better": False})
-    looks.record("id", "test", candidate="b@1", present="a@1", result={"better": True})
+    looks.record("id", "test", candidate="b@1", present="a@1", result={"better": True}, images=images)
     looks.record("id", "val", candidate="b@1", present="a@1", result={})
-    found = looks.of_split("id", "test")
-    assert [(look.candidate, look.at - NOON, look.result) for look in found] == [
-        ("b@1", timedelta(minutes=0), {"better": True}),
-        ("c@1", timedelta(minutes=1), {"better": False}),
+    found = looks.all()
+    assert [(look.split, look.candidate, look.at - NOON, look.result) for look in found] == [
+        ("test", "b@1", timedelta(minutes=0), {"better": True}),
+        ("test", "c@1", timedelta(minutes=1), {"better": False}),
+        ("val", "b@1", timedelta(minutes=3), {}),
     ]
-    assert len(looks.of_split("id", "val")) == 1
-    assert looks.of_split("other", "test") == ()
+    assert found[0].images == {bytes(8), b"\1" + bytes(7)}
+    assert found[1].images == frozenset()
 
 
 def test_a_clock_that_goes_back_does_not_change_the_order_of_looks(catalog_url: str) -> None:
@@ -193,4 +195,4 @@ def test_a_clock_that_goes_back_does_not_change_the_order_of_looks(catalog_url: 
     with open_catalog(catalog_url, clock=lambda: NOON + timedelta(hours=next(hours))) as catalog:
         for name in ("c", "b", "a"):
             catalog.looks.record("id", "test", candidate=f"{name}@1", present="p@1", result={})
-        assert [one.candidate for one in catalog.looks.of_split("id", "test")] == ["c@1", "b@1", "a@1"]
+        assert [one.candidate for one in catalog.looks.all()] == ["c@1", "b@1", "a@1"]

@@ -12,6 +12,7 @@ from detseg.cli.app import app
 from detseg.config import Settings
 from detseg.errors import DatasetError
 from detseg.pipeline.registry import register
+from tests.cli.conftest import Run
 from tests.pipeline.models import make_trained
 
 
@@ -99,6 +100,31 @@ def test_nothing_is_promoted_that_cannot_be_judged(capfd: pytest.CaptureFixture[
     with pytest.raises(DatasetError, match=r"^there is no dataset version 'abab"):
         app(["models", "promote", "first"], standalone_mode=False)
     assert answer(capfd, "list")["present"] is None
+
+
+def test_refusals_are_answers_for_programs_too(run: Run, tmp_path: Path) -> None:
+    register(Settings(root=tmp_path), make_trained(tmp_path / "first"))
+    refused = run("models", "promote", "first", "--json")
+    assert (refused.code, refused.json["model"], refused.json["promoted"]) == (1, "first", False)
+    (reason,) = refused.json["reasons"]
+    assert reason.startswith("there is no dataset version 'abab")
+    assert refused.err == f"detseg: {reason}\n"
+    unknown = run("models", "promote", "second", "--json")
+    assert (unknown.code, unknown.json["promoted"]) == (2, False)
+    back = run("models", "rollback", "--json")
+    assert (back.code, back.json["rolled_back"]) == (2, False)
+    assert back.json["reasons"][0].startswith("no model is promoted, so there is none to go back from")
+    for words in (("show", "second"), ("rm", "second")):
+        assert "no model is called 'second' (first)" in run("models", *words, "--json").json["reasons"][0]
+    compared = run("models", "compare", "present", "first", "--dataset", "v9", "--json")
+    assert (compared.code, compared.json["better"]) == (1, None)
+    assert compared.json["missing"][0].startswith("there is no dataset version 'v9'")
+    retrained = run("retrain", "--now", "--json")
+    assert (retrained.code, retrained.json["promoted"]) == (1, None)
+    assert "knows no project" in retrained.json["reasons"][0]
+    applied = run("qa", "--apply", "--json")
+    assert (applied.code, applied.json["applied"]) == (1, None)
+    assert run("models", "rollback").out == ""
 
 
 def test_an_empty_list_says_how_to_begin(

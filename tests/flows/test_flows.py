@@ -23,12 +23,14 @@ from detseg.images import image_id
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.labelstudio.server import Connection
+from detseg.pipeline.workspace import opened_catalog
 from detseg.samples.reviewer import ReviewerHabits, truth_of_scene
 from detseg.samples.scenes import generate_scene
 from detseg.samples.simulate import SimulatedReviewer
 from detseg.types import Annotation, ImageId, Size
 from flows.collect import collect
 from flows.evaluate import evaluate
+from flows.nightly import nightly
 from flows.parameters import Overrides, run_settings
 from flows.preannotate import preannotate
 from tests.models import tiny
@@ -163,6 +165,42 @@ def _left_on_prefect(workplace: Workplace, prefect: SyncPrefectClient, label_stu
     for run in (preannotated, collected, evaluated):
         assert label_studio.token not in run.model_dump_json()
         assert run.parameters["config"] == str(workplace.config)
+
+
+def test_nights_fill_the_queue_and_bring_what_people_did(
+    workplace: Workplace, prefect: SyncPrefectClient, client: LabelStudioClient
+) -> None:
+    """The first of a new project, one after people worked, and one on which nothing happened."""
+    new = workplace.config.parent / "images" / "scene 0.png"
+    waits = new.rename(new.with_suffix(".later"))
+    nightly(workplace.config)
+    with opened_catalog(run_settings(workplace.config)) as catalog:
+        (project,) = catalog.projects.titled(workplace.project)
+    taxonomy = config_to_taxonomy(client.project(project.server_id).label_config)
+    reviewer = SimulatedReviewer(client, taxonomy, workplace.truths.get, ReviewerHabits(skip_rate=0.0))
+    assert len(list(reviewer.review_all(project.server_id))) == N_SCENES - 1
+    waits.rename(new)
+    for _ in range(2):
+        nightly(workplace.config)
+    assert len(list(client.tasks(project.server_id))) == N_SCENES
+    assert (workplace.config.parent / ".detseg" / "report.html").exists()
+    assert [run.state_name for run in runs_like(prefect, f"nightly for {workplace.project}")] == [
+        "Completed"
+    ] * 3
+    second, third = (
+        artifacts_of(prefect, run)["collect-figures"]
+        for run in runs_like(prefect, f"collect reviews of {workplace.project}")
+    )
+    assert f'"reviews.new", "value": "{N_SCENES - 1}"' in second
+    assert '"reviews.new", "value": "0"' in third
+    pushed = [
+        artifacts_of(prefect, run)["preannotate-figures"]
+        for run in runs_like(prefect, f"for {workplace.project}")
+        if run.name.startswith("preannotate ")
+    ]
+    assert [f'"pushed", "value": "{n}"' in one for n, one in zip((4, 1, 0), pushed, strict=True)] == [
+        True
+    ] * 3
 
 
 def test_a_model_that_is_none_fails_at_once(

@@ -93,6 +93,15 @@ def test_calibration_must_not_get_worse() -> None:
     assert judged(work(40.0, 52.0, seed=2), calibration=(0.3, 0.1)).better is True
 
 
+def test_nothing_is_certain_in_favour_of_a_model_that_may_have_seen_these_images() -> None:
+    saves, costs = work(40.0, 52.0, seed=2), work(60.0, 66.0, seed=2)
+    better = [judged(saves, Rule(unseen_present=n, unseen_candidate=m)).better for n, m in ((3, 0), (0, 3))]
+    worse = [judged(costs, Rule(unseen_present=n, unseen_candidate=m)).better for n, m in ((3, 0), (0, 3))]
+    assert (better, worse) == ([True, None], [None, False])
+    (line,) = judged(saves, Rule(unseen_candidate=3)).missing
+    assert line.startswith("3 images that the candidate learned from cannot be read here, so near duplicates")
+
+
 def test_what_is_not_certain_says_how_many_more_images_would_tell() -> None:
     found = judged(work(49.0, 60.0, n=20, noise=5.0, seed=3), n=20)
     assert found.better is None

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from detseg.datasets.splits import SplitRule
 from detseg.errors import DatasetError, TrainingError
-from detseg.pipeline.datasets import open_store
+from detseg.pipeline.datasets import Wish, create_version, open_store
 from detseg.pipeline.judging import Judged, judge
 from detseg.pipeline.named_models import images_behind
 from detseg.pipeline.workspace import opened_catalog
@@ -87,6 +88,22 @@ def test_looks_are_counted_once_for_each_pair(project: LabeledProject) -> None:
     assert looks == [first + 1, first, first + 2]
 
 
+def test_looks_count_where_their_version_was_removed_since(tmp_path: Path) -> None:
+    project = make_version(tmp_path, sides={"test": 12}, regions=TRUTH)
+    half, whole = write_answers(project, "half", TRUTH[:1]), write_answers(project, "whole", TRUTH)
+    none = write_answers(project, "none", ())
+    assert compare(project, half, whole).look == 1
+    project.add([12], metadata='{"side": "test"}')
+    project.review(12, TRUTH)
+    create_version(project.settings, "v2", Wish(split=SplitRule(column="side")))
+    store = open_store(project.settings)
+    (named,) = Path(project.settings.datasets_location, "names").glob("v1*")
+    named.unlink()  # which is all that makes a version one
+    assert [one.name for one in store.versions()] == ["v2"]
+    assert judge(project.settings, none, whole, "v2").look == 2
+    assert judge(project.settings, half, whole, "v2").look == 1
+
+
 def test_the_model_of_preannotate_is_called_present(project: LabeledProject) -> None:
     half, whole = write_answers(project, "half", TRUTH[:1]), write_answers(project, "whole", TRUTH)
     settings = project.settings.updated(model__detector=half)
@@ -130,7 +147,7 @@ def test_images_behind_a_model_are_also_those_of_what_it_began_from(project: Lab
     write_training(project, "second", base="first")
     notes: list[str] = []
     used = images_behind(project.settings, "second", note=notes.append)
-    assert used == {project.images[number].id for number in range(3)}
+    assert used.keys() == {project.images[number].id for number in range(3)}
     assert notes == []
     images_behind(project.settings, "somebody/else", note=notes.append)
     assert notes == [
@@ -166,3 +183,23 @@ def test_near_duplicates_of_what_a_model_learned_from_are_left_out(tmp_path: Pat
         catalog.features.record(replace(of_image[others[4]], image=image) for image in others)
     with pytest.raises(DatasetError, match=r"^nothing is left to judge by: all images are near duplicates"):
         judge(settings, half, "mine", "v1")
+
+
+def test_images_behind_a_model_that_came_from_elsewhere_are_looked_at_or_said(tmp_path: Path) -> None:
+    """A version of another machine: this catalog has seen none of its images."""
+    project = make_version(tmp_path, sides=SIDES, regions=TRUTH)
+    tiny.save("rt_detr", write_training(project, "mine"), labels=("bolt", "nut"))
+    half = write_answers(project, "half", TRUTH[:1])
+    create_version(project.settings, "v2", Wish("meta.side = test", SplitRule(column="side")))
+    shared = {"datasets": project.settings.datasets_location, "engine__device": "cpu", "classes": ()}
+    here = project.settings.updated(state_dir=Path("here"), **shared)
+    found = judge(here, half, "mine", "v2").to_json()
+    assert found["duplicates_unknown"] == {"present": 0, "candidate": 0}
+    with opened_catalog(here) as catalog:
+        assert catalog.features.missing(project.images[number].id for number in project.images) == ()
+    project.path(0).unlink()
+    there = project.settings.updated(state_dir=Path("there"), **shared)
+    found = judge(there, half, "mine", "v2").to_json()
+    assert found["duplicates_unknown"] == {"present": 0, "candidate": 1}
+    by_its_own = judge(there, half, "mine", "v1").to_json()  # which has its near duplicates on one side
+    assert by_its_own["duplicates_unknown"] == {"present": 0, "candidate": 0}

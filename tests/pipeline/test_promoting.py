@@ -13,7 +13,7 @@ from detseg.config import Settings, load_settings
 from detseg.config.sections import ModelSettings
 from detseg.errors import CatalogError, ConfigError, ModelError
 from detseg.pipeline.promoted import choose_models
-from detseg.pipeline.promoting import promote, remove, roll_back
+from detseg.pipeline.promoting import Verdict, promote, remove, roll_back
 from detseg.pipeline.registry import register
 from detseg.pipeline.workspace import opened_catalog
 from tests.pipeline.models import make_trained
@@ -54,10 +54,13 @@ def test_a_promoted_detector_takes_the_place_of_the_files(settings: Settings) ->
     chosen = choose_models(settings)
     assert (chosen.settings.model.detector, chosen.settings.model.segmenter) == (path, None)
     assert chosen.settings.model.committee == ()
-    assert chosen.reason.startswith("predicting with a, the promoted model (since 20")
-    assert chosen.reason.endswith("`detseg models rollback` goes back to the models of the settings")
-    assert choose_models(chosen.settings).reason == ""  # the same run, further on
-    assert choose_models(chosen.settings).settings == chosen.settings
+    reason, of_committee = chosen.notes
+    assert reason.startswith("predicting with a, the promoted model (since 20")
+    assert reason.endswith("`detseg models rollback` goes back to the models of the settings")
+    assert of_committee.startswith("model.committee (second) has no say any more: a model is judged and ")
+    further_on = choose_models(chosen.settings)  # in the same run
+    assert (further_on.settings, further_on.notes) == (chosen.settings, ())
+    assert further_on.promotion == chosen.promotion
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,7 @@ def test_the_samples_segmenter_stays_where_it_knows_a_class(
         ({}, {"model__segmenter": "other"}, ("a", "other")),
         ({}, {"model__segmenter": ""}, ("a", None)),
         ({}, {"engine__device": "cpu"}, ("a", None)),
+        ({"DETSEG_MODEL__COMMITTEE": "[]"}, {}, ("a", None)),
     ],
 )
 def test_flags_and_variables_go_over_a_promotion(
@@ -114,30 +118,7 @@ def test_flags_and_variables_go_over_a_promotion(
     model = chosen.settings.model
     assert (model.detector, model.segmenter) == (path if places[0] == "a" else places[0], places[1])
     said = "--detector or DETSEG_MODEL__DETECTOR is given, so the promoted model, a, is not used"
-    assert (chosen.reason == said) == (places[0] == "other")
-
-
-def test_a_file_that_names_the_promoted_model_gets_its_thresholds(settings: Settings) -> None:
-    model = trained(settings, "a")
-    with opened_catalog(settings) as catalog:
-        catalog.promotions.promote("a", box_thresholds={"bolt": 0.25})
-    named = settings.model_copy(update={"model": ModelSettings(detector=model.path, segmenter=None)})
-    assert choose_models(named).settings.model.class_box_thresholds == {"bolt": 0.25}
-
-
-def test_thresholds_of_a_promotion_go_over_those_of_the_file(settings: Settings) -> None:
-    trained(settings, "a")
-    with opened_catalog(settings) as catalog:
-        catalog.promotions.promote("a", box_thresholds={"bolt": 0.25}, mask_thresholds={"bolt": 0.75})
-    own = ModelSettings(class_box_thresholds={"bolt": 0.9, "nut": 0.4})
-    settings = settings.model_copy(update={"model": own})
-    model = choose_models(settings).settings.model
-    assert (model.class_box_thresholds, model.class_mask_thresholds) == (
-        {"bolt": 0.25, "nut": 0.4},
-        {"bolt": 0.75},
-    )
-    given = settings.as_given(["model__class_box_thresholds"])
-    assert choose_models(given).settings.model.class_box_thresholds == {"bolt": 0.9, "nut": 0.4}
+    assert (chosen.notes == (said,)) == (places[0] == "other")
 
 
 def test_promoting_again_changes_nothing(settings: Settings) -> None:
@@ -151,13 +132,14 @@ def test_promoting_again_changes_nothing(settings: Settings) -> None:
 def test_a_judgement_decides(better: bool | None, settings: Settings) -> None:
     trained(settings, "a")
     judgement = {"better": better, "missing": ["the interval ends above 0"]}
-    done = promote(settings, "a", lambda _settings, model: {**judgement, "of": model.name})
+    done = promote(settings, "a", lambda _, model: Verdict(better, {**judgement, "of": model.name}))
     assert done.to_json() == {
         "model": "a",
         "promoted": better is True,
         "kind": "promoted" if better else None,
         "at": done.promotion.at.isoformat() if done.promotion else None,
         "judgement": {**judgement, "of": "a"},
+        "reasons": [] if better else judgement["missing"],
     }
     with opened_catalog(settings) as catalog:
         log = catalog.promotions.all()
@@ -174,9 +156,9 @@ def test_a_judgement_beside_a_model_that_is_the_present_one_no_more_promotes_not
         trained(settings, name, seed=n)
     by_force(settings, "a")
 
-    def judge(settings: Settings, _model: RegisteredModel) -> dict[str, Any]:
+    def judge(settings: Settings, _model: RegisteredModel) -> Verdict:
         by_force(settings, "b")  # as somebody else does while this goes on
-        return {"better": better, "missing": []}
+        return Verdict(better, {"better": better, "missing": []})
 
     if better:
         with pytest.raises(CatalogError, match=r"^c was not promoted: b has become the present model mean"):
@@ -189,9 +171,9 @@ def test_a_judgement_beside_a_model_that_is_the_present_one_no_more_promotes_not
 def test_a_model_that_is_removed_while_it_is_judged_is_not_promoted(settings: Settings) -> None:
     trained(settings, "a")
 
-    def judge(settings: Settings, model: RegisteredModel) -> dict[str, Any]:
+    def judge(settings: Settings, model: RegisteredModel) -> Verdict:
         remove(settings, model.name)
-        return {"better": True, "missing": []}
+        return Verdict(True, {"better": True, "missing": []})
 
     with pytest.raises(CatalogError, match=r"^a was not promoted: it has been removed meanwhile$"):
         promote(settings, "a", judge)
@@ -201,7 +183,7 @@ def test_a_model_that_is_removed_while_it_is_judged_is_not_promoted(settings: Se
 def test_rolling_back_is_one_step_each_time(settings: Settings) -> None:
     paths = [trained(settings, name, seed=n).path for n, name in enumerate("ab")]
     by_force(settings, "a", "b")
-    assert choose_models(settings).reason.endswith("`detseg models rollback` goes back to a")
+    assert choose_models(settings).notes[0].endswith("`detseg models rollback` goes back to a")
     assert present(settings) == (paths[1], None)
     assert roll_back(settings).model == "a"
     assert present(settings) == (paths[0], None)

@@ -18,7 +18,7 @@ from detseg.config import Settings
 from detseg.errors import ConfigError, LockHeld
 from detseg.pipeline import retrain as rounds
 from detseg.pipeline.datasets import open_store
-from detseg.pipeline.promoting import promote
+from detseg.pipeline.promoting import Verdict, promote
 from detseg.pipeline.registry import register
 from detseg.pipeline.retrain import Due, RetrainReport, Steps, default_steps, look_for_due, retrain
 from detseg.pipeline.workspace import opened_catalog
@@ -86,8 +86,8 @@ def known(settings: Settings) -> tuple[list[str], list[str], list[str | None]]:
     return [version.name for version in open_store(settings).versions()], models, log
 
 
-def judged(better: bool | None) -> Callable[..., dict[str, Any]]:
-    return lambda _settings, _model: {"better": better, "missing": []}
+def judged(better: bool | None) -> Callable[..., Verdict]:
+    return lambda _settings, _model: Verdict(better, {"better": better, "missing": []})
 
 
 def quick(better: bool | None = True) -> Steps:

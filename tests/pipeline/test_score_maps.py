@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from detseg.catalog import TrainedModel
 from detseg.config import Settings
-from detseg.errors import ModelError
 from detseg.models.score_maps import ScoreMap
 from detseg.pipeline.predictors import load, predictor_settings
-from detseg.pipeline.promoting import apply_thresholds
 from detseg.pipeline.workspace import opened_catalog
 from detseg.types import DecodedImage, Size
 from tests.pipeline.labeled import LabeledProject, bolt, make_project
@@ -60,33 +55,3 @@ def test_mapped_scores_keep_their_order_and_meet_thresholds_in_their_own_scale(
 def test_maps_that_do_not_rise_are_refused() -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         Settings().updated(model__score_maps={"bolt": (0.0, 1.0, 0.0)})
-
-
-def test_thresholds_of_qa_become_those_of_the_promoted_model(tmp_path: Path) -> None:
-    settings = Settings(root=tmp_path)
-    assert apply_thresholds(settings, {"bolt": 0.3}) is None
-    with opened_catalog(settings) as catalog:
-        model = TrainedModel(
-            digest="sha256:1",
-            path=str(tmp_path / "mine"),
-            answers="boxes",
-            base="sample",
-            dataset="v1",
-            dataset_id="1",
-            seed=0,
-            steps=1,
-            seconds=1.0,
-            figures={},
-        )
-        catalog.models.register("mine", model)
-        catalog.promotions.promote("mine", box_thresholds={"nut": 0.4}, score_maps={"bolt": NUMBERS})
-    with pytest.raises(ModelError, match=r"^people reviewed regions of mine-2@00000001, too, and scores of"):
-        apply_thresholds(settings, {"bolt": 0.3}, shown=["mine@00000001", "mine-2@00000001"])
-    changed = apply_thresholds(settings, {"bolt": 0.3}, shown=["mine+segmenter@00000001", ""])
-    assert changed is not None
-    assert changed.box_thresholds == {"nut": 0.4, "bolt": 0.3}
-    assert changed.score_maps == {"bolt": list(NUMBERS)}
-    with opened_catalog(settings) as catalog:
-        before = catalog.promotions.before()
-    assert before is not None
-    assert before.box_thresholds == {"nut": 0.4}

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from detseg.errors import ImageError
-from detseg.images import BROWSER_FORMATS
-from detseg.images.fingerprints import fingerprint
-from detseg.pipeline.near_duplicates import near_duplicates
+from detseg.pipeline.near_duplicates import near_duplicates, read_features
 from detseg.pipeline.pushing.queue import PushSpec
 from detseg.pipeline.pushing.report import ImageOutcome
-from detseg.pipeline.reading import open_sources, read_from
+from detseg.pipeline.reading import open_sources
 from detseg.types import ImageFeatures, ImageId, ImageRef
 
 if TYPE_CHECKING:
@@ -68,7 +64,5 @@ def _tasks(spec: PushSpec) -> tuple[frozenset[ImageId], frozenset[ImageId]]:
 
 def _read_features(sources: Sources, refs: Iterable[ImageRef]) -> Iterator[ImageFeatures]:
     """The fingerprints of images that are read for it; those that cannot be read have none."""
-    for ref in refs:
-        with suppress(ImageError):
-            image = read_from(sources, ref.uri, formats=BROWSER_FORMATS)
-            yield ImageFeatures(ref.id, fingerprint(image.rgb))
+    found = (read_features(sources, ref.id, ref.uri) for ref in refs)
+    return (one for one in found if one is not None)

@@ -87,6 +87,13 @@ def _notes(result: QaResult) -> Iterator[str]:
     if basis.n_incomplete:
         reviews = format_count(basis.n_incomplete, "review")
         yield f"{reviews} left out: `detseg collect` says what in them cannot be read"
+    thresholds = result.work.thresholds
+    if basis.promoted is not None and thresholds.n_set_aside:
+        used = format_count(thresholds.n_reviews, "review")
+        yield (
+            f"thresholds follow from {used} of regions of {basis.promoted}, the promoted model; "
+            f"{thresholds.n_set_aside:,} of other models are set aside: their scores mean something else"
+        )
     strangers = result.suspects.per_rule["outside_taxonomy"].n_suspects
     if strangers:
         regions = format_count(strangers, "region")

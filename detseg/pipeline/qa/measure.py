@@ -15,7 +15,7 @@ from detseg.metrics.work import WorkTally
 from detseg.report.examples import Example, ExampleTally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from detseg.metrics.cases import Case
     from detseg.metrics.costs import CostModel
@@ -46,15 +46,29 @@ class Measures:
         self._versions[case.model_version] += 1
         self._simulated |= case.simulated
 
-    def result(self, basis: Basis, waiting: Iterable[WaitingImage] = ()) -> QaResult:
-        """Compute the figures of all cases so far, also of images that wait for review."""
+    @property
+    def versions(self) -> frozenset[str]:
+        """The model versions that answered the cases so far."""
+        return frozenset(self._versions)
+
+    def result(
+        self,
+        basis: Basis,
+        waiting: Iterable[WaitingImage] = (),
+        *,
+        versions: Collection[str] | None = None,
+    ) -> QaResult:
+        """Compute the figures of all cases so far, also of images that wait for review.
+
+        ``versions`` are the model versions whose thresholds are chosen; without them, all.
+        """
         return QaResult(
             basis=basis,
             simulated=self._simulated,
             n_cases=self._versions.total(),
             model_versions=dict(sorted(self._versions.items())),
             model=self._model.result(),
-            work=self._work.result(),
+            work=self._work.result(versions=versions),
             agreement=self._agreement.result(),
             decoys=self._decoys.result(),
             gold=self._gold.result(),
