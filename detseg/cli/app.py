@@ -11,11 +11,12 @@ from detseg.cli import (
     convert,
     dataset,
     demo,
-    files,
     hook,
     importing,
+    init,
     loop,
     models,
+    predict,
     retrain,
     score,
     servers,
@@ -50,7 +51,7 @@ def _root(
 
 
 app.command("demo")(demo.demo)
-app.command("init")(files.init)
+app.command("init")(init.init)
 app.command("up")(servers.up)
 app.command("down")(servers.down)
 app.command("status")(servers.status)
@@ -65,6 +66,6 @@ app.command("train")(training.train)
 app.add_typer(models.app, name="models")
 app.command("retrain")(retrain.retrain)
 app.command("convert")(convert.convert)
-app.command("predict")(files.predict)
+app.command("predict")(predict.predict)
 app.command("score")(score.score)
 app.command("doctor")(servers.doctor)
