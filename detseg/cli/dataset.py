@@ -120,9 +120,10 @@ def show(
     from detseg.pipeline.qa.figures_json import encode_figures
 
     settings = load_settings(config)
-    version = open_store(settings).version(name)
+    store = open_store(settings)
+    version = store.version(name)
     with progress_bars():
-        figures = measure_version(settings, version)
+        figures = measure_version(store, version, settings.state_path)
         if report is not None:
             write_version_page(report, settings, version, figures)
     if as_json:

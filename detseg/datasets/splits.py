@@ -17,6 +17,12 @@ from detseg.errors import ConfigError
 from detseg.files import parse_json
 from detseg.types import ImageId
 
+LEARNED, CHOSEN_BY, JUDGED = "train", "val", "test"
+"""The splits of a version: a training learns from the first, keeps what is best on the second, and never sees
+the third, by which the model is judged later."""
+
+USUAL_SHARES = f"{LEARNED}=0.8,{CHOSEN_BY}=0.1,{JUDGED}=0.1"
+
 _SALT = "detseg split:"
 _ROUNDING = 1e-9
 _SIDE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -53,7 +59,7 @@ def parse_shares(text: str) -> tuple[tuple[str, float], ...]:
             value = -1.0
         if not _SIDE.fullmatch(name) or name in shares or not 0 <= value <= 1:
             raise ConfigError(
-                f"--split {text!r}: expected names with shares, as train=0.8,val=0.1,test=0.1, not {part!r}"
+                f"--split {text!r}: expected names with shares, as {USUAL_SHARES}, not {part!r}"
             )
         shares[name] = value
     if abs(sum(shares.values()) - 1) > _ROUNDING:

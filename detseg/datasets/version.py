@@ -72,6 +72,11 @@ class Counts:
     left_out: Mapping[str, int] = field(default_factory=dict)
     duplicates: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def split_names(self) -> str:
+        """Return the names of the splits, for messages."""
+        return ", ".join(self.splits) or "none"
+
 
 @dataclass(frozen=True, slots=True)
 class Version:

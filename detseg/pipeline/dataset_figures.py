@@ -21,7 +21,6 @@ from detseg.errors import DatasetError, FormatError
 from detseg.files import read_json, write_whole
 from detseg.formats import ImageLabels
 from detseg.pipeline import progress
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.formats import FormatName, find_format
 from detseg.pipeline.labels import read_labels
 from detseg.pipeline.qa.figures_json import encode_figures
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from detseg.catalog import Catalog, Project
-    from detseg.config import Settings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
     from detseg.formats.dataset import Format, Loss
@@ -53,13 +51,12 @@ class VersionFigures:
     growth: tuple[VersionSize, ...]
 
 
-def measure_version(settings: Settings, version: Version) -> VersionFigures:
+def measure_version(store: DatasetStore, version: Version, state: Path) -> VersionFigures:
     """Compute the figures of a version, or take those that were computed before: versions never change.
 
-    They are kept in the state folder. Raises DatasetError for a version that is damaged.
+    They are kept in the folder of the state. Raises DatasetError for a version that is damaged.
     """
-    store = open_store(settings)
-    path = settings.state_path / "figures" / f"{version.id}.json"
+    path = state / "figures" / f"{version.id}.json"
     versions = store.versions()
     kept = _read_kept(path)
     if kept is None:

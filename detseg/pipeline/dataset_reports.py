@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def write_version_page(path: Path, settings: Settings, version: Version, figures
     Raises DetsegError if it cannot be written.
     """
     with opened_catalog(settings) as catalog:
-        images = map_of_version(settings, catalog, open_store(settings), version)
+        images = map_of_version(partial(open_sources, settings), catalog, open_store(settings), version)
     write_page(path, version_page(version, figures.labels, figures.growth, figures.lost, images=images))
 
 

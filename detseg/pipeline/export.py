@@ -73,8 +73,7 @@ class _VersionImages:
         version = store.version(name)
         splits = {image: side for image, side in store.splits(version).items() if split in (None, side)}
         if not splits:
-            there = ", ".join(version.counts.splits) or "none"
-            raise DatasetError(f"{version.name} has no split {split!r}; it has {there}")
+            raise DatasetError(f"{version.name} has no split {split!r}; it has {version.counts.split_names}")
         return cls(store, version, splits)
 
     def images(self) -> Iterator[ImageLabels]:

@@ -79,7 +79,9 @@ def map_of_project(
     return _lay_out(partial(open_sources, settings), catalog, ids, facts_of)
 
 
-def map_of_version(settings: Settings, catalog: Catalog, store: DatasetStore, version: Version) -> ImageMap:
+def map_of_version(
+    opened: Callable[[], Sources], catalog: Catalog, store: DatasetStore, version: Version
+) -> ImageMap:
     """Lay out the images of a version whose features the catalog has."""
     rows = {image_of(row.image): row for row in store.index(version)}
 
@@ -89,7 +91,7 @@ def map_of_version(settings: Settings, catalog: Catalog, store: DatasetStore, ve
             for image in chosen
         }
 
-    return _lay_out(partial(open_sources, settings), catalog, list(rows), facts_of)
+    return _lay_out(opened, catalog, list(rows), facts_of)
 
 
 def _most(labels: Iterator[str]) -> str:

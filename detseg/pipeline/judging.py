@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from detseg.catalog.looks import hash_start
 from detseg.datasets.sample import Sample, decode_sample, image_bytes, image_of
-from detseg.datasets.splits import group_duplicates
+from detseg.datasets.splits import CHOSEN_BY, JUDGED, group_duplicates
 from detseg.errors import DatasetError
 from detseg.metrics.evidence import Evidence, EvidenceTally
 from detseg.metrics.judgement import Judgement, Rule
@@ -38,7 +38,6 @@ from detseg.pipeline.registry import PRESENT
 from detseg.pipeline.tuning import Tuned, encode_difference, tune_model
 from detseg.pipeline.workspace import opened_catalog
 from detseg.plurals import format_count
-from detseg.training.checks import CHOSEN_BY, JUDGED
 from detseg.types import ImageId, ModelVersion
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def judge(
     """
     store = open_store(settings)
     version = store.version(dataset)
-    samples = read_split(settings, version, split)
+    samples = read_split(store, version, split)
     notes = [*filter(None, [describe_taxonomy(version, settings.changes)])]
     names = (present, candidate)
     behind = [images_behind(settings, name, note=notes.append) for name in names]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.datasets.sample import image_of
+from detseg.datasets.splits import CHOSEN_BY, LEARNED
 from detseg.errors import DatasetError, FormatError, TrainingError
 from detseg.files import read_json
 from detseg.models.drawn import is_reviews
@@ -18,7 +19,6 @@ from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.promoted import choose_models, require_unchanged, use_model
 from detseg.pipeline.registry import PRESENT
 from detseg.pipeline.workspace import opened_catalog
-from detseg.training.checks import CHOSEN_BY, LEARNED
 from detseg.training.plan import RESULT
 
 if TYPE_CHECKING:

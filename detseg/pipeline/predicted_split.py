@@ -8,29 +8,28 @@ from typing import TYPE_CHECKING
 
 from detseg.config.classes import ClassSettings
 from detseg.datasets.sample import Sample, decode_sample
+from detseg.datasets.splits import USUAL_SHARES
 from detseg.errors import DatasetError
 from detseg.labelstudio.shapes import Annotate, asked
 from detseg.paging import pages
 from detseg.pipeline import predictors, progress, shards
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.predictors import predictor_settings
 from detseg.types import Annotation, Entry, ImageRef, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
     from detseg.config import Settings
+    from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
 
 
-def read_split(settings: Settings, version: Version, split: str) -> list[Sample]:
+def read_split(store: DatasetStore, version: Version, split: str) -> list[Sample]:
     """The labeled images of a split, sorted. DatasetError where there are none."""
-    store = open_store(settings)
     wanted = {image for image, side in store.splits(version).items() if side == split}
     if not wanted:
-        there = ", ".join(version.counts.splits) or "none"
         raise DatasetError(
-            f"{version.name} has no split {split!r} to judge by (it has {there}): make a version with "
-            "`detseg dataset create NAME --split train=0.8,val=0.1,test=0.1`"
+            f"{version.name} has no split {split!r} to judge by (it has {version.counts.split_names}): make "
+            f"a version with `detseg dataset create NAME --split {USUAL_SHARES}`"
         )
     return [decode_sample(row) for row in store.rows(version, wanted)]
 

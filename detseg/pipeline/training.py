@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.datasets.sample import Sample, decode_sample
+from detseg.datasets.splits import CHOSEN_BY, LEARNED
 from detseg.errors import ImageError, TrainingError
 from detseg.files import replacing
 from detseg.images import decode_image, image_id
@@ -23,7 +24,7 @@ from detseg.pipeline.reading import open_sources, read_labeled
 from detseg.plurals import format_count
 from detseg.samples.checkpoints import Role, checkpoint_path
 from detseg.sources.registry import LOCAL, scheme_of
-from detseg.training.checks import CHOSEN_BY, LEARNED, check_version, describe_crowds
+from detseg.training.checks import check_version, describe_crowds
 from detseg.training.plan import Plan, Trained
 from detseg.training.tables import write_table
 

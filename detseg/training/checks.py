@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from detseg.datasets.splits import CHOSEN_BY, JUDGED, LEARNED, USUAL_SHARES
 from detseg.datasets.version import Version
 from detseg.errors import TrainingError
 from detseg.plurals import format_count
 from detseg.taxonomy import LabelClass
 
-LEARNED, CHOSEN_BY, JUDGED = "train", "val", "test"
-"""The splits of a version: a training learns from the first, keeps what is best on the second, and never sees
-the third, by which the model is judged later."""
-
-_SPLIT = "--split train=0.8,val=0.1,test=0.1"
 _FEW_IMAGES, _FEW_OBJECTS = 20, 10
 
 
@@ -23,12 +19,11 @@ def check_version(version: Version, classes: Sequence[LabelClass]) -> Iterator[s
     ``classes`` are those that the model will answer.
     """
     counts = version.counts
-    there = ", ".join(counts.splits) or "none"
     for side, use in ((LEARNED, "to learn from"), (CHOSEN_BY, "to choose the best weights by")):
         if not counts.splits.get(side):
             raise TrainingError(
-                f"{version.name} has no split {side!r} {use} (it has {there}): make a version with "
-                f"`detseg dataset create NAME {_SPLIT}`"
+                f"{version.name} has no split {side!r} {use} (it has {counts.split_names}): make a version "
+                f"with `detseg dataset create NAME --split {USUAL_SHARES}`"
             )
     if not classes:
         raise TrainingError(
@@ -49,7 +44,7 @@ def check_version(version: Version, classes: Sequence[LabelClass]) -> Iterator[s
     if not counts.splits.get(JUDGED):
         yield (
             f"{version.name} has no split {JUDGED!r}: nothing is left to judge the model by, for the images "
-            f"of {CHOSEN_BY!r} have chosen it; {_SPLIT} keeps some"
+            f"of {CHOSEN_BY!r} have chosen it; --split {USUAL_SHARES} keeps some"
         )
     if counts.splits[LEARNED] < _FEW_IMAGES:
         images = format_count(counts.splits[LEARNED], "image")

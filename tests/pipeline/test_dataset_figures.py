@@ -9,7 +9,8 @@ import pytest
 
 from detseg.datasets.figures import DatasetFigures
 from detseg.datasets.splits import SplitRule
-from detseg.pipeline.dataset_figures import measure_labels, measure_version
+from detseg.datasets.version import Version
+from detseg.pipeline.dataset_figures import VersionFigures, measure_labels, measure_version
 from detseg.pipeline.datasets import Wish, create_version, open_store
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.workspace import opened_catalog
@@ -26,6 +27,10 @@ def project(tmp_path: Path) -> LabeledProject:
     return made
 
 
+def measured(project: LabeledProject, version: Version) -> VersionFigures:
+    return measure_version(open_store(project.settings), version, project.settings.state_path)
+
+
 def labels_now(project: LabeledProject) -> DatasetFigures:
     with opened_catalog(project.settings) as catalog:
         classes = [one.name for one in project.settings.classes]
@@ -34,7 +39,7 @@ def labels_now(project: LabeledProject) -> DatasetFigures:
 
 def test_a_version_has_the_figures_of_the_labels_that_it_was_made_of(project: LabeledProject) -> None:
     version = create_version(project.settings, "v1", Wish(split=SplitRule((("train", 1.0),))))
-    figures = measure_version(project.settings, version)
+    figures = measured(project, version)
     assert figures.labels.splits == {"train": 3}
     assert figures.labels.per_class["bolt"].objects_by_split == {"train": 3}
     by_class = {name: one.n_objects for name, one in figures.labels.per_class.items()}
@@ -52,17 +57,17 @@ def test_a_version_has_the_figures_of_the_labels_that_it_was_made_of(project: La
 def test_figures_are_kept_as_long_as_there_is_the_version(project: LabeledProject) -> None:
     version = create_version(project.settings, "v1", Wish())
     kept = project.settings.state_path / "figures" / f"{version.id}.json"
-    first = measure_version(project.settings, version)
+    first = measured(project, version)
     packs = project.settings.state_path / "datasets" / "packs"
     packs.rename(packs.with_name("elsewhere"))  # what is kept needs no rows
-    assert measure_version(project.settings, version) == first
+    assert measured(project, version) == first
     packs.with_name("elsewhere").rename(packs)
     kept.write_text('{"revision": 0}')
-    assert measure_version(project.settings, version) == first
+    assert measured(project, version) == first
     open_store(project.settings).remove("v1")
     project.review(3, [bolt("f")])
     second = create_version(project.settings, "v2", Wish())
-    measure_version(project.settings, second)
+    measured(project, second)
     assert [path.stem for path in kept.parent.iterdir()] == [second.id]
 
 
@@ -71,7 +76,7 @@ def test_growth_ends_with_the_version_that_is_shown(project: LabeledProject) -> 
     project.review(3, [bolt("f")])
     second = create_version(project.settings, "v2", Wish())
     sizes = [
-        [(one.name, one.n_images, one.n_objects) for one in measure_version(project.settings, version).growth]
+        [(one.name, one.n_images, one.n_objects) for one in measured(project, version).growth]
         for version in (first, second)
     ]
     assert sizes == [[("v1", 3, 5)], [("v1", 3, 5), ("v2", 4, 6)]]

@@ -62,7 +62,7 @@ def test_a_version_has_a_page_of_its_figures(tmp_path: Path) -> None:
     project.add(range(2))
     project.review(0, [bolt("a"), ring("b")], author="<i>anna")
     version = create_version(project.settings, "v1", Wish())
-    figures = measure_version(project.settings, version)
+    figures = measure_version(open_store(project.settings), version, project.settings.state_path)
     write_version_page(tmp_path / "v1.html", project.settings, version, figures)
     html = (tmp_path / "v1.html").read_text()
     assert "&lt;i&gt;anna" in html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from detseg.datasets.splits import SplitRule
 from detseg.images.fingerprints import fingerprint
 from detseg.pipeline.datasets import Wish, create_version, open_store
 from detseg.pipeline.image_map import map_of_project, map_of_version
+from detseg.pipeline.reading import open_sources
 from detseg.pipeline.workspace import opened_catalog
 from detseg.report.data import ImageMap
 from detseg.types import Embedding, ImageFeatures
@@ -82,7 +84,7 @@ def test_a_version_has_a_map_of_its_images(project: LabeledProject) -> None:
     embed(project, range(12))
     store = open_store(project.settings)
     with opened_catalog(project.settings) as catalog:
-        points = map_of_version(project.settings, catalog, store, version).points
+        points = map_of_version(partial(open_sources, project.settings), catalog, store, version).points
     assert {point.name: point.facts.state for point in points} == {
         "photo 0.jpg": "labeled",
         "photo 1.jpg": "empty",
