@@ -13,8 +13,8 @@ from prefect.runtime import flow_run
 
 from detseg.config import Settings
 from detseg.pipeline import preannotate as steps
+from detseg.pipeline.choosing import choose_models
 from detseg.pipeline.preannotate import Model, PreannotateReport, Steps
-from detseg.pipeline.promoted import choose_models
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan
 from detseg.pipeline.shards import ShardReport

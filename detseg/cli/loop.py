@@ -58,7 +58,7 @@ def preannotate(
     as you like: what is done is not done again.
     """
     from detseg.cli import output
-    from detseg.pipeline.promoted import choose_models
+    from detseg.pipeline.choosing import choose_models
     from flows.parameters import run_settings
 
     flags: Overrides = {

@@ -212,7 +212,7 @@ def _print_model(model: RegisteredModel, state: str, children: list[str], log: l
 
 
 def _describe_log(log: list[Promotion]) -> Iterator[str]:
-    from detseg.pipeline.promoted import describe_thresholds
+    from detseg.pipeline.choosing import describe_thresholds
 
     words = {"promoted": "judged to be better", "forced": "by force", "rolled back": "by a rollback"}
     for one in log:
@@ -224,7 +224,7 @@ def _describe_log(log: list[Promotion]) -> Iterator[str]:
 def print_promoted(done: Promoted, settings: Settings) -> None:
     """The outcome of a promotion, and what follows of it."""
     from detseg.cli.output import note, say
-    from detseg.pipeline.promoted import describe_committee, describe_thresholds
+    from detseg.pipeline.choosing import describe_committee, describe_thresholds
 
     name = done.model.name
     if not done.is_present:

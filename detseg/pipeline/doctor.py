@@ -101,7 +101,7 @@ def _source(settings: Settings) -> str:
 
 def _models(settings: Settings) -> str:
     from detseg.pipeline import predictors
-    from detseg.pipeline.promoted import choose_models
+    from detseg.pipeline.choosing import choose_models
     from detseg.pipeline.reviewed import find_drawn
 
     settings = choose_models(settings).settings

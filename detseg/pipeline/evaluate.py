@@ -16,13 +16,13 @@ from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
 from detseg.metrics.answers import answer_questions, saving_noun
 from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline import progress
+from detseg.pipeline.choosing import versions_of
 from detseg.pipeline.dataset_figures import measure_labels
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.policies import cost_model, shape_policy
-from detseg.pipeline.promoted import versions_of
 from detseg.pipeline.qa.answers import encode_answer, encode_estimate, notes_on
 from detseg.pipeline.qa.cases import CaseReader, read_waiting
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures

@@ -14,9 +14,9 @@ from detseg.models.drawn import is_reviews
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import is_plugin
 from detseg.models.recorded import is_recorded
+from detseg.pipeline.choosing import choose_models, require_unchanged, use_model
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.predictors import SAMPLE
-from detseg.pipeline.promoted import choose_models, require_unchanged, use_model
 from detseg.pipeline.registry import PRESENT
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT

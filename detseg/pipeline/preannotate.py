@@ -18,11 +18,11 @@ from detseg.catalog import Catalog
 from detseg.models.agreement import Agreement
 from detseg.paging import pages
 from detseg.pipeline import predictors, progress, push, scan, shards
+from detseg.pipeline.choosing import choose_models, record_version
 from detseg.pipeline.experiments.gold import check_gold
 from detseg.pipeline.model_cache import CachedModel, cache_model, read_cached_model
 from detseg.pipeline.precision import check_precision
 from detseg.pipeline.predictors import predictor_settings
-from detseg.pipeline.promoted import choose_models, record_version
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit
 from detseg.pipeline.reading import open_sources

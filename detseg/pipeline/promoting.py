@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from detseg.errors import CatalogError, ConfigError, ModelError
 from detseg.files import read_json
-from detseg.pipeline.promoted import require_unchanged
+from detseg.pipeline.choosing import require_unchanged
 from detseg.pipeline.registry import CARD, PRESENT, checkpoint_digest, checkpoint_files
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT

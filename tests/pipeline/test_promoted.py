@@ -8,7 +8,7 @@ import pytest
 
 from detseg.config import Settings, load_settings
 from detseg.config.sections import ModelSettings
-from detseg.pipeline.promoted import choose_models
+from detseg.pipeline.choosing import choose_models
 from detseg.pipeline.promoting import Verdict, promote, roll_back
 from detseg.pipeline.workspace import opened_catalog
 from tests.pipeline.test_promoting import by_force, trained

@@ -9,10 +9,10 @@ import pytest
 
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
+from detseg.pipeline.choosing import choose_models
 from detseg.pipeline.model_cache import read_cached_model
 from detseg.pipeline.preannotate import plan, preannotate
 from detseg.pipeline.predictors import predictor_settings
-from detseg.pipeline.promoted import choose_models
 from detseg.pipeline.promoting import promote, roll_back
 from detseg.pipeline.registry import register
 from detseg.pipeline.workspace import opened_catalog

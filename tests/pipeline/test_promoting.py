@@ -12,7 +12,7 @@ from detseg.catalog import RegisteredModel
 from detseg.config import Settings, load_settings
 from detseg.config.sections import ModelSettings
 from detseg.errors import CatalogError, ConfigError, ModelError
-from detseg.pipeline.promoted import choose_models
+from detseg.pipeline.choosing import choose_models
 from detseg.pipeline.promoting import Verdict, promote, remove, roll_back
 from detseg.pipeline.registry import register
 from detseg.pipeline.workspace import opened_catalog
