@@ -41,8 +41,11 @@ from detseg.plurals import format_count
 from detseg.types import ImageId, ModelVersion
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from detseg.catalog import Catalog
     from detseg.config import Settings
+    from detseg.config.sections import RunSettings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
 
@@ -145,8 +148,8 @@ def judge(
         used_as = [one.settings if one else plain for one, plain in zip(tuned, chosen, strict=True)]
         before, after = (predict_samples(one, catalog, version, samples) for one in used_as)
         unseen = _read_unseen(settings, catalog, used, judged_by=version)
-        samples = _without_duplicates(settings, catalog, samples, used, note=notes.append)
-        samples = _without_unread(settings, catalog, samples, (before, after), note=notes.append)
+        samples = _without_duplicates(settings.state_path, catalog, samples, used, note=notes.append)
+        samples = _without_unread(settings.run, catalog, samples, (before, after), note=notes.append)
         notes += _describe_anchored(samples, before, after)
         evidence = _compare_answers(settings, catalog, samples, (before, after), with_masks=masked)
         look = _count_looks(store, catalog, samples, (before, after))
@@ -182,7 +185,7 @@ def _compare_answers(
     """What people would have to do with the answers of both models."""
     costs, left_iou = cost_model(settings.costs), settings.judgement.left_iou
     tally = EvidenceTally(costs, left_iou=left_iou, with_masks=with_masks)
-    for truth, present, candidate in read_answers(settings, catalog, samples, *models):
+    for truth, present, candidate in read_answers(settings.labels.annotate, catalog, samples, *models):
         tally.add(truth, present, candidate)
     return tally.evidence()
 
@@ -264,7 +267,7 @@ def _read_unseen(
 
 
 def _without_duplicates(
-    settings: Settings,
+    state: Path,
     catalog: Catalog,
     samples: list[Sample],
     used: Mapping[ImageId, Version],
@@ -272,7 +275,7 @@ def _without_duplicates(
     note: Callable[[str], None],
 ) -> list[Sample]:
     """The images that are no near duplicates of those that helped to make a model. DatasetError for none."""
-    alike = near_duplicates(settings.state_path, catalog.features.read_all(), keep=True)
+    alike = near_duplicates(state, catalog.features.read_all(), keep=True)
     groups = group_duplicates(alike.clusters, catalog.features.split_groups())
     of_used = {groups.get(image, image) for image in used}
     left = [one for one in samples if groups.get(one.image, one.image) not in of_used]
@@ -287,7 +290,7 @@ def _without_duplicates(
 
 
 def _without_unread(
-    settings: Settings,
+    run: RunSettings,
     catalog: Catalog,
     samples: list[Sample],
     versions: Iterable[ModelVersion],
@@ -304,10 +307,10 @@ def _without_unread(
         f"{format_count(len(missing), 'image')} of {len(samples)} cannot be read any more, the first: "
         f"{first.uri or first.image}"
     )
-    if len(missing) > settings.run.max_quarantined_share * len(samples):
+    if len(missing) > run.max_quarantined_share * len(samples):
         raise DatasetError(
             f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
-            f"{settings.run.max_quarantined_share:g})"
+            f"{run.max_quarantined_share:g})"
         )
     note(f"{said}; left out")
     return [sample for sample in samples if sample.image not in missing]

@@ -63,13 +63,14 @@ def predict_samples(
 
 
 def read_answers(
-    settings: Settings, catalog: Catalog, samples: list[Sample], *versions: ModelVersion
+    wanted: Annotate, catalog: Catalog, samples: list[Sample], *versions: ModelVersion
 ) -> Iterator[tuple[Annotation, ...]]:
-    """The label of each image and the answers of those versions, in the shapes that people are asked for.
+    """The label of each image and the answers of those versions, in the shapes that people are asked for,
+    which are ``wanted`` where they drew masks, else boxes.
 
     Images that one of them has not answered are left out.
     """
-    annotate = settings.labels.annotate if has_masks(samples) else "boxes"
+    annotate = wanted if has_masks(samples) else "boxes"
     for page in pages(samples):
         ids = [sample.image for sample in page]
         answers = [{one.image: one for one in catalog.predictions.read(ids, version)} for version in versions]

@@ -69,7 +69,7 @@ def tune_model(settings: Settings, catalog: Catalog, version: Version, *, split:
     found = predict_samples(lowered, catalog, version, samples)
     shape: Literal["box", "mask"] = "box" if settings.model.detector else "mask"
     tally = RegionTally(cost_model(settings.costs), left_iou=settings.judgement.left_iou)
-    for truth, answer in read_answers(settings, catalog, samples, found):
+    for truth, answer in read_answers(settings.labels.annotate, catalog, samples, found):
         regions = tuple(one for one in answer.regions if _shape_of(one, shape) == shape)
         tally.add(truth, replace(answer, regions=regions))
     regions_of_all = tally.regions()
