@@ -155,10 +155,11 @@ def remove(
 def _figure(model: RegisteredModel) -> str:
     """The figure by which its weights were chosen."""
     from detseg.cli.output import figure
+    from detseg.training.plan import FIGURES
 
     best: Mapping[str, Any] = model.figures.get("best", {})
-    name = next((one for one in ("pq", "mask_ap", "miou", "ap") if best.get(one) is not None), "ap")
-    return f"{name.replace('_', ' ').upper()} {figure(best.get(name))}"
+    name = next((one for one in ("pq", "miou", "ap") if best.get(one) is not None), "ap")
+    return f"{FIGURES[name]} {figure(best.get(name))}"
 
 
 def _state(model: RegisteredModel, present: str | None) -> str:

@@ -120,6 +120,16 @@ class SegmentationTally:
         scene = self._images.scene(case)
         if scene is None:
             return
+        self._count(scene)
+
+    def add_pair(self, truth: Annotation, prediction: Annotation) -> None:
+        """A model's answer about an image and what is known to be true. FormatError for a mask that does not
+        fit."""
+        scene = self._images.count(paint_scene(truth, prediction))
+        if scene is not None:
+            self._count(scene)
+
+    def _count(self, scene: Scene) -> None:
         self._kinds.add(scene)
         add_scene(self._counts, scene)
 

@@ -66,13 +66,13 @@ def train_version(
     store = open_store(settings)
     version = store.version(name)
     weights = _located(settings, base)
-    masks = task_of(weights).masks
+    task = task_of(weights)
     plan = Plan(
         base=base,
         weights=weights,
         dataset=version.name,
         dataset_id=version.id,
-        classes=tuple(cls for cls in version.recipe.classes if masks or cls.kind == "thing"),
+        classes=task.learned(version.recipe.classes),
         settings=settings.training,
         seed=seed,
         minutes=minutes,
@@ -81,7 +81,7 @@ def train_version(
     )
     if (done := find_trained(out, plan)) is not None:
         return done
-    if masks:
+    if task.masks:
         _require_masks(store, version, base=base)
     about = describe_taxonomy(version, settings.changes)
     notes = [*filter(None, [about]), *check_version(version, plan.classes)]

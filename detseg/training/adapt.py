@@ -8,11 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from transformers import DPTForSemanticSegmentation
 
 from detseg.errors import TrainingError, short_reason
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.families import FAMILIES
 from detseg.taxonomy import LabelClass, Taxonomy
+
+BACKGROUND = LabelClass("background", "stuff", aliases=("__background__",))
+"""The label of pixels that are of nothing, where every pixel has one."""
+
+IGNORED = -100
+"""The label of pixels that teach nothing: that of no class, however many there are."""
 
 _OFF = 0.3
 """How far new queries are from the base's, as a share of the deviation among those."""
@@ -35,12 +42,15 @@ def with_classes(
         raise TrainingError(
             f"{base.name} has no queries to choose the number of: leave training.queries at 0"
         )
+    _prepare_loss(type(base.model), config)
     torch.manual_seed(seed)
     # PyTorch's fused attention is several times slower than the plain one for so few queries on a CPU.
     model = _build(type(base.model), config, **({"attn_implementation": "eager"} if on_cpu else {}))
     heads = class_heads(type(base.model), config, n_classes=len(names))
     state, old = model.state_dict(), base.model.state_dict()
     for key in state:
+        if key not in old:
+            continue  # it begins at random
         if key in heads:
             keep_rows(state[key], old[key], rows, n_classes=(len(names), len(base.labels)))
         elif queries and state[key].shape != old[key].shape:
@@ -128,6 +138,16 @@ def _relabeled(config: Any, names: Sequence[str]) -> Any:
     return changed
 
 
+def _prepare_loss(model: type[Any], config: Any) -> None:
+    """Let the loss of a semantic segmenter pass over ``IGNORED``, and have the head that it cannot do
+    without."""
+    for name in ("semantic_loss_ignore_index", "loss_ignore_index"):
+        if hasattr(config, name):
+            setattr(config, name, IGNORED)
+    if model is DPTForSemanticSegmentation:
+        config.use_auxiliary_head = True
+
+
 def _build(model: type[Any], config: Any, **options: Any) -> Any:
     build: Any = model._from_config
     return build(copy.deepcopy(config), **options)
@@ -151,6 +171,24 @@ def image_processor(processor: Any) -> Any:
 def longest_side(processor: Any) -> int:
     """Return the longest side of an image as the model sees it, in pixels."""
     return max(int(side) for side in dict(image_processor(processor).size).values() if side)
+
+
+def show_whole(processor: Any) -> None:
+    """Let the model see every image whole and in one size, in training as in use.
+
+    Some processors cut out the centre, as for classification, or keep the proportions, in which images of
+    different ones make no batch.
+    """
+    images = image_processor(processor)
+    size = dict(images.size)
+    if getattr(images, "do_center_crop", False):
+        images.do_center_crop, size = False, dict(images.crop_size)
+    if getattr(images, "keep_aspect_ratio", False):
+        images.keep_aspect_ratio = False
+    side = size.get("shortest_edge")
+    if getattr(images, "do_reduce_labels", False):
+        images.do_reduce_labels = False  # for whoever prepares labels with it: ours begin with a class
+    images.size = {"height": side, "width": side} if side else size
 
 
 def resize_inputs(base: Checkpoint, longest: int) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,13 @@ from detseg.datasets.sample import Sample
 from detseg.errors import FormatError
 from detseg.geometry.boxes import boxes_to_array
 from detseg.geometry.extent import extent
-from detseg.geometry.label_maps import map_to_array, paint
+from detseg.geometry.label_maps import map_to_array, paint, renumber
 from detseg.geometry.masks import unite_masks
+from detseg.metrics.scenes import paint_regions
 from detseg.training.augment import Example, augment, tighten_boxes
 from detseg.training.plan import Reader
 from detseg.training.tables import SampleTable
-from detseg.types import DecodedImage, Instance, Mask, Size
+from detseg.types import Annotation, DecodedImage, Instance, Mask, Size
 
 _PRIME = 1_000_003
 
@@ -59,10 +60,41 @@ class LabelIds:
         """The classes that an image shows, of those that the model answers."""
         return {one.label for one in self._known(sample)}
 
+    def known(self, truth: Annotation) -> Annotation:
+        """What people said of an image, of the classes that the model answers; all of it is certain."""
+        kept = [region for region in truth.regions if region.instance.label in self.ids]
+        certain = (replace(region, instance=replace(region.instance, score=None)) for region in kept)
+        return replace(truth, regions=tuple(certain))
+
     def _known(self, sample: Sample) -> list[Instance]:
-        return [
-            region.instance for region in sample.annotation().regions if region.instance.label in self.ids
-        ]
+        return [region.instance for region in self.known(sample.annotation()).regions]
+
+
+MakeExample = Callable[[DecodedImage, Sample, LabelIds], Example]
+"""What a model has to find in an image."""
+
+
+def box_example(image: DecodedImage, sample: Sample, labels: LabelIds) -> Example:
+    """The things of an image, with their boxes."""
+    return make_example(image, labels.things(sample), labels)
+
+
+def segment_example(image: DecodedImage, sample: Sample, labels: LabelIds) -> Example:
+    """The things and surfaces of an image, with their masks."""
+    return make_example(image, labels.segments(sample), labels, masks=True)
+
+
+def pixel_example(image: DecodedImage, sample: Sample, labels: LabelIds) -> Example:
+    """The class of every pixel, in one layer; pixels of nothing have the number behind those of the classes.
+
+    Where masks overlap a pixel is the one's that ``detseg.metrics.scenes`` says, as in the figures.
+    """
+    owners, regions = paint_regions(labels.known(sample.annotation()))
+    n_classes = len(labels.ids) + 1
+    numbers = [n_classes, *(labels.ids[region.instance.label] + 1 for region in regions)]
+    layer = torch.from_numpy(map_to_array(renumber(owners, np.array(numbers, dtype=np.int32))))
+    every = Example(_pixels(image), torch.zeros(n_classes, 4), torch.arange(n_classes), layer[None])
+    return tighten_boxes(every)
 
 
 def make_example(
@@ -72,11 +104,15 @@ def make_example(
     boxes = boxes_to_array([one.box or extent(one) for one in instances])
     layers = stack_masks([one.mask for one in instances if one.mask], image.size) if masks else None
     return Example(
-        torch.from_numpy(image.rgb.copy()).permute(2, 0, 1),
+        _pixels(image),
         torch.from_numpy(boxes).float().reshape(-1, 4),
         torch.tensor([labels.ids[one.label] for one in instances], dtype=torch.int64),
         None if layers is None else torch.from_numpy(layers),
     )
+
+
+def _pixels(image: DecodedImage) -> torch.Tensor:
+    return torch.from_numpy(image.rgb.copy()).permute(2, 0, 1)  # (3, H, W)
 
 
 def stack_masks(masks: Sequence[Mask], size: Size) -> npt.NDArray[np.int32]:
@@ -112,14 +148,11 @@ class Draws(Dataset[Example]):
         n_draws: int,
         seed: int,
         most_px: int,
-        masks: bool = False,
+        make: MakeExample,
     ) -> None:
-        """Images are shrunk to ``most_px`` pixels of their longer side before they are augmented.
-
-        With ``masks`` the truth is what has masks, else things with their boxes.
-        """
+        """Images are shrunk to ``most_px`` pixels of their longer side before they are augmented."""
         self._table, self._read, self._labels, self._settings = table, read, labels, settings
-        self._n_draws, self._seed, self._most_px, self._masks = n_draws, seed, most_px, masks
+        self._n_draws, self._seed, self._most_px, self._make = n_draws, seed, most_px, make
         self._order = Order(repeat_factors(table, labels, settings.balance), seed)
 
     def __len__(self) -> int:
@@ -127,8 +160,7 @@ class Draws(Dataset[Example]):
 
     def __getitem__(self, draw: int) -> Example:
         sample = self._table[self._order.position_of(draw)]
-        truth = self._labels.segments(sample) if self._masks else self._labels.things(sample)
-        example = make_example(self._read(sample), truth, self._labels, masks=self._masks)
+        example = self._make(self._read(sample), sample, self._labels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed * _PRIME + draw)
             return augment(shrink(example, self._most_px), self._settings)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from detseg.metrics.detection import DetectionQuality, DetectionTally
 from detseg.metrics.intervals import Estimate
-from detseg.metrics.mask_tallies import PanopticTally
+from detseg.metrics.mask_tallies import PanopticTally, SegmentationTally
 from detseg.metrics.panoptic import PanopticScore
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
@@ -34,6 +36,9 @@ _BOXES = NetworkRequest(
 
 _SEGMENTS = replace(_BOXES, boxes=False, masks=True)
 """Segments as ``detseg predict`` shows them, for panoptic quality."""
+
+_PIXELS = replace(_SEGMENTS, mask_threshold=0.0)
+"""Every pixel counts as its likeliest class, however sure that is, as mIoU wants it."""
 
 _FAINT = 0.05
 """The masks of things count for AP from this score on: fainter ones cost much and change little."""
@@ -118,6 +123,32 @@ class SegmentTally:
         return Best(step, {"pq": _figure(panoptic.all.pq, panoptic.pq), **_all_classes(quality)}, per_class)
 
 
+@dataclass(frozen=True, slots=True)
+class PixelTally:
+    """Pixels: mIoU, and the IoU of what is near a contour. ``n_truth`` are the masks of each class."""
+
+    pixels: SegmentationTally
+    n_truth: Counter[str] = field(default_factory=Counter)
+
+    def score(self) -> dict[str, float | None]:
+        means = self.pixels.result().all
+        return {"miou": means.iou, "boundary_iou": means.boundary_iou}
+
+    def best(self, *, step: int) -> Best:
+        result = self.pixels.result()
+        figures = {
+            "miou": _figure(result.all.iou, result.miou),
+            "boundary_iou": _figure(result.all.boundary_iou, result.boundary_iou),
+        }
+        per_class = {
+            name: ClassFigures(
+                {"miou": Figure(one.iou), "boundary_iou": Figure(one.boundary_iou)}, self.n_truth[name]
+            )
+            for name, one in result.per_class.items()
+        }
+        return Best(step, figures, per_class)
+
+
 _NO_AP = {"ap": Figure(None), "ap50": Figure(None)}
 
 
@@ -126,7 +157,7 @@ def tally_boxes(checkpoint: Checkpoint, split: Split, engine: Engine) -> BoxTall
     network, tally = _network(checkpoint, _BOXES, engine), DetectionTally("bbox")
     for image, truth in split.images():
         found = _read(network, network.run(network.prepare([image])), image, split.labels)
-        tally.add_pair(_known(truth, split.ids, things=True), _annotation(truth, found))
+        tally.add_pair(_things(split.ids.known(truth)), _annotation(truth, found))
     return BoxTally(tally)
 
 
@@ -143,10 +174,34 @@ def tally_segments(checkpoint: Checkpoint, split: Split, engine: Engine) -> Segm
         output = faint.run(shown.prepare([image]))
         masks = _read(faint, output, image, split.labels)
         segments = _read(shown, output, image, split.labels)
-        known = _known(truth, split.ids, things=False)
+        known = split.ids.known(truth)
         tally.segments.add_pair(known, _annotation(truth, segments))
         tally.masks.add_pair(known, _annotation(truth, masks))
     return tally
+
+
+def tally_pixels(checkpoint: Checkpoint, split: Split, engine: Engine) -> PixelTally:
+    """Compare the class that a model in evaluation mode gives each pixel with that of the labels."""
+    tally = PixelTally(SegmentationTally())
+    with _keeping_auxiliary_head(checkpoint.model):
+        network = _network(checkpoint, _PIXELS, engine)
+        for image, truth in split.images():
+            found = _read(network, network.run(network.prepare([image])), image, split.labels)
+            known = split.ids.known(truth)
+            tally.pixels.add_pair(known, _annotation(truth, found))
+            tally.n_truth.update(region.instance.label for region in known.regions)
+    return tally
+
+
+@contextmanager
+def _keeping_auxiliary_head(model: Any) -> Iterator[None]:
+    """Put the head back that helps training only, and that networks take off."""
+    head = getattr(model, "auxiliary_head", None)
+    try:
+        yield
+    finally:
+        if head is not None:
+            model.auxiliary_head = head
 
 
 def _network(checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> Network:
@@ -160,18 +215,13 @@ def _read(network: Network, output: Any, image: DecodedImage, labels: LabelMap) 
     return read_findings(seen, labels, image.size).instances
 
 
-def _known(truth: Annotation, ids: LabelIds, *, things: bool) -> Annotation:
-    """What people said, of the classes that the model answers."""
-    kept = [region for region in truth.regions if region.instance.label in ids.ids]
-    if things:
-        kept = [region for region in kept if region.instance.kind == "thing"]
-    certain = [replace(region.instance, score=None) for region in kept]
-    return _annotation(truth, certain, author="truth")
+def _things(truth: Annotation) -> Annotation:
+    return replace(truth, regions=tuple(one for one in truth.regions if one.instance.kind == "thing"))
 
 
-def _annotation(image: Annotation, instances: Sequence[Instance], *, author: str = "model") -> Annotation:
+def _annotation(image: Annotation, instances: Sequence[Instance]) -> Annotation:
     regions = tuple(Region(RegionId(str(i)), "model", instance) for i, instance in enumerate(instances))
-    return Annotation(image.image, image.size, author, "labeled" if regions else "empty", regions)
+    return Annotation(image.image, image.size, "model", "labeled" if regions else "empty", regions)
 
 
 def _all_classes(quality: DetectionQuality) -> dict[str, Figure]:

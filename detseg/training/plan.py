@@ -69,10 +69,16 @@ def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, **entry.get("settings", {}), "settings": None}
 
 
-FIGURES: Mapping[str, str] = {"ap": "AP", "ap50": "AP50", "pq": "PQ"}
+FIGURES: Mapping[str, str] = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "pq": "PQ",
+    "miou": "mIoU",
+    "boundary_iou": "boundary IoU",
+}
 """The figures of trainings by their keys, as people write them."""
 
-_LEARNED = {"ap": "boxes", "pq": "masks"}
+_LEARNED = {"ap": "boxes", "pq": "masks", "miou": "pixels"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +132,12 @@ class Best:
 
     @property
     def chosen_by(self) -> str:
-        """The key of the figure that decided: "ap" of boxes, or "pq"."""
+        """The key of the figure that decided: "ap" of boxes, "pq", or "miou"."""
         return next(iter(self.figures))
 
     @property
     def learned(self) -> str:
-        """What was learned: boxes or masks."""
+        """What was learned: boxes, masks, or the classes of pixels."""
         return _LEARNED[self.chosen_by]
 
 

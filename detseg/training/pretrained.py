@@ -12,6 +12,7 @@ from detseg.models.families import FAMILIES
 from detseg.models.onnx_files import SUFFIX, find_onnx
 from detseg.models.plugins import is_plugin
 from detseg.models.recorded import is_recorded
+from detseg.training.adapt import show_whole
 from detseg.training.tasks import TASKS, Task
 
 
@@ -25,6 +26,8 @@ def load_pretrained(name: str) -> Checkpoint:
             f"{name} cannot be trained: it looks at an image in square pieces, each of which it gives one "
             "class a pixel; give a panoptic or instance checkpoint of its family"
         )
+    if TASKS[architecture].every_pixel:
+        show_whole(checkpoint.processor)
     return checkpoint
 
 

@@ -13,9 +13,12 @@ from transformers import Mask2FormerImageProcessor
 
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
-from detseg.training.adapt import image_processor
+from detseg.models.labels import is_placeholder
+from detseg.taxonomy import LabelClass
+from detseg.training.adapt import BACKGROUND, IGNORED, image_processor
 from detseg.training.augment import Example
-from detseg.training.evaluate import Split, Tally, tally_boxes, tally_segments
+from detseg.training.batches import MakeExample, box_example, pixel_example, segment_example
+from detseg.training.evaluate import Split, Tally, tally_boxes, tally_pixels, tally_segments
 
 _COLOURS = 3
 
@@ -94,18 +97,43 @@ class SegmentCollator:
         layers = [example.layers for example in examples if example.layers is not None]
         n = -(-max(len(one) for one in layers) // _COLOURS) * _COLOURS
         full = [functional.pad(one.float(), (0, 0, 0, 0, 0, n - len(one))) for one in layers]
-        parts = [
-            self.processor(
-                images=[one[start : start + _COLOURS] for one in full],
-                do_rescale=False,
-                do_normalize=False,
-                resample=InterpolationMode.NEAREST_EXACT,
-                input_data_format="channels_first",
-                return_tensors="pt",
-            )["pixel_values"]
-            for start in range(0, n, _COLOURS)
-        ]
+        starts = range(0, n, _COLOURS)
+        parts = [_moved(self.processor, [one[i : i + _COLOURS] for one in full]) for i in starts]
         return torch.cat(parts, dim=1)
+
+
+def _moved(processor: Any, maps: list[torch.Tensor]) -> torch.Tensor:
+    """Maps of numbers (3, H, W) each where the processor puts the pixels of images: (B, 3, h, w)."""
+    moved: torch.Tensor = processor(
+        images=maps,
+        do_rescale=False,
+        do_normalize=False,
+        resample=InterpolationMode.NEAREST_EXACT,
+        input_data_format="channels_first",
+        return_tensors="pt",
+    )["pixel_values"]
+    return moved
+
+
+@dataclass(frozen=True, slots=True)
+class PixelCollator:
+    """Examples with one layer to the inputs of a semantic segmenter.
+
+    ``labels`` int64 (B, h, w) are the classes of the pixels; ``IGNORED`` where the processor or a change of
+    the image has put pixels that are not of the image.
+    """
+
+    processor: Any
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+        images = [example.image for example in examples]
+        seen = self.processor(images=images, input_data_format="channels_first", return_tensors="pt")
+        maps = [example.layers.float() for example in examples if example.layers is not None]
+        numbers = _moved(self.processor, [one.expand(_COLOURS, -1, -1) for one in maps])[:, 0].long()
+        outside = torch.tensor([IGNORED])
+        classes = [torch.cat((outside, example.labels)) for example in examples]
+        labels = torch.stack([own[one] for own, one in zip(classes, numbers, strict=True)])
+        return {"pixel_values": _fast(seen["pixel_values"]), "labels": labels}
 
 
 def _unpack(layers: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -145,17 +173,35 @@ Collator = Callable[[Sequence[Example]], dict[str, Any]]
 class Task:
     """What a family learns. ``masks``: from masks, of things and surfaces, else from the boxes of things.
 
-    ``collate`` makes what makes inputs, from a checkpoint's processor and whether there are surfaces among
-    the classes; ``tally`` takes in what a model in evaluation mode finds in a split.
+    ``make`` makes the truth of an image; ``collate`` makes what makes inputs, from a checkpoint's processor
+    and whether there are surfaces among the classes; ``tally`` takes in what a model in evaluation mode finds
+    in a split. ``every_pixel`` has a class, also those of nothing.
     """
 
     masks: bool
+    make: MakeExample
     collate: Callable[[Any, bool], Collator]
     tally: Callable[[Checkpoint, Split, Engine], Tally]
+    every_pixel: bool = False
+
+    def learned(self, classes: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
+        """The classes of a version that the model answers. A surface called background is nothing, too."""
+        return tuple(
+            cls
+            for cls in classes
+            if (self.masks or cls.kind == "thing") and not (self.every_pixel and is_placeholder(cls.name))
+        )
+
+    def labels(self, learned: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
+        """The labels of the model: those classes, and behind them what stands for nothing."""
+        return (*learned, BACKGROUND) if self.every_pixel else tuple(learned)
 
 
-_BOXES = Task(False, lambda processor, _panoptic: DetectionCollator(processor), tally_boxes)
-_SEGMENTS = Task(True, make_segment_collator, tally_segments)
+_BOXES = Task(False, box_example, lambda processor, _panoptic: DetectionCollator(processor), tally_boxes)
+_SEGMENTS = Task(True, segment_example, make_segment_collator, tally_segments)
+_PIXELS = Task(
+    True, pixel_example, lambda processor, _panoptic: PixelCollator(processor), tally_pixels, every_pixel=True
+)
 
 TASKS: Mapping[str, Task] = {
     **dict.fromkeys(
@@ -183,6 +229,19 @@ TASKS: Mapping[str, Task] = {
             "EomtDinov3ForUniversalSegmentation",
         ),
         _SEGMENTS,
+    ),
+    **dict.fromkeys(
+        (
+            "SegformerForSemanticSegmentation",
+            "UperNetForSemanticSegmentation",
+            "DPTForSemanticSegmentation",
+            "BeitForSemanticSegmentation",
+            "Data2VecVisionForSemanticSegmentation",
+            "MobileNetV2ForSemanticSegmentation",
+            "MobileViTForSemanticSegmentation",
+            "MobileViTV2ForSemanticSegmentation",
+        ),
+        _PIXELS,
     ),
 }
 """The architectures that can be trained."""

@@ -43,6 +43,10 @@ from detseg.training.work import best_folder, last_checkpoint, open_work, writin
 _LARGER = 1.3
 """Images are augmented at so many times the size that the model sees, which leaves something to zoom into."""
 
+_LONE_IMAGE = "Expected more than 1 value per channel"
+"""Said by PyTorch where a batch normalisation sees a single value: that of one image, as a whole."""
+
+_LARGER_BATCH = "set training.batch_size to 2 or more"
 _LOWER = "lower training.learning_rate, or set engine.precision to float32"
 
 
@@ -162,7 +166,7 @@ class _Training:
             resize_inputs(base, settings.image_size)
         model = with_classes(
             base,
-            plan.classes,
+            TASKS[type(base.model).__name__].labels(plan.classes),
             seed=plan.seed,
             on_cpu=engine.device.type == "cpu",
             queries=settings.queries,
@@ -190,7 +194,7 @@ class _Training:
             n_draws=settings.steps * settings.batch_size * settings.accumulate * arguments.world_size,
             seed=plan.seed,
             most_px=round(_LARGER * longest_side(self.processor)),
-            masks=self.task.masks,
+            make=self.task.make,
         )
         optimizer = make_optimizer(self.model, plan)
         trainer = FineTuner(
@@ -209,15 +213,27 @@ class _Training:
             raise
         except TrainingError as error:
             raise TrainingError(own_words(error)) from error
-        except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and not should_reduce_batch_size(error):
+        except (RuntimeError, MemoryError, ValueError) as error:
+            if (known := self._explain(error, n_devices=arguments.world_size)) is None:
                 raise
-            said = f"out of memory on {device}, with {format_count(self.at_once, 'image')} at once"
-            if arguments.world_size > 1:  # the others wait for this one
-                raise TrainingError(
-                    f"{said}: halve training.batch_size, double training.accumulate, give --out a new folder"
-                ) from error
-            raise OutOfMemory(said) from error
+            raise known from error
+
+    def _explain(self, error: Exception, *, n_devices: int) -> TrainingError | None:
+        """The error in our words, if a batch was too large for the memory, or too small for the model."""
+        if _LONE_IMAGE in str(error):
+            way = "give --base a smaller model" if self.plan.settings.batch_size > 1 else _LARGER_BATCH
+            return TrainingError(
+                f"{self.plan.base} cannot learn from 1 image at once, for it normalises over several: {way}"
+            )
+        if not isinstance(error, MemoryError) and not should_reduce_batch_size(error):
+            return None
+        device, images = self.engine.device, format_count(self.at_once, "image")
+        said = f"out of memory on {device}, with {images} at once"
+        if n_devices == 1:
+            return OutOfMemory(said)
+        return TrainingError(  # the others wait for this one
+            f"{said}: halve training.batch_size, double training.accumulate, give --out a new folder"
+        )
 
     @property
     def task(self) -> Task:

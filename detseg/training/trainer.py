@@ -36,6 +36,7 @@ class FineTuner(Trainer):
         for callback in (PrinterCallback, ProgressCallback):  # commands print by themselves
             self.remove_callback(callback)
         self.add_callback(course)
+        self.model_accepts_loss_kwargs = False  # losses here are means over a pass, which its parts share
         self._plan, self._course, self._measure = plan, course, measure
 
     def training_step(self, *arguments: Any, **named: Any) -> torch.Tensor:

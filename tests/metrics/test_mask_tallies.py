@@ -48,11 +48,13 @@ def cases_of_scenes() -> list[Case]:
 
 
 def test_pairs_count_like_cases() -> None:
-    cases, pairs = cases_of_scenes(), PanopticTally()
+    cases, tallies = cases_of_scenes(), (SegmentationTally(), PanopticTally())
     for one in cases:
         assert one.truth is not None
-        pairs.add_pair(one.truth, one.prediction)
-    assert pairs.result() == tallied(cases)[1].result()
+        for tally in tallies:
+            tally.add_pair(one.truth, one.prediction)
+    for pairs, counted in zip(tallies, tallied(cases), strict=True):
+        assert pairs.result() == counted.result()
 
 
 def tallied(cases: list[Case]) -> tuple[SegmentationTally, PanopticTally]:

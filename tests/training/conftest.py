@@ -40,3 +40,9 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Mask2Former that knows bolt, nut, gear, tray and belt."""
     return tiny.save("mask2former", tmp_path_factory.mktemp("models") / "mask2former")
+
+
+@pytest.fixture(scope="session")
+def semantic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random UPerNet, with a head that helps training only, that knows bolt, nut, gear, tray and belt."""
+    return tiny.save("upernet", tmp_path_factory.mktemp("models") / "upernet")

@@ -19,7 +19,16 @@ from detseg.geometry.masks import mask_to_bitmap
 from detseg.images import decode_image
 from detseg.pipeline.datasets import Wish, create_version
 from detseg.training.augment import Example
-from detseg.training.batches import Draws, LabelIds, Order, make_example, repeat_factors, shrink, stack_masks
+from detseg.training.batches import (
+    Draws,
+    LabelIds,
+    Order,
+    box_example,
+    make_example,
+    repeat_factors,
+    shrink,
+    stack_masks,
+)
 from detseg.training.tables import SampleTable, write_table
 from detseg.training.tasks import DetectionCollator, make_segment_collator
 from detseg.types import Size
@@ -49,6 +58,7 @@ def draws(table: SampleTable, seed: int = 0) -> Draws:
         n_draws=100,
         seed=seed,
         most_px=40,  # type: ignore[arg-type]
+        make=box_example,
     )
 
 

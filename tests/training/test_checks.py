@@ -105,9 +105,10 @@ def test_a_broken_archive_is_no_compiled_model(tmp_path: Path) -> None:
         load_pretrained(str(tmp_path / "model.pt"))
 
 
-def test_a_model_of_masks_does_not_learn_from_boxes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["maskformer", "segformer"])
+def test_a_model_of_masks_does_not_learn_from_boxes(kind: str, tmp_path: Path) -> None:
     make_version(tmp_path, sides={"train": 2, "val": 1})
-    said = refused(tmp_path, tiny.save("maskformer", tmp_path / "maskformer"))
+    said = refused(tmp_path, tiny.save(kind, tmp_path / kind))
     assert said.startswith("3 of the 6 things of v1 have a box alone, and ")
     assert "let SAM draw one in each box (`detseg preannotate --detector reviews" in said
 

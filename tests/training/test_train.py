@@ -142,10 +142,14 @@ class Killed(Exception):
     """In the place of a signal that nothing can catch."""
 
 
-@pytest.fixture(scope="module", params=["boxes", "masks"])
+@pytest.fixture(scope="module", params=["boxes", "masks", "pixels"])
 def unbroken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     """A training that looks at its end only, so that its best weights are its last."""
-    kinds = {"boxes": ("project", "detector"), "masks": ("scenes", "segmenter")}
+    kinds = {
+        "boxes": ("project", "detector"),
+        "masks": ("scenes", "segmenter"),
+        "pixels": ("scenes", "semantic"),
+    }
     project, base = (request.getfixturevalue(name) for name in kinds[request.param])
     out = tmp_path_factory.mktemp("unbroken") / "mine"
     fit(project, base, out, evaluations=1)
