@@ -116,6 +116,7 @@ def rollback(*, config: options.ConfigOption = None, as_json: options.JsonOption
     """Goes back to the model before the promoted one, or to those of the settings."""
     from detseg.cli.output import answer_refusals, print_json, say
     from detseg.config import load_settings
+    from detseg.pipeline.choosing import describe_thresholds
     from detseg.pipeline.promoting import roll_back
 
     with answer_refusals(as_json, rolled_back=False):
@@ -124,7 +125,9 @@ def rollback(*, config: options.ConfigOption = None, as_json: options.JsonOption
         entry = {"model": promotion.model, "kind": promotion.kind, "at": promotion.at.isoformat()}
         print_json({"rolled_back": True, **entry})
         return
-    say(f"`detseg preannotate` predicts with {promotion.model or 'the models of the settings'} again")
+    lowest = describe_thresholds(promotion)
+    own = f", with its lowest scores {lowest}" if lowest else ""
+    say(f"`detseg preannotate` predicts with {promotion.model or 'the models of the settings'} again{own}")
 
 
 @app.command("rm")
