@@ -35,6 +35,12 @@ class TrainingSettings(Section):
         le=1,
         description="the rate of each of the backbone's layers, as a multiple of that of the layer above it",
     )
+    lora_rank: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="rank of the updates by which the backbone's attention learns; 0: all of it learns",
+    )
     warmup_steps: int = Field(default=50, ge=0, description="steps in which the learning rate rises")
     weight_decay: float = Field(
         default=0.01, ge=0, le=1, description="of matrices; biases and norms have none"

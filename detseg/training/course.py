@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from detseg.files import read_json, replacing_folder, write_whole
+from detseg.training.low_rank import merged_state
 from detseg.training.plan import Plan, Point, decode_point
 from detseg.training.work import PROGRESS, best_folder, reading
 
@@ -38,7 +39,7 @@ class Average:
     def update(self, model: Any, step: int) -> None:
         """Take in the weights after so many steps."""
         keep = min(self._decay, (1 + step) / (10 + step))
-        here, new = self.model.state_dict(), model.state_dict()
+        here, new = self.model.state_dict(), merged_state(model)
         for name, value in here.items():
             if value.is_floating_point():
                 value.lerp_(new[name], 1 - keep)
@@ -47,12 +48,16 @@ class Average:
 
     def write(self, folder: Path) -> None:
         """Write the average beside the weights of a checkpoint."""
-        state = {name: value.clone().contiguous() for name, value in self.model.state_dict().items()}
-        save_file(state, folder / _FILE)
+        write_state(self.model, folder / _FILE)
 
     def read(self, folder: Path) -> None:
         """Read what ``write`` wrote."""
         self.model.load_state_dict(load_file(folder / _FILE))
+
+
+def write_state(model: Any, file: Path) -> None:
+    """Write the weights of a model by the names that it has for them itself."""
+    save_file({name: value.clone().contiguous() for name, value in model.state_dict().items()}, file)
 
 
 _SAVE_S = 300.0

@@ -21,6 +21,7 @@ from detseg.training.batches import Draws
 from detseg.training.card import model_card
 from detseg.training.course import Average, Course, Report
 from detseg.training.evaluate import Split, Tally
+from detseg.training.low_rank import add_low_rank
 from detseg.training.plan import (
     FIGURES,
     RESULT,
@@ -175,6 +176,8 @@ class _Training:
         work = open_work(out, plan)
         model.to(engine.device, memory_format=torch.channels_last)
         course = Course(plan, work, Average(model, plan.settings.average), report=report)
+        if settings.lora_rank:  # the average has weights as they are used
+            add_low_rank(model, settings.lora_rank, seed=plan.seed)
         if (checkpoint := last_checkpoint(work)) is not None:
             course.resume(checkpoint)
         at_once = min(at_once, course.progress.at_once or at_once)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from detseg.errors import TrainingError
 from detseg.models.backbone import find_backbone
-from detseg.training.course import Course
+from detseg.training.course import Course, write_state
 from detseg.training.plan import Plan
 from detseg.training.work import reading, writing
 
@@ -75,16 +77,20 @@ class FineTuner(Trainer):
             super()._save_checkpoint(model, trial)
             self._course.complete(folder)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Read all weights of a checkpoint.
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
+        """Write all weights of a checkpoint.
 
-        transformers writes some under other names than the model has them, and its own trainer then leaves
-        those as they were, without a word; ``from_pretrained`` knows both names.
+        transformers would write some under other names than the model has them, and not find them again.
         """
+        folder = Path(output_dir or self._work)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_state(self.model, folder / SAFE_WEIGHTS_NAME)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Read what ``_save`` wrote."""
         here: Any = self.model if model is None else model
         with reading(Path(resume_from_checkpoint)):
-            there = type(here).from_pretrained(resume_from_checkpoint, use_safetensors=True)
-            here.load_state_dict(there.state_dict())
+            here.load_state_dict(load_file(Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         with reading(Path(checkpoint or self._work)):

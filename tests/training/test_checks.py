@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,14 @@ def test_families_that_do_not_learn_yet_are_named(tmp_path: Path) -> None:
     base = tiny.save("owlvit", tmp_path / "owlvit")
     with pytest.raises(TrainingError, match=r"a OwlViTForObjectDetection; give .* families .*detr"):
         load_pretrained(str(base))
+
+
+def test_models_of_torchvision_are_answered_with_what_can_be_trained(tmp_path: Path) -> None:
+    config = {"architectures": ["fasterrcnn_resnet50_fpn"], "model_type": "torchvision"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(TrainingError, match=r"it is a fasterrcnn_resnet50_fpn; give .* families .*rt_detr"):
+        load_pretrained(str(tmp_path))
 
 
 def test_plans_that_differ_are_told_apart() -> None:
