@@ -159,6 +159,9 @@ _MULTIPLE = 32
 _STRIDE = 4
 """Pixels to a side of a cell of the maps in which segmenters answer masks."""
 
+_CELLS_PER_POINT, _LEAST_POINTS = 5, 1024
+"""Cells of such a map for each point at which the loss compares masks; and the fewest points."""
+
 _UNFIT = (RuntimeError, ValueError, AssertionError)
 """The errors of models for images of a size that they are not made for."""
 
@@ -216,15 +219,16 @@ def resize_inputs(base: Checkpoint, longest: int) -> None:
 
 
 def spare_points(model: Any, processor: Any) -> None:
-    """Let the loss of masks look at no more points than their maps have cells.
+    """Let the loss of masks look at as many points as fit the size of their maps.
 
     Mask2Former and its kin compare masks at 12,544 points, which is a fifth of a map for images of 1024
-    pixels; for smaller images it would be several times all there is.
+    pixels. For smaller images it is a fifth as well, but 1,024 at least where the map has as many cells.
     """
     criterion: Any = getattr(model, "criterion", None)
     if not hasattr(criterion, "num_points"):
         return
     sides = [int(side) for side in dict(image_processor(processor).size).values() if side]
     cells = max(sides) * min(sides) // _STRIDE**2
-    criterion.num_points = min(criterion.num_points, cells)
-    criterion.matcher.num_points = min(criterion.matcher.num_points, cells)
+    most = max(cells // _CELLS_PER_POINT, min(cells, _LEAST_POINTS))
+    criterion.num_points = min(criterion.num_points, most)
+    criterion.matcher.num_points = min(criterion.matcher.num_points, most)
