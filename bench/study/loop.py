@@ -113,6 +113,7 @@ def scenes_of(one: Round, *, threshold: float) -> list[Scene]:
 
 
 def _settings(plan: Plan, images: Path) -> str:
+    training = "".join(f"{name} = {value}\n" for name, value in plan.training.items())
     classes = "".join(f"\n[[classes]]\nname = {json.dumps(name)}\n" for name in plan.classes)
     return f"""\
 [source]
@@ -127,7 +128,7 @@ device = "cpu"
 [training]
 patience = 0
 evaluations = 4
-{classes}"""
+{training}{classes}"""
 
 
 def _train(plan: Plan, place: Workspace, number: int) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,8 @@ class Plan:
     """the score from which people are shown what a model finds"""
     base: str = "sample"
     """what the first model begins from; each other one begins from the one before"""
+    training: Mapping[str, float] = field(default_factory=dict)
+    """settings of ``[training]`` that fit the images"""
     val_share: float = 0.15
     """of the labeled images, those that the best weights are chosen by"""
     n_judged: int = 20
@@ -65,9 +67,10 @@ NUCLEI = Plan(
     "--segmenter",
     ("nucleus",),
     sizes=(20, 20, 20, 20),
-    steps=(400, 200, 200),
+    steps=(700, 400, 400),
     assumed={"80 s a mask": MASKS},
     base="sample-segmenter",
+    training={"image_size": 320, "queries": 150, "batch_size": 4, "flip_vertical": 0.5, "zoom": 0.5},
     n_judged=5,
 )
 PLANS = {plan.name: plan for plan in (BCCD, NUCLEI)}
