@@ -49,9 +49,9 @@ def _wait_for_lock(handle: IO[bytes], path: Path, what: str, longest_s: float) -
     with waiting(f"{what}, held by {_holder(path)}", longest_s=longest_s) as wait:
         while not _takes_lock(handle):
             if wait.is_over:
+                waited = f"was not free within {longest_s:g} s" if longest_s else "is not free"
                 raise LockHeld(
-                    f"{what} was not free within {longest_s:g} s: {_holder(path)} holds it; let that end, or "
-                    "stop it, then run again"
+                    f"{what} {waited}: {_holder(path)} holds it; let that end, or stop it, then run again"
                 )
             wait.pause(_POLL_S)
 

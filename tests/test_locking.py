@@ -71,7 +71,7 @@ def test_a_holder_that_is_stopped_is_given_up_in_one_line_that_says_so(tmp_path:
             pass
         holder.kill()
     assert str(caught.value) == (
-        f"the lock was not free within 0 s: process {holder.pid} (stopped: `kill -CONT {holder.pid}` "
+        f"the lock is not free: process {holder.pid} (stopped: `kill -CONT {holder.pid}` "
         "lets it go on) holds it; let that end, or stop it, then run again"
     )
 

@@ -56,12 +56,13 @@ def train_version(
     ``base`` is a folder, a hub's model name, or one of ``SAMPLES``. The same call goes on with a training
     that was stopped, and answers at once for one that has ended; ``warn`` gets a line about each odd thing.
     Raises DatasetError for a version that is not there, TrainingError for one that cannot be learned from and
-    for a base that cannot learn, ModelError for one that cannot be loaded.
+    for a base that cannot learn, ModelError for one that cannot be loaded, LockHeld where another process
+    trains into ``out``.
     """
     from detseg.training.adapt import count_queries
     from detseg.training.pretrained import load_pretrained, task_of
     from detseg.training.train import Splits, train
-    from detseg.training.work import find_trained, open_work
+    from detseg.training.work import find_trained, working
 
     store = open_store(settings)
     version = store.version(name)
@@ -86,8 +87,7 @@ def train_version(
     about = describe_taxonomy(version, settings.changes)
     notes = [*filter(None, [about]), *check_version(version, plan.classes)]
     checkpoint = load_pretrained(plan.weights)
-    with open_sources(settings) as sources:
-        work = open_work(out, plan)
+    with open_sources(settings) as sources, working(out, plan) as work:
         images = LabeledImages(sources, work / "images", settings.run.max_quarantined_share)
         train_table, val_table = (
             write_table(work / f"{side}.arrow", images.readable(store, version, side))

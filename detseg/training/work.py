@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from safetensors import SafetensorError
 
 from detseg.errors import FormatError, TrainingError, short_reason
 from detseg.files import parse_json, read_json, write_whole
+from detseg.locking import file_lock
 from detseg.training.plan import RESULT, WORK, Plan, Trained, decode_trained, differences
 
 PROGRESS = "progress.json"
@@ -67,6 +69,20 @@ def open_work(out: Path, plan: Plan) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     write_whole(work / _PLAN, json.dumps(plan.to_json()))
     return work
+
+
+@contextmanager
+def working(out: Path, plan: Plan) -> Iterator[Path]:
+    """The folder that ``open_work`` answers, for this training alone. LockHeld where another has it.
+
+    Of processes that train together (``accelerate launch``), the first has it for all.
+    """
+    work = open_work(out, plan)
+    if os.environ.get("RANK", "0") != "0":
+        yield work
+        return
+    with file_lock(work / "lock", what=f"the training in {out}", longest_s=0.0):
+        yield work
 
 
 def last_checkpoint(work: Path) -> Path | None:

@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from detseg.cli.app import app
+from detseg.errors import LockHeld
+from detseg.locking import file_lock
 from detseg.pipeline.training import train_version
 from detseg.pipeline.workspace import opened_catalog
 from tests.models import tiny
@@ -44,6 +46,13 @@ def test_a_kill_loses_no_step(
     )
     assert killed.returncode == -signal.SIGKILL
     assert (root / "mine" / "training" / "checkpoint-2" / "progress.json").is_file()
+    there = sorted((root / "mine").rglob("*"))
+    with (
+        file_lock(root / "mine" / "training" / "lock"),  # as another that trains there has it
+        pytest.raises(LockHeld, match=rf"^the training in mine is not free: process {os.getpid()} holds it"),
+    ):
+        app(words, standalone_mode=False)
+    assert sorted((root / "mine").rglob("*")) == there
     app(words, standalone_mode=False)
     answer = json.loads(capfd.readouterr().out)
     assert answer.keys() >= {"checkpoint", "dataset", "steps", "seconds", "best"}
