@@ -63,7 +63,7 @@ def _say(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.study", description=__doc__)
     parser.add_argument("--only", nargs="*", choices=sorted(PLANS), help="some of the data sets")
-    parser.add_argument("--seeds", type=int, default=100, help="how often people are simulated")
+    parser.add_argument("--seeds", type=int, default=400, help="how often people are simulated")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every command")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder with the data sets")
     parser.add_argument(

@@ -12,6 +12,7 @@ import numpy as np
 from bench.study.loop import Round, scenes_of
 from bench.study.measure import (
     Both,
+    Truth,
     World,
     count_held,
     estimate,
@@ -88,6 +89,7 @@ def _way(
     return {
         "assumed": asdict(assumed),
         "saving": truth.saving,
+        "saving_for_labels": truth.saving_for_labels,
         "saving_with_first_round": float(
             1.0 - (before_s + truth.assisted_s.sum()) / (before_s + truth.control_s.sum())
         ),
@@ -96,7 +98,7 @@ def _way(
         "minutes_with_help": minutes[1],
         "printed": list(interval_by_person(everyone[0])),
         "estimator": _ends(estimate(everyone[0], world)),
-        "held": _held(world, assumed, everyone, truth=truth.saving),
+        "held": _held(world, assumed, everyone, truth=truth),
         "quality": _quality(world, assumed, everyone[:n_judged]),
         "edits": _edits(everyone[0], world),
         "sensitivity": _sensitivity(world, assumed, n_expect=max(5, n_expect // 4)),
@@ -107,23 +109,23 @@ def _ends(found: Any) -> list[float]:
     return [found.low, found.high]
 
 
-def _held(world: World, assumed: Assumptions, everyone: Sequence[Both], *, truth: float) -> dict[str, Any]:
-    """How often each interval holds its truth: that of all people, or that of the people of each seed."""
+def _held(world: World, assumed: Assumptions, everyone: Sequence[Both], *, truth: Truth) -> dict[str, Any]:
+    """How often each interval holds its truth: that of all people, or that of the people of each seed; for
+    the same images (printed), or for the same labels (the estimator)."""
     own = []
     for seed in range(1, len(everyone) + 1):
         people = draw_people(world.n_people, assumed, np.random.default_rng([seed, 0]))
-        own.append(expect(world, assumed, n=4, people=people).saving)
+        own.append(expect(world, assumed, n=4, people=people).saving_for_labels)
     by_person = [interval_by_person(one) for one in everyone]
     measured, fifth = (
         [estimate(one, world, share_by_hand=share, seed=seed) for seed, one in enumerate(everyone, 1)]
         for share in (1.0, 0.2)
     )
-    all_people = [truth] * len(everyone)
     ends = [[(one.low or 0.0, one.high or 0.0) for one in some] for some in (measured, fifth)]
     return {
-        "people": asdict(count_held(by_person, all_people)),
+        "people": asdict(count_held(by_person, [truth.saving] * len(everyone))),
         "estimator, these people": asdict(count_held(ends[0], own)),
-        "estimator, all people": asdict(count_held(ends[0], all_people)),
+        "estimator, all people": asdict(count_held(ends[0], [truth.saving_for_labels] * len(everyone))),
         "estimator, one in five by hand, these people": asdict(count_held(ends[1], own)),
     }
 
