@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from subprocess import SubprocessError
 from typing import Any, TypeVar, cast
 
@@ -19,6 +21,9 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _NARROW_PX = 64  # of which convolutions with strides of two make one pixel, down to the coarsest map
 _COMPILER_ERRORS = (RuntimeError, OSError, ImportError, SubprocessError)
 """The errors of torch.compile, and of the compilers that it calls."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_MOST_KEPT = 2**31 - 1  # bytes; older releases than 2.35 refuse it, and go on as they were
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -156,7 +161,25 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(f"the device {name!r} is not there: use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cpu":
+        keep_freed_memory()
     return device
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let this process keep the memory of tensors that are gone, for those that come.
+
+    glibc gives each large block back to the kernel and asks for another, which has to be made page by page.
+    In a virtual machine that takes longer than the arithmetic. Nothing happens where the C library is
+    another.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    for limit in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+        mallopt(limit, _MOST_KEPT)
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
