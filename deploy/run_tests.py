@@ -117,9 +117,10 @@ def pass_alone(arguments: list[str]) -> bool:
 
 
 def side_by_side(n_processes: int) -> list[str]:
-    """Options of pytest that run that many files at once, in the order of their names.
+    """Options of pytest that run that many files at once, in the order in which they are collected.
 
     pytest-xdist would begin with those of the most tests, and end with few and long ones, a core idle.
+    ``tests/workers.py`` names the long ones, which come first.
     """
     return ["-n", str(n_processes), "--dist", "loadfile", "--no-loadscope-reorder"]
 

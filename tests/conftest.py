@@ -15,7 +15,7 @@ from hypothesis import settings
 from tests.leftovers import cleared
 from tests.ram_disk import SHARED_MEMORY, can_hold_all
 from tests.shared_data import shared_data  # noqa: F401  (a fixture)
-from tests.workers import first_port
+from tests.workers import LONGEST, first_port
 
 if TYPE_CHECKING:
     from detseg.labelstudio.client import LabelStudioClient
@@ -33,8 +33,16 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 
+ROOT = Path(__file__).resolve().parents[1]
+
 settings.register_profile("detseg", deadline=None)  # a busy machine is not a failure
 settings.load_profile("detseg")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: processes that each take the next file then end together."""
+    places = {ROOT / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.hookimpl(wrapper=True)

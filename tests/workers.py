@@ -1,6 +1,18 @@
-"""What tests that run side by side, in several processes or several runs, must not share."""
+"""What tests that run side by side begin with, and what they must not share."""
 
 import os
+
+LONGEST = (
+    "tests/e2e/faults/test_faults.py",
+    "tests/e2e/test_commands.py",
+    "tests/training/test_train.py",
+    "tests/training/test_segmenters.py",
+    "tests/training/test_command.py",
+    "tests/samples/test_train.py",
+    "tests/pipeline/test_model_cache.py",
+    "tests/models/test_engine.py",
+)
+"""The files that take a process longest, with which the tests begin."""
 
 
 def first_port(port: int) -> int:

@@ -1,12 +1,15 @@
 """One real Prefect server for the tests of flows, and nothing of the user's own Prefect."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.server import down, prefect_api, up
+from flows.server import down, prefect_api, status, up
+
+_HERE = Path(__file__).parent
+_FOLDER = pytest.StashKey[Path]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,15 +18,23 @@ def _no_server_of_the_users() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def prefect_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The state folder of a running Prefect server."""
-    state_dir = tmp_path_factory.mktemp("prefect-state")
-    up(state_dir)
-    try:
-        yield state_dir
-    finally:
-        down(state_dir)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Stop the server when the next test is none of flows: it is never at rest."""
+    yield
+    folder = item.config.stash.get(_FOLDER, None)
+    if folder is not None and (nextitem is None or _HERE not in nextitem.path.parents):
+        down(folder)
+
+
+@pytest.fixture(scope="module")
+def prefect_state(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """The state folder of a running Prefect server, which all modules share."""
+    folder = pytestconfig.stash.setdefault(_FOLDER, tmp_path_factory.getbasetemp() / "prefect-state")
+    folder.mkdir(exist_ok=True)
+    if status(folder) is None:
+        up(folder)
+    return folder
 
 
 @pytest.fixture
