@@ -207,7 +207,7 @@ def qa(
             print_evaluated(report)
         applied = apply_thresholds(settings, report.result) if apply else None
     if as_json:
-        print_json({**report.to_json(), "applied": applied.to_json() if applied else None})
+        print_json(report.to_json() | ({"applied": applied.to_json()} if applied else {}))
     elif applied:
         _print_applied(applied)
     if report.sent_back and report.sent_back.problem:
