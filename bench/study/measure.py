@@ -69,7 +69,7 @@ def simulate(world: World, assumed: Assumptions, seed: int, people: Sequence[Per
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the people of these assumptions take on average: seconds of each image, in both arms.
+    """The mean seconds of each image in both arms, for people of these assumptions.
 
     ``labels_s`` are those in which they would draw by hand the regions that they left with help, which are
     more than they leave by hand: the model finds what people overlook, and some of its false regions stay.

@@ -110,8 +110,8 @@ def _ends(found: Any) -> list[float]:
 
 
 def _held(world: World, assumed: Assumptions, everyone: Sequence[Both], *, truth: Truth) -> dict[str, Any]:
-    """How often each interval holds its truth: that of all people, or that of the people of each seed; for
-    the same images (printed), or for the same labels (the estimator)."""
+    """Count how often each interval holds its truth: that of all people, or that of the people of each seed;
+    for the same images (printed), or for the same labels (the estimator)."""
     own = []
     for seed in range(1, len(everyone) + 1):
         people = draw_people(world.n_people, assumed, np.random.default_rng([seed, 0]))

@@ -216,7 +216,7 @@ def qa(
 
 
 def _print_applied(applied: Applied) -> None:
-    """What became the promoted model's thresholds, or what to write into the settings."""
+    """Say which thresholds the promoted model has now, or which to write into the settings."""
     from detseg.cli.output import say
 
     listed = ", ".join(f"{label} {value:g}" for label, value in applied.thresholds.items())

@@ -234,7 +234,7 @@ def _describe(promotion: Promotion, model: RegisteredModel, before: Promotion | 
 
 
 def _describe_overruled(settings: Settings, chosen: Settings, model: RegisteredModel) -> Iterator[str]:
-    """What the settings say of how models are used, and a promotion says otherwise."""
+    """Yield a line for each setting about models that gives way to the promotion."""
     if line := describe_committee(settings):
         yield line
     for option in ("class_box_thresholds", "class_mask_thresholds"):

@@ -182,7 +182,7 @@ def _compare_answers(
     *,
     with_masks: bool,
 ) -> Evidence:
-    """What people would have to do with the answers of both models."""
+    """Collect what people would have to do with the answers of both models."""
     costs, left_iou = cost_model(settings.costs), settings.judgement.left_iou
     tally = EvidenceTally(costs, left_iou=left_iou, with_masks=with_masks)
     for truth, present, candidate in read_answers(settings.labels.annotate, catalog, samples, *models):

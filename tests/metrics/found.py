@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from detseg.formats.coco_entries import IouType
 from detseg.geometry.boxes import box_to_xywh
+from detseg.geometry.masks import mask_to_bitmap
 from detseg.metrics.cases import Case
 from detseg.types import Annotation, Arm, ImageId, Instance, ModelVersion, Region, Size
 from tests.metrics.made import annotation, block, boxed, masked
@@ -90,6 +91,20 @@ def detection_cases(draw: st.DrawFn, *, shape: IouType = "bbox", ties: bool = Tr
             )
         )
     return draw(st.permutations(cases))
+
+
+def overlap(a: Instance, b: Instance) -> float:
+    """The IoU of two instances, of their masks where both have one, else of their boxes: for oracles."""
+    if a.mask and b.mask:
+        first, second = mask_to_bitmap(a.mask), mask_to_bitmap(b.mask)
+        union = (first | second).sum()
+        return float((first & second).sum() / union) if union else 0.0
+    assert a.box
+    assert b.box
+    width = min(a.box.x1, b.box.x1) - max(a.box.x0, b.box.x0)
+    height = min(a.box.y1, b.box.y1) - max(a.box.y0, b.box.y0)
+    both = max(width, 0.0) * max(height, 0.0)
+    return both / (a.box.area + b.box.area - both)
 
 
 def to_records(cases: Sequence[Case], iou_type: IouType) -> tuple[Json, list[Json]]:

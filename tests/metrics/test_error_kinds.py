@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.formats.coco_entries import IouType
-from detseg.geometry.masks import mask_to_bitmap
 from detseg.metrics.cases import Case
 from detseg.metrics.detection import DetectionTally
 from detseg.metrics.error_kinds import ERROR_KINDS, ErrorCosts, ErrorKind
 from detseg.types import Instance, Region
-from tests.metrics.found import detection_cases, make_case, to_records
+from tests.metrics.found import detection_cases, make_case, overlap, to_records
 from tests.metrics.made import boxed
 
 
@@ -41,19 +40,6 @@ class Thing:
     partner: Thing | None = None
     kind: ErrorKind | None = None
     target: Thing | None = None
-
-
-def overlap(a: Instance, b: Instance) -> float:
-    if a.mask and b.mask:
-        first, second = mask_to_bitmap(a.mask), mask_to_bitmap(b.mask)
-        union = (first | second).sum()
-        return float((first & second).sum() / union) if union else 0.0
-    assert a.box
-    assert b.box
-    width = min(a.box.x1, b.box.x1) - max(a.box.x0, b.box.x0)
-    height = min(a.box.y1, b.box.y1) - max(a.box.y0, b.box.y0)
-    both = max(width, 0.0) * max(height, 0.0)
-    return both / (a.box.area + b.box.area - both)
 
 
 def understand(cases: Sequence[Case]) -> tuple[list[Thing], list[Thing]]:

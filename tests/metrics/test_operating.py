@@ -9,8 +9,7 @@ from detseg.metrics.calibration import Calibration, Reliability
 from detseg.metrics.cases import Case
 from detseg.metrics.detection import DetectionQuality, DetectionTally
 from detseg.metrics.operating import MIN_SCORES, OperatingPoint
-from detseg.types import Instance
-from tests.metrics.found import detection_cases, make_case, pycocotools_eval, to_records
+from tests.metrics.found import detection_cases, make_case, overlap, pycocotools_eval, to_records
 from tests.metrics.made import boxed
 
 
@@ -126,16 +125,6 @@ def test_precision_and_recall_have_an_interval_by_image() -> None:
 # ---- confusion ----
 
 
-def box_overlap(a: Instance, b: Instance) -> float:
-    """The IoU of two boxes."""
-    assert a.box
-    assert b.box
-    width = min(a.box.x1, b.box.x1) - max(a.box.x0, b.box.x0)
-    height = min(a.box.y1, b.box.y1) - max(a.box.y0, b.box.y0)
-    both = max(width, 0.0) * max(height, 0.0)
-    return both / (a.box.area + b.box.area - both)
-
-
 @settings(max_examples=100, deadline=None)
 @given(detection_cases(ties=False))
 def test_confusion_is_that_of_matching_all_classes_with_each_other(cases: list[Case]) -> None:
@@ -144,7 +133,7 @@ def test_confusion_is_that_of_matching_all_classes_with_each_other(cases: list[C
         assert case.truth
         free = [region.instance for region in case.truth.regions]
         for one in sorted(case.prediction.regions, key=lambda region: -(region.instance.score or 0.0)):
-            overlaps = [box_overlap(one.instance, true) for true in free]
+            overlaps = [overlap(one.instance, true) for true in free]
             best = max(overlaps, default=0.0)
             assume(best < 0.5 or overlaps.count(best) == 1)  # of two as near as each other, either is right
             true = free.pop(overlaps.index(best)) if best >= 0.5 else None
