@@ -7,6 +7,7 @@
     ├── ModelError           a checkpoint that cannot be loaded or breaks the predictor's contract
     ├── TrainingError        a training that cannot begin or go on
     ├── CatalogError         the database cannot be opened, read or written
+    │   └── Superseded       another model was promoted while a run used the one before
     ├── LabelStudioError     the server refused, or said something that it may not
     │   ├── Refused          the server said no, and did nothing
     │   ├── BrokenAnswer     the server failed at its answer, or the answer cannot be read
@@ -75,6 +76,10 @@ class TrainingError(DetsegError):
 
 class CatalogError(DetsegError):
     """The catalog's database cannot be opened, read or written."""
+
+
+class Superseded(CatalogError):
+    """Another model was promoted, or one taken back, while a run used the one before."""
 
 
 class LabelStudioError(DetsegError):

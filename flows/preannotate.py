@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 
 from detseg.config import Settings
 from detseg.pipeline import preannotate as steps
-from detseg.pipeline.choosing import choose_models
+from detseg.pipeline.choosing import Chosen, choose_models
 from detseg.pipeline.preannotate import Model, PreannotateReport, Steps
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan
@@ -42,9 +42,9 @@ def scan(settings: Settings) -> Scan:
 
 
 @task(cache_policy=NO_CACHE)
-def load_model(settings: Settings, refs: Unsearched[Sequence[ImageRef]]) -> Model:
+def load_model(chosen: Unsearched[Chosen], refs: Unsearched[Sequence[ImageRef]]) -> Model:
     """Load the model for the images that wait for it. The weights stay in this process."""
-    return steps.load_model(settings, refs.value)
+    return steps.load_model(chosen.value, refs.value)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="predict shard {number}")
@@ -71,8 +71,10 @@ def predict_shard(
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
-def push(settings: Settings, refs: Unsearched[Sequence[ImageRef]], model: Unsearched[Model]) -> PushReport:
-    """Makes tasks of what is predicted and not in the queue yet."""
+def push(
+    settings: Settings, refs: Unsearched[Sequence[ImageRef]], model: Unsearched[Model]
+) -> PushReport | None:
+    """Makes tasks of what is predicted and not in the queue yet; None where the model was superseded."""
     return steps.push_images(settings, refs.value, model.value, limit=import_limit(settings))
 
 
@@ -89,7 +91,7 @@ def _predict_all(settings: Settings, model: Model) -> list[ShardReport]:
 _STEPS = Steps(
     sign_in=sign_in,
     scan=scan,
-    load_model=lambda settings, refs: load_model(settings, Unsearched(refs)),
+    load_model=lambda chosen, refs: load_model(Unsearched(chosen), Unsearched(refs)),
     predict=_predict_all,
     push=lambda settings, refs, model: push(settings, Unsearched(refs), Unsearched(model)),
 )

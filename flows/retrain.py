@@ -14,7 +14,8 @@ from prefect.runtime import flow_run
 from detseg.config import Settings
 from detseg.pipeline import retrain as steps
 from detseg.pipeline.promoting import Promoted
-from detseg.pipeline.retrain import RetrainReport, Round, Steps
+from detseg.pipeline.retrain import RetrainReport, Steps
+from detseg.pipeline.rounds import Round
 from flows.artifacts import publish
 from flows.parameters import Overrides, run_settings
 from flows.recording import after_work

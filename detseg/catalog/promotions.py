@@ -55,21 +55,27 @@ class Promotions:
             if present is not None and all(getattr(present, name) == values[name] for name in _SAME):
                 return _promotion(present)
             if after is not None and after != (present.number if present else 0):
-                now = (present.model if present else None) or "the model of the settings"
                 raise CatalogError(
-                    f"{model} was not promoted: {now} has become the present model meanwhile, and it was "
-                    "judged beside another one; run it again"
+                    f"{model} was not promoted: {_named(present)} has become the present model meanwhile, "
+                    "and it was judged beside another one; run it again"
                 )
             if connection.scalar(sa.select(models.c.removed_at).where(models.c.name == model)) is not None:
                 raise CatalogError(f"{model} was not promoted: it has been removed meanwhile")
             return self._add(connection, values)
 
-    def roll_back(self) -> Promotion | None:
+    def roll_back(self, *, after: int | None = None) -> Promotion | None:
         """Return to the promotion before the present one, or to the models of the settings where none is.
 
-        Those of models that were removed since are passed over. None where no model is promoted.
+        Those of models that were removed since are passed over. None where no model is promoted. ``after`` is
+        as in ``promote``: CatalogError where another entry came meanwhile.
         """
         with self.database.writing_alone() as connection:
+            present = connection.execute(_LAST).one_or_none()
+            if after is not None and after != (present.number if present else 0):
+                raise CatalogError(
+                    f"nothing was taken back: {_named(present)} has become the present model meanwhile; run "
+                    "it again, if that is to be taken back"
+                )
             standing = _standing(connection)
             if not standing:
                 return None
@@ -82,6 +88,11 @@ class Promotions:
         with self.database.reading() as connection:
             row = connection.execute(_LAST).one_or_none()
         return None if row is None else _promotion(row)
+
+    def last_number(self) -> int:
+        """The number of the last entry; 0 where nothing was ever promoted."""
+        with self.database.reading() as connection:
+            return connection.scalar(sa.select(sa.func.max(promotions.c.number))) or 0
 
     def before(self) -> Promotion | None:
         """The promotion that a rollback would return to; None where that is the models of the settings."""
@@ -123,6 +134,10 @@ def _standing(connection: sa.Connection) -> list[Row]:
             del standing[-1]
     removed = frozenset(connection.scalars(sa.select(models.c.name).where(models.c.removed_at.is_not(None))))
     return [row for row in standing[:-1] if row.model not in removed] + standing[-1:]
+
+
+def _named(present: Row | None) -> str:
+    return (present.model if present else None) or "the model of the settings"
 
 
 def _encode(entry: Mapping[str, Any]) -> str:

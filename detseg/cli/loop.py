@@ -58,7 +58,6 @@ def preannotate(
     as you like: what is done is not done again.
     """
     from detseg.cli import output
-    from detseg.pipeline.choosing import choose_models
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -77,8 +76,6 @@ def preannotate(
         "queue__restore": restore or None,
     }
     settings = run_settings(config, flags)
-    for line in choose_models(settings).notes:
-        output.note(line)
     report = _plan(settings) if dry_run else _run(config, flags, settings)
     if as_json:
         output.print_json(report.to_json())
@@ -93,10 +90,11 @@ def preannotate(
 
 def _plan(settings: Settings) -> PreannotateReport:
     from detseg.cli.bars import progress_bars
+    from detseg.cli.output import note
     from detseg.pipeline.preannotate import plan
 
     with progress_bars():
-        return plan(options.with_token(settings))
+        return plan(options.with_token(settings), note=note)
 
 
 def _run(config: Path | None, flags: Overrides, settings: Settings) -> PreannotateReport:
@@ -106,16 +104,19 @@ def _run(config: Path | None, flags: Overrides, settings: Settings) -> Preannota
 
     with progress_bars():
         if is_recorded(settings, *BY_PREFECT):
+            from detseg.pipeline.choosing import choose_models
             from detseg.pipeline.workspace import check_label_studio
 
             check_label_studio(settings)  # before Prefect is loaded
+            for line in choose_models(settings).notes:  # the flow's own lines go to Prefect
+                note(line)
             from flows.preannotate import preannotate as flow
             from flows.recording import run_recorded
 
             return run_recorded(note, settings.state_path, flow, config, flags)
         from detseg.pipeline.preannotate import preannotate
 
-        return preannotate(settings)
+        return preannotate(settings, note=note)
 
 
 def collect(

@@ -76,8 +76,16 @@ def add_predictions(session: Session, project: int, body: bytes, n_predictions: 
 
 
 def put_prediction(session: Session, project: int, prediction: int, values: Json) -> None:
-    """Gives a prediction another ``model_version``, ``score`` and ``result``; ``values`` names its task."""
-    session.json("PATCH", f"/api/predictions/{prediction}/", body={"project": project, **values})
+    """Gives a prediction another ``model_version``, ``score`` and ``result``; ``values`` names its task.
+
+    Raises LabelStudioError where the server says that it is another model's all the same.
+    """
+    answer = session.json("PATCH", f"/api/predictions/{prediction}/", body={"project": project, **values})
+    if answer.get("model_version") != values["model_version"]:
+        raise LabelStudioError(
+            f"prediction {prediction} on {session.url}: sent as that of {values['model_version']}, the "
+            f"server says {answer.get('model_version')}: look there, then run again"
+        )
 
 
 def delete_prediction(session: Session, prediction: int) -> None:

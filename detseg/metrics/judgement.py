@@ -208,6 +208,8 @@ def _describe_missing(seconds: Difference, n_images: int, rule: Rule) -> tuple[t
         return (f"{format_count(n_images, 'image')} say too little: {n_more} more at least",), n_more
     if seconds.has_fallen:
         return (), 0
+    if seconds.has_risen:  # which is said already
+        return (), None
     if seconds.value == seconds.low == seconds.high == 0.0:
         return ("both need the same work on every image",), None
     value, high = seconds.value, seconds.high

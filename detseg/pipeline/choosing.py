@@ -42,11 +42,15 @@ class Chosen:
 
     ``notes`` are lines for people: which model is taken and why, and what of the settings gives way to it.
     ``promotion`` is the one that the run predicts by, None where it uses the models of the settings.
+    ``as_of`` is the number of the last entry of the log when it was chosen, 0 for none: another entry may
+    choose another model. It is None where a flag, a variable or a program names the models, whatever is
+    promoted.
     """
 
     settings: Settings
     notes: tuple[str, ...] = ()
     promotion: Promotion | None = None
+    as_of: int | None = 0
 
 
 def choose_models(settings: Settings) -> Chosen:
@@ -60,28 +64,28 @@ def choose_models(settings: Settings) -> Chosen:
     with opened_catalog(settings) as catalog:
         promotion = catalog.promotions.present()
         model = catalog.models.get(promotion.model) if promotion and promotion.model else None
+        as_of = promotion.number if promotion else 0
         if promotion is None or model is None:
-            return Chosen(settings)
+            return Chosen(settings, as_of=as_of)
         options = _places(model.answers)
         named = all(_names(settings, option) == model.path for option in options)
         there = named and Path(model.path).exists()
         if there and _with_promoted(settings, model, promotion).model == settings.model:
-            return Chosen(settings, promotion=promotion)
+            return Chosen(settings, promotion=promotion, as_of=as_of)
         if given := next((one for one in (*options, _COMMITTEE) if _is_given(settings, one)), None):
-            return Chosen(settings, (_describe_given(given, model),))
+            return Chosen(settings, (_describe_given(given, model),), as_of=None)
         require_unchanged(catalog, model, mend="`detseg models rollback` goes back to the model before it")
         before = catalog.promotions.before()
     chosen = _with_promoted(settings, model, promotion)
     notes = (_describe(promotion, model, before), *_describe_overruled(settings, chosen, model))
-    return Chosen(chosen, notes, promotion)
+    return Chosen(chosen, notes, promotion, as_of)
 
 
-def record_version(settings: Settings, promotion: Promotion, version: ModelVersion) -> None:
+def record_version(catalog: Catalog, promotion: Promotion, version: ModelVersion) -> None:
     """Record that this model version is what a promotion predicts with, for reviews to be known by."""
-    with opened_catalog(settings) as catalog:
-        name, number = _version_cursor(version), str(promotion.number)
-        if catalog.cursors.get(name) != number:
-            catalog.cursors.set(name, number)
+    name, number = _version_cursor(version), str(promotion.number)
+    if catalog.cursors.get(name) != number:
+        catalog.cursors.set(name, number)
 
 
 def versions_of(catalog: Catalog, promotion: Promotion, versions: Iterable[str]) -> frozenset[str]:

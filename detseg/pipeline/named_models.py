@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from detseg.datasets.sample import image_of
 from detseg.datasets.splits import CHOSEN_BY, LEARNED
@@ -22,6 +23,7 @@ from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT
 
 if TYPE_CHECKING:
+    from detseg.catalog import RegisteredModel
     from detseg.config import Settings
     from detseg.datasets.version import Version
     from detseg.types import ImageId
@@ -69,49 +71,80 @@ def images_behind(settings: Settings, name: str, *, note: Callable[[str], None])
     DatasetError where a training names a version that is not there any more.
     """
     store = open_store(settings)
-    if name != PRESENT:
-        with opened_catalog(settings) as catalog:
-            model = catalog.models.get(name)
-        name = model.path if model else name
+    with opened_catalog(settings) as catalog:
+        known = catalog.models.all(removed=True)
     images: dict[ImageId, Version] = {}
-    for checkpoint, plan in _trainings(settings, name, note):
+    for training in _trainings(settings, name, known, note):
         try:
-            version = store.version(plan["dataset_id"])
+            version = store.version(training.dataset_id)
         except DatasetError as error:
             raise DatasetError(
-                f"{checkpoint} learned from the dataset version {plan['dataset']}, which is not there any "
-                "more: nobody can tell which images it has not seen; put the version back, or train on one "
-                "that is there"
+                f"{training.checkpoint} learned from the dataset version {training.dataset}, which is not "
+                "there any more: nobody can tell which images it has not seen; put the version back, or "
+                "train on one that is there"
             ) from error
         sides = store.splits(version).items()
         images |= {image_of(image): version for image, side in sides if side in (LEARNED, CHOSEN_BY)}
     return images
 
 
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """What made a checkpoint; ``parent`` is the registered name of its base, if that has one."""
+
+    checkpoint: str
+    base: str
+    dataset: str
+    dataset_id: str
+    parent: str | None = None
+
+
 def _trainings(
-    settings: Settings, name: str, note: Callable[[str], None]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The plans of the trainings that made a model, the latest first, each with its checkpoint."""
+    settings: Settings, name: str, known: Sequence[RegisteredModel], note: Callable[[str], None]
+) -> Iterator[_Training]:
+    """The trainings that made a model, the latest first.
+
+    Of registered models the catalog tells, also where they were removed with their files.
+    """
     if name == PRESENT:
         model = choose_models(settings).settings.model
         for one in (model.detector, model.segmenter, *model.committee):
             if one:
-                yield from _trainings(settings, one, note)
+                yield from _trainings(settings, one, known, note)
         return
+    by_name = {model.name: model for model in known}
+    registered = by_name.get(name)
     seen: set[Path] = set()
-    while (folder := settings.path(name)) not in seen and (folder / RESULT).is_file():
+    while (folder := settings.path(registered.path if registered else name)) not in seen:
         seen.add(folder)
-        plan = _read_plan(folder)
-        yield str(folder), plan
-        name = plan["base"]
+        training = _read_training(folder, registered or _find_registered(folder, known))
+        if training is None:
+            break
+        yield training
+        name, registered = training.base, by_name.get(training.parent or "")
     if name != SAMPLE:
         note(f"nothing says which images {name} learned from: if some are among these, it is judged too well")
 
 
-def _read_plan(folder: Path) -> dict[str, Any]:
+def _find_registered(folder: Path, known: Sequence[RegisteredModel]) -> RegisteredModel | None:
+    """The registered model whose training ended in that folder; the latest one where its files are gone."""
+    here = [model for model in known if model.path == str(folder)]
+    if here and (folder / RESULT).is_file():
+        entry = read_json(folder / RESULT)
+        trained = entry.get("trained") if isinstance(entry, dict) else None
+        here = [model for model in here if model.figures == trained]
+    return here[-1] if here else None
+
+
+def _read_training(folder: Path, model: RegisteredModel | None) -> _Training | None:
+    """What made the checkpoint of a folder; None where nothing says it."""
+    if model is not None:
+        return _Training(model.path, model.base, model.dataset, model.dataset_id, model.parent)
     path = folder / RESULT
+    if not path.is_file():
+        return None
     try:
         plan = read_json(path)["plan"]
-        return {name: str(plan[name]) for name in ("base", "dataset", "dataset_id")}
+        return _Training(str(folder), *(str(plan[name]) for name in ("base", "dataset", "dataset_id")))
     except (FormatError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is not what this detseg writes: train it anew") from error

@@ -7,18 +7,19 @@ is not done twice. The flow runs the same steps as tasks.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from detseg.catalog import Catalog
+from detseg.errors import Superseded
 from detseg.models.agreement import Agreement
 from detseg.paging import pages
 from detseg.pipeline import predictors, progress, push, scan, shards
-from detseg.pipeline.choosing import choose_models, record_version
+from detseg.pipeline.choosing import Chosen, choose_models, record_version
 from detseg.pipeline.experiments.gold import check_gold
 from detseg.pipeline.model_cache import CachedModel, cache_model, read_cached_model
 from detseg.pipeline.precision import check_precision
@@ -45,6 +46,7 @@ class Model:
 
     ``precision_check`` says what a lower precision than float32 changes on the first of them; None where
     there is nothing to check. ``unreviewed`` images have no boxes of people, which were to be the detector.
+    ``as_of`` is that of ``Chosen``.
     """
 
     version: ModelVersion
@@ -52,6 +54,7 @@ class Model:
     missing: tuple[ImageRef, ...]
     precision_check: Agreement | None
     unreviewed: frozenset[ImageId] = frozenset()
+    as_of: int | None = None
 
     def answerable(self, refs: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
         """The images that the model can say something about."""
@@ -124,9 +127,10 @@ class Steps:
 
     sign_in: Callable[[Settings], None]
     scan: Callable[[Settings], Scan]
-    load_model: Callable[[Settings, Sequence[ImageRef]], Model]
+    load_model: Callable[[Chosen, Sequence[ImageRef]], Model]
     predict: Callable[[Settings, Model], Sequence[ShardReport]]
-    push: Callable[[Settings, Sequence[ImageRef], Model], PushReport]
+    push: Callable[[Settings, Sequence[ImageRef], Model], PushReport | None]
+    """returns None, with nothing sent, where another model was promoted since"""
 
 
 def preannotate(
@@ -135,37 +139,45 @@ def preannotate(
     """Predict the images that nobody has labeled yet, and make one task of each in Label Studio.
 
     Calling it again goes on where it stopped, and does nothing twice. It predicts with the promoted model, if
-    there is one and nobody named another; ``note`` hears which, and why. ``steps`` are other ways to do each
-    step, as the flow has them. Raises DetsegError for what keeps a run from its work; images that cannot be
-    used are in the report.
+    there is one and nobody named another; ``note`` hears which, and why. Where another one is promoted
+    meanwhile, or one taken back, it goes on with that: what an earlier model said never goes over a later
+    one's. ``steps`` are other ways to do each step, as the flow has them. Raises DetsegError for what keeps a
+    run from its work; images that cannot be used are in the report.
     """
     steps = steps or Steps(check_label_studio, scan_source, load_model, predict_all, push_images)
     steps.sign_in(settings)  # hours of predicting are not the time to find out
-    chosen = choose_models(settings)
-    settings = chosen.settings
-    for line in chosen.notes:
-        note(line)
-    seconds: dict[str, float] = {}
+    chosen = _choose(settings, note)
+    seconds = defaultdict[str, float](float)
     with _timed("scan", seconds):
-        found = steps.scan(settings)
-    with _timed("load", seconds):
-        model = steps.load_model(settings, found.images)
-    if chosen.promotion is not None:
-        record_version(settings, chosen.promotion, model.version)
-    with _timed("predict", seconds):
-        progress.report("predict", total=len(model.missing))
-        predicted = steps.predict(settings, model)
-    with _timed("push", seconds):
-        pushed = steps.push(settings, model.answerable(found.images), model)
+        found = steps.scan(chosen.settings)
+    while True:
+        with _timed("load", seconds):
+            model = steps.load_model(chosen, found.images)
+        with _timed("predict", seconds):
+            progress.report("predict", total=len(model.missing))
+            predicted = steps.predict(chosen.settings, model)
+        with _timed("push", seconds):
+            pushed = steps.push(chosen.settings, model.answerable(found.images), model)
+        if pushed is not None:
+            break
+        note(f"another model was chosen while {model.version} predicted: going on with that one")
+        chosen = _choose(settings, note)
     seconds["total"] = sum(seconds.values())
     return _sum_up(found, predicted, pushed, model=model, seconds=seconds)
 
 
+def _choose(settings: Settings, note: Callable[[str], None]) -> Chosen:
+    chosen = choose_models(settings)
+    for line in chosen.notes:
+        note(line)
+    return chosen
+
+
 @contextmanager
-def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
+def _timed(step: str, seconds: defaultdict[str, float]) -> Iterator[None]:
     start = time.monotonic()
     yield
-    seconds[step] = time.monotonic() - start
+    seconds[step] += time.monotonic() - start
 
 
 def scan_source(settings: Settings) -> Scan:
@@ -174,13 +186,16 @@ def scan_source(settings: Settings) -> Scan:
         return scan.scan(settings, catalog)
 
 
-def load_model(settings: Settings, refs: Sequence[ImageRef]) -> Model:
-    """The predictor of the settings, and what of ``refs`` it has not answered yet; loaded if there is any.
+def load_model(chosen: Chosen, refs: Sequence[ImageRef]) -> Model:
+    """The predictor that was chosen, and what of ``refs`` it has not answered yet; loaded if there is any.
 
     The weights stay in this process.
     """
-    with opened_catalog(settings) as catalog:
-        return load(settings, catalog, refs)
+    with opened_catalog(chosen.settings) as catalog:
+        model = load(chosen.settings, catalog, refs)
+        if chosen.promotion is not None:
+            record_version(catalog, chosen.promotion, model.version)
+        return replace(model, as_of=chosen.as_of)
 
 
 def predict_shard(
@@ -209,12 +224,19 @@ def predict_all(settings: Settings, model: Model) -> list[ShardReport]:
 
 def push_images(
     settings: Settings, refs: Sequence[ImageRef], model: Model, *, limit: Limit = UNLIMITED
-) -> PushReport:
-    """Makes tasks of what is predicted and not in the queue yet."""
-    with opened_catalog(settings) as catalog:
+) -> PushReport | None:
+    """Makes tasks of what is predicted and not in the queue yet; None where the model was superseded."""
+    with opened_catalog(settings) as catalog, suppress(Superseded):
         return push.push(
-            settings, catalog, refs=refs, version=model.version, taxonomy=model.taxonomy, limit=limit
+            settings,
+            catalog,
+            refs=refs,
+            version=model.version,
+            taxonomy=model.taxonomy,
+            limit=limit,
+            as_of=model.as_of,
         )
+    return None
 
 
 def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Model:
@@ -284,14 +306,15 @@ def _sum_up(
     )
 
 
-def plan(settings: Settings) -> PreannotateReport:
+def plan(settings: Settings, *, note: Callable[[str], None] = lambda _: None) -> PreannotateReport:
     """Return the report of the run that ``preannotate`` would make now: nothing is recorded or sent.
 
-    Reads the source, the catalog and the server. Where no server answers, a warning of the report says so.
-    Raises DetsegError, and ConfigError where a run would before it predicts.
+    ``note`` hears which model it would be, and why. Reads the source, the catalog and the server. Where no
+    server answers, a warning of the report says so. Raises DetsegError, and ConfigError where a run would
+    before it predicts.
     """
     check_serving(settings)
-    settings = choose_models(settings).settings
+    settings = _choose(settings, note).settings
     with opened_catalog(settings) as catalog:
         found = scan.scan(settings, catalog, record=False)
         chosen = predictor_settings(settings)

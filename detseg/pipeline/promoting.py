@@ -11,6 +11,7 @@ from detseg.errors import CatalogError, ConfigError, ModelError
 from detseg.files import read_json
 from detseg.pipeline.choosing import require_unchanged
 from detseg.pipeline.registry import CARD, PRESENT, checkpoint_digest, checkpoint_files
+from detseg.pipeline.rounds import Round, open_round
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT
 
@@ -197,13 +198,15 @@ def apply_thresholds(settings: Settings, result: QaResult) -> Applied:
 def roll_back(settings: Settings) -> Promotion:
     """Go back to the promotion before the present one, or to the models of the settings.
 
-    Raises ConfigError where nothing is promoted, ModelError where the files to go back to are gone or others.
+    Raises ConfigError where nothing is promoted, ModelError where the files to go back to are gone or others,
+    CatalogError where another model was promoted while these were looked at.
     """
     with opened_catalog(settings) as catalog:
+        number = catalog.promotions.last_number()
         before = catalog.promotions.before()
         if before and before.model and (model := catalog.models.get(before.model)):
             require_unchanged(catalog, model, mend=f"pass over it after `detseg models rm {model.name}`")
-        promotion = catalog.promotions.roll_back()
+        promotion = catalog.promotions.roll_back(after=number)
     if promotion is None:
         raise ConfigError("no model is promoted, so there is none to go back from: `detseg models list`")
     return promotion
@@ -213,9 +216,10 @@ def remove(settings: Settings, name: str, *, files: bool = False) -> tuple[Path,
     """Take a model out of the list, and with ``files`` delete its checkpoint; the files that were deleted.
 
     Models that descend from it stay as they are, and so does the log. Hidden files in its folder stay.
-    Calling it again goes on with files that are left. Raises ConfigError for the promoted model, and before
-    files are deleted that the settings name; ModelError where the folder holds others than those that were
-    registered, or is that of another model, too.
+    Calling it again goes on with files that are left. Raises ConfigError for the promoted model and for that
+    of a round that has not ended, and before files are deleted that the settings name or that such a round
+    begins from; ModelError where the folder holds others than those that were registered, or is
+    that of another model, too.
     """
     with opened_catalog(settings) as catalog:
         model = find_any(catalog, name) if files else find_model(catalog, name)
@@ -227,6 +231,8 @@ def remove(settings: Settings, name: str, *, files: bool = False) -> tuple[Path,
         if files and others:
             raise ModelError(f"{model.path} is that of {', '.join(others)}, too: remove its files yourself")
         own = tuple(_own_files(model)) if files else ()
+        if begun := open_round(catalog):
+            _require_unneeded(settings, model, begun, files=files)
         if not catalog.models.remove(name):
             raise ConfigError(
                 f"{name} is the promoted model: `detseg models rollback`, or promote another one, and remove "
@@ -240,6 +246,16 @@ def remove(settings: Settings, name: str, *, files: bool = False) -> tuple[Path,
             f"`detseg models rm {name} --files` goes on"
         ) from error
     return own
+
+
+def _require_unneeded(settings: Settings, model: RegisteredModel, begun: Round, *, files: bool) -> None:
+    """ConfigError for a model without which a round that has begun cannot go on."""
+    made = model.name == begun.name
+    if made or (files and str(settings.path(begun.base)) == model.path):
+        raise ConfigError(
+            f"the round {begun.name} {'made' if made else 'begins from'} {model.name}, and has not ended: "
+            "`detseg retrain` ends it, and `detseg retrain --restart` gives it up for another one"
+        )
 
 
 def _delete(files: Collection[Path]) -> None:

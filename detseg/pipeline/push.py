@@ -19,7 +19,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
-from detseg.errors import FormatError, LabelStudioError, Refused
+from detseg.errors import FormatError, LabelStudioError, Refused, Superseded
 from detseg.labelstudio.queued import mark_task
 from detseg.paging import pages
 from detseg.pipeline import progress
@@ -51,16 +51,21 @@ def push(
     version: ModelVersion,
     taxonomy: Taxonomy,
     limit: Limit = UNLIMITED,
+    as_of: int | None = None,
 ) -> PushReport:
     """Make tasks of the images that this model version answered and the project does not hold, and give the
     version's prediction to the tasks that have only those of others.
 
-    ``limit`` is entered around every request that adds something. Raises Unreachable when the server does not
-    answer: then calling again goes on where it stopped.
+    ``limit`` is entered around every request that adds something. ``as_of`` is the number of the last entry
+    in the log of promotions when the version was chosen by it. Raises Unreachable when the server does not
+    answer: then calling again goes on where it stopped. Raises Superseded, with nothing sent, where another
+    entry came since: the tasks may have the newer model's predictions already.
     """
     if isinstance(refs, Sized):
         progress.report("push", total=len(refs))
     with opened_queue(settings, catalog, version=version, taxonomy=taxonomy, limit=limit) as queue:
+        if as_of not in (None, catalog.promotions.last_number()):
+            raise Superseded(f"another model was chosen while {version} predicted: run it again")
         if queue.gold:
             record_truth(catalog, queue.gold, queue.gold.found.keys(), taxonomy)
         warnings = [*queue.warnings()]

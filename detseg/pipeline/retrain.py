@@ -6,8 +6,7 @@ Until it has ended, every run goes on with it: each step finds what it did befor
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,12 +16,12 @@ from detseg.catalog.database import utc_now
 from detseg.datasets.sample import image_of
 from detseg.datasets.splits import SplitRule, parse_shares
 from detseg.errors import ConfigError
-from detseg.files import parse_json
 from detseg.pipeline.datasets import Wish, create_version, open_store
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.labels import label_rules, read_labels
 from detseg.pipeline.promoting import Judge, Promoted, judging_by, promote
 from detseg.pipeline.registry import register
+from detseg.pipeline.rounds import NAME, Round, begin_round, end_round, last_version_id, open_round
 from detseg.pipeline.training import train_version
 from detseg.pipeline.workspace import known_project, opened_catalog
 from detseg.plurals import format_count
@@ -36,21 +35,7 @@ if TYPE_CHECKING:
 
 Note = Callable[[str], None]
 
-_NAME = "retrain"
 _WAIT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """A round as it was begun. ``name`` is that of its dataset version, its folder and its model.
-
-    ``base`` is where its training begins, ``seed`` the number of the round, from 1.
-    """
-
-    name: str
-    base: str
-    seed: int
-    begun: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +94,11 @@ def retrain(
     goes on there.
     """
     parse_shares(settings.retrain.split)
-    with opened_catalog(settings) as catalog, catalog.locks.hold(_NAME, longest_s=_WAIT_S):
+    with opened_catalog(settings) as catalog, catalog.locks.hold(NAME, longest_s=_WAIT_S):
         due = look_for_due(settings, catalog, restart=restart)
         if not (due.is_due or by_hand):
             return RetrainReport(due)
-        begun = _open_round(catalog, restart=restart) or _begin(settings, catalog)
+        begun = (None if restart else open_round(catalog)) or _begin(settings, catalog)
         note(f"round {begun.name}: {due.reason if due.is_due else 'begun by hand'}")
         failpoint("retrain.begun")
         steps = steps or default_steps(note)
@@ -123,7 +108,7 @@ def retrain(
         failpoint("retrain.trained")
         promoted = steps.judge(settings, begun)
         failpoint("retrain.judged")
-        _end(catalog, begun, dataset_id)
+        end_round(catalog, begun, dataset_id)
     return RetrainReport(due, begun, trained, promoted)
 
 
@@ -147,7 +132,7 @@ def look_for_due(
     last = _last_version(settings, catalog)
     n_new = _count_new(settings, catalog, last)
     images = format_count(n_new, "image")
-    if begun := _open_round(catalog, restart=False):
+    if begun := open_round(catalog):
         state = f"in the place of {begun.name}, " if restart else ""
         return Due(True, f"{state}begun on {begun.begun[:10]}, and not ended", n_new)
     if limits.new_images and n_new >= limits.new_images:
@@ -196,8 +181,7 @@ def _folder(settings: Settings, begun: Round) -> Path:
 
 def _last_version(settings: Settings, catalog: Catalog) -> Version | None:
     """The version of the last round, else that of the promoted model, if it is still there."""
-    last = _state(catalog).get("last")
-    ids = [last["dataset_id"]] if last else []
+    ids = [last_version_id(catalog)]
     promotion = catalog.promotions.present()
     if promotion and promotion.model and (model := catalog.models.get(promotion.model)):
         ids.append(model.dataset_id)
@@ -220,9 +204,9 @@ def _begin(settings: Settings, catalog: Catalog) -> Round:
     while begun is None or begun.name in taken or _folder(settings, begun).exists():
         number += 1
         begun = Round(
-            f"{_NAME}-{number}", _starting_checkpoint(settings, catalog), number, utc_now().isoformat()
+            f"{NAME}-{number}", _starting_checkpoint(settings, catalog), number, utc_now().isoformat()
         )
-    _keep(catalog, {**_state(catalog), "open": asdict(begun)})
+    begin_round(catalog, begun)
     return begun
 
 
@@ -237,24 +221,3 @@ def _starting_checkpoint(settings: Settings, catalog: Catalog) -> str:
     if base is None:
         raise ConfigError("no model is promoted or set: name the checkpoint to begin from in retrain.base")
     return base
-
-
-def _open_round(catalog: Catalog, *, restart: bool) -> Round | None:
-    """The round that was begun and has not ended; None for another one, if that is asked."""
-    entry = None if restart else _state(catalog).get("open")
-    return Round(**entry) if entry else None
-
-
-def _end(catalog: Catalog, begun: Round, dataset_id: str) -> None:
-    last = {"name": begun.name, "dataset_id": dataset_id}
-    _keep(catalog, {"open": None, "last": last})
-
-
-def _state(catalog: Catalog) -> dict[str, Any]:
-    stored = catalog.cursors.get(_NAME)
-    state: dict[str, Any] = parse_json(stored, "the state of the rounds") if stored else {}
-    return state
-
-
-def _keep(catalog: Catalog, state: Mapping[str, Any]) -> None:
-    catalog.cursors.set(_NAME, json.dumps(state, ensure_ascii=False))

@@ -152,6 +152,16 @@ def test_rollbacks_go_back_one_promotion_each_and_end_at_the_settings(three: Cat
     assert (present(three), rolled(three)) == ("b", None)
 
 
+def test_a_rollback_takes_back_what_its_caller_saw(three: Catalog) -> None:
+    seen = three.promotions.promote("a").number
+    three.promotions.promote("b")
+    with pytest.raises(CatalogError, match=r"^nothing was taken back: b has become the present model mean"):
+        three.promotions.roll_back(after=seen)
+    assert present(three) == "b"
+    assert three.promotions.roll_back(after=three.promotions.last_number()) is not None
+    assert present(three) == "a"
+
+
 def rolled(catalog: Catalog) -> str | None:
     entry = catalog.promotions.roll_back()
     return "nothing" if entry is None else entry.model

@@ -35,6 +35,7 @@ from detseg.catalog import Catalog, open_catalog
 from detseg.config import Settings, load_settings
 from detseg.errors import DetsegError
 from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.predictions import delete_prediction, put_prediction
 from detseg.labelstudio.server import SERVED, Connection, EmbeddedLabelStudio
 from detseg.labelstudio.tabs import remove_tab, show_in_tab
 from detseg.labelstudio.webhook import register
@@ -45,6 +46,7 @@ from detseg.pipeline.reading import open_sources, source_location
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
 from detseg.pipeline.workspace import find_project
+from detseg.types import ModelVersion
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, settings_for, write_image
 from tests.pipeline.lies import MOST_ANSWERS, Answer, Lie
 from tests.pipeline.reviewing import submit, tasks_of
@@ -53,6 +55,7 @@ MOST_S = 300.0
 """Seconds that a run may take: more than three pauses of half a minute, which is the longest that a server is
 given when it asks for more, for each of the lies."""
 
+SECOND = ModelVersion("second@00000002")
 PERSONAL = "e30.e30.personal"
 _CLAIMS = base64.urlsafe_b64encode(b'{"exp": 9999999999}').decode().rstrip("=")
 _ACCESS = f"e30.{_CLAIMS}.access"
@@ -78,6 +81,10 @@ class LyingProxy:
     def begin(self, *lies: Lie) -> None:
         """Begins a run with these lies."""
         self.lies, self.seen, self.n_answers = {lie.kind: lie for lie in lies}, {}, 0
+
+    def forget(self) -> None:
+        """Ask the server itself again: it was changed by another way."""
+        self._known.clear()
 
     def answer(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         with self._lock:
@@ -182,6 +189,29 @@ def _push(bench: Bench, *, fresh: bool) -> None:
         push(settings, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
 
 
+def _second_model(bench: Bench, how: str) -> None:
+    """The tasks get another model's predictions; when it has ended, they have again what they had."""
+    try:
+        with bench.catalog() as (settings, catalog):
+            settings, refs = settings.updated(queue__predictions=how), scan(settings, catalog).images
+            predict_shard(settings, catalog, FixedPredictor(version=SECOND), refs)
+            push(settings, catalog, refs=refs, version=SECOND, taxonomy=TAXONOMY)
+    finally:
+        _restore_predictions(bench)
+
+
+def _restore_predictions(bench: Bench) -> None:
+    with LabelStudioClient(bench.proxy.upstream, bench.proxy.token) as client:
+        project = find_project(client, bench.settings.queue.project).id
+        for task in tasks_of(client, project):
+            first, *more = sorted(task["predictions"], key=lambda one: int(one["id"]))
+            for one in more:
+                delete_prediction(client.session, one["id"])
+            values = {name: first[name] for name in ("task", "score", "result")}
+            put_prediction(client.session, project, first["id"], {**values, "model_version": VERSION})
+    bench.proxy.forget()
+
+
 def _preview(bench: Bench) -> None:
     with bench.catalog() as (settings, catalog):
         refs = scan(settings, catalog).images
@@ -220,6 +250,8 @@ def _queued(bench: Bench) -> None:
 RUNS: Mapping[str, Callable[[Bench], None]] = {
     "push": lambda bench: _push(bench, fresh=True),
     "push nothing": lambda bench: _push(bench, fresh=False),
+    "second model beside": lambda bench: _second_model(bench, "add"),
+    "second model instead": lambda bench: _second_model(bench, "replace"),
     "preview": _preview,
     "collect": lambda bench: _collect(bench, full=False),
     "collect all": lambda bench: _collect(bench, full=True),
@@ -356,7 +388,7 @@ def main() -> None:
         finally:
             server.down()
     for (run, what), n in sorted(table.items()):
-        print(f"{run:16} {what:8} {n}")
+        print(f"{run:20} {what:8} {n}")
     print(f"the longest took {longest_s:.0f} s")
 
 

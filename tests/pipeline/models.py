@@ -12,12 +12,13 @@ def make_trained(
     base: str = "sample",
     seed: int = 0,
     dataset: str = "v1",
+    dataset_id: str = "ab" * 32,
     architecture: str = "RTDetrForObjectDetection",
     label: str = "bolt",
 ) -> Path:
     """A folder with what ``detseg train`` says of itself; the weights are no weights."""
     folder.mkdir(parents=True)
-    plan = {"base": base, "dataset": dataset, "dataset_id": "ab" * 32, "seed": seed}
+    plan = {"base": base, "dataset": dataset, "dataset_id": dataset_id, "seed": seed}
     figure = {"ap": 0.5, "ap_interval": [0.4, 0.6], "ap50": 0.8, "ap50_interval": [0.7, 0.9]}
     best = {**figure, "step": 40, "split": "val", "per_class": {}}
     trained = {

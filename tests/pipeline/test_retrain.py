@@ -18,9 +18,10 @@ from detseg.config import Settings
 from detseg.errors import ConfigError, LockHeld
 from detseg.pipeline import retrain as rounds
 from detseg.pipeline.datasets import open_store
-from detseg.pipeline.promoting import Verdict, promote
+from detseg.pipeline.promoting import Verdict, promote, remove
 from detseg.pipeline.registry import register
 from detseg.pipeline.retrain import Due, RetrainReport, Steps, default_steps, look_for_due, retrain
+from detseg.pipeline.rounds import Round
 from detseg.pipeline.workspace import opened_catalog
 from tests.models import tiny
 from tests.pipeline.labeled import LabeledProject, bolt, ring
@@ -93,13 +94,13 @@ def judged(better: bool | None) -> Callable[..., Verdict]:
 def quick(better: bool | None = True) -> Steps:
     """The steps with a model that nobody trained, and a judgement that is settled."""
 
-    def train(settings: Settings, begun: rounds.Round) -> Any:
+    def train(settings: Settings, begun: Round) -> Any:
         folder = settings.state_path / "models" / begun.name
         if not folder.exists():
             make_trained(folder, base=begun.base, dataset=begun.name, seed=begun.seed)
         register(settings, folder)
 
-    def judge(settings: Settings, begun: rounds.Round) -> Any:
+    def judge(settings: Settings, begun: Round) -> Any:
         return rounds.judge_round(settings, begun, judged(better), note=lambda _: None)
 
     return Steps(rounds.make_round_version, train, judge)
@@ -222,13 +223,34 @@ def test_one_run_at_a_time(project: LabeledProject, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rounds, "_WAIT_S", 0.0)
     second: list[RetrainReport] = []
 
-    def meanwhile(settings: Settings, begun: rounds.Round) -> Any:
+    def meanwhile(settings: Settings, begun: Round) -> Any:
         with pytest.raises(LockHeld, match="the lock of retrain"):
             second.append(retrain(settings, quick()))
         return quick().train(settings, begun)
 
     retrain(project.settings, replace(quick(), train=meanwhile))
     assert second == []
+
+
+def test_what_a_round_needs_is_not_removed_while_it_goes_on(project: LabeledProject) -> None:
+    """What it begins from, and what it made and has not judged yet."""
+    settings = project.settings.updated(retrain__base=None)
+    promote(settings, register(settings, make_trained(settings.root / "mine")).name, None)
+
+    def judge(settings: Settings, begun: Round) -> Any:
+        promote(settings, register(settings, make_trained(settings.root / "other", seed=1)).name, None)
+        with pytest.raises(
+            ConfigError, match=r"^the round retrain-1 begins from mine, and has not ended: `d"
+        ):
+            remove(settings, "mine", files=True)
+        with pytest.raises(ConfigError, match=r"^the round retrain-1 made retrain-1, and has not ended: "):
+            remove(settings, "retrain-1")
+        remove(settings, "mine")  # out of the list; its files stay
+        return quick(better=None).judge(settings, begun)
+
+    retrain(settings, replace(quick(), judge=judge))
+    assert remove(settings, "retrain-1", files=True)
+    assert remove(settings, "mine", files=True)
 
 
 def test_a_promotion_by_hand_counts_as_where_the_next_round_begins(project: LabeledProject) -> None:

@@ -11,6 +11,7 @@ from detseg.config import Settings
 from detseg.errors import ModelError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.session import Json
+from detseg.pipeline.choosing import Chosen
 from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.preannotate import load_model, plan, preannotate, predict_shard
 from detseg.pipeline.predictors import load, predictor_settings
@@ -116,12 +117,12 @@ def test_reviews_that_change_while_a_run_goes_on_are_said_where_they_are_read_ag
 ) -> None:
     settings = masks_of(boxes, sam, new_title())
     refs = scan(settings, catalog).images
-    begun = load_model(settings, refs)
+    begun = load_model(Chosen(settings), refs)
     submit(client, tasks_in(client, boxes)[3], [box(1, 1, 50, 50)])
     collect_reviews(boxes, catalog)
     shard = predict_shard(settings, begun.missing, n_images=2, version=begun.version)
     assert len(shard.predicted) == 2  # this process has read the reviews of the run
-    load_model(settings, refs)  # another run begins
+    load_model(Chosen(settings), refs)  # another run begins
     with pytest.raises(ModelError, match=r"people's reviews have changed: they make reviews.*run it again"):
         predict_shard(settings, begun.missing, n_images=2, version=begun.version)
 
@@ -131,7 +132,7 @@ def test_what_cannot_be_done_with_reviews_is_said(settings: Settings, sam: str) 
     with pytest.raises(ModelError, match="only `detseg preannotate` has one"):
         load(predictor_settings(chosen))
     with pytest.raises(ModelError, match=r"knows no project .*--detector 'reviews:TITLE'"):
-        load_model(chosen, ())
+        load_model(Chosen(chosen), ())
     with pytest.raises(ModelError, match=r"leave model\.committee empty"):
         load(predictor_settings(chosen.updated(model__committee=(sam,))))
 
@@ -140,6 +141,6 @@ def test_boxes_of_people_get_no_masks_of_other_families(boxes: Settings, catalog
     chosen = boxes.updated(model__detector="reviews")
     refs = scan(chosen, catalog).images
     with pytest.raises(ModelError, match=r"give --segmenter one of the families edgetam.*sam"):
-        load_model(chosen, refs)
-    alone = load_model(chosen.updated(model__segmenter=""), refs)
+        load_model(Chosen(chosen), refs)
+    alone = load_model(Chosen(chosen.updated(model__segmenter="")), refs)
     assert len(alone.unreviewed) == 3
