@@ -24,7 +24,7 @@ MANY = 40_000
 
 
 def setups() -> Iterator[Setup]:
-    """Both figures of few and many images, with and without rare classes and images that fail whole."""
+    """Both figures of few and many images: with rare classes, images that fail whole, and crowded ones."""
     for at, group in enumerate(("AP", "AP50")):
         for n in (20, 60, 200):
             for name, shares in KINDS:
@@ -32,33 +32,47 @@ def setups() -> Iterator[Setup]:
                     fails = f", {100 * failing:.0f} % of images fail whole" if failing else ""
                     draw = partial(_trial, n=n, shares=shares, failing=failing, figure=at)
                     yield Setup(group, f"{name}, {n} images{fails}", draw, n_trials=300)
+            draw = partial(_trial, n=n, shares=(0.9, 0.5), crowding=1.0, figure=at)
+            yield Setup(group, f"crowded images are done worse, {n} images", draw, n_trials=300)
 
 
 def _trial(
-    rng: np.random.Generator, *, n: int, shares: tuple[float, ...], failing: float, figure: int
+    rng: np.random.Generator,
+    *,
+    n: int,
+    shares: tuple[float, ...],
+    failing: float = 0.0,
+    crowding: float = 0.0,
+    figure: int,
 ) -> Trial:
-    data, right = draw_detections(rng, n, shares, failing=failing)
+    data, right = draw_detections(rng, n, shares, failing=failing, crowding=crowding)
     aps, ious = halve(data, right, seed=int(rng.integers(1 << 30))), (slice(None), slice(1))[figure]
     value = float(np.nanmean(aps.whole[ious]))
-    return trial(_truth(shares, failing)[figure], estimate_ap(value, aps, ious=ious))
+    return trial(_truth(shares, failing, crowding)[figure], estimate_ap(value, aps, ious=ious))
 
 
 @cache
-def _truth(shares: tuple[float, ...], failing: float) -> tuple[float, float]:
+def _truth(shares: tuple[float, ...], failing: float, crowding: float) -> tuple[float, float]:
     """AP and AP50, means over all classes."""
-    data, right = draw_detections(np.random.default_rng(0), MANY, shares, failing=failing)
+    rng = np.random.default_rng(0)
+    data, right = draw_detections(rng, MANY, shares, failing=failing, crowding=crowding)
     aps = average_precisions(data, right, np.ones((1, MANY)))[:, 0].mean(axis=1)
     return float(aps.mean()), float(aps[0])
 
 
 def draw_detections(
-    rng: np.random.Generator, n: int, shares: tuple[float, ...], *, failing: float
+    rng: np.random.Generator, n: int, shares: tuple[float, ...], *, failing: float, crowding: float = 0.0
 ) -> tuple[DetectionData, Bools]:
-    """Objects of n images, what was found of them, and whether each finding hits at each IoU: (10, N)."""
+    """Objects of n images, what was found of them, and whether each finding hits at each IoU: (10, N).
+
+    With ``crowding``, some images have many times the objects of others, of which a smaller share is found.
+    """
     k = len(shares)
-    objects = np.where(rng.random((n, k)) < shares, 1 + rng.poisson(1.0, (n, k)), 0)
+    density = rng.gamma(0.5, 2.0 * 3.0, (n, 1)) if crowding else np.ones((n, 1))
+    objects = np.where(rng.random((n, k)) < shares, 1 + rng.poisson(density, (n, k)), 0)
     image, label = (np.repeat(place.ravel(), objects.ravel()) for place in np.indices((n, k)))
     skill = rng.normal(0.0, 0.5, n)[image] + 0.5 + 1.5 * np.array(shares)[label] / max(shares)
+    skill = skill - crowding * np.log(np.maximum(objects.sum(axis=1), 1) / 4.0)[image]
     fails = (rng.random(n) < failing)[image]
     found = (rng.random(len(image)) < 1.0 / (1.0 + np.exp(-skill))) & ~fails
     wrong = rng.poisson(0.3, (n, k))

@@ -51,6 +51,9 @@ class HalvedAps:
     """(T, R, K)"""
     images: Ints
     """(K,) images with truth of each class"""
+    effective_images: Floats
+    """(K,) as many with equally many objects say as much (Kish, "Survey Sampling", 1965): few crowded images
+    decide an AP alone"""
     n_images: int
 
 
@@ -58,11 +61,13 @@ def halve(data: DetectionData, right: Bools, *, seed: int, n_halves: int = N_HAL
     """The APs of all images and of halves drawn at random, each half beside the rest."""
     n, k = len(data.images), len(data.labels)
     counts = draw_halves(n, np.random.default_rng(seed), n_halves)
-    of_class = [np.unique(data.truth.image[data.truth.label == j]).size for j in range(k)]
+    objects = np.zeros((k, n))  # of each class on each image
+    np.add.at(objects, (data.truth.label, data.truth.image), 1.0)
     return HalvedAps(
         whole=average_precisions(data, right, np.ones((1, n)))[:, 0],
         halves=average_precisions(data, right, counts),
-        images=np.array(of_class, dtype=np.int64),
+        images=np.count_nonzero(objects, axis=1),
+        effective_images=objects.sum(axis=1) ** 2 / np.maximum((objects**2).sum(axis=1), 1.0),
         n_images=n,
     )
 
@@ -93,19 +98,25 @@ def estimate_ap_per_class(
 def _bounds(value: float, aps: HalvedAps, classes: Ints, ious: slice) -> tuple[float, float]:
     """The interval of the mean over those classes and IoUs, about what it is without the halves' bias.
 
-    Wilson's at the number of trials that have the halves' variance, with Student's t for the images of each
-    class (Satterthwaite, 1946), and room for what no image shows (``mean_pull``).
+    Wilson's at the number of trials that have the halves' variance, with Student's t for the effective images
+    of each class (Satterthwaite, 1946), and room for what no image shows (``mean_pull``). The bias is known
+    roughly: AP50 has less of it than its halves say, so the upper end is where it would be with half of it.
     """
     whole, images = aps.whole[ious][:, classes].mean(axis=0), aps.images[classes]  # (k,)
     halves = aps.halves[ious][:, :, classes].mean(axis=0)  # (R, k)
     halves = np.where(np.isfinite(halves), halves, whole)  # of a class that is on the other half alone
     means = halves.mean(axis=1)
-    bias = (float(means.mean()) - float(whole.mean())) / (2.0**BIAS_RATE - 1.0)
-    centre = min(max(value - max(bias, 0.0), 0.0), 1.0)
-    error = float(means.std(ddof=1)) * students_t(halves.var(axis=0), images.astype(np.float64) - 1.0)
-    low, high = wilson_bounds(centre, centre * (1.0 - centre) / error**2) if error else (centre, centre)
-    low, high = min(low, value), max(high, value)
-    return widen(value, (low, high), mean_pull(whole, images))
+    bias = max((float(means.mean()) - float(whole.mean())) / (2.0**BIAS_RATE - 1.0), 0.0)
+    degrees = aps.effective_images[classes] - 1.0
+    error = float(means.std(ddof=1)) * students_t(halves.var(axis=0), degrees)
+    low, high = (_wilson(value - part * bias, error)[end] for end, part in enumerate((1.0, 0.5)))
+    return widen(value, (min(low, value), max(high, value)), mean_pull(whole, images))
+
+
+def _wilson(centre: float, error: float) -> tuple[float, float]:
+    """Wilson's interval of a share with that standard error."""
+    centre = min(max(centre, 0.0), 1.0)
+    return wilson_bounds(centre, centre * (1.0 - centre) / error**2) if error else (centre, centre)
 
 
 def draw_halves(n: int, rng: np.random.Generator, n_halves: int) -> Floats:

@@ -126,6 +126,18 @@ def test_halves_are_of_all_images_and_what_the_other_half_lacks() -> None:
     assert np.array_equal(aps.halves, halve(data, hits, seed=4, n_halves=40).halves)
     with_truth = [np.unique(data.truth.image[data.truth.label == k]) for k in range(2)]
     assert aps.images.tolist() == [len(images) for images in with_truth]
+    assert np.all((aps.effective_images > 1.0) & (aps.effective_images < aps.images))
+
+
+def test_a_crowded_image_counts_for_what_it_adds() -> None:
+    """With 9 objects on one image and one on each of 9 others, 18 objects are as good as 3.6 equal images."""
+    spots = [(12.0 * k, 0.0, 12.0 * k + 9.0, 9.0) for k in range(9)]
+    crowded = make_case([boxed(f"t{k}", "a", spot) for k, spot in enumerate(spots)], [], image="crowded")
+    others = [make_case([boxed("t", "a", spots[0])], [], image=f"{k}") for k in range(9)]
+    data = columns([crowded, *others])
+    aps = halve(data, right(match(data)), seed=1)
+    assert aps.images.tolist() == [10]
+    assert aps.effective_images == pytest.approx([18**2 / (9**2 + 9)])
 
 
 def test_a_perfect_sample_leaves_room_for_what_it_does_not_show() -> None:
