@@ -228,7 +228,7 @@ def _describe_log(log: list[Promotion]) -> Iterator[str]:
 def print_promoted(done: Promoted, settings: Settings) -> None:
     """The outcome of a promotion, and what follows of it."""
     from detseg.cli.output import note, say
-    from detseg.pipeline.choosing import describe_committee, describe_thresholds
+    from detseg.pipeline.choosing import describe_committee, describe_thresholds, find_given
 
     name = done.model.name
     if not done.is_present:
@@ -239,6 +239,9 @@ def print_promoted(done: Promoted, settings: Settings) -> None:
             say(f"  {line}")
         say(f"`detseg models promote {name} --force` promotes it all the same")
         return
+    if done.promotion and not done.is_new:
+        say(f"{name} is the promoted model already, since {done.promotion.at:%Y-%m-%d %H:%M} UTC")
+        return
     place = "in the place of" if settings.queue.predictions == "replace" else "beside"
     say(f"`detseg preannotate` predicts with {name} from now on")
     say(f"its regions go {place} those of tasks that wait (queue.predictions), with its next run")
@@ -248,6 +251,5 @@ def print_promoted(done: Promoted, settings: Settings) -> None:
     say("`detseg models rollback` takes that back")
     if line := describe_committee(settings):
         note(line)
-    for option in ("detector", "segmenter"):
-        if settings.is_given(f"model__{option}"):
-            note(f"DETSEG_MODEL__{option.upper()} is set, and goes over it where it is set")
+    if given := find_given(settings, done.model):
+        note(f"DETSEG_{given.upper()} is set, and goes over it where it is set")

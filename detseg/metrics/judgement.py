@@ -185,8 +185,9 @@ def _describe_worse(
     seconds = difference["expected_seconds"]
     if seconds.has_risen:
         lines.append(f"it costs people more: {_span(seconds, ' s')} an image")
+    is_said = seconds.has_risen and len(per_class) == 1
     for label, one in per_class.items():
-        if one.is_protected and one.is_worse:
+        if one.is_protected and one.is_worse and not is_said:
             lines.append(
                 f"{label} needs more work: {_span(one.difference['expected_seconds'], ' s')} an image"
             )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from detseg.models.checkpoints import Checkpoint, load_transformers, load_with_text
-from detseg.models.drawn import Drawn
 from detseg.models.engine import Engine
 from detseg.models.network import Network, NetworkRequest, PromptedNetwork
 from detseg.models.networks.concepts import Concepts, load_concepts
@@ -23,6 +22,7 @@ from detseg.models.networks.torchvision_checkpoints import load_torchvision
 from detseg.models.networks.torchvision_models import TorchvisionDetector, TorchvisionSemantic
 from detseg.models.networks.universal import Universal
 from detseg.models.networks.zero_shot import GroundingDino, OmDetTurbo, Owl
+from detseg.models.reviewed import Reviewed
 
 Prompt = Literal["none", "names", "boxes"]
 """The input of a family beside the image: nothing, the names of classes (zero-shot), or a detector's
@@ -52,7 +52,7 @@ class Family:
     exported: bool = False
 
 
-DRAWN = Family("reviews", True, False, Drawn, "", "")
+REVIEWED = Family("reviews", True, False, Reviewed, "", "")
 """The boxes of people in the place of a detector's."""
 
 FAMILIES: Mapping[str, Family] = {

@@ -12,9 +12,8 @@ from detseg.errors import ModelError
 from detseg.models.backbone import BackboneTap, find_backbone
 from detseg.models.checkpoint_predictor import CheckpointPredictor, Part
 from detseg.models.checkpoints import Checkpoint, read_architecture
-from detseg.models.drawn import DrawnBoxes
 from detseg.models.engine import Engine, choose_engine
-from detseg.models.families import DRAWN, FAMILIES, Family
+from detseg.models.families import FAMILIES, REVIEWED, Family
 from detseg.models.labels import (
     LabelMap,
     is_placeholder,
@@ -25,6 +24,7 @@ from detseg.models.labels import (
 )
 from detseg.models.network import BoxesThenMasks, Network, NetworkRequest, PromptedNetwork, Role
 from detseg.models.predictor import PredictorOptions, named_version
+from detseg.models.reviewed import ReviewedBoxes
 from detseg.models.version import Fact, checkpoint_digest, model_version
 from detseg.taxonomy import Taxonomy
 
@@ -49,18 +49,18 @@ def load_predictor(
     *,
     options: PredictorOptions,
     taxonomy: Taxonomy | None = None,
-    drawn: DrawnBoxes | None = None,
+    reviewed: ReviewedBoxes | None = None,
 ) -> CheckpointPredictor:
     """The predictor of a detector, a segmenter or both, by folder or by the hub's model name.
 
     One checkpoint in both roles, or a segmenter alone, answers boxes and masks in one forward pass. Without a
-    taxonomy, the models' own labels make one. ``drawn`` boxes are the detector, whatever its name; they get
-    masks of a segmenter that takes boxes, or none. ModelError, in one line, for what cannot be loaded;
+    taxonomy, the models' own labels make one. ``reviewed`` boxes are the detector, whatever its name; they
+    get masks of a segmenter that takes boxes, or none. ModelError, in one line, for what cannot be loaded;
     ConfigError for a threshold of a class that is none.
     """
     if not detector and not segmenter:
         raise ModelError("neither a detector nor a segmenter: name one with --detector or --segmenter")
-    loaded = _load_all(detector, segmenter, taxonomy, drawn)
+    loaded = _load_all(detector, segmenter, taxonomy, reviewed)
     things = _things(loaded)
     if taxonomy is None:
         taxonomy = taxonomy_of_models(_names(loaded, "detector"), _names(loaded, "segmenter"), things)
@@ -113,22 +113,22 @@ def _by_class(options: PredictorOptions, taxonomy: Taxonomy) -> PredictorOptions
 
 
 def _load_all(
-    detector: str | None, segmenter: str | None, taxonomy: Taxonomy | None, drawn: DrawnBoxes | None
+    detector: str | None, segmenter: str | None, taxonomy: Taxonomy | None, reviewed: ReviewedBoxes | None
 ) -> list[_Loaded]:
     """One entry per checkpoint; what is named twice is loaded once."""
     if detector and detector == segmenter:
         return [_load(detector, ("detector", "segmenter"), taxonomy)]
-    loaded = [_load(detector, ("detector",), taxonomy)] if detector and drawn is None else []
-    if detector and drawn is not None:
-        checkpoint = Checkpoint(detector.partition(":")[0], drawn, drawn, drawn.digest)
-        loaded = [_Loaded(checkpoint, DRAWN, ("detector",), checkpoint.labels)]
+    loaded = [_load(detector, ("detector",), taxonomy)] if detector and reviewed is None else []
+    if detector and reviewed is not None:
+        checkpoint = Checkpoint(detector.partition(":")[0], reviewed, reviewed, reviewed.digest)
+        loaded = [_Loaded(checkpoint, REVIEWED, ("detector",), checkpoint.labels)]
     if segmenter:
         one = _load(segmenter, ("segmenter",), taxonomy)
         if one.family.prompt == "boxes" and not detector:
             raise ModelError(f"{segmenter} gives masks to the boxes of a detector: name one with --detector")
         if not detector and one.family.boxes:
             one = replace(one, roles=("detector", "segmenter"))
-        if drawn is not None and one.family.prompt != "boxes":
+        if reviewed is not None and one.family.prompt != "boxes":
             kinds = sorted({other.kind for other in FAMILIES.values() if other.prompt == "boxes"})
             raise ModelError(
                 f"{segmenter} cannot make masks of the boxes that people drew: give --segmenter one of the "

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from detseg.errors import FormatError, ModelError
 from detseg.files import read_json
-from detseg.models.drawn import is_reviews
+from detseg.models.reviewed import is_reviews
 from detseg.pipeline.model_cache import file_stamps
 from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.registry import checkpoint_digest
@@ -72,7 +72,7 @@ def choose_models(settings: Settings) -> Chosen:
         there = named and Path(model.path).exists()
         if there and _with_promoted(settings, model, promotion).model == settings.model:
             return Chosen(settings, promotion=promotion, as_of=as_of)
-        if given := next((one for one in (*options, _COMMITTEE) if _is_given(settings, one)), None):
+        if given := find_given(settings, model):
             return Chosen(settings, (_describe_given(given, model),), as_of=None)
         require_unchanged(catalog, model, mend="`detseg models rollback` goes back to the model before it")
         before = catalog.promotions.before()
@@ -150,6 +150,12 @@ def require_unchanged(catalog: Catalog, model: RegisteredModel, *, mend: str) ->
 
 
 _COMMITTEE = "model__committee"
+
+
+def find_given(settings: Settings, model: RegisteredModel) -> str | None:
+    """The option by which a flag, a variable or a program keeps a promoted model out: "model__detector"."""
+    options = (*_places(model.answers), _COMMITTEE)
+    return next((option for option in options if _is_given(settings, option)), None)
 
 
 def _is_given(settings: Settings, option: str) -> bool:

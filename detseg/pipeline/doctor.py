@@ -102,10 +102,10 @@ def _source(settings: Settings) -> str:
 def _models(settings: Settings) -> str:
     from detseg.pipeline import predictors
     from detseg.pipeline.choosing import choose_models
-    from detseg.pipeline.reviewed import find_drawn
+    from detseg.pipeline.reviewed import find_reviewed
 
     settings = choose_models(settings).settings
-    return predictors.load(predictors.predictor_settings(settings), drawn=find_drawn(settings)).version
+    return predictors.load(predictors.predictor_settings(settings), reviewed=find_reviewed(settings)).version
 
 
 def _catalog(settings: Settings) -> str:

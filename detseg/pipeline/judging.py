@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from detseg.pipeline.predicted_split import (
     read_split,
     record_images,
 )
-from detseg.pipeline.reading import open_sources
+from detseg.pipeline.reading import describe_unread, open_sources
 from detseg.pipeline.registry import PRESENT
 from detseg.pipeline.tuning import Tuned, encode_difference, tune_model
 from detseg.pipeline.workspace import opened_catalog
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from detseg.catalog import Catalog
     from detseg.config import Settings
-    from detseg.config.sections import RunSettings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
 
@@ -149,7 +148,10 @@ def judge(
         before, after = (predict_samples(one, catalog, version, samples) for one in used_as)
         unseen = _read_unseen(settings, catalog, used, judged_by=version)
         samples = _without_duplicates(settings.state_path, catalog, samples, used, note=notes.append)
-        samples = _without_unread(settings.run, catalog, samples, (before, after), note=notes.append)
+        unread = _find_unread(catalog, samples, (before, after))
+        part, most = f"the split {split} of {version.name}", settings.run.max_quarantined_share
+        notes += filter(None, [describe_unread([*unread.values()], len(samples), part, most=most)])
+        samples = [sample for sample in samples if sample.image not in unread]
         notes += _describe_anchored(samples, before, after)
         evidence = _compare_answers(settings, catalog, samples, (before, after), with_masks=masked)
         look = _count_looks(store, catalog, samples, (before, after))
@@ -289,31 +291,13 @@ def _without_duplicates(
     return left
 
 
-def _without_unread(
-    run: RunSettings,
-    catalog: Catalog,
-    samples: list[Sample],
-    versions: Iterable[ModelVersion],
-    *,
-    note: Callable[[str], None],
-) -> list[Sample]:
-    """The images that both models answered. DatasetError if too many are gone or have changed."""
+def _find_unread(
+    catalog: Catalog, samples: Sequence[Sample], versions: Iterable[ModelVersion]
+) -> dict[ImageId, str]:
+    """The images that one of the models did not answer, with their places: they are gone or have changed."""
     ids = [sample.image for sample in samples]
     missing = {image for one in versions for image in catalog.predictions.missing(ids, one)}
-    if not missing:
-        return samples
-    first = next(sample for sample in samples if sample.image in missing)
-    said = (
-        f"{format_count(len(missing), 'image')} of {len(samples)} cannot be read any more, the first: "
-        f"{first.uri or first.image}"
-    )
-    if len(missing) > run.max_quarantined_share * len(samples):
-        raise DatasetError(
-            f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
-            f"{run.max_quarantined_share:g})"
-        )
-    note(f"{said}; left out")
-    return [sample for sample in samples if sample.image not in missing]
+    return {sample.image: sample.uri or sample.image for sample in samples if sample.image in missing}
 
 
 def _describe_anchored(

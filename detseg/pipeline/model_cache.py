@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import detseg
 from detseg.files import parse_json
-from detseg.models.drawn import is_reviews
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import installed_files, is_plugin
 from detseg.models.recorded import is_recorded, recorded_files
+from detseg.models.reviewed import is_reviews
 from detseg.pipeline.predictors import PredictorSettings, named_models
 from detseg.taxonomy import Taxonomy, class_from_json
 from detseg.types import ModelVersion

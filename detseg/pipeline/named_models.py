@@ -11,10 +11,10 @@ from detseg.datasets.sample import image_of
 from detseg.datasets.splits import CHOSEN_BY, LEARNED
 from detseg.errors import DatasetError, FormatError, TrainingError
 from detseg.files import read_json
-from detseg.models.drawn import is_reviews
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import is_plugin
 from detseg.models.recorded import is_recorded
+from detseg.models.reviewed import is_reviews
 from detseg.pipeline.choosing import choose_models, require_unchanged, use_model
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.predictors import SAMPLE

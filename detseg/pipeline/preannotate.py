@@ -27,7 +27,7 @@ from detseg.pipeline.predictors import predictor_settings
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit
 from detseg.pipeline.reading import open_sources
-from detseg.pipeline.reviewed import drawn_of_run, keep_drawn, read_drawn
+from detseg.pipeline.reviewed import keep_reviewed, read_reviewed, reviewed_of_run
 from detseg.pipeline.scan import Scan
 from detseg.pipeline.serving import check_serving
 from detseg.pipeline.shards import ShardReport
@@ -37,7 +37,7 @@ from detseg.types import Failure, ImageId, ImageRef, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.config import Settings
-    from detseg.models.drawn import DrawnBoxes
+    from detseg.models.reviewed import ReviewedBoxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +206,9 @@ def predict_shard(
     ``n_images`` are those that wait in the whole run.
     """
     with opened_catalog(settings) as catalog:
-        drawn = drawn_of_run(settings.model.detector, settings.queue, catalog, version)
+        reviewed = reviewed_of_run(settings.model.detector, settings.queue, catalog, version)
         predictor = predictors.load(
-            predictor_settings(settings), n_images=n_images, version=version, drawn=drawn
+            predictor_settings(settings), n_images=n_images, version=version, reviewed=reviewed
         )
         return shards.predict_shard(settings, catalog, predictor, refs)
 
@@ -247,21 +247,21 @@ def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Mode
     if known is not None and not _missing(catalog, refs, known.version):
         check_gold(settings, known.taxonomy)
         return Model(known.version, known.taxonomy, (), None)
-    drawn = read_drawn(settings.model.detector, settings.queue, catalog)
-    predictor = predictors.load(chosen, drawn=drawn)
-    keep_drawn(predictor.version, drawn)
+    reviewed = read_reviewed(settings.model.detector, settings.queue, catalog)
+    predictor = predictors.load(chosen, reviewed=reviewed)
+    keep_reviewed(predictor.version, reviewed)
     check_gold(settings, predictor.taxonomy)
     cache_model(chosen, catalog, CachedModel(predictor.version, predictor.taxonomy, predictor.files))
-    unreviewed = _unreviewed(refs, drawn)
+    unreviewed = _unreviewed(refs, reviewed)
     missing = _missing(catalog, [ref for ref in refs if ref.id not in unreviewed], predictor.version)
     check = check_precision(partial(open_sources, settings), predictor, [ref.uri for ref in missing])
     return Model(predictor.version, predictor.taxonomy, missing, check, unreviewed)
 
 
-def _unreviewed(refs: Sequence[ImageRef], drawn: DrawnBoxes | None) -> frozenset[ImageId]:
-    if drawn is None:
+def _unreviewed(refs: Sequence[ImageRef], reviewed: ReviewedBoxes | None) -> frozenset[ImageId]:
+    if reviewed is None:
         return frozenset()
-    return frozenset(ref.id for ref in refs if ref.id not in drawn.boxes)
+    return frozenset(ref.id for ref in refs if ref.id not in reviewed.boxes)
 
 
 def _missing(catalog: Catalog, refs: Sequence[ImageRef], version: ModelVersion) -> tuple[ImageRef, ...]:
@@ -319,12 +319,12 @@ def plan(settings: Settings, *, note: Callable[[str], None] = lambda _: None) ->
         found = scan.scan(settings, catalog, record=False)
         chosen = predictor_settings(settings)
         known = read_cached_model(chosen, catalog)
-        drawn = read_drawn(settings.model.detector, settings.queue, catalog)
+        reviewed = read_reviewed(settings.model.detector, settings.queue, catalog)
         if known is None:
-            predictor = predictors.load(chosen, drawn=drawn)
+            predictor = predictors.load(chosen, reviewed=reviewed)
             known = CachedModel(predictor.version, predictor.taxonomy)
         check_gold(settings, known.taxonomy)
-        unreviewed = _unreviewed(found.images, drawn)
+        unreviewed = _unreviewed(found.images, reviewed)
         refs = [ref for ref in found.images if ref.id not in unreviewed]
         missing = _missing(catalog, refs, known.version)
         model = Model(known.version, known.taxonomy, missing, None, unreviewed)

@@ -10,10 +10,10 @@ from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.sections import EngineSettings, ModelSettings, Section
 from detseg.config.settings import Settings, to_taxonomy
 from detseg.errors import ModelError
-from detseg.models.drawn import REVIEWS, DrawnBoxes, is_reviews
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import is_plugin, load_plugin
 from detseg.models.recorded import PREFIX, is_recorded, load_recorded, recorded_files
+from detseg.models.reviewed import REVIEWS, ReviewedBoxes, is_reviews
 from detseg.models.score_maps import ScoreMap
 from detseg.samples.checkpoints import Role, checkpoint_path
 from detseg.types import ModelVersion
@@ -36,22 +36,22 @@ def load(
     *,
     n_images: int | None = None,
     version: ModelVersion | None = None,
-    drawn: DrawnBoxes | None = None,
+    reviewed: ReviewedBoxes | None = None,
 ) -> AblePredictor:
     """Return the predictor of these settings, loaded once in a process and shared by its threads.
 
     Its ``predict(batch)`` takes decoded images and returns one tuple of instances for each, by descending
-    score. ``n_images`` are to come, if that is known: from some hundred on, it is compiled. ``drawn`` are the
-    boxes of people where the settings name ``reviews``. Raises ModelError when a checkpoint cannot be used,
-    or does not come to be the ``version`` that is asked for: other hardware computes otherwise where the
-    settings leave the choice to it.
+    score. ``n_images`` are to come, if that is known: from some hundred on, it is compiled. ``reviewed`` are
+    the boxes of people where the settings name ``reviews``. Raises ModelError when a checkpoint cannot be
+    used, or does not come to be the ``version`` that is asked for: other hardware computes otherwise where
+    the settings leave the choice to it.
     """
     with _loading:  # two threads at once would load the weights twice
-        predictor = _load(settings.model_dump_json(), drawn)
+        predictor = _load(settings.model_dump_json(), reviewed)
     if n_images is not None:
         predictor.expect(n_images)
     if version is not None and predictor.version != version:
-        if drawn is not None:
+        if reviewed is not None:
             raise ModelError(
                 f"people's reviews have changed: they make {predictor.version} now, the run was begun with "
                 f"{version}: run it again"
@@ -110,7 +110,7 @@ def named_models(settings: PredictorSettings) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2)
-def _load(chosen_json: str, drawn: DrawnBoxes | None) -> AblePredictor:
+def _load(chosen_json: str, reviewed: ReviewedBoxes | None) -> AblePredictor:
     from detseg.models.wrappers.calibrated import CalibratedPredictor
     from detseg.models.wrappers.ensemble import build_ensemble, inner_options
 
@@ -121,7 +121,7 @@ def _load(chosen_json: str, drawn: DrawnBoxes | None) -> AblePredictor:
     inner = inner_options(options, votes=ensemble.votes or bool(model.committee))
     detector, segmenter = _resolve(model.detector, "detector"), _resolve(model.segmenter, "segmenter")
     if any(map(is_reviews, (detector, segmenter, *model.committee))):
-        return _load_reviews(settings, segmenter, options, drawn)
+        return _load_reviews(settings, segmenter, options, reviewed)
     members = [_load_member(detector, segmenter, inner, to_taxonomy(settings.classes, settings.taxonomy))]
     for name in model.committee:
         members.append(_load_member(_resolve(name, "detector"), None, inner, members[0].taxonomy))
@@ -142,13 +142,16 @@ def _with_own_scores(model: ModelSettings, maps: Mapping[str, ScoreMap]) -> Mode
 
 
 def _load_reviews(
-    settings: PredictorSettings, segmenter: str | None, options: PredictorOptions, drawn: DrawnBoxes | None
+    settings: PredictorSettings,
+    segmenter: str | None,
+    options: PredictorOptions,
+    reviewed: ReviewedBoxes | None,
 ) -> AblePredictor:
     """The boxes of people, with masks. Nothing is fused, suppressed or cleaned: they stay as drawn."""
     model = settings.model
     if not is_reviews(model.detector) or is_reviews(segmenter) or model.committee:
         raise ModelError(f"{REVIEWS} is a detector, and alone one: leave model.committee empty")
-    if drawn is None:
+    if reviewed is None:
         raise ModelError(
             f"{REVIEWS} are boxes in the catalog of a project, and only `detseg preannotate` has one: name "
             "another detector"
@@ -156,7 +159,7 @@ def _load_reviews(
     from detseg.models.loading import load_predictor
 
     taxonomy = to_taxonomy(settings.classes, settings.taxonomy)
-    return load_predictor(model.detector, segmenter, options=options, taxonomy=taxonomy, drawn=drawn)
+    return load_predictor(model.detector, segmenter, options=options, taxonomy=taxonomy, reviewed=reviewed)
 
 
 def _load_member(

@@ -59,20 +59,23 @@ def judging_by(dataset: str | None, note: Callable[[str], None]) -> Judge:
 class Promoted:
     """The outcome of a promotion. ``promotion`` is the present entry of the log, None where there is none.
 
-    ``is_present`` tells whether the model pre-annotates from now on; ``judgement`` is that of this call, None
-    where nobody was asked: by force, or because the model was promoted before.
+    ``is_present`` tells whether the model pre-annotates from now on, ``is_new`` whether it did not before, or
+    with other thresholds; ``judgement`` is that of this call, None where nobody was asked: by force, or
+    because the model was promoted before.
     """
 
     model: RegisteredModel
     is_present: bool
     promotion: Promotion | None
     judgement: dict[str, Any] | None = None
+    is_new: bool = False
 
     def to_json(self) -> dict[str, Any]:
         promotion = self.promotion if self.is_present else None
         return {
             "model": self.model.name,
             "promoted": self.is_present,
+            "changed": self.is_new,
             "kind": promotion.kind if promotion else None,
             "at": promotion.at.isoformat() if promotion else None,
             "judgement": self.judgement,
@@ -136,7 +139,9 @@ def promote(settings: Settings, name: str, judge: Judge | None) -> Promoted:
             mask_thresholds=verdict.mask_thresholds,
             score_maps=verdict.score_maps,
         )
-    return Promoted(model, is_present=True, promotion=promotion, judgement=judgement)
+    return Promoted(
+        model, is_present=True, promotion=promotion, judgement=judgement, is_new=promotion != present
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detseg.catalog import FoundImage
-from detseg.errors import ImageError
+from detseg.errors import DatasetError, ImageError
 from detseg.images import BROWSER_FORMATS, decode_image, image_id, upright_size
 from detseg.labelstudio.queued import SCHEME, QueuedImages
 from detseg.labelstudio.served import FOLDER
 from detseg.pipeline.workspace import open_client
+from detseg.plurals import format_count
 from detseg.sources.manifest import REMOTE
 from detseg.sources.protocol import Limits
 from detseg.sources.registry import Sources, scheme_of
@@ -91,3 +93,21 @@ def read_labeled(sources: Sources, uri: str, image: ImageId | None) -> bytes:
     if image_id(data) != image:
         raise ImageError("has other bytes than the ones that were labeled")
     return data
+
+
+def describe_unread(unread: Sequence[str], n_images: int, of: str, *, most: float) -> str:
+    """A line about images that are left out, by their places; "" for none.
+
+    ``of`` names the ``n_images`` among which they are: a dataset version or a split of one. DatasetError
+    where they are a larger share than ``most``.
+    """
+    if not unread:
+        return ""
+    gone = format_count(len(unread), "image")
+    said = f"{gone} of {n_images:,} of {of} cannot be read any more, the first: {unread[0]}"
+    if len(unread) > most * n_images:
+        raise DatasetError(
+            f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
+            f"{most:g})"
+        )
+    return f"{said}; left out"

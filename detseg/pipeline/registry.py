@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from detseg.catalog import Answers, RegisteredModel, TrainedModel
 from detseg.errors import ModelError, TrainingError
 from detseg.files import read_json
-from detseg.models.drawn import REVIEWS
+from detseg.models.reviewed import REVIEWS
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.workspace import opened_catalog

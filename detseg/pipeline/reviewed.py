@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from detseg.errors import ModelError
-from detseg.models.drawn import REVIEWS, DrawnBoxes, draw_boxes, is_reviews
+from detseg.models.reviewed import REVIEWS, ReviewedBoxes, collect_boxes, is_reviews
 from detseg.pipeline.labels import label_rules, read_labels
 from detseg.pipeline.workspace import opened_catalog
 from detseg.types import Box, ImageId, ModelVersion
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.config.sections import QueueSettings
 
-_of_runs: dict[ModelVersion, DrawnBoxes] = {}
+_of_runs: dict[ModelVersion, ReviewedBoxes] = {}
 """What the latest run of this process has read."""
 
 
-def read_drawn(detector: str | None, queue: QueueSettings, catalog: Catalog) -> DrawnBoxes | None:
+def read_reviewed(detector: str | None, queue: QueueSettings, catalog: Catalog) -> ReviewedBoxes | None:
     """The boxes of the labels of a project; None where ``detector`` is another one.
 
     The project is that behind ``reviews:``, else that of the queue. Its labels are those that would be
@@ -45,32 +45,32 @@ def read_drawn(detector: str | None, queue: QueueSettings, catalog: Catalog) -> 
             things = (one.instance for one in label.annotation.regions if one.instance.kind == "thing")
             yield label.image, [(one.label, one.box) for one in things if one.box is not None]
 
-    drawn = draw_boxes(boxes())
-    if not drawn.boxes:
+    reviewed = collect_boxes(boxes())
+    if not reviewed.boxes:
         raise ModelError(
             f"nobody has reviewed an image of the project {title!r} yet, as far as the catalog knows: run "
             "`detseg collect`"
         )
-    return drawn
+    return reviewed
 
 
-def find_drawn(settings: Settings) -> DrawnBoxes | None:
-    """As ``read_drawn``, out of the catalog of the settings, which is opened only if it is asked."""
+def find_reviewed(settings: Settings) -> ReviewedBoxes | None:
+    """As ``read_reviewed``, out of the catalog of the settings, which is opened only if it is asked."""
     if not is_reviews(settings.model.detector):
         return None
     with opened_catalog(settings) as catalog:
-        return read_drawn(settings.model.detector, settings.queue, catalog)
+        return read_reviewed(settings.model.detector, settings.queue, catalog)
 
 
-def keep_drawn(version: ModelVersion, drawn: DrawnBoxes | None) -> None:
+def keep_reviewed(version: ModelVersion, reviewed: ReviewedBoxes | None) -> None:
     """Keeps what a run has read, for its shards in this process."""
     _of_runs.clear()
-    if drawn is not None:
-        _of_runs[version] = drawn
+    if reviewed is not None:
+        _of_runs[version] = reviewed
 
 
-def drawn_of_run(
+def reviewed_of_run(
     detector: str | None, queue: QueueSettings, catalog: Catalog, version: ModelVersion
-) -> DrawnBoxes | None:
+) -> ReviewedBoxes | None:
     """What the run of that model version has read; read now where that was in another process."""
-    return _of_runs.get(version) or read_drawn(detector, queue, catalog)
+    return _of_runs.get(version) or read_reviewed(detector, queue, catalog)

@@ -20,7 +20,7 @@ from detseg.pipeline import progress
 from detseg.pipeline.datasets import describe_taxonomy, open_store
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.predictors import SAMPLE
-from detseg.pipeline.reading import open_sources, read_labeled
+from detseg.pipeline.reading import describe_unread, open_sources, read_labeled
 from detseg.plurals import format_count
 from detseg.samples.checkpoints import Role, checkpoint_path
 from detseg.sources.registry import LOCAL, scheme_of
@@ -55,9 +55,9 @@ def train_version(
 
     ``base`` is a folder, a hub's model name, or one of ``SAMPLES``. The same call goes on with a training
     that was stopped, and answers at once for one that has ended; ``warn`` gets a line about each odd thing.
-    Raises DatasetError for a version that is not there, TrainingError for one that cannot be learned from and
-    for a base that cannot learn, ModelError for one that cannot be loaded, LockHeld where another process
-    trains into ``out``.
+    Raises DatasetError for a version that is not there or too many images of which are gone, TrainingError
+    for one that cannot be learned from and for a base that cannot learn, ModelError for one that cannot be
+    loaded, LockHeld where another process trains into ``out``.
     """
     from detseg.training.adapt import count_queries
     from detseg.training.pretrained import load_pretrained, task_of
@@ -88,12 +88,13 @@ def train_version(
     notes = [*filter(None, [about]), *check_version(version, plan.classes)]
     checkpoint = load_pretrained(plan.weights)
     with open_sources(settings) as sources, working(out, plan) as work:
-        images = LabeledImages(sources, work / "images", settings.run.max_quarantined_share)
+        images = LabeledImages(sources, work / "images")
         train_table, val_table = (
             write_table(work / f"{side}.arrow", images.readable(store, version, side))
             for side in (LEARNED, CHOSEN_BY)
         )
-        notes += images.describe_missing(version)
+        most = settings.run.max_quarantined_share
+        notes += filter(None, [describe_unread(images.missing, images.n_seen, version.name, most=most)])
         queries = settings.training.queries or count_queries(checkpoint.config)
         notes += describe_crowds(images.most_objects, queries, base=base)
         for note in notes:
@@ -138,15 +139,13 @@ class _Percent:
 
 @dataclass(slots=True)
 class LabeledImages:
-    """The images of a version where they lie. ``missing`` are the places and reasons of those that do not;
-    at most ``most_missing`` of all, a share, may be.
+    """The images of a version where they lie. ``missing`` are the places and reasons of those that do not.
 
     Those that come over a network are kept in the folder ``kept``, up to ``most_kept`` bytes.
     """
 
     sources: Sources
     kept: Path
-    most_missing: float
     most_kept: int = 4 * 2**30
     n_seen: int = 0
     most_objects: int = 0
@@ -178,21 +177,6 @@ class LabeledImages:
             except ImageError as error:
                 self.missing.append(f"{sample.uri or sample.image} {error}")
             progress.report("check", advance=1)
-
-    def describe_missing(self, version: Version) -> list[str]:
-        """A line about the images that are left out. TrainingError if they are too many."""
-        if not self.missing:
-            return []
-        gone = format_count(len(self.missing), "image")
-        said = (
-            f"{gone} of {self.n_seen} of {version.name} cannot be read any more, the first: {self.missing[0]}"
-        )
-        if len(self.missing) > self.most_missing * self.n_seen:
-            raise TrainingError(
-                f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
-                f"{self.most_missing:g})"
-            )
-        return [f"{said}; left out"]
 
     def _labeled(self, sample: Sample) -> bytes:
         """The bytes that were labeled. Raises ImageError where they are gone or others."""

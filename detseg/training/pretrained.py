@@ -7,11 +7,11 @@ from pathlib import Path
 
 from detseg.errors import TrainingError
 from detseg.models.checkpoints import Checkpoint, read_architecture
-from detseg.models.drawn import is_reviews
 from detseg.models.families import FAMILIES
 from detseg.models.onnx_files import SUFFIX, find_onnx
 from detseg.models.plugins import is_plugin
 from detseg.models.recorded import is_recorded
+from detseg.models.reviewed import is_reviews
 from detseg.training.adapt import show_whole
 from detseg.training.tasks import TASKS, Task
 

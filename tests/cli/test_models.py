@@ -79,6 +79,8 @@ def test_people_are_told_what_follows(here: Path, capfd: pytest.CaptureFixture[s
         "its regions go beside those of tasks that wait (queue.predictions), with its next run",
         "`detseg models rollback` takes that back",
     ]
+    (again,) = said(capfd, "promote", "first", "--force").splitlines()
+    assert again.startswith("first is the promoted model already, since 20")
     table = said(capfd, "list").splitlines()
     assert "AP 0.500" in table[1]
     assert table[1].endswith("promoted")
@@ -93,6 +95,28 @@ def test_people_are_told_what_follows(here: Path, capfd: pytest.CaptureFixture[s
     assert not (here / "first").exists()
     shown = said(capfd, "show", "second")
     assert "from first, which is first" in shown
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("variable", "value", "is_said"),
+    [
+        ("DETSEG_MODEL__DETECTOR", "mine", True),
+        ("DETSEG_MODEL__COMMITTEE", '["mine"]', True),
+        ("DETSEG_MODEL__SEGMENTER", "mine", False),
+    ],
+)
+def test_a_variable_that_keeps_a_promoted_detector_out_is_said(
+    variable: str,
+    value: str,
+    is_said: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(variable, value)
+    app(["models", "promote", "first", "--force"], standalone_mode=False)
+    line = f"{variable} is set, and goes over it where it is set"
+    assert (line in capfd.readouterr().err) == is_said
 
 
 @pytest.mark.usefixtures("here")

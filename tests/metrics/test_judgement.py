@@ -74,7 +74,24 @@ def test_swapped_models_differ_by_as_much_the_other_way() -> None:
 def test_it_is_worse_where_it_costs_more_for_certain() -> None:
     found = judged(work(60.0, 66.0, seed=2))
     assert found.better is False
-    assert "costs people more" in found.missing[0]
+    assert sum("costs people more" in line for line in found.missing) == 1
+    assert not any("saves nothing" in line for line in found.missing)
+
+
+def test_a_class_that_is_alone_is_said_once() -> None:
+    both = evidence(work(60.0, 66.0, seed=2))
+    alone = replace(
+        both,
+        classes=("bolt",),
+        n_truth=(90,),
+        **{
+            side: NeededWork(one.seconds[:, :1], one.edits[:, :1])
+            for side in ("present", "candidate", "nothing")
+            if (one := getattr(both, side))
+        },
+    )
+    (line,) = judge(alone, Rule()).missing
+    assert line.startswith("it costs people more: ")
 
 
 def test_a_protected_class_must_not_get_worse() -> None:

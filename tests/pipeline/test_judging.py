@@ -116,9 +116,11 @@ def test_images_that_are_gone_are_left_out_and_said(project: LabeledProject) -> 
     notes: list[str] = []
     gone[0].rename(gone[0].with_suffix(".gone"))
     assert compare(project, first, first, warn=notes.append).judgement.n_images == 11
-    assert any("1 image of 12 cannot be read any more, the first: " in note for note in notes)
+    assert any(
+        "1 image of 12 of the split test of v1 cannot be read any more, the first: " in note for note in notes
+    )
     gone[1].rename(gone[1].with_suffix(".gone"))
-    with pytest.raises(DatasetError, match="2 images of 12 cannot be read any more"):
+    with pytest.raises(DatasetError, match="2 images of 12 of the split test of v1 cannot be read any more"):
         compare(project, second, second)
     for path in gone:
         path.with_suffix(".gone").rename(path)

@@ -124,7 +124,11 @@ def test_flags_and_variables_go_over_a_promotion(
 def test_promoting_again_changes_nothing(settings: Settings) -> None:
     trained(settings, "a")
     first, again = (promote(settings, "a", None) for _ in range(2))
-    assert first == again
+    assert (first.is_new, again.is_new) == (True, False)
+    assert first.promotion == again.promotion
+    assert again.to_json() == {**first.to_json(), "changed": False}
+    judged = promote(settings, "a", lambda *_: pytest.fail("it is the present model"))
+    assert (judged.is_present, judged.is_new) == (True, False)
     assert first.to_json()["kind"] == "forced"
 
 
@@ -136,6 +140,7 @@ def test_a_judgement_decides(better: bool | None, settings: Settings) -> None:
     assert done.to_json() == {
         "model": "a",
         "promoted": better is True,
+        "changed": better is True,
         "kind": "promoted" if better else None,
         "at": done.promotion.at.isoformat() if done.promotion else None,
         "judgement": {**judgement, "of": "a"},

@@ -43,17 +43,17 @@ def far_image(project: LabeledProject) -> tuple[Counted, Sample]:
 
 def test_an_image_is_fetched_once(project: LabeledProject, tmp_path: Path) -> None:
     sources, sample = far_image(project)
-    images = LabeledImages(sources, tmp_path / "kept", 0.0)
+    images = LabeledImages(sources, tmp_path / "kept")
     first, again = images.read(sample), images.read(sample)
     assert (first.rgb == again.rgb).all()
     assert sources.n_reads == 1
-    LabeledImages(sources, tmp_path / "kept", 0.0).read(sample)  # the training goes on after a stop
+    LabeledImages(sources, tmp_path / "kept").read(sample)  # the training goes on after a stop
     assert sources.n_reads == 1
 
 
 def test_copies_take_no_more_room_than_they_may(project: LabeledProject, tmp_path: Path) -> None:
     sources, sample = far_image(project)
-    images = LabeledImages(sources, tmp_path / "kept", 0.0, most_kept=len(sources.data) - 1)
+    images = LabeledImages(sources, tmp_path / "kept", most_kept=len(sources.data) - 1)
     images.read(sample)
     images.read(sample)
     assert sources.n_reads == 2
@@ -62,7 +62,7 @@ def test_copies_take_no_more_room_than_they_may(project: LabeledProject, tmp_pat
 
 def test_a_damaged_copy_is_fetched_anew(project: LabeledProject, tmp_path: Path) -> None:
     sources, sample = far_image(project)
-    images = LabeledImages(sources, tmp_path / "kept", 0.0)
+    images = LabeledImages(sources, tmp_path / "kept")
     images.read(sample)
     (copy,) = (tmp_path / "kept").iterdir()
     copy.write_bytes(b"half")
@@ -74,7 +74,7 @@ def test_a_damaged_copy_is_fetched_anew(project: LabeledProject, tmp_path: Path)
 def test_files_at_hand_are_read_where_they_lie(project: LabeledProject, tmp_path: Path) -> None:
     _, sample = far_image(project)
     near = Sample(sample.image, sample.size, "empty", "[]", "person 1", uri=str(project.path(0)))
-    images = LabeledImages(Sources(), tmp_path / "kept", 0.0)
+    images = LabeledImages(Sources(), tmp_path / "kept")
     images.read(near)
     assert not (tmp_path / "kept").exists()
     project.path(0).unlink()

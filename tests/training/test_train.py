@@ -18,7 +18,7 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from detseg.config import Settings
 from detseg.config.training import TrainingSettings
-from detseg.errors import TrainingError
+from detseg.errors import DatasetError, TrainingError
 from detseg.pipeline.predict import predict
 from detseg.pipeline.training import train_version
 from detseg.taxonomy import LabelClass
@@ -374,5 +374,5 @@ def test_images_that_vanished_are_left_out_or_refused(detector: Path, tmp_path: 
     assert any("1 image of 22 of v1 cannot be read any more, the first: " in line for line in said)
     for number in range(6, 12):
         project.path(number).write_bytes(b"another")
-    with pytest.raises(TrainingError, match=r"7 images of 22 .*put them back"):
+    with pytest.raises(DatasetError, match=r"7 images of 22 .*put them back"):
         train_version(settings, "v1", base=str(detector), out=tmp_path / "b")

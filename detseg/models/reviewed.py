@@ -21,7 +21,7 @@ def is_reviews(name: str | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnBoxes:
+class ReviewedBoxes:
     """Boxes by image, each with its label; an image without any was looked at, and nothing is there.
 
     Equal ones have equal digests, whatever reviews they come from.
@@ -32,7 +32,7 @@ class DrawnBoxes:
     boxes: Mapping[ImageId, tuple[tuple[str, Box], ...]] = field(compare=False)
 
     @property
-    def config(self) -> DrawnBoxes:
+    def config(self) -> ReviewedBoxes:
         """Itself: the networks beside it have their labels in a configuration."""
         return self
 
@@ -48,24 +48,24 @@ class DrawnBoxes:
         """Stay where they are, whatever the device of the others."""
 
 
-def draw_boxes(images: Iterable[tuple[ImageId, Sequence[tuple[str, Box]]]]) -> DrawnBoxes:
+def collect_boxes(images: Iterable[tuple[ImageId, Sequence[tuple[str, Box]]]]) -> ReviewedBoxes:
     """The boxes of images that come sorted by their ids."""
     digest, labels = hashlib.sha256(), set()
     boxes: dict[ImageId, tuple[tuple[str, Box], ...]] = {}
-    for image, drawn in images:
-        boxes[image] = tuple(drawn)
-        labels |= {label for label, _ in drawn}
-        facts = [image, [(label, box.xyxy) for label, box in drawn]]
+    for image, reviewed in images:
+        boxes[image] = tuple(reviewed)
+        labels |= {label for label, _ in reviewed}
+        facts = [image, [(label, box.xyxy) for label, box in reviewed]]
         digest.update(json.dumps(facts, separators=(",", ":")).encode() + b"\n")
-    return DrawnBoxes(digest.hexdigest(), tuple(sorted(labels)), boxes)
+    return ReviewedBoxes(digest.hexdigest(), tuple(sorted(labels)), boxes)
 
 
-class Drawn:
+class Reviewed:
     """A ``Network`` that answers the boxes of the images that it knows, and none of others."""
 
     def __init__(self, checkpoint: Any, wanted: NetworkRequest, engine: Any) -> None:  # noqa: ARG002
-        self._drawn: DrawnBoxes = checkpoint.model
-        self._ids = {label: number for number, label in self._drawn.id2label.items()}
+        self._reviewed: ReviewedBoxes = checkpoint.model
+        self._ids = {label: number for number, label in self._reviewed.id2label.items()}
 
     def prepare(self, images: Sequence[DecodedImage]) -> list[ImageId]:
         return [image.ref.id for image in images]
@@ -79,6 +79,8 @@ class Drawn:
         sizes: Sequence[Size],  # noqa: ARG002
     ) -> tuple[tuple[RawDetection, ...], ...]:
         return tuple(
-            tuple(RawDetection(self._ids[label], 1.0, box) for label, box in self._drawn.boxes.get(image, ()))
+            tuple(
+                RawDetection(self._ids[label], 1.0, box) for label, box in self._reviewed.boxes.get(image, ())
+            )
             for image in output
         )
