@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from detseg.catalog import Catalog
     from detseg.config import Settings
+    from detseg.config.sections import RunSettings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
 
@@ -148,10 +149,8 @@ def judge(
         before, after = (predict_samples(one, catalog, version, samples) for one in used_as)
         unseen = _read_unseen(settings, catalog, used, judged_by=version)
         samples = _without_duplicates(settings.state_path, catalog, samples, used, note=notes.append)
-        unread = _find_unread(catalog, samples, (before, after))
-        part, most = f"the split {split} of {version.name}", settings.run.max_quarantined_share
-        notes += filter(None, [describe_unread([*unread.values()], len(samples), part, most=most)])
-        samples = [sample for sample in samples if sample.image not in unread]
+        of = f"the split {split} of {version.name}"
+        samples = _without_unread(settings.run, catalog, samples, (before, after), of=of, note=notes.append)
         notes += _describe_anchored(samples, before, after)
         evidence = _compare_answers(settings, catalog, samples, (before, after), with_masks=masked)
         look = _count_looks(store, catalog, samples, (before, after))
@@ -168,9 +167,7 @@ def judge(
             look=look,
             notes=tuple(notes),
         )
-        pair = {"present": before, "candidate": after}
-        images = [sample.image for sample in samples]
-        catalog.looks.record(version.id, split, **pair, result=judged.to_json(), images=images)
+        _record_look(catalog, version, judged, samples)
     for note in notes:
         warn(note)
     return judged
@@ -219,6 +216,17 @@ def _count_looks(
         if there is not None and 2 * len(images & there) >= len(images):
             pairs.append(pair)
     return pairs.index(models) + 1 if models in pairs else len(pairs) + 1
+
+
+def _record_look(catalog: Catalog, version: Version, judged: Judged, samples: list[Sample]) -> None:
+    catalog.looks.record(
+        version.id,
+        judged.split,
+        present=judged.present,
+        candidate=judged.candidate,
+        result=judged.to_json(),
+        images=[sample.image for sample in samples],
+    )
 
 
 def _without_used(
@@ -291,13 +299,22 @@ def _without_duplicates(
     return left
 
 
-def _find_unread(
-    catalog: Catalog, samples: Sequence[Sample], versions: Iterable[ModelVersion]
-) -> dict[ImageId, str]:
-    """The images that one of the models did not answer, with their places: they are gone or have changed."""
+def _without_unread(
+    run: RunSettings,
+    catalog: Catalog,
+    samples: list[Sample],
+    versions: Iterable[ModelVersion],
+    *,
+    of: str,
+    note: Callable[[str], None],
+) -> list[Sample]:
+    """The images that both models answered. DatasetError if too many are gone or have changed."""
     ids = [sample.image for sample in samples]
     missing = {image for one in versions for image in catalog.predictions.missing(ids, one)}
-    return {sample.image: sample.uri or sample.image for sample in samples if sample.image in missing}
+    unread = [sample.uri or sample.image for sample in samples if sample.image in missing]
+    for line in describe_unread(run, unread, of, n_images=len(samples)):
+        note(line)
+    return [sample for sample in samples if sample.image not in missing]
 
 
 def _describe_anchored(

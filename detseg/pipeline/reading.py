@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from detseg.types import DecodedImage, Entry, Failure, ImageId
 
 if TYPE_CHECKING:
     from detseg.config import Settings
+    from detseg.config.sections import RunSettings
 
 
 def open_sources(settings: Settings) -> Sources:
@@ -95,19 +96,19 @@ def read_labeled(sources: Sources, uri: str, image: ImageId | None) -> bytes:
     return data
 
 
-def describe_unread(unread: Sequence[str], n_images: int, of: str, *, most: float) -> str:
-    """A line about images that are left out, by their places; "" for none.
+def describe_unread(run: RunSettings, unread: Sequence[str], of: str, *, n_images: int) -> Iterator[str]:
+    """Yield a line about images that are left out, by their places, if there are any.
 
     ``of`` names the ``n_images`` among which they are: a dataset version or a split of one. DatasetError
-    where they are a larger share than ``most``.
+    where they are too large a share of them, or all.
     """
     if not unread:
-        return ""
+        return
     gone = format_count(len(unread), "image")
     said = f"{gone} of {n_images:,} of {of} cannot be read any more, the first: {unread[0]}"
-    if len(unread) > most * n_images:
+    if len(unread) > run.max_quarantined_share * n_images or len(unread) == n_images:
         raise DatasetError(
             f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
-            f"{most:g})"
+            f"{run.max_quarantined_share:g})"
         )
-    return f"{said}; left out"
+    yield f"{said}; left out"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from detseg.datasets.sample import Sample, decode_sample
 from detseg.datasets.splits import CHOSEN_BY, LEARNED
-from detseg.errors import ImageError, TrainingError
+from detseg.errors import DatasetError, ImageError, TrainingError
 from detseg.files import replacing
 from detseg.images import decode_image, image_id
 from detseg.pipeline import progress
@@ -93,8 +93,7 @@ def train_version(
             write_table(work / f"{side}.arrow", images.readable(store, version, side))
             for side in (LEARNED, CHOSEN_BY)
         )
-        most = settings.run.max_quarantined_share
-        notes += filter(None, [describe_unread(images.missing, images.n_seen, version.name, most=most)])
+        notes += describe_unread(settings.run, images.missing, version.name, n_images=images.n_seen)
         queries = settings.training.queries or count_queries(checkpoint.config)
         notes += describe_crowds(images.most_objects, queries, base=base)
         for note in notes:
@@ -164,19 +163,29 @@ class LabeledImages:
             ) from error
 
     def readable(self, store: DatasetStore, version: Version, side: str) -> Iterator[dict[str, Any]]:
-        """The rows of one split whose images are still what was labeled; the others are noted."""
+        """The rows of one split whose images are still what was labeled; the others are noted.
+
+        DatasetError at the end where there is none.
+        """
         wanted = {image for image, split in store.splits(version).items() if split == side}
         progress.report("check", total=version.counts.splits[LEARNED] + version.counts.splits[CHOSEN_BY])
+        n_read = 0
         for row in store.rows(version, wanted):
             sample = decode_sample(row)
             self.n_seen += 1
             self.most_objects = max(self.most_objects, len(sample.annotation().regions))
             try:
                 self._labeled(sample)
+                n_read += 1
                 yield row
             except ImageError as error:
                 self.missing.append(f"{sample.uri or sample.image} {error}")
             progress.report("check", advance=1)
+        if not n_read:
+            raise DatasetError(
+                f"no image of the split {side!r} of {version.name} can be read any more, the last: "
+                f"{self.missing[-1]}: put them back, or make a version of what is there"
+            )
 
     def _labeled(self, sample: Sample) -> bytes:
         """The bytes that were labeled. Raises ImageError where they are gone or others."""

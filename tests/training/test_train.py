@@ -374,5 +374,14 @@ def test_images_that_vanished_are_left_out_or_refused(detector: Path, tmp_path: 
     assert any("1 image of 22 of v1 cannot be read any more, the first: " in line for line in said)
     for number in range(6, 12):
         project.path(number).write_bytes(b"another")
+    tolerant = settings.updated(run__max_quarantined_share=1.0)
+    for number in (20, 21):
+        project.path(number).rename(project.path(number).with_suffix(".gone"))
+    with pytest.raises(
+        DatasetError, match=r"^no image of the split 'val' of v1 can be read any more, the la"
+    ):
+        train_version(tolerant, "v1", base=str(detector), out=tmp_path / "c")
+    for number in (20, 21):
+        project.path(number).with_suffix(".gone").rename(project.path(number))
     with pytest.raises(DatasetError, match=r"7 images of 22 .*put them back"):
         train_version(settings, "v1", base=str(detector), out=tmp_path / "b")
