@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from detseg.catalog.database import Database
+from detseg.catalog.records import ReviewCounts
 from detseg.catalog.region_json import decode_regions, encode_regions, relabel_review
 from detseg.catalog.tables import gold, images
 from detseg.paging import pages
@@ -24,11 +25,14 @@ class Gold:
     database: Database
     relabeling: Relabeling = NO_CHANGES
 
-    def record(self, truths: Iterable[Annotation], name: str = "") -> None:
-        """Records truths, each in the place of an earlier one. The images have to be recorded first.
+    def record(self, truths: Iterable[Annotation], name: str = "") -> ReviewCounts:
+        """Record truths, each in the place of an earlier one, and count what is new, and what is another now.
+
+        The images have to be recorded first.
 
         ``name`` is that of an import; those of the file that the settings name have none.
         """
+        new = updated = unchanged = 0
         for page in pages(truths):
             rows = [
                 {
@@ -39,8 +43,15 @@ class Gold:
                 }
                 for one in page
             ]
+            ids = [row["image_id"] for row in rows]
+            query = sa.select(gold.c.image_id, gold.c.state, gold.c.regions).where(gold.c.image_id.in_(ids))
             with self.database.writing() as connection:
+                known = {one.image_id: (one.state, one.regions) for one in connection.execute(query)}
                 self.database.upsert(connection, gold, rows)
+            same = sum(known.get(row["image_id"]) == (row["state"], row["regions"]) for row in rows)
+            new, updated = new + len(rows) - len(known), updated + len(known) - same
+            unchanged += same
+        return ReviewCounts(new, updated, unchanged)
 
     def imported(self) -> frozenset[ImageId]:
         """Return the images whose truth was imported."""

@@ -67,9 +67,10 @@ class Projects:
             statement = self.database.insert(projects).returning(*projects.c)
             return _project(connection.execute(statement, values).one())
 
-    def all(self) -> tuple[Project, ...]:
-        """Every project on a server that the catalog knows, oldest first."""
-        return tuple(project for project in self._read() if project.server_id != NO_SERVER)
+    def all(self, *, unserved: bool = False) -> tuple[Project, ...]:
+        """Every project on a server that the catalog knows, oldest first; with ``unserved`` also those that
+        have labels and no server yet."""
+        return tuple(one for one in self._read() if unserved or one.server_id != NO_SERVER)
 
     def titled(self, title: str) -> tuple[Project, ...]:
         """Every project on a server of that title, oldest first: several where one was set up anew."""

@@ -285,7 +285,7 @@ def print_collected(report: CollectReport) -> None:
 
     say(f"reviews: {report.new} new, {report.updated} updated, {report.deleted} deleted")
     states = ", ".join(f"{n} {state}" for state, n in report.states.items())
-    say(f"tasks: {states}")
+    say(f"images: {states}")
     if report.n_external:
         tasks = format_count(report.n_external, "task")
         verb = "was" if report.n_external == 1 else "were"

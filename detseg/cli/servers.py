@@ -126,7 +126,7 @@ def status(
         say(f"              predicts with {result['catalog']['model']}, the promoted model")
     for project in result["catalog"]["projects"]:
         states = ", ".join(f"{n} {state}" for state, n in project["tasks"].items())
-        say(f"              tasks of {project['title']!r}, as last collected: {states}")
+        say(f"              images of {project['title']!r}, as last collected: {states}")
     failed = result["catalog"]["quarantine"]
     if failed:
         more = "" if quarantine else " (`detseg status --quarantine` names them)"
@@ -155,7 +155,7 @@ def _catalog(settings: Settings, *, clears: bool) -> dict[str, Any]:
             ],
             "projects": [
                 {"title": project.title, "tasks": catalog.reviews.states(project.key)}
-                for project in catalog.projects.all()
+                for project in catalog.projects.all(unserved=True)
             ],
         }
 

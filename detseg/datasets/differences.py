@@ -14,7 +14,7 @@ from detseg.datasets.sample import Sample, decode_sample
 from detseg.datasets.store import DatasetStore
 from detseg.datasets.version import Version
 from detseg.taxonomy import NO_CHANGES, Relabeling, relabeling_of
-from detseg.types import ImageId
+from detseg.types import Box, ImageId, Instance, Mask
 
 Row = Mapping[str, Any]
 Change = Literal["added", "removed", "changed"]
@@ -33,7 +33,8 @@ class ChangedImage:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """From one version to another. A changed region has its id in both, and another class or shape.
+    """From one version to another. A changed region has its id in both, and another class or shape; one of
+    another id with the same class and shape is the same.
 
     A region that got another class counts in ``by_class`` as changed in both. ``states`` and ``splits`` count
     the images that are in both and have another one, as "before > after".
@@ -155,14 +156,23 @@ def _changed_image(left: Sample | None, right: Sample | None, regions: Mapping[C
 
 
 def _region_changes(left: Sample | None, right: Sample | None) -> Iterator[tuple[Change, set[str]]]:
-    """Compare regions: what became of each that is not the same on both sides, and the classes that it
-    had."""
+    """Compare regions: what became of each that is not the same on both sides, and the classes that it had.
+
+    One that is gone where another of its class and shape came is the same: another import brought it.
+    """
     old, new = (
         {one.id: one.instance for one in side.annotation().regions} if side else {} for side in (left, right)
     )
-    for region in old.keys() | new.keys():
-        before, after = old.get(region), new.get(region)
-        if before is None or after is None:
-            yield ("added" if before is None else "removed"), {one.label for one in (before, after) if one}
-        elif before != after:
+    came = Counter(_content(new[region]) for region in new.keys() - old.keys())
+    gone = Counter(_content(old[region]) for region in old.keys() - new.keys())
+    stayed = came & gone
+    yield from (("added", {label}) for label, *_ in (came - stayed).elements())
+    yield from (("removed", {label}) for label, *_ in (gone - stayed).elements())
+    for region in old.keys() & new.keys():
+        before, after = old[region], new[region]
+        if before != after:
             yield "changed", {before.label, after.label}
+
+
+def _content(instance: Instance) -> tuple[str, Box | None, Mask | None]:
+    return instance.label, instance.box, instance.mask

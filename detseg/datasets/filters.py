@@ -2,7 +2,7 @@
 
     class = bolt, nut            has a region of one of these classes; != has none of them
     state = labeled              labeled or empty
-    author = anna@example.org    one of the people who labeled it
+    author = user-3              one of the people who labeled it, by the number in Label Studio
     updated >= 2026-01-01        by the day (UTC) of its last change: < <= = >= >
     meta.camera = 3, 4           by a column of the manifest, compared as text
 
@@ -73,6 +73,12 @@ def _parse_term(text: str) -> Callable[[Described], bool]:
     if sign not in ("=", "!="):
         raise ConfigError(f"--where {text!r}: {name} is compared with = or != alone")
     values = frozenset(value.strip() for value in given.split(","))
+    addresses = sorted(one for one in values if "@" in one and not one.startswith("import:"))
+    if name == "author" and addresses:
+        raise ConfigError(
+            f"--where {text!r}: {addresses[0]} is nobody here, for addresses of people are not kept: write "
+            "user-3, with the number that they have in Label Studio (`detseg dataset show NAME` lists them)"
+        )
     wanted = sign == "="
     return lambda image: (not values.isdisjoint(_values(image, name))) == wanted
 

@@ -17,7 +17,7 @@ import re
 import secrets
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -146,12 +146,13 @@ class DatasetStore:
         parent: Version | None = None,
         left_out: Mapping[str, int] | None = None,
         duplicates: Mapping[str, int] | None = None,
+        before_name: Callable[[], None] = lambda: None,
     ) -> Version:
         """Make a version of images in ascending order: rows of the parent's index as they are, and new ones.
 
         ``left_out`` and ``duplicates`` are read when ``images`` has ended. Nothing is seen of the version
-        before it is whole. Raises DatasetError for a name that is taken or none, and for a location that
-        cannot be written.
+        before it is whole; ``before_name`` is called last before that. Raises DatasetError for a name that is
+        taken or none, and for a location that cannot be written.
         """
         self.check_name(name)
         with self._alone():
@@ -169,6 +170,7 @@ class DatasetStore:
             if not self._exists("versions", f"{version.id}.parquet"):
                 self._write_index(version, rows)
             self.check_name(name)
+            before_name()
             with self._new_file() as path:
                 write_whole(
                     path, json.dumps({"id": version.id, "created_at": version.created_at.isoformat()})

@@ -6,7 +6,7 @@ text, which becomes numbers.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ from detseg.formats.coco_entries import (
     whole_numbers,
     without_lines,
 )
-from detseg.geometry.boxes import box_to_xywh, clip_box, xywh_to_box
+from detseg.formats.dataset import cut_box
+from detseg.geometry.boxes import box_to_xywh, xywh_to_box
 from detseg.geometry.extent import extent
 from detseg.geometry.masks import decode_mask, encode_mask, mask_area, unite_masks
 from detseg.geometry.polygons import polygon_to_mask
@@ -163,7 +164,7 @@ def read_instances(file: CocoLabels, name: str, size: Size, *, scored: bool = Fa
     for entry in entries:
         if entry["iscrowd"]:
             continue
-        box, mask = decode_shape(entry, size)
+        box, mask = decode_shape(entry, size, Counter())
         if box or mask:
             score = min(max(float(entry.get("score", 1.0)), 0.0), 1.0) if scored else None
             yield Instance(file.labels[entry["category_id"]], "thing", box, mask, score)
@@ -181,9 +182,10 @@ def encode_shape(instance: Instance) -> dict[str, Any]:
     return {**box, "segmentation": encode_mask(instance.mask)} if instance.mask else box
 
 
-def decode_shape(entry: Record, size: Size) -> tuple[Box | None, Mask | None]:
-    """The box of an entry, cut at the image's border, and its mask; None for what has no area there."""
-    return clip_box(xywh_to_box(entry["bbox"]), size), _mask(entry.get("segmentation"), size)
+def decode_shape(entry: Record, size: Size, left_out: Counter[str]) -> tuple[Box | None, Mask | None]:
+    """The box of an entry, cut at the image's border as by ``cut_box``, and its mask; None for what has no
+    area there."""
+    return cut_box(xywh_to_box(entry["bbox"]), size, left_out), _mask(entry.get("segmentation"), size)
 
 
 def _stated_sizes(image: Record, entries: Sequence[Record]) -> Iterator[tuple[int | None, int | None]]:

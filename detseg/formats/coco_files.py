@@ -75,10 +75,11 @@ class _Reader:
         entries, _ = without_lines(whole_numbers(found, "category_id", "iscrowd"))
         for position, entry in zip(positions, entries, strict=True):
             label = _checked(index, entry, size, position)
-            box, mask = decode_shape(entry, size)
             if entry.get("iscrowd"):
                 self.left_out["crowds"] += 1
-            elif box is None and mask is None:
+                continue
+            box, mask = decode_shape(entry, size, self.left_out)
+            if box is None and mask is None:
                 self.left_out["regions without area"] += 1
             elif label in index.stuff:
                 yield Instance(label, "stuff", None if mask is not None else box, mask)

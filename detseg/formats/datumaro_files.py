@@ -16,10 +16,10 @@ from detseg.errors import FormatError, NotJson
 from detseg.files import open_regular, parse_json
 from detseg.formats import ImageLabels
 from detseg.formats.coco_entries import box_problem, mask_problem, name_kind
-from detseg.formats.dataset import Opened
+from detseg.formats.dataset import Opened, cut_box
 from detseg.formats.folders import find_below, size_of
 from detseg.formats.json_lists import read_lists
-from detseg.geometry.boxes import clip_box, xywh_to_box
+from detseg.geometry.boxes import xywh_to_box
 from detseg.geometry.masks import decode_mask, unite_masks
 from detseg.geometry.polygons import polygon_to_mask
 from detseg.taxonomy import classes_of
@@ -145,7 +145,14 @@ class _Reader:
         for (label_id, _, _), members in groups.items():
             label = part.labels[label_id]
             for shapes in _objects(members):
-                one = _read_instance(shapes, label, is_stuff=label in part.stuff, size=size, where=where)
+                one = _read_instance(
+                    shapes,
+                    label,
+                    is_stuff=label in part.stuff,
+                    size=size,
+                    where=where,
+                    left_out=self.left_out,
+                )
                 if one is None:
                     self.left_out["regions without area"] += 1
                 else:
@@ -167,7 +174,13 @@ def _objects(members: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 
 def _read_instance(
-    shapes: Sequence[Entry], label: str, *, is_stuff: bool, size: Size, where: str
+    shapes: Sequence[Entry],
+    label: str,
+    *,
+    is_stuff: bool,
+    size: Size,
+    where: str,
+    left_out: Counter[str],
 ) -> Instance | None:
     """The object of some shapes; None for one without area."""
     sides = (size.height, size.width)
@@ -183,7 +196,7 @@ def _read_instance(
         if problem:
             raise FormatError(f"{where}: {problem}")
         if entry["type"] == "bbox":
-            box = clip_box(xywh_to_box(shape), size)
+            box = cut_box(xywh_to_box(shape), size, left_out)
         elif entry["type"] == "mask":
             masks.append(decode_mask(shape))
         else:

@@ -121,7 +121,7 @@ class _Rows:
                 problem = mask_problem(mask, (size.height, size.width))
             if problem:
                 raise FormatError(f"{row.where}: {problem}")
-            box, decoded = decode_shape({**entry, "segmentation": mask}, size)
+            box, decoded = decode_shape({**entry, "segmentation": mask}, size, self.left_out)
             kind = _kind(entry)
             if box is None and decoded is None:
                 self.left_out["regions without area"] += 1

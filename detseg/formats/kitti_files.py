@@ -17,10 +17,9 @@ import numpy as np
 from detseg.errors import FormatError
 from detseg.formats import ImageLabels
 from detseg.formats.cityscapes_classes import NOTHING, find_name, is_group, named_classes, read_names
-from detseg.formats.dataset import Opened
+from detseg.formats.dataset import Opened, cut_box
 from detseg.formats.folders import images_below, read_text, size_of
 from detseg.formats.layers import Numbers, read_numbers
-from detseg.geometry.boxes import clip_box
 from detseg.geometry.label_maps import segments_to_masks
 from detseg.types import Box, Instance, Kind, Size
 
@@ -157,7 +156,7 @@ def _read_rows(path: Path, size: Size | None, left_out: Counter[str]) -> dict[in
             left_out["regions that are DontCare"] += 1
             continue
         box = _parse_box(fields[4:8], where)
-        cut = clip_box(box, size) if size is not None else box
+        cut = cut_box(box, size, left_out) if size is not None else box
         if cut is None:
             left_out["regions without area"] += 1
         else:

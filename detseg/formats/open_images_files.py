@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,10 @@ from PIL import Image
 from detseg.errors import FormatError
 from detseg.formats import ImageLabels
 from detseg.formats.csv_index import CsvIndex, Row, index_csv, read_column
-from detseg.formats.dataset import Opened
-from detseg.formats.folders import find_below, images_below, place_of, read_text, size_of, stated_size
+from detseg.formats.dataset import Opened, cut_box
+from detseg.formats.folders import find_below, place_of, read_text, size_of, stated_size
 from detseg.formats.layers import read_numbers
-from detseg.geometry.boxes import clip_box
+from detseg.formats.picture_index import PictureIndex, index_pictures
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.taxonomy import classes_of
 from detseg.types import Box, Instance, Mask, Size
@@ -121,24 +122,27 @@ class _Reader:
 
     def images(self) -> Iterator[ImageLabels]:
         self.left_out.clear()
-        pictures = dict(_pictures(self.folder))
+        below = self.folder / IMAGES if (self.folder / IMAGES).is_dir() else self.folder
+        pictures = index_pictures(below, without=MASKS)
         for split in self.splits:
             with self._index(split, BOXES_ENDING) as boxes, self._index(split, MASKS_ENDING) as masks:
                 yield from self._images_of(split, boxes, masks, pictures)
 
     def _images_of(
-        self, split: str, boxes: CsvIndex, masks: CsvIndex, pictures: Mapping[tuple[str, str], Path]
+        self, split: str, boxes: CsvIndex, masks: CsvIndex, pictures: PictureIndex
     ) -> Iterator[ImageLabels]:
         listed, unboxed = (
-            dict.fromkeys(read_column(self._files(split, *endings), _KEY))
+            dict.fromkeys(
+                image
+                for image in read_column(self._files(split, *endings), _KEY)
+                if image not in boxes.keys and image not in masks.keys
+            )
             for endings in (_LISTS, _LABELS_ENDINGS)
         )
-        for image in dict.fromkeys((*listed, *boxes.keys, *masks.keys)):
-            if image in unboxed and image not in boxes.keys and image not in masks.keys:
-                self.left_out["images without boxes"] += 1
-                continue
-            folders = (folder_of_split(split), split, "")
-            picture = next((pictures[key] for one in folders if (key := (one, image)) in pictures), None)
+        self.left_out["images without boxes"] += len(listed.keys() & unboxed.keys())
+        masked = (image for image in masks.keys if image not in boxes.keys)
+        for image in chain(boxes.keys, masked, (image for image in listed if image not in unboxed)):
+            picture = pictures.find(image, (folder_of_split(split), split))
             of_masks = masks.rows(image)
             size = self._size(image, picture, of_masks, split)
             found = self._instances(boxes.rows(image), of_masks, size, split)
@@ -181,7 +185,8 @@ class _Reader:
                 self.left_out["groups of objects"] += 1
                 continue
             x0, x1, y0, y1 = shares
-            box = clip_box(Box(x0 * size.width, y0 * size.height, x1 * size.width, y1 * size.height), size)
+            sides = Box(x0 * size.width, y0 * size.height, x1 * size.width, y1 * size.height)
+            box = cut_box(sides, size, self.left_out)
             if box is None and mask is None:
                 self.left_out["regions without area"] += 1
             else:
@@ -227,16 +232,6 @@ class _Reader:
 
 def _prefixes(folder: Path, ending: str) -> list[str]:
     return [path.name.removesuffix(ending) for path in folder.glob(f"*{ending}")]
-
-
-def _pictures(folder: Path) -> Iterator[tuple[tuple[str, str], Path]]:
-    """Yield the images by split and name without ending, and by the latter alone."""
-    below = folder / IMAGES if (folder / IMAGES).is_dir() else folder
-    for path in images_below(below):
-        parts = path.relative_to(below).parts
-        if parts[0] != MASKS:
-            yield (parts[0] if len(parts) > 1 else "", path.stem), path
-            yield ("", path.stem), path
 
 
 def _shares(row: Row, prefix: str) -> tuple[float, float, float, float]:

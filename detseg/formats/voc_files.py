@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from detseg.errors import FormatError
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Opened
+from detseg.formats.dataset import Opened, cut_box
 from detseg.formats.folders import SUFFIXES, read_text, size_of
 from detseg.formats.layers import read_numbers
-from detseg.geometry.boxes import clip_box
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Box, Instance, Kind, Mask, Size
@@ -88,7 +87,7 @@ class _Reader:
             label = (entry.findtext("name") or "").strip()
             if not label:
                 raise FormatError(f"{where}: it has no name")
-            box = clip_box(_read_box(entry, where), size)
+            box = cut_box(_read_box(entry, where), size, self.left_out)
             mask = _mask(objects == number) if objects is not None else None
             if box is None and mask is None:
                 self.left_out["regions without area"] += 1

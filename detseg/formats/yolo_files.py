@@ -15,9 +15,8 @@ from typing import Any
 
 from detseg.errors import FormatError
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Opened
+from detseg.formats.dataset import Opened, cut_box
 from detseg.formats.folders import images_below, parse_yaml, read_text, size_of
-from detseg.geometry.boxes import clip_box
 from detseg.geometry.polygons import polygon_to_mask
 from detseg.taxonomy import LabelClass, distinct_colour
 from detseg.types import Box, Instance, Size
@@ -70,7 +69,7 @@ class _Reader:
         for number, line in enumerate(read_text(path).splitlines(), 1):
             if not line.strip():
                 continue
-            instance = _parse_row(line, self.names, size, where=f"{path}, line {number}")
+            instance = _parse_row(line, self.names, size, self.left_out, where=f"{path}, line {number}")
             if instance is None:
                 self.left_out["regions without area"] += 1
             else:
@@ -83,7 +82,7 @@ def read_rows(path: Path, names: Sequence[str], size: Size) -> tuple[Instance, .
     Left out is what has no area. Raises FormatError for a row that is wrong, with its line, and why.
     """
     rows = (
-        _parse_row(line, names, size, where=f"{path}, line {number}", scored=True)
+        _parse_row(line, names, size, Counter(), where=f"{path}, line {number}", scored=True)
         for number, line in enumerate(read_text(path).splitlines(), 1)
         if line.strip()
     )
@@ -109,9 +108,15 @@ def labels_path(image: Path) -> Path:
 
 
 def _parse_row(
-    line: str, names: Sequence[str], size: Size, *, where: str, scored: bool = False
+    line: str,
+    names: Sequence[str],
+    size: Size,
+    left_out: Counter[str],
+    *,
+    where: str,
+    scored: bool = False,
 ) -> Instance | None:
-    """The box or the mask of a row; None for one without area.
+    """The box, cut as by ``cut_box``, or the mask of a row; None for one without area.
 
     A box may have a score behind it, and a mask too where rows are ``scored``: an even number of columns.
     """
@@ -137,20 +142,20 @@ def _parse_row(
         raise FormatError(f"{where}: expected shares of the image, from 0 to 1, not {line.strip()!r:.60}")
     name = names[int(label)]
     if len(shares) == 4:
-        return _box(shares, name, size, score)
+        box = _box(shares, size, left_out)
+        return Instance(name, "thing", box, score=score) if box is not None else None
     corners = [(x * size.width, y * size.height) for x, y in zip(shares[::2], shares[1::2], strict=True)]
     mask = polygon_to_mask([(_snap(x), _snap(y)) for x, y in corners], size)
     return Instance(name, "thing", mask=mask, score=score) if mask.area else None
 
 
-def _box(shares: Sequence[float], name: str, size: Size, score: float) -> Instance | None:
+def _box(shares: Sequence[float], size: Size, left_out: Counter[str]) -> Box | None:
     cx, cy, width, height = shares
     if min(width, height) < 0:
         return None
     x0, x1 = ((cx + half * width) * size.width for half in (-0.5, 0.5))
     y0, y1 = ((cy + half * height) * size.height for half in (-0.5, 0.5))
-    box = clip_box(Box(x0, y0, x1, y1), size)
-    return Instance(name, "thing", box, score=score) if box is not None else None
+    return cut_box(Box(x0, y0, x1, y1), size, left_out)
 
 
 def _snap(place: float) -> float:

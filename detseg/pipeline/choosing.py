@@ -13,16 +13,14 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from detseg.errors import FormatError, ModelError
-from detseg.files import read_json
+from detseg.errors import ModelError
 from detseg.models.reviewed import is_reviews
 from detseg.pipeline.model_cache import file_stamps
-from detseg.pipeline.predictors import SAMPLE
+from detseg.pipeline.predictors import fitting_segmenter
 from detseg.pipeline.registry import checkpoint_digest
 from detseg.pipeline.workspace import opened_catalog
-from detseg.samples.checkpoints import checkpoint_path
 
 if TYPE_CHECKING:
     from detseg.catalog import Answers, Catalog, Promotion, RegisteredModel
@@ -121,10 +119,8 @@ def use_model(settings: Settings, path: str, answers: Answers) -> Settings:
         return settings.updated(
             model__detector=path if answers == "both" else None, model__segmenter=path, **alone
         )
-    segmenter = settings.model.segmenter
-    if segmenter == SAMPLE and not settings.is_given("model__segmenter") and not _knows_samples(path):
-        segmenter = None
-    return settings.updated(model__detector=path, model__segmenter=segmenter, **alone)
+    with_detector = settings.updated(model__detector=path, **alone)
+    return with_detector.updated(model__segmenter=fitting_segmenter(with_detector))
 
 
 def require_unchanged(catalog: Catalog, model: RegisteredModel, *, mend: str) -> None:
@@ -196,18 +192,6 @@ def _of_classes(settings: Settings, by_class: Mapping[str, Value]) -> dict[str, 
         return dict(by_class)
     found = ((taxonomy.find(label), value) for label, value in by_class.items())
     return {cls.name: value for cls, value in found if cls is not None}
-
-
-def _knows_samples(path: str) -> bool:
-    """Tell whether a checkpoint has a class in common with the segmenter that comes with the package."""
-    return bool(_labels(Path(path)) & _labels(checkpoint_path("segmenter")))
-
-
-def _labels(folder: Path) -> frozenset[str]:
-    labels: Any = read_json(folder / "config.json").get("id2label", {})
-    if not isinstance(labels, dict):
-        raise FormatError(f"{folder / 'config.json'} has an id2label that is no object: train it anew")
-    return frozenset(str(name).casefold() for name in labels.values())
 
 
 def describe_thresholds(promotion: Promotion) -> str:

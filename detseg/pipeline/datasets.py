@@ -18,6 +18,7 @@ from detseg.datasets.version import Addition, IndexRow, Recipe, Version
 from detseg.errors import DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.paging import pages
+from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.labels import (
     Absence,
     Label,
@@ -100,11 +101,18 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
             parent=parent if known else None,
             left_out=left_out,
             duplicates=duplicates,
+            before_name=lambda: _settle_sides(catalog, wish, {i: groups.get(i, i) for i in sides}),
         )
-        if wish.split.shares:
-            new = sides.keys() - settled.keys()
-            catalog.features.settle_split_groups({image: groups.get(image, image) for image in sorted(new)})
+        failpoint("dataset.named")
     return version
+
+
+def _settle_sides(catalog: Catalog, wish: Wish, groups: Mapping[ImageId, ImageId]) -> None:
+    """Record what keeps images on their sides, before anybody sees them there: the version of a run that is
+    killed after that is not made again."""
+    if wish.split.shares:
+        catalog.features.settle_split_groups(dict(sorted(groups.items())))
+    failpoint("dataset.before_name")
 
 
 def _checked(

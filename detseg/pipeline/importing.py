@@ -193,11 +193,10 @@ def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
             labels.append(Annotation(image, size, author, state, regions))
         failpoint("import.before_page")
         if chosen.as_ == "gold":
-            catalog.gold.record(labels, done.name)
-            done.new += len(labels)
+            counts = catalog.gold.record(labels, done.name)
         else:
             counts = catalog.imports.record(project.key, done.name, labels)
-            done.new, done.updated = done.new + counts.new, done.updated + counts.updated
+        done.new, done.updated = done.new + counts.new, done.updated + counts.updated
         done.images += len(labels)
         done.regions += sum(len(one.regions) for one in labels)
         failpoint("import.after_page")

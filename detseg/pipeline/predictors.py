@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Set
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.sections import EngineSettings, ModelSettings, Section
 from detseg.config.settings import Settings, to_taxonomy
-from detseg.errors import ModelError
+from detseg.errors import FormatError, ModelError
+from detseg.files import read_json
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import is_plugin, load_plugin
 from detseg.models.recorded import PREFIX, is_recorded, load_recorded, recorded_files
@@ -84,10 +87,9 @@ def predictor_settings(settings: Settings) -> PredictorSettings:
         return str(there) if there.is_dir() or is_onnx(there) else name
 
     model = settings.model
-    alone = is_recorded(model.detector) and model.segmenter == SAMPLE  # which nobody chose
     names = {
         "detector": located(model.detector),
-        "segmenter": None if alone else located(model.segmenter),
+        "segmenter": located(fitting_segmenter(settings)),
         "committee": tuple(located(name) for name in model.committee),
     }
     return PredictorSettings(
@@ -96,6 +98,29 @@ def predictor_settings(settings: Settings) -> PredictorSettings:
         classes=settings.classes,
         taxonomy=settings.taxonomy,
     )
+
+
+def fitting_segmenter(settings: Settings) -> str | None:
+    """The segmenter of the settings; None for the sample's where nobody chose it and the detector has nothing
+    in common with it: a file of predictions, or a checkpoint in a folder that knows none of its classes."""
+    model = settings.model
+    if model.segmenter != SAMPLE:
+        return model.segmenter
+    if is_recorded(model.detector):
+        return None
+    if not model.detector or model.detector == SAMPLE or settings.is_given("model__segmenter"):
+        return SAMPLE
+    labels = _labels(settings.path(model.detector))
+    return SAMPLE if not labels or labels & _labels(checkpoint_path("segmenter")) else None
+
+
+def _labels(folder: Path) -> Set[str]:
+    """The classes that a checkpoint in a folder lists; none for what is no such folder."""
+    config = folder / "config.json"
+    labels: Any = read_json(config).get("id2label", {}) if config.is_file() else {}
+    if not isinstance(labels, dict):
+        raise FormatError(f"{config} has an id2label that is no object: train it anew")
+    return frozenset(str(name).casefold() for name in labels.values())
 
 
 def named_models(settings: PredictorSettings) -> tuple[str, ...]:

@@ -81,6 +81,20 @@ def test_people_get_lines(capfd: pytest.CaptureFixture[str]) -> None:
     assert "removed v1" in run(capfd, "rm", "v1")
 
 
+def test_images_that_are_left_out_are_named(
+    project: LabeledProject, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(capfd, "create", "v1")
+    Path(project.images[3].entry.uri).unlink()
+    app(
+        ["dataset", "export", "v1", "--format", "coco", "--out", str(tmp_path / "v1"), "--skip-missing"],
+        standalone_mode=False,
+    )
+    written = capfd.readouterr()
+    assert "4 images with 6 regions as coco" in written.out
+    assert re.search(r"(?m)^left out: .*photo 3\.jpg cannot be read: No such file", written.err)
+
+
 def test_what_rotted_is_an_exit_code(project: LabeledProject, capfd: pytest.CaptureFixture[str]) -> None:
     run(capfd, "create", "v1")
     (pack,) = (project.settings.state_path / "datasets" / "packs").iterdir()

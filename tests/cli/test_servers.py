@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detseg.catalog import Quarantined, open_catalog
+from detseg.catalog import IMPORTED_BY, FoundImage, Quarantined, open_catalog
+from detseg.types import Annotation, Entry, ImageId, Size
 from tests.cli.conftest import Run
 
 
@@ -20,6 +21,20 @@ def test_status_of_nothing_says_so_and_makes_nothing(run: Run, tmp_path: Path) -
         "Prefect       does not run (`detseg up` starts it)",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_that_were_imported_count_before_any_server_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".detseg").mkdir()
+    image, size = ImageId("sha256:" + "0" * 64), Size(40, 20)
+    with open_catalog(f"sqlite:///{tmp_path / '.detseg' / 'catalog.sqlite3'}") as catalog:
+        catalog.images.record([FoundImage(image, size, Entry("/cells/a.png", 1, "1"))])
+        project = catalog.projects.record_unserved("cells", label_config="<View/>")
+        catalog.imports.record(
+            project.key, "old", [Annotation(image, size, f"{IMPORTED_BY}old", "empty", ())]
+        )
+    states = {"unlabeled": 0, "labeled": 0, "empty": 1, "skipped": 0}
+    assert run("status", "--json").json["catalog"]["projects"] == [{"title": "cells", "tasks": states}]
+    assert "images of 'cells', as last collected: 0 unlabeled, 0 labeled, 1 empty" in run("status").out
 
 
 def test_what_is_in_quarantine_is_named_and_can_be_forgotten(run: Run, tmp_path: Path) -> None:

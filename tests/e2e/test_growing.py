@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,8 @@ import supervision
 from pycocotools.coco import COCO
 
 from detseg.cli.app import app
-from detseg.config import load_settings
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.server import Connection, EmbeddedLabelStudio
-from detseg.pipeline.predict import predict
 from detseg.samples.checkpoints import checkpoint_path
 from detseg.types import Size
 from tests.e2e.page import labeling_page
@@ -66,18 +65,42 @@ def read_json(capfd: pytest.CaptureFixture[str], command: str) -> Any:
     return json.loads(capfd.readouterr().out)
 
 
-def correct_in_the_page(connection: Connection, project: int, tasks: list[dict[str, Any]]) -> int:
-    """Delete the box on nothing in each task; how many regions are left."""
-    n_regions = 0
+def find_free_place(shown: list[dict[str, Any]]) -> tuple[float, float]:
+    """A corner of 20 pixels of the image that no box covers: a drag in a box would move that."""
+    boxes = [
+        (x * 6.4, y * 4.8, (x + width) * 6.4, (y + height) * 4.8)
+        for x, y, width, height in (map(one["value"].get, ("x", "y", "width", "height")) for one in shown)
+    ]
+    return next(
+        (x, y)
+        for y in range(100, 440, 10)
+        for x in range(100, 600, 10)
+        if all(x + 20 < x0 or x > x1 or y + 20 < y0 or y > y1 for x0, y0, x1, y1 in boxes)
+    )
+
+
+def correct_in_the_page(connection: Connection, project: int, tasks: list[dict[str, Any]]) -> Counter[str]:
+    """Delete the box on nothing in each task, where another is drawn in the first one, and give a box of the
+    last one another class; the labels that were submitted."""
+    submitted: Counter[str] = Counter()
     with labeling_page(connection, height=1000) as page:
         for task in tasks:
             shown = task["predictions"][0]["result"]
             page.open_task(project, task["id"], n_regions=len(shown))
             (wrong,) = (one["id"] for one in shown if one["value"]["x"] < 0.5 and one["value"]["y"] < 0.5)
             page.delete(wrong)
-            n_regions += len(page.regions())
+            if task is tasks[0]:
+                page.choose("box", "Platelets")
+                x, y = find_free_place(shown)
+                page.draw((x, y), (x + 18, y + 18), size=SIZE)
+            if task is tasks[-1]:
+                other = next(one.id for one in page.regions() if one.label == "RBC")
+                page.select(other)
+                page.choose("box", "WBC")
+                page.unselect()
+            submitted.update(one.label for one in page.regions())
             page.submit(task["id"])
-    return n_regions
+    return submitted
 
 
 def test_a_dataset_grows_and_leaves_in_six_formats(
@@ -116,37 +139,52 @@ def test_a_dataset_grows_and_leaves_in_six_formats(
     assert len(tasks) == N_MORE
     connection = EmbeddedLabelStudio(label_studio_state).connection()
     assert connection is not None
-    n_corrected = correct_in_the_page(connection, project.id, tasks)
+    corrected = correct_in_the_page(connection, project.id, tasks)
+    assert corrected != Counter(
+        one["value"]["rectanglelabels"][0] for task in tasks for one in task["predictions"][0]["result"]
+    )
 
     for command in commands[to_collect:to_trace]:
         run(command)
+    n_images, n_regions = check_versions(capfd, commands[to_trace], corrected)
+
+    *exports, with_own = commands[to_trace + 1 :]
+    for command in exports:
+        run(command)
+    check_exports(tmp_path, n_images, n_regions)
+    train(tmp_path)
+    capfd.readouterr()
+    run(with_own)
+    said = capfd.readouterr().out
+    assert f"{N_MORE + 1} files: 0 new images, predicted {N_MORE}" in said
+    assert "without some of their regions" not in said
+    assert re.search("(?m)^model mine@", said)
+
+
+def check_versions(
+    capfd: pytest.CaptureFixture[str], trace_command: str, corrected: Counter[str]
+) -> tuple[int, int]:
+    """What the second version has beside the first, and where it is from; its images and regions."""
     before, after = (read_json(capfd, f"detseg dataset show {name}") for name in ("v1", "v2"))
     assert (before["images"], after["images"]) == (N_OLD, N_OLD + N_MORE)
-    assert after["regions"] == before["regions"] + n_corrected
+    assert after["regions"] == before["regions"] + corrected.total()
     difference = read_json(capfd, "detseg dataset diff v1 v2")
     assert difference["images"] == {"added": N_MORE, "removed": 0, "changed": 0}
-    (trace,) = read_json(capfd, commands[to_trace])["versions"]
+    assert {label: one["added"] for label, one in difference["by_class"].items()} == dict(corrected)
+    (trace,) = read_json(capfd, trace_command)["versions"]
     assert trace["authors"] != ["import:cells"]
     assert trace["model_versions"][0].startswith("found@")
-    assert read_json(capfd, "detseg dataset trace BloodImage_00158.jpg")["versions"][0]["authors"] == [
-        "import:cells"
-    ]
-
-    for command in commands[to_trace + 1 :]:
-        run(command)
-    check_exports(tmp_path, after["images"], after["regions"])
-    check_training(tmp_path)
+    old = read_json(capfd, "detseg dataset trace BloodImage_00158.jpg")["versions"][0]
+    assert (old["authors"], old["reviews"]) == (["import:cells"], [])
+    return after["images"], after["regions"]
 
 
-def check_training(folder: Path) -> None:
-    """Fine-tune as docs/datasets.md shows it, on what was exported, and predict with what came of it."""
+def train(folder: Path) -> None:
+    """Fine-tune as docs/datasets.md shows it, on what was exported."""
     (program,) = programs("datasets.md")
     small = repr(str(checkpoint_path("detector")))
     program = program.replace('"PekingU/rtdetr_v2_r18vd"', small).replace("v1-hf", "v2-hf")
     exec(program, {})
-    chosen = load_settings(model__detector="mine", model__segmenter="")
-    report = predict(chosen, [folder / "more"], folder / "next", pictures=False)
-    assert report.failed == ()
     learned = json.loads((folder / "mine" / "config.json").read_text())
     assert set(learned["id2label"].values()) == {"Platelets", "RBC", "WBC"}
 

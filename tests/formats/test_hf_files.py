@@ -65,7 +65,7 @@ def test_what_datasets_itself_writes(tmp_path: Path) -> None:
         ("bolt", Box(30, 0, 40, 20)),
     ]
     assert (str(first.size), str(second.size)) == ("40x20", "30x10")
-    assert opened.left_out == {"images without objects": 1}
+    assert opened.left_out == {"images without objects": 1, "parts of boxes outside of the image": 1}
     assert opened.read is not None
     assert [opened.read(one) for one in (first, second)] == [encoded(), encoded(30, 10)]
 

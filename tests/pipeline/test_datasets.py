@@ -94,6 +94,7 @@ def test_what_made_a_label_otherwise_is_seen(project: LabeledProject) -> None:
         ("author = person 2 and class = bolt", set()),
         ("updated >= 2026-03-01", {0, 1, 2}),
         ("updated < 2026-03-01", set()),
+        ("author = import:old@home", set()),
         ("meta.camera = 7", {1}),
         ("meta.camera != 7", {0, 2}),
     ],
@@ -110,7 +111,9 @@ def test_a_filter_chooses_images(project: LabeledProject, where: str, numbers: s
     assert version.recipe.where == where
 
 
-@pytest.mark.parametrize("where", ["colour = red", "class", "class < bolt", "updated = soon"])
+@pytest.mark.parametrize(
+    "where", ["colour = red", "class", "class < bolt", "updated = soon", "author != anna@example.org"]
+)
 def test_a_filter_that_says_nothing_is_refused(project: LabeledProject, where: str) -> None:
     with pytest.raises(ConfigError, match="--where"):
         create_version(project.settings, "v1", Wish(where))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from detseg.catalog import ProjectKey, ReviewRecord
 from detseg.config import ClassSettings, Settings
+from detseg.datasets.differences import compare_versions
 from detseg.datasets.sample import image_bytes
 from detseg.datasets.splits import SplitRule, parse_shares
 from detseg.errors import ConfigError, FormatError
@@ -146,6 +147,30 @@ def test_importing_again_changes_only_what_is_others_now(settings: Settings, tmp
     after = labels(settings)
     assert after["a.png"] == before["a.png"]
     assert after["b.png"].annotation.state == "labeled"
+
+
+def test_truth_that_is_imported_again_is_nothing_new(settings: Settings, tmp_path: Path) -> None:
+    boxes = {"a.png": [("bolt", [2, 3, 10, 20])], "day/b.png": []}
+    path = write_coco(tmp_path / "truth.json", boxes)
+    counts = []
+    for more in ({}, {}, {"day/b.png": [("nut", [1, 2, 3, 4])]}):
+        write_coco(path, boxes | more)
+        done = import_dataset(settings, Import(path, "coco", "gold"))
+        counts.append((done.images, done.new, done.updated))
+    assert counts == [(2, 2, 0), (2, 0, 0), (2, 0, 1)]
+
+
+def test_labels_under_another_name_are_no_other_regions(settings: Settings, tmp_path: Path) -> None:
+    boxes = {"a.png": [("bolt", [2, 3, 10, 20]), ("nut", [1, 1, 5, 5])], "day/b.png": []}
+    more = {"a.png": [("bolt", [2, 3, 10, 20]), ("nut", [1, 1, 5, 6])]}
+    for name, content in (("old", boxes), ("new", boxes | more)):
+        path = write_coco(tmp_path / f"{name}.json", content)
+        import_dataset(settings, Import(path, "coco", "labels"))
+        create_version(settings, name, Wish())
+    store = open_store(settings)
+    found = compare_versions(store, store.version("old"), store.version("new"))
+    assert found.regions == {"added": 1, "removed": 1, "changed": 0}
+    assert found.by_class == {"nut": {"added": 1, "removed": 1, "changed": 0}}
 
 
 def test_an_import_is_taken_back(settings: Settings, tmp_path: Path) -> None:

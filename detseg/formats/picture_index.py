@@ -1,0 +1,68 @@
+"""Image files of a large folder, found by their name without ending.
+
+A path below the folder, and 24 bytes, are kept of each: a ``Path`` and its place in a dictionary are a
+kilobyte.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+import numpy.typing as npt
+
+from detseg.formats.folders import images_below
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureIndex:
+    """The images below a folder.
+
+    Image i is at ``paths[ends[i]:ends[i + 1]]`` below it. ``hashes`` are those of the names without ending,
+    ascending, and ``order`` has the image of each, ascending where hashes are equal.
+    """
+
+    folder: Path
+    paths: bytes
+    ends: npt.NDArray[np.int64]
+    hashes: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+
+    def find(self, stem: str, parts: Sequence[str]) -> Path | None:
+        """Find the image of that name without ending; None for none.
+
+        Of several, it is the one in the first of those parts (folders right below this one) that has it, else
+        the last.
+        """
+        found = dict(self._named(stem))
+        return next((found[part] for part in (*parts, "") if part in found), None)
+
+    def _named(self, stem: str) -> Iterator[tuple[str, Path]]:
+        """Yield the images of that name by their part, and by an empty one."""
+        first, end = (int(np.searchsorted(self.hashes, hash(stem), side)) for side in ("left", "right"))
+        for i in self.order[first:end].tolist():
+            path = PurePath(self.paths[self.ends[i] : self.ends[i + 1]].decode(errors="surrogateescape"))
+            if path.stem == stem:
+                if len(path.parts) > 1:
+                    yield path.parts[0], self.folder / path
+                yield "", self.folder / path
+
+
+def index_pictures(folder: Path, *, without: str) -> PictureIndex:
+    """Go through the images of a folder and those below it, but for the part of that name.
+
+    Raises FormatError for a folder that cannot be listed.
+    """
+    paths, ends, hashes = bytearray(), array("q", [0]), array("q")
+    for path in images_below(folder):
+        below = path.relative_to(folder)
+        if below.parts[0] != without:
+            paths += str(below).encode(errors="surrogateescape")
+            ends.append(len(paths))
+            hashes.append(hash(path.stem))
+    of_names = np.array(hashes, dtype=np.int64)
+    order = np.argsort(of_names, kind="stable")
+    return PictureIndex(folder, bytes(paths), np.array(ends, dtype=np.int64), of_names[order], order)

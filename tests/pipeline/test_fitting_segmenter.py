@@ -1,0 +1,53 @@
+"""The sample's segmenter beside a detector of somebody's own: it goes where it has nothing to say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detseg.config import load_settings
+from detseg.pipeline.predictors import fitting_segmenter, predictor_settings
+
+
+def checkpoint(folder: Path, *labels: str) -> str:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"id2label": dict(enumerate(labels))}))
+    return folder.name
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    checkpoint(tmp_path / "cells", "RBC", "WBC")
+    checkpoint(tmp_path / "parts", "Bolt", "rivet")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "detseg.toml").write_text("")
+    return tmp_path / "detseg.toml"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, "sample"),
+        ({"model__detector": "cells"}, None),
+        ({"model__detector": "cells", "model__segmenter": "sample"}, "sample"),
+        ({"model__detector": "cells", "model__segmenter": "facebook/sam"}, "facebook/sam"),
+        ({"model__detector": "parts"}, "sample"),
+        ({"model__detector": "weights"}, "sample"),
+        ({"model__detector": "facebook/detr-resnet-50"}, "sample"),
+        ({"model__detector": ""}, "sample"),
+        ({"model__detector": "results:found.json"}, None),
+    ],
+)
+def test_it_stays_unless_nobody_chose_it_and_no_class_is_shared(
+    flags: dict[str, str], expected: str | None, config: Path
+) -> None:
+    settings = load_settings(config, environ={}, **flags)
+    assert fitting_segmenter(settings) == expected
+    assert predictor_settings(settings).model.segmenter == expected
+
+
+def test_it_goes_where_the_file_names_the_detector(config: Path) -> None:
+    config.write_text('[model]\ndetector = "cells"\n')
+    assert fitting_segmenter(load_settings(config, environ={})) is None
