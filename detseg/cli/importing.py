@@ -66,10 +66,10 @@ def import_(
         if as_json:
             print_json(_to_json(done))
         else:
-            _show(done, path)
+            _show(done, path, gold_share=settings.experiments.gold_share)
 
 
-def _show(done: Imported, path: Path) -> None:
+def _show(done: Imported, path: Path, *, gold_share: float) -> None:
     from detseg.cli.output import note, say
 
     lines = [f"{one.uri} {one.reason}" for one in done.failures]
@@ -85,8 +85,10 @@ def _show(done: Imported, path: Path) -> None:
     say(f"{done.name}: {format_count(done.images, 'image')} with {regions} as {done.as_} ({changes})")
     if done.as_ == "predictions":
         say(f"push them with `detseg preannotate --detector results:{path}`")
+    elif done.as_ == "gold" and gold_share:
+        say(f"{gold_share:.0%} of the new tasks are on such images (experiments.gold_share), from the source")
     elif done.as_ == "gold":
-        say("they go into the queue by experiments.gold_share, where the source has them")
+        say("nobody is measured by them yet: experiments.gold_share is 0 (0.05: one new task in twenty)")
 
 
 def _to_json(done: Imported) -> dict[str, Any]:

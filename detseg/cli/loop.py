@@ -271,12 +271,22 @@ def print_preannotated(report: PreannotateReport, *, would: bool = False) -> Non
         print_failures([(one.uri, one.reason) for one in report.quarantined])
     if queue.incomplete:
         say(f"pushed without some of their regions: {len(queue.incomplete)}")
-        print_failures([(one.uri, one.reason) for one in queue.incomplete])
+        print_failures([(one.uri, _first_parts(one.reason)) for one in queue.incomplete])
     for warning in queue.warnings:
         note(warning)
     say(f"model {report.model_version}")
     if report.url:
         say(f"queue {report.url}")
+
+
+def _first_parts(reason: str) -> str:
+    """The first two of the parts of a reason, one a region, and how many more there are.
+
+    >>> _first_parts("region a: no mask; region b: no mask; region c: no mask; region d: no mask")
+    'region a: no mask; region b: no mask; and 2 more'
+    """
+    parts = reason.split("; ")
+    return "; ".join(parts if len(parts) <= 3 else (*parts[:2], f"and {len(parts) - 2} more"))
 
 
 def print_collected(report: CollectReport) -> None:
