@@ -116,6 +116,11 @@ def read_architecture(name: str) -> str:
     return str((config.architectures or [""])[0])
 
 
+def architecture_of(model: Any) -> str:
+    """The architecture of a loaded model, as ``read_architecture`` reads it of its checkpoint."""
+    return str(getattr(model.config, "builder", type(model).__name__))
+
+
 def load_transformers(name: str, architecture: str) -> Checkpoint:
     """A model of transformers with its image processor.
 

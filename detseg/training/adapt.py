@@ -13,7 +13,9 @@ from transformers import DPTForSemanticSegmentation
 from detseg.errors import TrainingError, short_reason
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.families import FAMILIES
+from detseg.models.networks.torchvision_checkpoints import TorchvisionConfig
 from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.training.torchvision_detectors import resize, with_rows
 
 BACKGROUND = LabelClass("background", "stuff", aliases=("__background__",))
 """The label of pixels that are of nothing, where every pixel has one."""
@@ -37,11 +39,15 @@ def with_classes(
     """
     names = [cls.name for cls in classes]
     rows = matching_rows(base.labels, Taxonomy(tuple(classes)))
-    config = _relabeled(base.config, names)
-    if queries and not set_queries(config, queries):
+    if queries and count_queries(base.config) is None:
         raise TrainingError(
             f"{base.name} has no queries to choose the number of: leave training.queries at 0"
         )
+    if isinstance(base.config, TorchvisionConfig):
+        return with_rows(base, names, rows, seed=seed).train().requires_grad_(True)
+    config = _relabeled(base.config, names)
+    if queries:
+        set_queries(config, queries)
     _prepare_loss(type(base.model), config)
     torch.manual_seed(seed)
     # PyTorch's fused attention is several times slower than the plain one for so few queries on a CPU.
@@ -199,6 +205,9 @@ def resize_inputs(base: Checkpoint, longest: int) -> None:
 
     TrainingError for a model that is made for one size alone.
     """
+    if isinstance(base.config, TorchvisionConfig):
+        resize(base, longest)
+        return
     images = image_processor(base.processor)
     factor = longest / longest_side(images)
     images.size = {

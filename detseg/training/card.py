@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import detseg
+from detseg.models.checkpoints import architecture_of
 from detseg.training.plan import FIGURES, Figure, Plan, Trained
+from detseg.training.torchvision_detectors import TorchvisionLearner, answering
 
 _CARD = """\
 ---
-library_name: transformers
+library_name: {library}
 pipeline_tag: {tag}
 tags: [detseg]
 ---
@@ -56,7 +58,8 @@ def model_card(plan: Plan, trained: Trained, model: Any) -> str:
         dataset=plan.dataset,
         dataset_id=plan.dataset_id,
         classes=", ".join(cls.name for cls in plan.classes),
-        architecture=type(model).__name__,
+        architecture=architecture_of(answering(model)),
+        library="torchvision" if isinstance(model, TorchvisionLearner) else "transformers",
         parameters=sum(parameter.numel() for parameter in model.parameters()) / 1e6,
         n_train=trained.n_images["train"],
         n_val=trained.n_images["val"],

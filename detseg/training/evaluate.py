@@ -12,7 +12,7 @@ from detseg.metrics.detection import DetectionQuality, DetectionTally
 from detseg.metrics.intervals import Estimate
 from detseg.metrics.mask_tallies import PanopticTally, SegmentationTally
 from detseg.metrics.panoptic import PanopticScore
-from detseg.models.checkpoints import Checkpoint
+from detseg.models.checkpoints import Checkpoint, architecture_of
 from detseg.models.engine import Engine
 from detseg.models.families import FAMILIES
 from detseg.models.findings import read_findings
@@ -55,7 +55,12 @@ class Split:
     @property
     def labels(self) -> LabelMap:
         """The classes by the model's numbers."""
-        return LabelMap({i: cls.name for i, cls in enumerate(self.classes)}, dict(enumerate(self.classes)))
+        return self.labels_from(0)
+
+    def labels_from(self, first: int) -> LabelMap:
+        """The classes by the numbers of a model whose first one is that."""
+        by_number = dict(enumerate(self.classes, first))
+        return LabelMap({i: cls.name for i, cls in by_number.items()}, by_number)
 
     @property
     def ids(self) -> LabelIds:
@@ -155,8 +160,9 @@ _NO_AP = {"ap": Figure(None), "ap50": Figure(None)}
 def tally_boxes(checkpoint: Checkpoint, split: Split, engine: Engine) -> BoxTally:
     """Compare the boxes that a model in evaluation mode finds in every image with the labels."""
     network, tally = _network(checkpoint, _BOXES, engine), DetectionTally("bbox")
+    labels = split.labels_from(min(checkpoint.labels))
     for image, truth in split.images():
-        found = _read(network, network.run(network.prepare([image])), image, split.labels)
+        found = _read(network, network.run(network.prepare([image])), image, labels)
         tally.add_pair(_things(split.ids.known(truth)), _annotation(truth, found))
     return BoxTally(tally)
 
@@ -205,7 +211,7 @@ def _keeping_auxiliary_head(model: Any) -> Iterator[None]:
 
 
 def _network(checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> Network:
-    made: Any = FAMILIES[type(checkpoint.model).__name__].network(checkpoint, wanted, engine)
+    made: Any = FAMILIES[architecture_of(checkpoint.model)].network(checkpoint, wanted, engine)
     network: Network = made
     return network
 

@@ -14,6 +14,7 @@ from detseg.models.recorded import is_recorded
 from detseg.models.reviewed import is_reviews
 from detseg.training.adapt import show_whole
 from detseg.training.tasks import TASKS, Task
+from detseg.training.torchvision_detectors import show_inputs
 
 
 def load_pretrained(name: str) -> Checkpoint:
@@ -21,6 +22,8 @@ def load_pretrained(name: str) -> Checkpoint:
     loaded."""
     architecture = _architecture(name)
     checkpoint = FAMILIES[architecture].load(name, architecture)
+    if FAMILIES[architecture].kind == "torchvision":
+        return show_inputs(checkpoint)
     if getattr(checkpoint.processor, "do_split_image", False):
         raise TrainingError(
             f"{name} cannot be trained: it looks at an image in square pieces, each of which it gives one "

@@ -19,6 +19,7 @@ from detseg.training.adapt import BACKGROUND, IGNORED, image_processor
 from detseg.training.augment import Example
 from detseg.training.batches import MakeExample, box_example, pixel_example, segment_example
 from detseg.training.evaluate import Split, Tally, tally_boxes, tally_pixels, tally_segments
+from detseg.training.torchvision_detectors import DetectorCollator
 
 _COLOURS = 3
 
@@ -203,6 +204,8 @@ _PIXELS = Task(
     True, pixel_example, lambda processor, _panoptic: PixelCollator(processor), tally_pixels, every_pixel=True
 )
 
+_TORCHVISION_BOXES = Task(False, box_example, lambda *_: DetectorCollator(), tally_boxes)
+
 TASKS: Mapping[str, Task] = {
     **dict.fromkeys(
         (
@@ -219,6 +222,20 @@ TASKS: Mapping[str, Task] = {
             "YolosForObjectDetection",
         ),
         _BOXES,
+    ),
+    **dict.fromkeys(
+        (
+            "fasterrcnn_resnet50_fpn",
+            "fasterrcnn_resnet50_fpn_v2",
+            "fasterrcnn_mobilenet_v3_large_fpn",
+            "fasterrcnn_mobilenet_v3_large_320_fpn",
+            "retinanet_resnet50_fpn",
+            "retinanet_resnet50_fpn_v2",
+            "fcos_resnet50_fpn",
+            "ssd300_vgg16",
+            "ssdlite320_mobilenet_v3_large",
+        ),
+        _TORCHVISION_BOXES,
     ),
     **dict.fromkeys(
         (

@@ -13,7 +13,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from detseg.errors import TrainingError
 from detseg.files import write_whole
-from detseg.models.checkpoints import Checkpoint, quiet_library
+from detseg.models.checkpoints import Checkpoint, architecture_of, quiet_library
 from detseg.models.engine import Engine, choose_device, has_native_bfloat16
 from detseg.plurals import format_count
 from detseg.training.adapt import longest_side, resize_inputs, spare_points, with_classes
@@ -32,6 +32,7 @@ from detseg.training.plan import (
 )
 from detseg.training.tables import SampleTable
 from detseg.training.tasks import TASKS, Task
+from detseg.training.torchvision_detectors import answering
 from detseg.training.trainer import (
     FineTuner,
     LossIsNoNumber,
@@ -167,7 +168,7 @@ class _Training:
             resize_inputs(base, settings.image_size)
         model = with_classes(
             base,
-            TASKS[type(base.model).__name__].labels(plan.classes),
+            TASKS[architecture_of(base.model)].labels(plan.classes),
             seed=plan.seed,
             on_cpu=engine.device.type == "cpu",
             queries=settings.queries,
@@ -241,7 +242,7 @@ class _Training:
     @property
     def task(self) -> Task:
         """What is learned."""
-        return TASKS[type(self.model).__name__]
+        return TASKS[architecture_of(answering(self.model))]
 
     @property
     def val(self) -> Split:
@@ -250,7 +251,9 @@ class _Training:
 
     def tally(self, model: Any) -> Tally:
         """Compare what a model finds in the images of val with the labels."""
-        return self.task.tally(Checkpoint(self.plan.base, model, self.processor), self.val, self.engine)
+        return self.task.tally(
+            Checkpoint(self.plan.base, answering(model), self.processor), self.val, self.engine
+        )
 
     def finish(self, note: str = "") -> Trained:
         """Write the best weights as a checkpoint with its card, and remove what only the training needed."""

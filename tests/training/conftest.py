@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.models import tiny
+from tests.models.tiny_torchvision import torchvision_checkpoint
 from tests.pipeline.labeled import LabeledProject, belt, ring
 from tests.training.versions import make_version
 
@@ -34,6 +35,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> LabeledProject:
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random RT-DETR that knows bolt, nut and gear."""
     return tiny.save("rt_detr", tmp_path_factory.mktemp("models") / "rt_detr")
+
+
+@pytest.fixture(scope="session")
+def torchvision_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random SSDLite that knows bolt, nut and gear."""
+    return torchvision_checkpoint(tmp_path_factory.mktemp("models") / "ssd", "ssdlite320_mobilenet_v3_large")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from detseg.config import load_settings
 from detseg.datasets.store import DatasetStore
 from detseg.errors import DetsegError, TrainingError
 from detseg.pipeline.training import train_version
@@ -18,6 +19,14 @@ from detseg.training.pretrained import load_pretrained
 from tests.models import tiny
 from tests.pipeline.labeled import belt, bolt
 from tests.training.versions import make_version, settings_in
+
+FEW_STEPS = {
+    "engine__device": "cpu",
+    "engine__precision": "float32",
+    "training__steps": 1,
+    "training__batch_size": 2,
+    "training__evaluations": 1,
+}
 
 
 def lines(root: Path, detector: Path) -> list[str]:
@@ -66,6 +75,37 @@ def test_an_empty_class_and_a_rare_one_are_said(detector: Path, tmp_path: Path) 
     said = lines(tmp_path, detector)
     assert "the split 'train' of v1 has no nut: that will not be found" in said
     assert "few objects to learn from: bolt 2" in said
+
+
+RENAMED = """
+[[classes]]
+name = "screw"
+[[classes]]
+name = "nut"
+[[classes]]
+name = "belt"
+kind = "stuff"
+[[taxonomy.changes]]
+id = "1-rename"
+date = 2026-11-01
+kind = "rename"
+old = "bolt"
+new = "screw"
+reason = "the catalogue's word"
+"""
+
+
+def test_classes_that_were_renamed_since_are_said_and_learned_as_they_were(
+    detector: Path, tmp_path: Path
+) -> None:
+    make_version(tmp_path, sides={"train": 2, "val": 1})
+    (tmp_path / "detseg.toml").write_text(RENAMED)
+    settings = load_settings(tmp_path / "detseg.toml", environ={}, **FEW_STEPS)
+    said: list[str] = []
+    train_version(settings, "v1", base=str(detector), out=tmp_path / "out", warn=said.append)
+    assert "v1 was made before the classes changed (1-rename), and holds them as they were" in said
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["id2label"] == {"0": "bolt", "1": "nut"}
 
 
 def test_surfaces_alone_have_no_boxes(detector: Path, tmp_path: Path) -> None:
@@ -150,11 +190,11 @@ def test_families_that_do_not_learn_yet_are_named(tmp_path: Path) -> None:
         load_pretrained(str(base))
 
 
-def test_models_of_torchvision_are_answered_with_what_can_be_trained(tmp_path: Path) -> None:
-    config = {"architectures": ["fasterrcnn_resnet50_fpn"], "model_type": "torchvision"}
+def test_models_of_torchvision_with_masks_are_answered_with_what_can_be_trained(tmp_path: Path) -> None:
+    config = {"architectures": ["maskrcnn_resnet50_fpn"], "model_type": "torchvision"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(TrainingError, match=r"it is a fasterrcnn_resnet50_fpn; give .* families .*rt_detr"):
+    with pytest.raises(TrainingError, match=r"it is a maskrcnn_resnet50_fpn; give .* families .*rt_detr"):
         load_pretrained(str(tmp_path))
 
 

@@ -142,11 +142,12 @@ class Killed(Exception):
     """In the place of a signal that nothing can catch."""
 
 
-@pytest.fixture(scope="module", params=["boxes", "masks", "pixels"])
+@pytest.fixture(scope="module", params=["boxes", "anchors", "masks", "pixels"])
 def unbroken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     """A training that looks at its end only, so that its best weights are its last."""
     kinds = {
         "boxes": ("project", "detector"),
+        "anchors": ("project", "torchvision_detector"),
         "masks": ("scenes", "segmenter"),
         "pixels": ("scenes", "semantic"),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -202,10 +203,10 @@ class _ZeroWeights(TorchFunctionMode):
         return function(*args, **named)
 
 
-def build(config: TorchvisionConfig, *, n_classes: int) -> nn.Module:
-    """The model with zeros for weights, which are to be loaded."""
+def build(config: TorchvisionConfig, *, n_classes: int, drawn: bool = False) -> nn.Module:
+    """The model with zeros for weights, which are to be loaded, or with ``drawn`` random ones."""
     keywords = {} if config.semantic else dict(config.settings)
-    with _ZeroWeights():
+    with nullcontext() if drawn else _ZeroWeights():
         model: Any = models.get_model(
             config.builder, weights=None, weights_backbone=None, num_classes=n_classes, **keywords
         )
