@@ -105,6 +105,6 @@ class QaReport:
 
     @property
     def n_reviewed(self) -> int:
-        """Tasks that somebody judged."""
+        """Images that somebody labeled, or found empty."""
         states = self.result.basis.states
         return states.get("labeled", 0) + states.get("empty", 0)

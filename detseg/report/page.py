@@ -159,7 +159,7 @@ def _facts(report: QaReport) -> tuple[str, ...]:
     models = ", ".join(versions) if len(versions) <= 2 else format_count(len(versions), "model version")
     facts = (
         f"{created.day} {created:%B %Y, %H:%M} UTC",
-        f"Tasks: {states}" if states else "No tasks",
+        f"Images: {states}" if states else "No images",
         f"of them {arms}" if arms else "",
         f"Model: {models}" if models else "",
     )
