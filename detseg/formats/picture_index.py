@@ -1,7 +1,7 @@
 """Image files of a large folder, found by their name without ending.
 
-A path below the folder, and 24 bytes, are kept of each: a ``Path`` and its place in a dictionary are a
-kilobyte.
+A path below the folder, and 24 bytes, are kept of each: less than 100 bytes; a dictionary of paths takes
+660.
 """
 
 from __future__ import annotations
