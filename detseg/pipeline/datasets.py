@@ -101,7 +101,9 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
             parent=parent if known else None,
             left_out=left_out,
             duplicates=duplicates,
-            before_name=lambda: _settle_sides(catalog, wish, {i: groups.get(i, i) for i in sides}),
+            before_name=lambda: _settle_sides(
+                catalog, wish, {i: groups.get(i, i) for i in sides.keys() - settled.keys()}
+            ),
         )
         failpoint("dataset.named")
     return version
