@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detseg.cli.output import note, print_table, say
+from detseg.cli.output import note_left_out, print_table, say
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from detseg.pipeline.dataset_folders import Written
     from detseg.pipeline.datasets import Trace
 
-_MOST_PEOPLE = _MOST_MISSING = 10
+_MOST_PEOPLE = 10
 
 
 def print_version(version: Version) -> None:
@@ -111,10 +111,7 @@ def trace_json(trace: Trace) -> dict[str, Any]:
 
 def print_written(out: Path, done: Written, format_: str) -> None:
     """Print what was written, and on stderr which images were left out."""
-    for line in done.missing[:_MOST_MISSING]:
-        note(f"left out: {line}")
-    if len(done.missing) > _MOST_MISSING:
-        note(f"left out: {len(done.missing) - _MOST_MISSING:,} images more (--json names them all)")
+    note_left_out(done.missing)
     regions = format_count(done.regions, "region")
     say(f"{out}: {format_count(done.images, 'image')} with {regions} as {format_}")
     for path in done.written:

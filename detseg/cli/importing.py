@@ -14,8 +14,6 @@ from detseg.plurals import format_count
 if TYPE_CHECKING:
     from detseg.pipeline.importing import Imported
 
-_MOST_NAMED = 10
-
 
 def import_(
     path: Annotated[
@@ -70,14 +68,11 @@ def import_(
 
 
 def _show(done: Imported, path: Path, *, gold_share: float) -> None:
-    from detseg.cli.output import note, say
+    from detseg.cli.output import note, note_left_out, say
 
     lines = [f"{one.uri} {one.reason}" for one in done.failures]
     lines += [f"{name} is nowhere among the images" for name in done.unmatched]
-    for line in lines[:_MOST_NAMED]:
-        note(f"left out: {line}")
-    if len(lines) > _MOST_NAMED:
-        note(f"left out: {len(lines) - _MOST_NAMED:,} more (--json names them all)")
+    note_left_out(lines)
     for what, n in sorted(done.left_out.items()):
         note(f"left out: {what} {n:,}")
     regions = format_count(done.regions, "region")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXIT_QUARANTINED = 3
 
 _LONGEST = 900  # letters of a line
-_MOST_FAILURES = 10
+_MOST_FAILURES = _MOST_LEFT_OUT = 10
 
 
 def print_json(result: Mapping[str, Any]) -> None:
@@ -114,6 +114,14 @@ def print_failures(failures: Sequence[tuple[str, str]]) -> None:
     if len(lines) > _MOST_FAILURES:
         n_more = sum(n for _, n in lines[_MOST_FAILURES:])
         note(f"  ... and {n_more} more (--json lists all)")
+
+
+def note_left_out(images: Sequence[str]) -> None:
+    """Name on stderr the first images that are left out, each with its reason, and say how many more are."""
+    for line in images[:_MOST_LEFT_OUT]:
+        note(f"left out: {line}")
+    if len(images) > _MOST_LEFT_OUT:
+        note(f"left out: {len(images) - _MOST_LEFT_OUT:,} more (--json names them all)")
 
 
 def note_models(unmapped: Mapping[str, int], check: Agreement | None) -> None:
