@@ -114,12 +114,13 @@ def _trainings(
         return
     by_name = {model.name: model for model in known}
     registered = by_name.get(name)
-    seen: set[Path] = set()
-    while (folder := settings.path(registered.path if registered else name)) not in seen:
-        seen.add(folder)
+    seen: set[_Training] = set()
+    while True:
+        folder = settings.path(registered.path if registered else name)
         training = _read_training(folder, registered or _find_registered(folder, known))
-        if training is None:
+        if training is None or training in seen:
             break
+        seen.add(training)
         yield training
         name, registered = training.base, by_name.get(training.parent or "")
     if name != SAMPLE:
