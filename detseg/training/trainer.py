@@ -139,7 +139,10 @@ def make_arguments(
     )
 
 
-_BLOCK = re.compile(r".*?(?:layers?|blocks?|stages?)[._]?\d+(?:\.(?:layers?\.|blocks?\.)?\d+)?(?=\.)")
+_BLOCK = re.compile(
+    r"(?:.*?\.)?\d+(?=\.block\.)"  # torchvision's MobileNet
+    r"|.*?(?:layers?|blocks?|stages?)[._]?\d+(?:\.(?:layers?\.|blocks?\.)?\d+)?(?=\.)"
+)
 """The beginning of a parameter's name that names its block: ``encoder.stages.0.layers.1`` of a longer one."""
 
 
@@ -184,6 +187,8 @@ def layer_depths(names: Iterable[str]) -> list[int]:
 
     >>> layer_depths(["stem.weight", "layer1.0.conv.weight", "layer1.0.bn.bias", "layer1.1.w", "norm"])
     [0, 1, 1, 2, 2]
+    >>> layer_depths(["0.0.weight", "1.block.0.0.weight", "1.block.1.1.bias", "2.block.0.0.weight"])
+    [0, 1, 1, 2]
     """
     depths: list[int] = []
     blocks: dict[str, int] = {}
