@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,14 +96,14 @@ def read_labeled(sources: Sources, uri: str, image: ImageId | None) -> bytes:
     return data
 
 
-def describe_unread(run: RunSettings, unread: Sequence[str], of: str, *, n_images: int) -> Iterator[str]:
-    """Yield a line about images that are left out, by their places, if there are any.
+def describe_unread(run: RunSettings, unread: Sequence[str], of: str, *, n_images: int) -> tuple[str, ...]:
+    """Return a line about images that are left out, by their places; none where there are none.
 
     ``of`` names the ``n_images`` among which they are: a dataset version or a split of one. DatasetError
     where they are too large a share of them, or all.
     """
     if not unread:
-        return
+        return ()
     gone = format_count(len(unread), "image")
     said = f"{gone} of {n_images:,} of {of} cannot be read any more, the first: {unread[0]}"
     if len(unread) > run.max_quarantined_share * n_images or len(unread) == n_images:
@@ -111,4 +111,4 @@ def describe_unread(run: RunSettings, unread: Sequence[str], of: str, *, n_image
             f"{said}: put them back, or make a version of what is there (run.max_quarantined_share is "
             f"{run.max_quarantined_share:g})"
         )
-    yield f"{said}; left out"
+    return (f"{said}; left out",)

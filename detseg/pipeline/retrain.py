@@ -21,7 +21,7 @@ from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.labels import label_rules, read_labels
 from detseg.pipeline.promoting import Judge, Promoted, judging_by, promote
 from detseg.pipeline.registry import register
-from detseg.pipeline.rounds import NAME, Round, begin_round, end_round, last_version_id, open_round
+from detseg.pipeline.rounds import ROUND, Round, begin_round, end_round, last_version_id, open_round
 from detseg.pipeline.training import train_version
 from detseg.pipeline.workspace import known_project, opened_catalog
 from detseg.plurals import format_count
@@ -94,7 +94,7 @@ def retrain(
     goes on there.
     """
     parse_shares(settings.retrain.split)
-    with opened_catalog(settings) as catalog, catalog.locks.hold(NAME, longest_s=_WAIT_S):
+    with opened_catalog(settings) as catalog, catalog.locks.hold(ROUND, longest_s=_WAIT_S):
         due = look_for_due(settings, catalog, restart=restart)
         if not (due.is_due or by_hand):
             return RetrainReport(due)
@@ -204,7 +204,7 @@ def _begin(settings: Settings, catalog: Catalog) -> Round:
     while begun is None or begun.name in taken or _folder(settings, begun).exists():
         number += 1
         begun = Round(
-            f"{NAME}-{number}", _starting_checkpoint(settings, catalog), number, utc_now().isoformat()
+            f"{ROUND}-{number}", _starting_checkpoint(settings, catalog), number, utc_now().isoformat()
         )
     begin_round(catalog, begun)
     return begun

@@ -12,7 +12,7 @@ from detseg.files import parse_json
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
 
-NAME = "retrain"
+ROUND = "retrain"
 """Rounds are called ``retrain-1``, ``retrain-2``, ...; it is also the name of their lock."""
 
 
@@ -52,10 +52,10 @@ def last_version_id(catalog: Catalog) -> str | None:
 
 
 def _state(catalog: Catalog) -> dict[str, Any]:
-    stored = catalog.cursors.get(NAME)
+    stored = catalog.cursors.get(ROUND)
     state: dict[str, Any] = parse_json(stored, "the state of the rounds") if stored else {}
     return state
 
 
 def _keep(catalog: Catalog, state: Mapping[str, Any]) -> None:
-    catalog.cursors.set(NAME, json.dumps(state, ensure_ascii=False))
+    catalog.cursors.set(ROUND, json.dumps(state, ensure_ascii=False))
