@@ -9,7 +9,7 @@ from typing import Any
 import detseg
 from detseg.models.checkpoints import architecture_of
 from detseg.training.plan import FIGURES, Figure, Plan, Trained
-from detseg.training.torchvision_detectors import TorchvisionLearner, answering
+from detseg.training.torchvision_detectors import TorchvisionLearner, without_loss
 
 _CARD = """\
 ---
@@ -58,7 +58,7 @@ def model_card(plan: Plan, trained: Trained, model: Any) -> str:
         dataset=plan.dataset,
         dataset_id=plan.dataset_id,
         classes=", ".join(cls.name for cls in plan.classes),
-        architecture=architecture_of(answering(model)),
+        architecture=architecture_of(without_loss(model)),
         library="torchvision" if isinstance(model, TorchvisionLearner) else "transformers",
         parameters=sum(parameter.numel() for parameter in model.parameters()) / 1e6,
         n_train=trained.n_images["train"],

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from detseg.errors import TrainingError
 from detseg.models.backbone import find_backbone
 from detseg.models.checkpoints import architecture_of
-from detseg.training.torchvision_detectors import answering
+from detseg.training.torchvision_detectors import without_loss
 
 
 class LowRank(nn.Module):
@@ -40,7 +40,7 @@ def add_low_rank(model: Any, rank: int, *, seed: int) -> None:
     layers = [one for name, one in modules if isinstance(one, nn.Linear) and "att" in name]
     if backbone is None or not layers:
         raise TrainingError(
-            f"the backbone of a {architecture_of(answering(model))} has no attention here: leave "
+            f"the backbone of a {architecture_of(without_loss(model))} has no attention here: leave "
             "training.lora_rank at 0"
         )
     torch.manual_seed(seed)

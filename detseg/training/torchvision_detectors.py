@@ -64,8 +64,8 @@ class TorchvisionLearner(nn.Module):
         return cls(load_torchvision(str(folder), read_architecture(str(folder))).model)
 
 
-def answering(model: Any) -> Any:
-    """The model as networks take it."""
+def without_loss(model: Any) -> Any:
+    """The detector that answers boxes, out of a learner; any other model as it is."""
     return model.detector if isinstance(model, TorchvisionLearner) else model
 
 

@@ -32,7 +32,7 @@ from detseg.training.plan import (
 )
 from detseg.training.tables import SampleTable
 from detseg.training.tasks import TASKS, Task
-from detseg.training.torchvision_detectors import answering
+from detseg.training.torchvision_detectors import without_loss
 from detseg.training.trainer import (
     FineTuner,
     LossIsNoNumber,
@@ -242,7 +242,7 @@ class _Training:
     @property
     def task(self) -> Task:
         """What is learned."""
-        return TASKS[architecture_of(answering(self.model))]
+        return TASKS[architecture_of(without_loss(self.model))]
 
     @property
     def val(self) -> Split:
@@ -252,7 +252,7 @@ class _Training:
     def tally(self, model: Any) -> Tally:
         """Compare what a model finds in the images of val with the labels."""
         return self.task.tally(
-            Checkpoint(self.plan.base, answering(model), self.processor), self.val, self.engine
+            Checkpoint(self.plan.base, without_loss(model), self.processor), self.val, self.engine
         )
 
     def finish(self, note: str = "") -> Trained:
