@@ -163,7 +163,7 @@ def preannotate(
         note(f"another model was chosen while {model.version} predicted: going on with that one")
         chosen = _choose(settings, note)
     seconds["total"] = sum(seconds.values())
-    return _sum_up(found, predicted, pushed, model=model, seconds=seconds)
+    return _sum_up(found, predicted, pushed, model=model, seconds=dict(seconds))
 
 
 def _choose(settings: Settings, note: Callable[[str], None]) -> Chosen:
