@@ -37,7 +37,9 @@ def test_every_family_learns_and_predicts(builder: str, project: LabeledProject,
     done = fit(project, base, tmp_path / "out", steps=2, evaluations=1)
     assert done.steps == 2
     before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "out"))
-    weights = [name for name in before if name.endswith(".weight") and before[name].shape == after[name].shape]
+    weights = [
+        name for name in before if name.endswith(".weight") and before[name].shape == after[name].shape
+    ]
     changed = {name for name in weights if not torch.equal(before[name], after[name])}
     assert {name.partition(".")[0] for name in changed} == {name.partition(".")[0] for name in weights}
     config = json.loads((tmp_path / "out" / "config.json").read_text())
