@@ -1,4 +1,8 @@
-"""``make study``: three rounds with simulated people on real images, into ``docs/study.md``."""
+"""``make study``: three rounds with simulated people on real images, into ``docs/study.md``.
+
+What was measured is beside the page, in ``docs/study.json``: with ``--only``, the other data sets keep what
+was found for them.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.processes import ROOT
 from bench.study.charts import draw_minutes
@@ -26,20 +31,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         for name in options.only or PLANS:
-            _study(name, options)
+            _keep(name, _study(name, options), options.page)
     except (NoData, StudyFailed) as error:
         print(f"study: {error}", file=sys.stderr)
         return 1
-    files = [options.work / name / "results.json" for name in PLANS]
-    results = [read_json(file) for file in files if file.is_file()]
+    found = _kept(options.page)
+    results = [found[name] for name in PLANS if name in found]
     draw_minutes(results, options.page.parent / "pictures" / _CHART)
     write_page(results, options.page, chart=f"pictures/{_CHART}")
     _say(f"wrote {options.page}")
     return 0
 
 
-def _study(name: str, options: argparse.Namespace) -> None:
-    """The rounds of one data set, or what is left to do of them, then what simulated people make of it."""
+def _kept(page: Path) -> dict[str, Any]:
+    """What was found for each data set, by its name."""
+    file = page.with_suffix(".json")
+    return read_json(file) if file.is_file() else {}
+
+
+def _keep(name: str, found: Mapping[str, Any], page: Path) -> None:
+    write_whole(page.with_suffix(".json"), json.dumps(_kept(page) | {name: found}, indent=1) + "\n")
+
+
+def _study(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Go through the rounds of one data set, or what is left of them, and measure what people make of it."""
     plan, place = PLANS[name], Workspace(options.work / name, options.threads)
     rounds = run_rounds(plan, read_images(plan, options.data), place, data=options.data, say=_say)
     images = image_folder(plan, options.data)
@@ -47,13 +62,13 @@ def _study(name: str, options: argparse.Namespace) -> None:
         _say(f"drew {picture}")
     _say(f"{name}: people are simulated by {options.seeds} seeds")
     found = measure_all(plan, rounds, n_seeds=options.seeds, n_expect=40, n_judged=plan.n_judged)
-    write_whole(place.folder / "results.json", json.dumps(found, indent=1))
     for way, figures in found["ways"].items():
         low, high = figures["printed"]
         _say(
             f"{name}, {way}: simulated people save {figures['saving']:.1%}, printed {low:.1%} to {high:.1%}; "
             f"F1 {', '.join(f'{value:+.3f}' for value in figures['quality']['difference'])}"
         )
+    return found
 
 
 def _say(line: str) -> None:

@@ -159,6 +159,9 @@ def _rounds(results: Sequence[Mapping[str, Any]], chart: str) -> Iterator[str]:
     heads = ("", "labeled images", "steps", "minutes of training on two cores", "AP", "AP50")
     yield from _table(heads, models)
     yield "\nMinutes on two cores are the processor's time, halved: the machine had other work.\n"
+    for one in results:
+        if one["remark"]:
+            yield f"{one['remark']}\n"
 
 
 def _labels(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -264,7 +267,8 @@ def _how_to(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield (
         f"`make study` goes through all of it ({steps}), and goes on where it was stopped: what was "
         "trained, predicted and labeled stays in `build/study/`. `make study ONLY=bccd` takes one "
-        "data set; without trainings, the simulations take some minutes. It reads `../shared/data`, "
+        "data set and leaves the figures of the other on this page (`study.json`, beside it, has all of "
+        "them); without trainings, the simulations take some minutes. It reads `../shared/data`, "
         "whose images are not part of the repository, so pictures of what models found and people "
         "left are in `build/study/pictures/` only."
     )

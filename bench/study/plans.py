@@ -48,6 +48,8 @@ class Plan:
     """seeds of people whose labels are drawn and judged"""
     n_people: int = 8
     seed: int = 1
+    remark: str = ""
+    """for the page: what to know of these images and this base"""
 
     @property
     def n_images(self) -> int:
@@ -72,6 +74,12 @@ NUCLEI = Plan(
     base="sample-segmenter",
     training={"image_size": 320, "queries": 150, "batch_size": 4, "flip_vertical": 0.5, "zoom": 0.5},
     n_judged=5,
+    remark=(
+        "Nuclei are of two stains, 46 on an image and up to 195, and many are a few pixels wide as the model "
+        "sees them. The segmenter that comes with detseg is too small a base for that: for three in ten "
+        "nuclei its models have a region that people can use. The rest has to be drawn, and with help people "
+        "are assumed to overlook more of that than by hand, so labels get worse."
+    ),
 )
 PLANS = {plan.name: plan for plan in (BCCD, NUCLEI)}
 

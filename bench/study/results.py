@@ -40,6 +40,7 @@ def measure_all(
     first = World((tuple(scenes_of(rounds[0], threshold=1.0)),), plan.classes, plan.n_people)
     return {
         "name": plan.name,
+        "remark": plan.remark,
         "sizes": list(plan.sizes),
         "n_people": plan.n_people,
         "threshold": plan.threshold,
