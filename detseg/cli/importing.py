@@ -80,9 +80,13 @@ def _show(done: Imported, path: Path, *, gold_share: float) -> None:
     say(f"{done.name}: {format_count(done.images, 'image')} with {regions} as {done.as_} ({changes})")
     if done.as_ == "predictions":
         say(f"push them with `detseg preannotate --detector results:{path}`")
-    elif done.as_ == "gold" and gold_share:
+    if done.late:
+        say(f"{done.late:,} of them were tasks already before their truth came: it measures nobody there")
+    if done.as_ != "gold" or done.late == done.images:
+        return
+    if gold_share:
         say(f"{gold_share:.0%} of the new tasks are on such images (experiments.gold_share), from the source")
-    elif done.as_ == "gold":
+    else:
         say("nobody is measured by them yet: experiments.gold_share is 0 (0.05: one new task in twenty)")
 
 
@@ -94,6 +98,7 @@ def _to_json(done: Imported) -> dict[str, Any]:
         "regions": done.regions,
         "new": done.new,
         "updated": done.updated,
+        "late": done.late,
         "unmatched": done.unmatched,
         "failed": [{"name": one.uri, "reason": one.reason} for one in done.failures],
         "left_out": dict(done.left_out),

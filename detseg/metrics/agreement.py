@@ -17,7 +17,7 @@ from detseg.metrics.cases import Case, age
 from detseg.metrics.intervals import Estimate
 from detseg.metrics.krippendorff import Alpha
 from detseg.metrics.matched import MIN_IOU, Matched, MatchedRows, match_regions
-from detseg.metrics.weeks import WeekShare, WeekTally
+from detseg.metrics.weeks import DatedShare, WeekShare, WeekTally
 from detseg.types import Annotation
 
 Boxes = Mapping[str, npt.NDArray[np.float64]]
@@ -117,7 +117,7 @@ class AgreementTally:
         self._by_arm[case.arm].add(every)
         together = " + ".join(review.author for review in judged)
         latest = max(judged, key=age).updated_at
-        self._weeks.add(latest, 2 * every.n_met, every.n_first + every.n_second, who=together)
+        self._weeks.add(DatedShare(latest, 2 * every.n_met, every.n_first + every.n_second, together))
         for label, matched in of_image.items():
             self._by_class[label].add(matched)
 

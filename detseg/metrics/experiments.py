@@ -12,7 +12,7 @@ from detseg.geometry.extent import instance_iou_matrix
 from detseg.metrics.cases import Case
 from detseg.metrics.intervals import Estimate, wilson_by_image
 from detseg.metrics.matched import MIN_IOU, Matched, MatchedRows, match_regions
-from detseg.metrics.weeks import WeekShare, WeekTally
+from detseg.metrics.weeks import DatedShare, WeekShare, WeekTally
 from detseg.types import DECOY_KINDS, Annotation, Decoy, DecoyKind, Instance, Region
 
 STILL_THERE_IOU = 0.5
@@ -47,7 +47,9 @@ class GoldScore:
     """People's regions against the known truth, met one to one within a label from ``min_iou`` on."""
 
     n_images: int
-    """judgements: two people who judged one image are two"""
+    """images that somebody judged"""
+    n_reviews: int
+    """their judgements: two people who judged one image are two"""
     tp: int
     """regions that are in the truth"""
     fp: int
@@ -157,49 +159,62 @@ class GoldTally:
     """Collects people's work on images whose truth is known."""
 
     def __init__(self) -> None:
-        self._n_images = 0
-        self._all = MatchedRows()
+        self._all = _Judgements()
         self._weeks = WeekTally()
-        self._per_annotator: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
-        self._per_class: defaultdict[str, MatchedRows] = defaultdict(MatchedRows)
+        self._per_annotator: defaultdict[str, _Judgements] = defaultdict(_Judgements)
+        self._per_class: defaultdict[str, _Judgements] = defaultdict(_Judgements)
 
     def add(self, case: Case) -> None:
         """One image; counts in the arm "gold"."""
-        if case.arm != "gold" or case.gold is None:
-            return
         judged = sorted(_judged(case), key=lambda review: review.author)
-        self._n_images += bool(judged)
-        for number, review in enumerate(judged):
-            by_label = match_regions(review, case.gold)
-            total = _sum(by_label.values())
-            self._all.add(total)
-            self._weeks.add(
-                review.updated_at,
-                2 * total.n_met,
-                total.n_first + total.n_second,
-                who=review.author,
-                is_compared=number == self._n_images % len(judged),  # they take turns
+        if case.arm != "gold" or case.gold is None or not judged:
+            return
+        by_label: defaultdict[str, list[Matched]] = defaultdict(list)
+        totals: list[Matched] = []
+        for review in judged:
+            found = match_regions(review, case.gold)
+            for label, matched in found.items():
+                by_label[label].append(matched)
+            totals.append(_sum(found.values()))
+            self._per_annotator[review.author].add(totals[-1:])
+        self._all.add(totals)
+        for label, matches in by_label.items():
+            self._per_class[label].add(matches)
+        self._weeks.add(
+            *(
+                DatedShare(review.updated_at, 2 * total.n_met, total.n_first + total.n_second, review.author)
+                for review, total in zip(judged, totals, strict=True)
             )
-            self._per_annotator[review.author].add(total)
-            for label, matched in by_label.items():
-                self._per_class[label].add(matched)
+        )
 
     def result(self) -> Golds:
         """The scores so far."""
         return Golds(
             min_iou=MIN_IOU,
-            all=self._score(self._all),
-            per_annotator={
-                name: self._score(self._per_annotator[name]) for name in sorted(self._per_annotator)
-            },
-            per_class={label: self._score(self._per_class[label]) for label in sorted(self._per_class)},
+            all=self._all.score(),
+            per_annotator={name: self._per_annotator[name].score() for name in sorted(self._per_annotator)},
+            per_class={label: self._per_class[label].score() for label in sorted(self._per_class)},
             weeks=self._weeks.result(),
         )
 
-    def _score(self, rows: MatchedRows) -> GoldScore:
+
+class _Judgements:
+    """Reviews against the truth, summed by image: those of one image resemble each other."""
+
+    def __init__(self) -> None:
+        self._rows, self._n_reviews = MatchedRows(), 0
+
+    def add(self, of_image: Sequence[Matched]) -> None:
+        """The reviews of one more image."""
+        self._rows.add(_sum(of_image))
+        self._n_reviews += len(of_image)
+
+    def score(self) -> GoldScore:
+        rows = self._rows
         n_reviewed, n_true, tp = (int(rows.column(name).sum()) for name in ("n_first", "n_second", "n_met"))
         return GoldScore(
             n_images=len(rows),
+            n_reviews=self._n_reviews,
             tp=tp,
             fp=n_reviewed - tp,
             fn=n_true - tp,

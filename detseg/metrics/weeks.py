@@ -87,33 +87,53 @@ def compare_weeks(weeks: Mapping[str, WeekImages], *, seed: int = 0) -> tuple[We
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class DatedShare:
+    """Successes and trials of a review of an image, when it was made, and by whom."""
+
+    moment: datetime | None
+    successes: float
+    trials: float
+    who: str
+
+
 class WeekTally:
     """Collects a share image by image, kept small."""
 
     def __init__(self) -> None:
-        self._images: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
+        self._reviews: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
         self._who: dict[str, int] = {}
+        self._n_images = 0
 
-    def add(
-        self, moment: datetime | None, successes: float, trials: float, *, who: str, is_compared: bool = True
-    ) -> None:
-        """One image that was reviewed then by ``who``; one without trials tells nothing.
+    def add(self, *reviews: DatedShare) -> None:
+        """One image, by all its reviews; one without trials tells nothing.
 
-        Of several reviews of an image one is compared with other weeks: they resemble each other.
+        Of several reviews one is compared with other weeks, for they resemble each other: people take turns.
         """
-        if trials > 0:
-            code = self._who.setdefault(who, len(self._who))
-            self._images[iso_week(moment)].extend((successes, trials, code, is_compared))
+        self._n_images += bool(reviews)
+        for number, one in enumerate(reviews):
+            if one.trials > 0:
+                code = self._who.setdefault(one.who, len(self._who))
+                is_compared = number == self._n_images % len(reviews)
+                row = (self._n_images, one.successes, one.trials, code, is_compared)
+                self._reviews[iso_week(one.moment)].extend(row)
 
     def result(self) -> tuple[WeekShare, ...]:
         """The weeks so far, by time."""
-        return compare_weeks({week: _week_images(rows) for week, rows in self._images.items()})
+        return compare_weeks({week: _week_images(rows) for week, rows in self._reviews.items()})
 
 
 def _week_images(rows: array[float]) -> WeekImages:
-    successes, trials, who, is_compared = np.array(rows).reshape(-1, 4).T
+    image, successes, trials, who, is_compared = np.array(rows).reshape(-1, 5).T
+    of_image = np.unique(image, return_inverse=True)[1]
     chosen = is_compared > 0.0
-    return WeekImages(successes, trials, who[chosen].astype(np.intp), successes[chosen], trials[chosen])
+    return WeekImages(
+        np.bincount(of_image, successes).astype(np.float64),
+        np.bincount(of_image, trials).astype(np.float64),
+        who=who[chosen].astype(np.intp),
+        compared_successes=successes[chosen],
+        compared_trials=trials[chosen],
+    )
 
 
 def iso_week(moment: datetime | None) -> str:

@@ -19,6 +19,7 @@ from detseg.pipeline import progress
 from detseg.pipeline.choosing import versions_of
 from detseg.pipeline.dataset_figures import measure_labels
 from detseg.pipeline.datasets import open_store
+from detseg.pipeline.experiments.gold import count_late_truth
 from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.near_duplicates import near_duplicates
@@ -177,6 +178,7 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
         n_deleted_tasks=catalog.tasks.count(project.key, "deleted"),
         states=catalog.reviews.states(project.key),
         arms=catalog.arms.counts(project.key),
+        n_late_truth=count_late_truth(catalog, project.key, catalog.gold.imported()),
         promoted=promotion.model if promotion else None,
     )
     measures = Measures(taxonomy, cost_model(settings.costs))

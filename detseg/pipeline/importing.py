@@ -26,7 +26,7 @@ from detseg.labelstudio.label_config import config_to_taxonomy, taxonomy_to_conf
 from detseg.models.recorded import PREFIX
 from detseg.paging import pages
 from detseg.pipeline import predictors, progress, shards
-from detseg.pipeline.experiments.gold import as_regions
+from detseg.pipeline.experiments.gold import as_regions, count_late_truth
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.formats import find_format, readable_formats
 from detseg.pipeline.near_duplicates import read_features
@@ -87,6 +87,7 @@ class Imported:
     """The outcome of an import: images with ``regions``, of which ``new`` ones and ``updated`` ones were not
     there as they are now.
 
+    ``late`` is the number of images whose truth came when they were tasks already, where it measures nobody.
     ``unmatched`` are the file's names of images that are nowhere; ``failures`` those that are there, and what
     is wrong with them. ``left_out`` counts regions that were not taken, by reason.
     """
@@ -97,6 +98,7 @@ class Imported:
     regions: int = 0
     new: int = 0
     updated: int = 0
+    late: int = 0
     unmatched: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -194,6 +196,7 @@ def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
         failpoint("import.before_page")
         if chosen.as_ == "gold":
             counts = catalog.gold.record(labels, done.name)
+            done.late += count_late_truth(catalog, project.key, [one.image for one in labels])
         else:
             counts = catalog.imports.record(project.key, done.name, labels)
         done.new, done.updated = done.new + counts.new, done.updated + counts.updated

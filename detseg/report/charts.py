@@ -11,11 +11,13 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from detseg.metrics.answers import Unit
 from detseg.metrics.intervals import Estimate
+from detseg.metrics.shown import show
 from detseg.plurals import format_count
 from detseg.report.wording import format_estimate, format_interval, format_value
 
@@ -157,7 +159,10 @@ class Point:
 
 
 def series_chart(points: Sequence[Point], *, unit: Unit, alt: str, line: bool = True) -> str:
-    """Values with their intervals, from left to right: a line over time, or dots over ordered groups."""
+    """Values with their intervals, from left to right: a line over time, or dots over ordered groups.
+
+    Values of too little data to act on are grey dots, and no line goes through or over them.
+    """
 
     def paint(axes: Axes) -> None:
         _paint_series(axes, points, line=line)
@@ -186,25 +191,47 @@ def sparkline(points: Sequence[Point], *, unit: Unit, alt: str) -> str:
 
 
 def _paint_series(axes: Axes, points: Sequence[Point], *, line: bool) -> None:
+    for run in _runs(points):
+        x, low, value, high = ([entry[n] for entry in run] for n in range(4))
+        if line and len(x) > 1:
+            axes.fill_between(x, low, high, color=WASH, linewidth=0)
+            axes.plot(x, value, color=ACCENT, linewidth=_LINE)
+            axes.plot(x[-1:], value[-1:], marker="o", markersize=_DOT, color=ACCENT)
+        else:
+            axes.vlines(x, low, high, color=ACCENT, linewidth=_LINE, alpha=0.55)
+            axes.plot(x, value, linestyle="", marker="o", markersize=_DOT + 1, color=ACCENT)
     told = [
-        (i, e.low, e.value, e.high, p.flagged)
+        (i, told.value, told.level)
         for i, p in enumerate(points)
-        if (e := p.estimate).value is not None and e.low is not None and e.high is not None
+        if (told := show(p.estimate)).value is not None
     ]
-    x, low, value, high = ([entry[n] for entry in told] for n in range(4))
-    if line and len(x) > 1:
-        axes.fill_between(x, low, high, color=WASH, linewidth=0)
-        axes.plot(x, value, color=ACCENT, linewidth=_LINE)
-    else:
-        axes.vlines(x, low, high, color=ACCENT, linewidth=_LINE, alpha=0.55)
-        axes.plot(x, value, linestyle="", marker="o", markersize=_DOT + 1, color=ACCENT)
-    if line and x:
-        axes.plot(x[-1:], value[-1:], marker="o", markersize=_DOT, color=ACCENT)
-    marked = [(i, v) for i, _, v, _, flagged in told if flagged]
+    few = [(i, value) for i, value, level in told if level == "rough"]
+    axes.plot(
+        [i for i, _ in few],
+        [v for _, v in few],
+        linestyle="",
+        marker="o",
+        markersize=_DOT,
+        color=SOFT,
+        alpha=0.6,
+    )
+    marked = [(i, value) for i, value, _ in told if points[i].flagged]
     ring: dict[str, Any] = {"markersize": _DOT + 3, "markerfacecolor": PAPER, "markeredgecolor": WRONG}
     axes.plot(
         [i for i, _ in marked], [v for _, v in marked], linestyle="", marker="o", markeredgewidth=2, **ring
     )
+
+
+def _runs(points: Sequence[Point]) -> Iterator[list[tuple[int, float, float, float]]]:
+    """Place, low end, value and high end of the values to act on, those beside each other together."""
+    for level, run in groupby(enumerate(points), key=lambda one: show(one[1].estimate).level):
+        if level == "firm":
+            shown = [(i, show(point.estimate)) for i, point in run]
+            yield [
+                (i, s.low, s.value, s.high)
+                for i, s in shown
+                if s.low is not None and s.value is not None and s.high is not None
+            ]
 
 
 def _label_ends(axes: Axes, labels: Sequence[str], *, every: bool) -> None:
@@ -220,7 +247,10 @@ def _scale(axes: Axes, points: Sequence[Point], unit: Unit) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ends = [
-        end for p in points for end in (p.estimate.low, p.estimate.high, p.estimate.value) if end is not None
+        end
+        for p in points
+        for end in (p.estimate.low, p.estimate.high, show(p.estimate).value)
+        if end is not None
     ]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     room = max((high - low) * 0.12, 0.02 if unit in ("share", "score") else abs(high) * 0.05, 1e-9)
@@ -303,7 +333,7 @@ def _formatter(unit: Unit) -> Formatter:
 
 
 def _in_words(points: Sequence[Point], unit: Unit) -> str:
-    told = [point for point in points if point.estimate.value is not None]
+    told = [point for point in points if show(point.estimate).value is not None]
     if not told:
         return "no value yet"
     first, last = told[0], told[-1]

@@ -140,10 +140,25 @@ def test_people_are_scored_against_the_truth() -> None:
     assert ann.mask_iou.value == pytest.approx(0.8)
     assert (bob.tp, bob.fp, bob.fn, bob.mask_iou.value) == (30, 0, 30, None)
     assert bob.recall.value == pytest.approx(0.5)
-    assert (result.all.n_images, result.all.tp, result.all.fn) == (60, 90, 30)
+    assert (result.all.n_images, result.all.n_reviews, result.all.tp, result.all.fn) == (30, 60, 90, 30)
     assert result.per_class.keys() == {"belt", "bolt", "nut"}
     assert (result.per_class["nut"].fp, result.per_class["nut"].recall.value) == (10, None)
     assert result.per_class["bolt"].f1.value == 1.0
+
+
+def test_two_people_who_say_the_same_make_nothing_surer() -> None:
+    once, twice = GoldTally(), GoldTally()
+    for n in range(9):
+        ann, bob = (
+            annotation([boxed("1", "bolt", (0, 0, 10, 8))] if n % 3 else [], author=author)
+            for author in ("ann", "bob")
+        )
+        once.add(case([ann], arm="gold", decoys=(), gold=TRUTH))
+        twice.add(case([ann, bob], arm="gold", decoys=(), gold=TRUTH))
+    one, two = once.result(), twice.result()
+    for single, double in ((one.all, two.all), (one.per_class["bolt"], two.per_class["bolt"])):
+        assert double.f1 == single.f1
+    assert two.all.f1.value is None  # nine images are too few, however many people look at them
 
 
 def test_an_empty_truth_is_met_by_an_empty_review() -> None:

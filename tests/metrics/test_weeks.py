@@ -13,7 +13,7 @@ from detseg.metrics.agreement import AgreementTally
 from detseg.metrics.cases import Case
 from detseg.metrics.experiments import GoldTally
 from detseg.metrics.suspects.tally import SuspectTally
-from detseg.metrics.weeks import WeekShare, WeekTally
+from detseg.metrics.weeks import DatedShare, WeekShare, WeekTally
 from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Region
 from tests.metrics.made import annotation, boxed, case
@@ -104,14 +104,25 @@ def test_a_share_of_suspects_counts_regions_not_findings() -> None:
 
 def test_what_has_no_date_or_no_region_is_of_no_week() -> None:
     tally = WeekTally()
-    tally.add(None, 1, 2, who="ann")
-    tally.add(MONDAY, 0, 0, who="ann")
+    tally.add(DatedShare(None, 1, 2, "ann"))
+    tally.add(DatedShare(MONDAY, 0, 0, "ann"))
     assert tally.result() == ()
-    tally.add(MONDAY, 1, 2, who="ann")
+    tally.add(DatedShare(MONDAY, 1, 2, "ann"))
     (week,) = tally.result()
     assert (week.week, week.change, week.changed) == ("2026-W02", None, False)
     assert week.share.value is None  # of one image nobody can say it
     assert suspects([]) == gold([]) == agreement([]) == ()
+
+
+def test_two_reviews_of_an_image_are_one_image() -> None:
+    """Two people who see the same in each image tell of the images no more than one of them does."""
+    once, twice = WeekTally(), WeekTally()
+    for n_right in (4, 4, 3, 4, 2, 4, 4, 0, 4, 4):
+        ann, bea = (DatedShare(MONDAY, n_right, 4, who) for who in ("ann", "bea"))
+        once.add(ann)
+        twice.add(ann, bea)
+    assert twice.result()[0].share == once.result()[0].share
+    assert once.result()[0].share.n == 10
 
 
 def test_the_order_of_the_images_changes_nothing() -> None:

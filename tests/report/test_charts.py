@@ -29,6 +29,9 @@ estimates = st.builds(
     shares,
     st.integers(10, 99),
 )
+few = st.builds(
+    lambda one: Estimate(None, None, None, 5, None, Rough(one.value, one.low, one.high, 5)), estimates
+)
 
 
 def well_formed(svg: str) -> ElementTree.Element:
@@ -41,7 +44,7 @@ def well_formed(svg: str) -> ElementTree.Element:
 
 @settings(max_examples=15, deadline=None)
 @given(
-    st.lists(st.one_of(estimates, st.just(UNKNOWN)), min_size=1, max_size=30),
+    st.lists(st.one_of(estimates, few, st.just(UNKNOWN)), min_size=1, max_size=30),
     st.sampled_from(["share", "seconds"]),
 )
 def test_any_series_makes_a_chart(values: list[Estimate], unit: str) -> None:
@@ -62,6 +65,24 @@ def test_text_stays_text_and_colours_are_the_pages() -> None:
     assert {"var(--accent)", "var(--wash)", "var(--wrong)", "var(--soft)"} <= set(
         re.findall(r"var\(--\w+\)", svg)
     )
+
+
+def _rings(svg: str) -> list[str]:
+    return [path for path in re.findall(r"<path[^>]*>", svg) if "stroke: var(--wrong)" in path]
+
+
+def test_a_week_of_few_images_is_grey_and_keeps_its_circle() -> None:
+    firm = [Estimate(0.7, 0.6, 0.8, 40, None)] * 2
+    few = Estimate(None, None, None, 7, 13, Rough(0.8, 0.5, 0.9, 3))
+    points = [Point("a", firm[0]), Point("b", few, flagged=True), Point("c", firm[1])]
+    for svg in (series_chart(points, unit="share", alt="a"), sparkline(points, unit="share", alt="a")):
+        assert len(_rings(svg)) == 1
+        assert "3 values" in svg
+        assert "fill: var(--wash)" not in svg  # no band or line leads over the week between
+    without = series_chart([Point(p.label, p.estimate) for p in points], unit="share", alt="a")
+    assert not _rings(without)
+    (grey,) = (path for path in re.findall(r"<path[^>]*>", without) if "fill: var(--soft)" in path)
+    assert "opacity" in grey
 
 
 def test_nothing_in_it_can_meet_another_figure_or_leak() -> None:

@@ -15,7 +15,7 @@ from detseg.metrics.suspects.quality import QualityTally, summarize_quality
 from detseg.metrics.suspects.rules import RULE_OF, RULES
 from detseg.metrics.suspects.scene import Finding, Scene, build_context
 from detseg.metrics.suspects.usual import Observation, Usual
-from detseg.metrics.weeks import WeekTally
+from detseg.metrics.weeks import DatedShare, WeekTally
 from detseg.taxonomy import Taxonomy
 
 _FINDERS = tuple(dict.fromkeys(rule.find for rule in RULES))
@@ -83,7 +83,8 @@ class SuspectTally:
             n_suspect_images += bool(suspects)
             named = {one.suspect.region: one.is_drawn for one in standing if one.suspect.region is not None}
             n_lacking = sum(not is_drawn for is_drawn in named.values())
-            weeks.add(image.updated_at, len(named), image.n_regions + n_lacking, who=image.author)
+            n_regions = image.n_regions + n_lacking
+            weeks.add(DatedShare(image.updated_at, len(named), n_regions, image.author))
             ranked += suspects
             if len(ranked) > 2 * self.keep:
                 ranked = heapq.nsmallest(self.keep, ranked, key=_rank)

@@ -22,7 +22,7 @@ from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog
+    from detseg.catalog import Catalog, ProjectKey
     from detseg.config import Settings
 
 
@@ -90,6 +90,13 @@ def record_truth(catalog: Catalog, known: KnownTruth, ids: Collection[ImageId], 
         for image in sorted(ids)
         if image in known.found and image in sizes
     )
+
+
+def count_late_truth(catalog: Catalog, project: ProjectKey, ids: Iterable[ImageId]) -> int:
+    """Count those of the images that are tasks of another arm than gold: their truth measures nobody."""
+    tasks = catalog.tasks.of_images(project, ids)
+    arms = catalog.arms.of_images(project, tasks)
+    return sum(image not in arms or arms[image].arm != "gold" for image in tasks)
 
 
 def schedule_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> tuple[ImageRef, ...]:

@@ -87,6 +87,9 @@ def _notes(result: QaResult) -> Iterator[str]:
     if basis.n_incomplete:
         reviews = format_count(basis.n_incomplete, "review")
         yield f"{reviews} left out: `detseg collect` says what in them cannot be read"
+    if basis.n_late_truth:
+        images = format_count(basis.n_late_truth, "image")
+        yield f"the imported truth of {images} is not used: they were tasks already when it came"
     thresholds = result.work.thresholds
     if basis.promoted is not None and thresholds.n_set_aside:
         used = format_count(thresholds.n_reviews, "review")

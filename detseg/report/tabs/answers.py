@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from detseg.metrics.answers import Answer as Figures
 from detseg.metrics.answers import Figure, Unit, answer_questions
 from detseg.metrics.intervals import Estimate
+from detseg.metrics.shown import show
 from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, table
 from detseg.report.charts import Point, sparkline
@@ -110,9 +111,9 @@ def _next(report: QaReport, figures: Figures) -> Answer:
 
 
 def _trend(title: str, weeks: list[tuple[str, Estimate, bool]], unit: Unit) -> Chart | None:
-    """The course by week; None for less than two weeks with a figure."""
+    """The course by week; None for less than two weeks with a figure, however rough."""
     points = [Point(week_label(week), estimate, changed) for week, estimate, changed in weeks]
-    if sum(point.estimate.value is not None for point in points) < 2:
+    if sum(show(point.estimate).value is not None for point in points) < 2:
         return None
     rows = (Row((Cell(p.label), estimate_cell(p.estimate, unit), count_cell(p.estimate.n))) for p in points)
     behind = table(title, [Column("Week of", "name"), "Value", "Images"], rows)

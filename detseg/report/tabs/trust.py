@@ -28,6 +28,7 @@ _GOLD = (
     Column("Box IoU"),
     Column("Mask IoU"),
     Column("Images"),
+    Column("Reviews"),
     Column("Wrong", about="regions"),
     Column("Lacking", about="regions"),
 )
@@ -66,8 +67,8 @@ def agreement_section(report: QaReport) -> Section:
             Block(
                 title="Assisted and control images",
                 table=table("Agreement by arm", [Column("Shown", "name"), *_AGREE, *counts], arms),
-                text="People who start from the same regions agree more readily than people who start from "
-                "nothing.",
+                text="People who saw the model’s regions may agree because they saw the same. Where they "
+                "agree more than people who saw nothing, that is why.",
             ),
             Block(
                 title="By pair of people",
@@ -136,7 +137,7 @@ def _gold_rows(named: Iterable[tuple[Cell, GoldScore]], total_first: bool) -> li
             estimate_cell(estimate, "score", scale=1.0 if not i else None)
             for i, estimate in enumerate(estimates)
         )
-        counts = (count_cell(value) for value in (of.n_images, of.fp, of.fn))
+        counts = (count_cell(value) for value in (of.n_images, of.n_reviews, of.fp, of.fn))
         rows.append(Row((cell, *scores, *counts), total_first and not n))
     return rows
 
@@ -178,7 +179,11 @@ def decoys_section(report: QaReport) -> Section:
     )
 
 
-_ARMS = {"assisted": "the model’s regions", "gold": "the same, known truth", "control": "nothing"}
+_ARMS = {
+    "assisted": "the model’s regions",
+    "gold": "the model’s regions, on gold images",
+    "control": "nothing",
+}
 _KINDS = {"label": "wrong class", "shift": "out of place", "nothing": "nothing there"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detseg.metrics.answers import Unit
+from detseg.metrics.shown import show
 from detseg.metrics.weeks import WeekShare
 from detseg.report.cells import count_cell, estimate_cell, table
 from detseg.report.charts import Point, series_chart
@@ -13,9 +14,9 @@ from detseg.report.wording import week_label
 
 
 def weeks_block(title: str, weeks: Sequence[WeekShare], *, unit: Unit = "share") -> tuple[Block, ...]:
-    """The chart of a measure's weeks; nothing for less than two weeks with a figure."""
+    """The chart of a measure's weeks; nothing for less than two weeks with a figure, however rough."""
     points = [Point(week_label(one.week), one.share, one.changed) for one in weeks]
-    if sum(point.estimate.value is not None for point in points) < 2:
+    if sum(show(point.estimate).value is not None for point in points) < 2:
         return ()
     return (Block(charts=(weeks_chart(title, points, unit=unit),)),)
 
@@ -26,10 +27,13 @@ def weeks_chart(
     """``details`` stand below the weeks in the table behind it."""
     changed = [point.label for point in points if point.flagged]
     said = f"Changed for certain in the week of {' and '.join(changed)} (circles)." if changed else ""
+    said = said or "No change is larger than chance would make it, each person compared with themselves."
+    if any(show(point.estimate).level == "rough" for point in points):
+        said += " Grey: too few images to act on that week alone."
     return Chart(
         title,
         series_chart(points, unit=unit, alt=title),
-        said or "No change is larger than chance would make it, each person compared with themselves.",
+        said,
         points_table(title, "Week of", points, unit=unit, details=details),
     )
 
