@@ -2,7 +2,8 @@
 
 Makes scenes and a dataset version of them, and trains the sample checkpoints by ``detseg train``, two lengths
 of each, so that what does not depend on the length goes out. The bare loop takes the same steps with the same
-batches, made beforehand: forward, backward, optimizer. Both have one thread of a CPU and are measured in its
+batches, made beforehand: forward, backward, optimizer (``bench.bare_training``).
+Both have one thread of a CPU and are measured in its
 seconds, so that other work on the machine does not count. ``--kills N`` ends trainings by SIGKILL at random
 moments, has the same command go on, and compares the weights with those of a training that nobody disturbed;
 these write a checkpoint every other step. Prints one JSON object.
@@ -35,62 +36,6 @@ from detseg.types import Size
 BASES = {"detector": "sample", "segmenter": "sample-segmenter"}
 _SIZE = Size(320, 240)
 _VERSION = "scenes"
-
-_BARE = """
-import json, sys, time
-from pathlib import Path
-import torch
-from torch.utils.data import DataLoader
-from detseg.config import load_settings
-from detseg.datasets.sample import decode_sample
-from detseg.models.engine import choose_device
-from detseg.pipeline.datasets import open_store
-from detseg.pipeline.reading import open_sources
-from detseg.pipeline.training import SAMPLES, LabeledImages
-from detseg.samples.checkpoints import checkpoint_path
-from detseg.training.adapt import longest_side, spare_points, with_classes
-from detseg.training.batches import Draws, LabelIds
-from detseg.training.plan import Plan
-from detseg.training.pretrained import load_pretrained
-from detseg.training.tables import write_table
-from detseg.training.tasks import TASKS
-from detseg.training.trainer import make_optimizer
-
-base, n_steps = sys.argv[1], int(sys.argv[2])
-settings = load_settings(Path("detseg.toml"))
-store = open_store(settings)
-version = store.version("scenes")
-checkpoint = load_pretrained(str(checkpoint_path(SAMPLES[base])))
-task = TASKS[type(checkpoint.model).__name__]
-classes, training = task.learned(version.recipe.classes), settings.training
-plan = Plan(base, version.name, version.id, classes, training, weights=base, device="cpu")
-choose_device("cpu")
-model = with_classes(checkpoint, task.labels(classes), seed=0, on_cpu=True)
-spare_points(model, checkpoint.processor)
-model.to(memory_format=torch.channels_last)
-with open_sources(settings) as sources:
-    images = LabeledImages(sources, Path("bare"))
-    table = write_table(Path("bare.arrow"), images.readable(store, version, "train"))
-    labels = LabelIds({one.name: i for i, one in enumerate(task.labels(classes))})
-    most_px, n_draws = round(1.3 * longest_side(checkpoint.processor)), n_steps * training.batch_size
-    draws = Draws(
-        table, images.read, labels, training, n_draws=n_draws, seed=0, most_px=most_px, make=task.make
-    )
-    collate = task.collate(checkpoint.processor, any(one.kind == "stuff" for one in classes))
-    loader = DataLoader(draws, training.batch_size, collate_fn=collate)
-    begun = time.process_time()
-    batches = list(loader)
-    loading = time.process_time() - begun
-optimizer = make_optimizer(model, plan)
-for number, batch in enumerate(batches):
-    if number == n_steps // 3:  # the first ones are to warm up
-        begun = time.process_time()
-    model(**batch).loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-seconds = (time.process_time() - begun) / (n_steps - n_steps // 3)
-print(json.dumps({"bare": seconds, "loading": loading / n_steps}))
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,7 +100,7 @@ def _time_all(place: Workspace, options: argparse.Namespace) -> dict[str, Any]:
                 for steps in (options.steps, 3 * options.steps)
             )
             said = subprocess.run(
-                [sys.executable, "-c", _BARE, base, str(3 * options.steps)],
+                [sys.executable, "-m", "bench.bare_training", _VERSION, base, str(3 * options.steps)],
                 cwd=place.folder,
                 env=environment(place.folder, place.threads),
                 check=True,
