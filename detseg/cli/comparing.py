@@ -57,16 +57,19 @@ def compare(
     if as_json:
         print_json(judged.to_json())
     else:
-        _show(judged, present, candidate)
+        print_judged(judged, present, candidate)
 
 
-def _show(judged: Judged, present: str, candidate: str) -> None:
+def print_judged(judged: Judged, present: str, candidate: str) -> None:
+    """The answer, what speaks against it, and the figures of both models."""
     from detseg.cli.output import print_table, say
 
     found = judged.judgement
     images = format_count(found.n_images, "image")
     say(f"is {candidate} better than {present}, by {images} of {judged.dataset}, split {judged.split}?")
-    say(f"{_ANSWERS[found.better]}{''.join(f'{chr(10)}  {line}' for line in found.missing)}")
+    say(_ANSWERS[found.better])
+    for line in found.missing:
+        say(f"  {line}")
     say()
     rows = [
         (_NAMES.get(name, name), *_row(name, found.present, found.candidate, difference))

@@ -42,7 +42,7 @@ from detseg.training.trainer import (
 )
 from detseg.training.work import best_folder, last_checkpoint, open_work, writing_result
 
-_LARGER = 1.3
+LARGER = 1.3
 """Images are augmented at so many times the size that the model sees, which leaves something to zoom into."""
 
 _LONE_IMAGE = "Expected more than 1 value per channel"
@@ -197,7 +197,7 @@ class _Training:
             settings,
             n_draws=settings.steps * settings.batch_size * settings.accumulate * arguments.world_size,
             seed=plan.seed,
-            most_px=round(_LARGER * longest_side(self.processor)),
+            most_px=round(LARGER * longest_side(self.processor)),
             make=self.task.make,
         )
         optimizer = make_optimizer(self.model, plan)
