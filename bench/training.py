@@ -2,11 +2,10 @@
 
 Makes scenes and a dataset version of them, and trains the sample checkpoints by ``detseg train``, two lengths
 of each, so that what does not depend on the length goes out. The bare loop takes the same steps with the same
-batches, made beforehand: forward, backward, optimizer (``bench.bare_training``).
-Both have one thread of a CPU and are measured in its
-seconds, so that other work on the machine does not count. ``--kills N`` ends trainings by SIGKILL at random
-moments, has the same command go on, and compares the weights with those of a training that nobody disturbed;
-these write a checkpoint every other step. Prints one JSON object.
+batches, made beforehand: forward, backward, optimizer (``bench.bare_training``). Both have one thread of a
+CPU and are measured in its seconds, so that other work on the machine does not count. ``--kills N`` ends
+trainings by SIGKILL at random moments, has the same command go on, and compares the weights with those of a
+training that nobody disturbed; these write a checkpoint every other step. Prints one JSON object.
 """
 
 from __future__ import annotations

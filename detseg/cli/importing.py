@@ -85,7 +85,8 @@ def _show(done: Imported, path: Path, *, gold_share: float) -> None:
     if done.as_ != "gold" or done.late == done.images:
         return
     if gold_share:
-        say(f"{gold_share:.0%} of the new tasks are on such images (experiments.gold_share), from the source")
+        share = f"{100 * gold_share:g}%"
+        say(f"{share} of the new tasks are on such images (experiments.gold_share), from the source")
     else:
         say("nobody is measured by them yet: experiments.gold_share is 0 (0.05: one new task in twenty)")
 

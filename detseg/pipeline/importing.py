@@ -105,7 +105,7 @@ class Imported:
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
+def _rarely_collecting_garbage() -> Iterator[None]:
     """Let Python look for cycles of objects 70 times less often.
 
     An import makes millions of objects and no cycles, beside the index of the whole file, which each full
@@ -119,7 +119,7 @@ def _seldom_collected() -> Iterator[None]:
         gc.set_threshold(*thresholds)
 
 
-@_seldom_collected()
+@_rarely_collecting_garbage()
 def import_dataset(
     settings: Settings, chosen: Import, *, warn: Callable[[str], None] = lambda _: None
 ) -> Imported:

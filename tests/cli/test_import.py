@@ -18,7 +18,7 @@ def test_truth_that_measures_nobody_says_so(run: Run, tmp_path: Path) -> None:
     assert "truth: 1 image with 1 region as gold (1 new, 0 changed)" in said.out
     assert "experiments.gold_share is 0" in said.out
     assert "left out: parts of boxes outside of the image 1" in said.err
-    (tmp_path / "detseg.toml").write_text("[experiments]\ngold_share = 0.1\n")
+    (tmp_path / "detseg.toml").write_text("[experiments]\ngold_share = 0.005\n")
     again = run(*command).out
     assert "(nothing new)" in again
-    assert "10% of the new tasks are on such images" in again
+    assert "0.5% of the new tasks are on such images" in again
