@@ -13,6 +13,7 @@ from detseg.metrics.intervals import Estimate
 from detseg.metrics.thresholds import ThresholdChoice
 from detseg.report.data import QaReport
 from detseg.report.page import render_report, write_report
+from detseg.report.tabs.quality import sources_section
 from detseg.report.tabs.scores import operating_section
 from detseg.report.wording import tell, tell_figure
 from detseg.samples.scenes import SAMPLE_CLASSES
@@ -133,6 +134,27 @@ def test_control_images_alone_are_no_empty_page() -> None:
     text = plain(Outline(render_report(make_report((control,), limit=0))).text)
     assert "No image but 1 control image has been reviewed yet." in text
     assert re.search(r"1 control image; up to 3[89]0 more control images for an interval of ±0\.05", text)
+
+
+def test_what_gold_images_say_stands_beside_what_control_images_say(report: QaReport) -> None:
+    model = report.result.model
+    assert model.headline == "control"
+    section = sources_section(report)
+    (block,) = section.blocks
+    assert block.table is not None
+    assert [column.about for column in block.table.columns[1:3]] == [
+        "on control images",
+        "on gold images, against known truth",
+    ]
+    ap = block.table.rows[0].cells
+    assert (ap[1].text, ap[2].text) == tuple(
+        tell(of.boxes.ap, "score").value for of in (model.control, model.gold)
+    )
+    assert "off, too" in section.note
+    without = replace(report.result, model=replace(model, gold=replace(model.gold, n_images=0)))
+    (block,) = sources_section(replace(report, result=without)).blocks
+    assert block.table is not None
+    assert len(block.table.columns) == 4
 
 
 def test_a_saving_says_which_images_it_lacks() -> None:

@@ -27,6 +27,10 @@ _SOURCES_NOTE = (
     "of it, or else on gold images, whose truth is known. The difference is how much its regions anchor "
     "people."
 )
+_BY_HAND_NOTE = (
+    " What people draw on control images is off, too, and some things they overlook, so the model looks "
+    "worse there than against known truth."
+)
 _COMPARED: tuple[tuple[str, str, Callable[[QualityBySource], Estimate]], ...] = (
     ("box_ap", "Box AP", lambda of: of.boxes.ap),
     ("mask_ap", "Mask AP", lambda of: of.masks.ap),
@@ -73,6 +77,7 @@ def sources_section(report: QaReport) -> Section:
         missing = "No reviewed image yet: review a task, then run detseg collect and detseg qa."
         return Section("sources", _SOURCES_TITLE, (Block(missing=missing),))
     noun = NOUNS[quality.headline]
+    has_both = quality.headline == "control" and quality.gold.n_images > 0
     rows = []
     for key, name, of in _COMPARED:
         if not of(assisted).n and (best is None or not of(best).n):
@@ -82,15 +87,20 @@ def sources_section(report: QaReport) -> Section:
             estimate_cell(of(assisted), "score", noun="assisted image", scale=1.0),
             anchoring_cell(UNKNOWN if anchoring is None else getattr(anchoring, key), noun=noun),
         ]
+        if has_both:
+            cells.insert(1, estimate_cell(of(quality.gold), "score", noun="gold image", scale=1.0))
         rows.append(Row((Cell(name), *cells)))
-    columns = (
+    columns = [
         Column("Figure", "name"),
         Column("Quality", about=f"on {noun}s"),
         Column("Agreement", about="with reviewers who saw the model"),
         Column("Anchoring", about="agreement minus quality"),
-    )
+    ]
+    if has_both:
+        columns.insert(2, Column("Quality", about="on gold images, against known truth"))
     blocks = (Block(table=table("Quality and agreement", columns, rows), text=_plan_text(report)),)
-    return Section("sources", _SOURCES_TITLE, blocks, _SOURCES_NOTE)
+    note = _SOURCES_NOTE + (_BY_HAND_NOTE if quality.headline == "control" else "")
+    return Section("sources", _SOURCES_TITLE, blocks, note)
 
 
 def _plan_text(report: QaReport) -> str:

@@ -8,6 +8,7 @@ from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table, value_cell
 from detseg.report.charts import lines_chart, precision_recall_chart, reliability_chart
 from detseg.report.data import QaReport
+from detseg.report.tabs.quality import source_note
 from detseg.report.views import Block, Cell, Chart, Column, Row, Section
 from detseg.report.wording import NOT_DEFINED, format_score
 
@@ -87,6 +88,9 @@ def operating_section(report: QaReport) -> Section:
     )
     rows = [_threshold_row(report, name) for name in names]
     chart = _operating_chart(report.result.model.detailed.boxes.operating)
+    note = "What happens when detections below a score are dropped (boxes at IoU 0.5). " + source_note(
+        report.result.model.detailed
+    )
     return Section(
         "thresholds",
         "Thresholds",
@@ -96,7 +100,7 @@ def operating_section(report: QaReport) -> Section:
                 table=table("Thresholds by class", _THRESHOLD_COLUMNS, rows), text=_CHEAPEST if rows else ""
             ),
         ),
-        "What happens when detections below a score are dropped (boxes at IoU 0.5)." if rows else "",
+        note if rows else "",
     )
 
 
