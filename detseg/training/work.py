@@ -53,21 +53,27 @@ def find_trained(out: Path, plan: Plan) -> Trained | None:
 def open_work(out: Path, plan: Plan) -> Path:
     """The folder of a training's state: a new one, or the one of this plan that was begun.
 
-    TrainingError where something else stands.
+    A plan by which nothing was learned yet gives way: what it asked for may have been refused. TrainingError
+    where something else stands.
     """
-    work = out / WORK
-    if (work / _PLAN).is_file():
+    work = _make_work(out)
+    if (work / _PLAN).is_file() and last_checkpoint(work) is not None:
         try:
             _require_same(out, read_json(work / _PLAN), plan)
         except (FormatError, TypeError, AttributeError) as error:
             raise TrainingError(
                 f"{work / _PLAN} is damaged: remove {work} to begin anew, or give --out a new folder"
             ) from error
-        return work
+    else:
+        write_whole(work / _PLAN, json.dumps(plan.to_json()))
+    return work
+
+
+def _make_work(out: Path) -> Path:
+    work = out / WORK
     if not work.is_dir() and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise TrainingError(f"{out} is there already and holds no training: give --out a new folder")
     work.mkdir(parents=True, exist_ok=True)
-    write_whole(work / _PLAN, json.dumps(plan.to_json()))
     return work
 
 
@@ -77,12 +83,11 @@ def working(out: Path, plan: Plan) -> Iterator[Path]:
 
     Of processes that train together (``accelerate launch``), the first has it for all.
     """
-    work = open_work(out, plan)
     if os.environ.get("RANK", "0") != "0":
-        yield work
+        yield _make_work(out)
         return
-    with file_lock(work / "lock", what=f"the training in {out}", longest_s=0.0):
-        yield work
+    with file_lock(_make_work(out) / "lock", what=f"the training in {out}", longest_s=0.0):
+        yield open_work(out, plan)
 
 
 def last_checkpoint(work: Path) -> Path | None:

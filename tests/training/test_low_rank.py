@@ -55,8 +55,9 @@ def test_attention_learns_at_that_rank_and_a_kill_loses_nothing(
     assert all(torch.equal(value, again[name]) for name, value in after.items())
 
 
-def test_a_backbone_without_attention_is_named(
+def test_a_backbone_without_attention_is_named_and_its_folder_stays_free(
     project: LabeledProject, detector: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError, match=r"has no attention here: leave training\.lora_rank at 0"):
         fit(project, detector, tmp_path / "out")
+    assert fit(project, detector, tmp_path / "out", lora_rank=0)
