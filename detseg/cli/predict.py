@@ -40,16 +40,12 @@ def predict(
     Writes boxes, masks and counts as JSON, and a picture of each image.
     """
     from detseg.cli.bars import progress_bars
-    from detseg.cli.output import EXIT_QUARANTINED, note_models, print_file
+    from detseg.cli.output import EXIT_QUARANTINED, note, note_models, print_file
     from detseg.config import load_settings
-    from detseg.errors import ConfigError
-    from detseg.formats.coco import read_coco
     from detseg.pipeline.predict import predict as predict_files
+    from detseg.pipeline.predictors import describe_unfit
 
-    if (format_ == "coco") != (truth is not None):
-        raise ConfigError("--format coco and --truth go together: results have the ids of a COCO file")
-    if truth is not None:
-        read_coco(truth, "bbox")  # before hours of predicting
+    _check_coco(format_, truth)
     settings = load_settings(
         config,
         model__detector=detector,
@@ -61,6 +57,8 @@ def predict(
         engine__precision=precision,
         engine__batch_size=batch_size,
     )
+    for line in describe_unfit(settings):
+        note(line)
     with progress_bars():
         report = predict_files(settings, images, out, pictures=pictures)
     if truth is not None:
@@ -73,6 +71,16 @@ def predict(
     n_files = len(report.counts) + len(report.failed)
     if len(report.failed) > settings.run.max_quarantined_share * n_files:
         raise typer.Exit(EXIT_QUARANTINED)
+
+
+def _check_coco(format_: str, truth: Path | None) -> None:
+    from detseg.errors import ConfigError
+    from detseg.formats.coco import read_coco
+
+    if (format_ == "coco") != (truth is not None):
+        raise ConfigError("--format coco and --truth go together: results have the ids of a COCO file")
+    if truth is not None:
+        read_coco(truth, "bbox")  # before hours of predicting
 
 
 def _write_coco(predictions: Path, truth: Path) -> None:

@@ -11,14 +11,14 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from detseg.errors import ModelError
 from detseg.models.reviewed import is_reviews
 from detseg.pipeline.model_cache import file_stamps
-from detseg.pipeline.predictors import fitting_segmenter
+from detseg.pipeline.predictors import describe_unfit, fitting_segmenter
 from detseg.pipeline.registry import checkpoint_digest
 from detseg.pipeline.workspace import opened_catalog
 
@@ -57,6 +57,11 @@ def choose_models(settings: Settings) -> Chosen:
     Reads no weights; a checkpoint whose files are as they were at the last look is not read at all. Raises
     ModelError where its files are gone, or are not those that were promoted.
     """
+    chosen = _choose(settings)
+    return replace(chosen, notes=(*chosen.notes, *describe_unfit(chosen.settings)))
+
+
+def _choose(settings: Settings) -> Chosen:
     if settings.catalog is None and not settings.state_path.is_dir():
         return Chosen(settings)
     with opened_catalog(settings) as catalog:

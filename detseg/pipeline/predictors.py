@@ -119,6 +119,20 @@ def fitting_segmenter(settings: Settings) -> str | None:
     return SAMPLE if not labels or labels & _labels(checkpoint_path("segmenter")) else None
 
 
+def describe_unfit(settings: Settings) -> tuple[str, ...]:
+    """Say in a line that the segmenter that comes with detseg is left out; none where it is not.
+
+    Raises as ``fitting_segmenter``.
+    """
+    detector = settings.model.detector
+    if is_recorded(detector) or fitting_segmenter(settings) == settings.model.segmenter:
+        return ()
+    return (
+        f"{detector} has no class in common with the segmenter that comes with detseg, which is left out: it "
+        "answers boxes alone, unless --segmenter names another one",
+    )
+
+
 def _labels(folder: Path) -> Set[str]:
     """The classes that a checkpoint in a folder lists; none for what is no such folder."""
     config = folder / "config.json"

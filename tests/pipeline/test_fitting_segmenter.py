@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from detseg.config import load_settings
+from detseg.pipeline.choosing import choose_models
 from detseg.pipeline.predictors import fitting_segmenter, predictor_settings
 
 
@@ -51,3 +52,12 @@ def test_it_stays_unless_nobody_chose_it_and_no_class_is_shared(
 def test_it_goes_where_the_file_names_the_detector(config: Path) -> None:
     config.write_text('[model]\ndetector = "cells"\n')
     assert fitting_segmenter(load_settings(config, environ={})) is None
+
+
+@pytest.mark.parametrize(
+    ("detector", "n_notes"), [("cells", 1), ("parts", 0), ("results:found.json", 0), ("", 0)]
+)
+def test_who_gets_boxes_alone_is_told(detector: str, n_notes: int, config: Path) -> None:
+    notes = choose_models(load_settings(config, environ={}, model__detector=detector)).notes
+    assert len(notes) == n_notes
+    assert all(line.startswith("cells has no class in common with the segmenter") for line in notes)
