@@ -16,9 +16,10 @@ from flows.token_block import with_secrets
 
 
 @task(cache_policy=NO_CACHE)
-def measure(settings: Settings, out: Path | None, n_sent_back: int | None) -> EvaluateReport:
-    """Measures and writes the report; worst suspects go into a tab of Label Studio if that is asked."""
-    return qa(settings, out=out, n_sent_back=n_sent_back)
+def measure(settings: Settings, out: Path | None, n_sent_back: int | None, *, apply: bool) -> EvaluateReport:
+    """Measures and writes the report; worst suspects go into a tab of Label Studio, and thresholds that save
+    seconds to the promoted model, if that is asked."""
+    return qa(settings, out=out, n_sent_back=n_sent_back, apply=apply)
 
 
 def _run_name() -> str:
@@ -32,17 +33,20 @@ def evaluate(
     overrides: Overrides | None = None,
     out: Path | None = None,
     n_sent_back: int | None = None,
+    *,
+    apply: bool = False,
 ) -> EvaluateReport:
     """Measures the model and the labels on what people reviewed, and writes the HTML report.
 
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. The report goes to ``out``, else to report.html in the state folder. The tasks of
-    the ``n_sent_back`` worst suspects, if that is given, go into a tab of Label Studio.
+    the ``n_sent_back`` worst suspects, if that is given, go into a tab of Label Studio. With ``apply`` the
+    promoted model gets the thresholds that save seconds for certain.
     """
     settings = run_settings(config, overrides)
     if n_sent_back is not None:
         settings = with_secrets(settings)
-    report = measure(settings, out, n_sent_back)
+    report = measure(settings, out, n_sent_back, apply=apply)
     publish("evaluate", report.to_json())
     publish_answers(report)
     return report

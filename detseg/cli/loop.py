@@ -187,7 +187,6 @@ def qa(
     from detseg.cli.output import answer_refusals, note, print_json
     from detseg.cli.recorded import TOKEN_BLOCK, is_recorded
     from detseg.config import load_settings
-    from detseg.pipeline.promoting import apply_thresholds
 
     path = None if out is None else out.absolute()
     with answer_refusals(as_json and apply, applied=None):
@@ -197,20 +196,20 @@ def qa(
                 from flows.evaluate import evaluate as flow
                 from flows.recording import run_recorded
 
+                state = settings.state_path
                 report = run_recorded(
-                    note, settings.state_path, flow, config, {"queue__project": project}, path, send_back
+                    note, state, flow, config, {"queue__project": project}, path, send_back, apply=apply
                 )
             else:
                 from detseg.pipeline.evaluate import qa as run
 
-                report = run(settings, out=path, n_sent_back=send_back)
-        if not as_json:
-            print_evaluated(report)
-        applied = apply_thresholds(settings, report.result) if apply else None
+                report = run(settings, out=path, n_sent_back=send_back, apply=apply)
     if as_json:
-        print_json(report.to_json() | ({"applied": applied.to_json()} if applied else {}))
-    elif applied:
-        _print_applied(applied)
+        print_json(report.to_json())
+    else:
+        print_evaluated(report)
+        if report.applied:
+            _print_applied(report.applied)
     if report.sent_back and report.sent_back.problem:
         note(report.sent_back.problem)
         raise typer.Exit(1)
@@ -226,7 +225,7 @@ def _print_applied(applied: Applied) -> None:
         by += f" of its regions, {applied.n_set_aside:,} of other models set aside"
     if not applied.thresholds:
         of = f" of {applied.model}" if applied.model else ""
-        say(f"no threshold{of} saves seconds for certain ({by}): nothing was changed")
+        say(f"no other threshold{of} saves seconds for certain ({by}): nothing was changed")
     elif applied.model is None:
         table = ", ".join(
             f"{json.dumps(label, ensure_ascii=False)} = {value:g}"

@@ -48,6 +48,9 @@ class ThresholdChoice:
     reviewed images on, if ten of them have regions that it leaves out"""
     pays: bool
     """whether that interval is above 0: else there is no reason to change anything"""
+    in_use: float = 0.0
+    """the lowest score that is shown from now on, by the settings or the promoted model; the saving is that
+    over this one, and there is none where it leaves as much out already; 0 where it is not known"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,18 @@ class Thresholds:
 
 
 def choose_thresholds(
-    tables: WorkTables, costs: CostModel, versions: Collection[str] | None = None
+    tables: WorkTables,
+    costs: CostModel,
+    versions: Collection[str] | None = None,
+    *,
+    in_use: Mapping[str, float] | None = None,
 ) -> Thresholds:
     """The threshold of every class whose shown regions have scores.
 
     A wrong region that is shown costs a check (deleting it), a right one that is not shown costs its drawing
     instead of a check. What is right or wrong is what people made of it. Only reviews of regions of
-    ``versions`` count; without them, all.
+    ``versions`` count; without them, all. ``in_use`` are the thresholds of now by class: regions below them
+    are left out as it is, so nothing more is saved by it.
     """
     shown = ~tables.reviews["control"]
     codes = [code for code, one in enumerate(tables.versions) if versions is None or one in versions]
@@ -81,7 +89,10 @@ def choose_thresholds(
     per_class: dict[str, ThresholdChoice] = {}
     for label, code in labels:
         of_class = edits["label"] == code
-        per_class[label] = _choice(edits[of_class], image[of_class], costs, n_images=len(images))
+        present = (in_use or {}).get(label, 0.0)
+        per_class[label] = _choice(
+            edits[of_class], image[of_class], costs, n_images=len(images), in_use=present
+        )
     n_used, n_shown = int(np.count_nonzero(used)), int(np.count_nonzero(shown))
     return Thresholds(len(images), per_class, n_used, n_shown - n_used)
 
@@ -107,7 +118,9 @@ def best_threshold(scores: Floats, gains: Floats) -> float:
     return float(candidates[np.argmax(saved[np.searchsorted(ordered, candidates)])])
 
 
-def _cross_fitted(scores: Floats, gains: Floats, image: npt.NDArray[np.intp], n_images: int) -> Floats:
+def _cross_fitted(
+    scores: Floats, gains: Floats, image: npt.NDArray[np.intp], *, n_images: int, in_use: float
+) -> Floats:
     """Compute what each image saves by the threshold that the images of the other folds choose:
     (n_images,)."""
     saved = np.zeros(n_images)
@@ -116,20 +129,20 @@ def _cross_fitted(scores: Floats, gains: Floats, image: npt.NDArray[np.intp], n_
         if inside.all() or not inside.any():
             continue
         threshold = best_threshold(scores[~inside], gains[~inside])
-        out = inside & (scores < threshold)
+        out = inside & (scores < threshold) & (scores >= in_use)
         if threshold > scores[~inside].min():  # else nothing changes
             np.add.at(saved, image[out], gains[out])
     return saved
 
 
-def _choice(edits: Table, image: Ints, costs: CostModel, *, n_images: int) -> ThresholdChoice:
+def _choice(edits: Table, image: Ints, costs: CostModel, *, n_images: int, in_use: float) -> ThresholdChoice:
     scores, gains = edits["score"], gains_s(edits, costs)
     lowest, threshold = float(scores.min()), best_threshold(scores, gains)
-    out = scores < threshold
+    out = (scores < threshold) & (scores >= in_use)
     saved = _saved(
         gains[out],
         image[out],
-        unbiased=float(_cross_fitted(scores, gains, image, n_images).mean()),
+        unbiased=float(_cross_fitted(scores, gains, image, n_images=n_images, in_use=in_use).mean()),
         span=(costs.check_s - float(edits["drawing_s"].max()), costs.check_s),
         n_images=n_images,
     )
@@ -142,6 +155,7 @@ def _choice(edits: Table, image: Ints, costs: CostModel, *, n_images: int) -> Th
         n_false=n_false,
         saved_s_per_1000_images=saved,
         pays=saved.low is not None and saved.low > 0.0,
+        in_use=in_use,
     )
 
 

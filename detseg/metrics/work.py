@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from detseg.metrics.cases import Case
@@ -41,14 +41,23 @@ class WorkTally:
     def add(self, case: Case) -> None:
         self._log.add(case)
 
-    def result(self, *, versions: Collection[str] | None = None) -> Work:
-        """Of the cases so far; thresholds of those of these model versions, if any are named."""
+    def thresholds(
+        self, *, versions: Collection[str] | None = None, in_use: Mapping[str, float] | None = None
+    ) -> Thresholds:
+        """Of the cases so far; of those of these model versions, if any are named, beside those in use."""
+        return choose_thresholds(self._log.tables(), self._costs, versions, in_use=in_use)
+
+    def result(
+        self, *, versions: Collection[str] | None = None, in_use: Mapping[str, float] | None = None
+    ) -> Work:
+        """Of the cases so far; thresholds of those of these model versions, if any are named, beside those in
+        use."""
         tables = self._log.tables()
         return Work(
             edits=edit_rates(tables),
             times=review_times(tables, seed=self._seed),
             effort=effort_saved(tables, seed=self._seed),
-            thresholds=choose_thresholds(tables, self._costs, versions),
+            thresholds=choose_thresholds(tables, self._costs, versions, in_use=in_use),
             drift=find_drift(tables, seed=self._seed),
         )
 

@@ -84,6 +84,22 @@ def _choose(settings: Settings) -> Chosen:
     return Chosen(chosen, notes, promotion, as_of)
 
 
+def thresholds_in_use(settings: Settings, catalog: Catalog, classes: Iterable[str]) -> dict[str, float]:
+    """The lowest score of each class in the next predictions: of boxes, or of masks without a detector.
+
+    Those of the promoted model go over those of the settings, and what is given over both.
+    """
+    promotion = catalog.promotions.present()
+    model = catalog.models.get(promotion.model) if promotion and promotion.model else None
+    of_run = (_with_tuning(settings, promotion) if promotion and model else settings).model
+    if model.answers != "masks" if model else of_run.detector:
+        default, by_class = of_run.box_threshold, of_run.class_box_thresholds
+    else:
+        default, by_class = of_run.mask_threshold, of_run.class_mask_thresholds
+    own = _of_classes(settings, by_class)
+    return {label: own.get(label, default) for label in classes}
+
+
 def record_version(catalog: Catalog, promotion: Promotion, version: ModelVersion) -> None:
     """Record that this model version is what a promotion predicts with, for reviews to be known by."""
     name, number = _version_cursor(version), str(promotion.number)

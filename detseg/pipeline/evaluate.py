@@ -16,7 +16,7 @@ from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
 from detseg.metrics.answers import answer_questions, saving_noun
 from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline import progress
-from detseg.pipeline.choosing import versions_of
+from detseg.pipeline.choosing import thresholds_in_use, versions_of
 from detseg.pipeline.dataset_figures import measure_labels
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.experiments.gold import count_late_truth
@@ -24,6 +24,7 @@ from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.near_duplicates import near_duplicates
 from detseg.pipeline.policies import cost_model, shape_policy
+from detseg.pipeline.promoting import Applied, apply_thresholds
 from detseg.pipeline.qa.answers import encode_answer, encode_estimate, notes_on
 from detseg.pipeline.qa.cases import CaseReader, read_waiting
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
@@ -48,13 +49,14 @@ if TYPE_CHECKING:
 class EvaluateReport:
     """The figures of an evaluation, the HTML file that shows them, and the JSON file that holds all of them.
 
-    ``sent_back`` is None where nothing was to be sent back.
+    ``sent_back`` is None where nothing was to be sent back, ``applied`` where no threshold was to be changed.
     """
 
     result: QaResult
     path: Path
     figures: Path
     sent_back: SentBack | None = None
+    applied: Applied | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The headline: ``answers`` as the page has them, and figures of what data there is.
@@ -96,6 +98,7 @@ class EvaluateReport:
             "report": str(self.path),
             "figures": str(self.figures),
             "sent_back": self.sent_back.to_json() if self.sent_back else None,
+            **({"applied": self.applied.to_json()} if self.applied else {}),
         }
 
     def _labels(self) -> set[str]:
@@ -140,16 +143,24 @@ def _classes(quality: QualityBySource) -> set[str]:
     return {*quality.boxes.score.per_class, *quality.segmentation.per_class, *quality.panoptic.per_class}
 
 
-def qa(settings: Settings, *, out: Path | None = None, n_sent_back: int | None = None) -> EvaluateReport:
+def qa(
+    settings: Settings, *, out: Path | None = None, n_sent_back: int | None = None, apply: bool = False
+) -> EvaluateReport:
     """Measure the model and the labels on what people reviewed, and write the report.
 
     The HTML goes to ``out``, else to report.html in the state folder, and all figures beside it as JSON. The
     images of the ``n_sent_back`` worst suspects, if that is given, go into a tab of Label Studio; nothing
-    else needs a server. Raises CatalogError if nothing was pushed to the project.
+    else needs a server. With ``apply`` the promoted model has the thresholds that save seconds for certain
+    before the report is written. Raises CatalogError if nothing was pushed to the project, and where another
+    model was promoted meanwhile.
     """
     with opened_catalog(settings) as catalog:
         report = evaluate(
-            settings, catalog, out=out or settings.state_path / "report.html", now=datetime.now(UTC)
+            settings,
+            catalog,
+            out=out or settings.state_path / "report.html",
+            now=datetime.now(UTC),
+            apply=apply,
         )
     if n_sent_back is None:
         return report
@@ -159,10 +170,13 @@ def qa(settings: Settings, *, out: Path | None = None, n_sent_back: int | None =
     )
 
 
-def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) -> EvaluateReport:
+def evaluate(
+    settings: Settings, catalog: Catalog, *, out: Path, now: datetime, apply: bool = False
+) -> EvaluateReport:
     """Measures predictions against reviews; writes the report to ``out`` and all figures beside it, as JSON.
 
-    Raises CatalogError if nothing was pushed to the project of the settings.
+    With ``apply``, thresholds are changed before, as ``qa`` says. Raises CatalogError if nothing was pushed
+    to the project of the settings.
     """
     project = known_project(catalog, settings.queue.project, on_server=True)
     drawn = config_to_taxonomy(project.label_config)
@@ -187,8 +201,13 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
         measures.add(case)
         progress.report("evaluate", advance=1)
     of_promoted = versions_of(catalog, promotion, measures.versions) if promotion else None
+    in_use = partial(thresholds_in_use, settings, catalog, taxonomy.names)
+    applied = None
+    if apply:
+        found = measures.thresholds(versions=of_promoted, in_use=in_use())
+        applied = apply_thresholds(catalog, found, basis.promoted)
     waiting = read_waiting(catalog, project, policy.annotate)
-    result = measures.result(basis, waiting, versions=of_promoted)
+    result = measures.result(basis, waiting, versions=of_promoted, in_use=in_use())
     figures = out.with_suffix(".json")
     labels = measure_labels(catalog, project, label_rules(settings.queue), taxonomy.names)
     write_figures(figures, result, labels=labels)
@@ -198,7 +217,7 @@ def evaluate(settings: Settings, catalog: Catalog, *, out: Path, now: datetime) 
     map_ = map_of_project(settings, catalog, project, result.suspects.ranked)
     examples, alike = measures.examples(), _alike(settings.state_path, catalog, project)
     write_report(out, QaReport(result, labels, taxonomy, examples, images, grown, map_, notes, alike=alike))
-    return EvaluateReport(result, out, figures)
+    return EvaluateReport(result, out, figures, applied=applied)
 
 
 def _alike(folder: Path, catalog: Catalog, project: Project) -> Alike:

@@ -18,7 +18,7 @@ from detseg.training.plan import RESULT
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Promotion, PromotionKind, RegisteredModel
     from detseg.config import Settings
-    from detseg.metrics.qa_result import QaResult
+    from detseg.metrics.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,8 @@ def promote(settings: Settings, name: str, judge: Judge | None) -> Promoted:
 class Applied:
     """What reviews say of a promoted model's thresholds. ``promotion`` is the new entry of the log.
 
-    It is None where nothing was changed: no model is promoted, no threshold saves seconds for certain, or it
-    has these already. ``model`` is None where none is promoted.
+    It is None where nothing was changed: no model is promoted, no threshold saves more seconds for certain
+    than those in use, or it has these already. ``model`` is None where none is promoted.
     """
 
     model: str | None
@@ -167,36 +167,34 @@ class Applied:
         }
 
 
-def apply_thresholds(settings: Settings, result: QaResult) -> Applied:
+def apply_thresholds(catalog: Catalog, found: Thresholds, model_name: str | None) -> Applied:
     """Give the promoted model the lowest scores by class that save seconds for certain.
 
-    They follow from reviews of its own regions; a rollback takes them back. CatalogError where another model
-    was promoted since these were measured.
+    They follow from reviews of its own regions; a rollback takes them back. ``model_name`` is the promoted
+    model that they were measured of, None for none. CatalogError where another one was promoted since.
     """
-    found, model_name = result.work.thresholds, result.basis.promoted
     chosen = {label: one.threshold for label, one in found.per_class.items() if one.pays}
     applied = Applied(model_name, chosen, found.n_reviews, found.n_set_aside)
     if model_name is None or not chosen:
         return applied
-    with opened_catalog(settings) as catalog:
-        present = catalog.promotions.present()
-        if present is None or present.model != model_name:
-            now = (present.model if present else None) or "that of the settings"
-            raise CatalogError(
-                f"the present model has become {now} meanwhile, and these thresholds are those of "
-                f"{model_name}: nothing was changed; run it again"
-            )
-        boxes, masks = dict(present.box_thresholds), dict(present.mask_thresholds)
-        (masks if find_any(catalog, model_name).answers == "masks" else boxes).update(chosen)
-        promotion = catalog.promotions.promote(
-            model_name,
-            "forced" if present.judgement is None else "promoted",  # also after a rollback to it
-            after=present.number,
-            judgement=present.judgement,
-            box_thresholds=boxes,
-            mask_thresholds=masks,
-            score_maps=present.score_maps,
+    present = catalog.promotions.present()
+    if present is None or present.model != model_name:
+        now = (present.model if present else None) or "that of the settings"
+        raise CatalogError(
+            f"the present model has become {now} meanwhile, and these thresholds are those of "
+            f"{model_name}: nothing was changed; run it again"
         )
+    boxes, masks = dict(present.box_thresholds), dict(present.mask_thresholds)
+    (masks if find_any(catalog, model_name).answers == "masks" else boxes).update(chosen)
+    promotion = catalog.promotions.promote(
+        model_name,
+        "forced" if present.judgement is None else "promoted",  # also after a rollback to it
+        after=present.number,
+        judgement=present.judgement,
+        box_thresholds=boxes,
+        mask_thresholds=masks,
+        score_maps=present.score_maps,
+    )
     return applied if promotion == present else replace(applied, promotion=promotion)
 
 

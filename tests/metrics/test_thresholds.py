@@ -66,6 +66,24 @@ def test_where_all_is_right_the_lowest_known_threshold_is_best_and_lower_ones_ar
     assert choice.saved_s_per_1000_images.value is None  # nothing changes
 
 
+def test_what_the_threshold_in_use_leaves_out_is_no_saving() -> None:
+    """Scores below it are those of older predictions."""
+    tally = WorkTally(COSTS)
+    for one in bolts(300, right_above=0.6):
+        tally.add(one)
+    found = {
+        in_use: tally.thresholds(in_use={"bolt": in_use}).per_class["bolt"]
+        for in_use in (0.0, 0.45, 0.6, 0.8)
+    }
+    assert {one.threshold for one in found.values()} == {found[0.0].threshold}
+    assert [one.pays for one in found.values()] == [True, True, False, False]
+    assert found[0.6].saved_s_per_1000_images.value is None
+    whole, half = (found[at].saved_s_per_1000_images.value for at in (0.0, 0.45))
+    assert whole is not None
+    assert half == pytest.approx(whole / 2, rel=0.1)
+    assert [one.in_use for one in found.values()] == list(found)
+
+
 def test_a_saving_is_told_from_a_hundred_images_on() -> None:
     """Before that, what is known of it stays to be shown; nothing pays yet."""
     few = choices(bolts(99, right_above=0.6))["bolt"]

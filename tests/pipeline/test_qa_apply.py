@@ -109,12 +109,17 @@ def test_thresholds_of_the_promoted_models_reviews_reach_the_queue_and_are_taken
     assert shown(client, waiting) == [
         (after.model_version, [score for score in scores if score >= threshold]) for _, scores in full
     ]
-    again = answer(capfd, "qa", "--apply")["applied"]
-    assert (again["changed"], again["reviews"]) == (False, applied["reviews"])
+    again = answer(capfd, "qa", "--apply")
+    assert (again["applied"]["changed"], again["applied"]["reviews"]) == (False, applied["reviews"])
+    for report in (measured, again):  # both written when people were shown nothing below it any more
+        assert "Drop nut" not in Path(report["report"]).read_text()
+    choice = json.loads(Path(again["figures"]).read_text())["work"]["thresholds"]["per_class"]["nut"]
+    assert (choice["in_use"], choice["pays"]) == (threshold, False)
 
     assert answer(capfd, "models", "rollback")["model"] == "second"
     assert preannotate(load_settings()).model_version == before.model_version
     assert shown(client, waiting) == full
+    assert "Drop nut below" in Path(answer(capfd, "qa")["report"]).read_text()
 
 
 def test_without_a_promoted_model_it_says_what_to_write(
@@ -127,4 +132,4 @@ def test_without_a_promoted_model_it_says_what_to_write(
     capfd.readouterr()
     app(["qa", "--apply"], standalone_mode=False)
     said = capfd.readouterr().out.splitlines()
-    assert said[-1] == "no threshold saves seconds for certain (by 1 review): nothing was changed"
+    assert said[-1] == "no other threshold saves seconds for certain (by 1 review): nothing was changed"

@@ -182,6 +182,7 @@ def test_a_threshold_that_changes_nothing_says_so(report: QaReport) -> None:
 
     assert saves(replace(choice, at_lowest=True)) == "no change "
     assert saves(choice) == "n/a too few images"
+    assert saves(replace(choice, in_use=choice.threshold)) == f"no change {choice.threshold:.2f} in use"
     known = Estimate(90.0, 60.0, 100.0, 200, None)
     assert plain(saves(replace(choice, saved_s_per_1000_images=known))) == "90 s 60 to 100 s"
 

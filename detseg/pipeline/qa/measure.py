@@ -15,10 +15,11 @@ from detseg.metrics.work import WorkTally
 from detseg.report.examples import Example, ExampleTally
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from detseg.metrics.cases import Case
     from detseg.metrics.costs import CostModel
+    from detseg.metrics.thresholds import Thresholds
     from detseg.metrics.waiting import WaitingImage
     from detseg.taxonomy import Taxonomy
     from detseg.types import Edit
@@ -51,16 +52,22 @@ class Measures:
         """The model versions that answered the cases so far."""
         return frozenset(self._versions)
 
+    def thresholds(self, *, versions: Collection[str] | None, in_use: Mapping[str, float]) -> Thresholds:
+        """The thresholds of ``result``, alone."""
+        return self._work.thresholds(versions=versions, in_use=in_use)
+
     def result(
         self,
         basis: Basis,
         waiting: Iterable[WaitingImage] = (),
         *,
         versions: Collection[str] | None = None,
+        in_use: Mapping[str, float] | None = None,
     ) -> QaResult:
         """Compute the figures of all cases so far, also of images that wait for review.
 
         ``versions`` are the model versions whose thresholds are chosen; without them, all.
+        ``in_use`` are the thresholds of now by class: what they leave out already is no saving.
         """
         return QaResult(
             basis=basis,
@@ -68,7 +75,7 @@ class Measures:
             n_cases=self._versions.total(),
             model_versions=dict(sorted(self._versions.items())),
             model=self._model.result(),
-            work=self._work.result(versions=versions),
+            work=self._work.result(versions=versions, in_use=in_use),
             agreement=self._agreement.result(),
             decoys=self._decoys.result(),
             gold=self._gold.result(),

@@ -27,7 +27,8 @@ _CURVES = (
 _CHEAPEST = (
     "Cheapest: at this threshold checking, deleting and drawing take people the fewest seconds. The saving "
     "is measured on images that had no say in choosing it. “Or lower”: nothing with a lower score was ever "
-    "shown; only trying it would tell."
+    "shown; only trying it would tell. “In use”: lower scores are left out from now on, by the settings or "
+    "the promoted model."
 )
 _THRESHOLD_COLUMNS: tuple[Column | str, ...] = (
     "Class",
@@ -124,6 +125,8 @@ def _saving_cell(choice: ThresholdChoice) -> Cell:
     """Show what the threshold saves: nothing where nothing is left out, and nothing yet of few images."""
     if choice.at_lowest:
         return Cell("no change", role="quiet")
+    if choice.threshold <= choice.in_use:
+        return Cell("no change", f"{choice.in_use:.2f} in use", role="quiet")
     saved = choice.saved_s_per_1000_images
     if saved.value is None:
         return Cell(NOT_DEFINED, "too few images", role="quiet")
