@@ -100,7 +100,8 @@ def test_a_bar_in_the_name_of_a_class_ends_no_cell_of_the_card(trained: Trained)
     settings = TrainingSettings()
     plan = Plan("base", "v1", "id", (LabelClass("nut|bolt"),), settings, weights="base")
     best = replace(trained.best, per_class={"nut|bolt": trained.best.per_class["bolt"]})
-    card = model_card(plan, replace(trained, best=best), torch.nn.Linear(1, 1))
+    model = AutoModelForObjectDetection.from_pretrained(trained.checkpoint)
+    card = model_card(plan, replace(trained, best=best), model)
     assert "| nut\\|bolt | " in card
 
 
