@@ -40,8 +40,8 @@ def plan_control(headline: Estimate, assisted: Estimate, *, n_control: int) -> C
     """Plan the control images for the headline's interval, from what is known of the spread between images.
 
     An interval narrows with the square root of the images. Assisted images stand in where there are too few
-    of the headline's, and where both are too few the bound: 385 images for +-0.05. A headline of enough gold
-    images needs no control images.
+    of the headline's; the bound where both are too few, or the assisted ones hardly differ: 385 images for
+    +-0.05. A headline of enough gold images needs no control images.
 
     >>> nothing = Estimate(None, None, None, 0, None)
     >>> plan_control(nothing, nothing, n_control=0).n_more
@@ -62,6 +62,17 @@ def _needed(headline: Estimate, assisted: Estimate) -> tuple[int, Spread]:
         shown = show(known)
         if shown.low is None or shown.high is None or known.n < _LEAST_IMAGES[spread]:
             continue
+        if spread == "assisted" and not _tells_spread(shown.value or 0.0):
+            continue
         times = ((shown.high - shown.low) / 2.0 / AIM) ** 2
         return max(MIN_UNITS, math.ceil(known.n * times - 1e-9)), spread
     return math.ceil((_Z * MOST_SPREAD / AIM) ** 2), "bound"
+
+
+def _tells_spread(value: float) -> bool:
+    """Tell whether assisted images can differ enough to say how control images do.
+
+    Where reviewers leave nearly all that the model shows them, their images are alike however good it is: so
+    close to an end of [0, 1], that end makes the spread, and not the model.
+    """
+    return min(value, 1.0 - value) >= AIM - 1e-9

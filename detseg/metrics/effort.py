@@ -56,7 +56,7 @@ class Saving:
     n_timed: int
     """assisted reviews whose lead time is known and no pause"""
     n_set_aside: int
-    """reviews of both arms (expected: assisted) that took so long that a page was left open"""
+    """assisted reviews that took so long that a page was left open"""
     n_strata: int
     """annotators who were compared with themselves; 0 where it is expected"""
 
@@ -115,7 +115,6 @@ def measure_saving(tables: WorkTables, times: JudgedTimes) -> Saving:
         times.mean_s(~control) * int(np.count_nonzero(~control)) / 3600.0,
         times,
         n_control=len(np.unique(reviews["image"][compared & control])),
-        n_set_aside=int(np.count_nonzero(times.is_known & ~times.is_usable)),
         n_strata=len(both),
     )
 
@@ -139,7 +138,6 @@ def _expected(tables: WorkTables, times: JudgedTimes, *, seed: int) -> Saving:
         float(sum(part.sum() for part in with_help)) / 3600.0,
         times,
         n_control=0,
-        n_set_aside=int(np.count_nonzero((times.is_known & ~times.is_usable)[is_assisted])),
         n_strata=0,
     )
 
@@ -176,10 +174,10 @@ def _saving(
     times: JudgedTimes,
     *,
     n_control: int,
-    n_set_aside: int,
     n_strata: int,
 ) -> Saving:
-    assisted = tables.reviews[~tables.reviews["control"]]
+    is_assisted = ~tables.reviews["control"]
+    assisted = tables.reviews[is_assisted]
     price = float(assisted["by_hand_price"].sum())
     return Saving(
         share=share,
@@ -188,8 +186,8 @@ def _saving(
         hours_spent=spent_h,
         n_images=len(np.unique(assisted["image"])),
         n_control=n_control,
-        n_timed=int(np.count_nonzero(times.is_usable & ~tables.reviews["control"])),
-        n_set_aside=n_set_aside,
+        n_timed=int(np.count_nonzero(times.is_usable & is_assisted)),
+        n_set_aside=int(np.count_nonzero(times.is_known & ~times.is_usable & is_assisted)),
         n_strata=n_strata,
     )
 

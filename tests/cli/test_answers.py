@@ -90,8 +90,10 @@ def test_the_tab_of_the_model_shows_the_figures_of_the_first(n: int) -> None:
         cells = re.findall(r'<td class="n[^"]*">([^<]+)', row[0])
         assert cells[0] == outline.figures.get(key, "n/a")
         if key == "box_ap":
-            assert cells[1] == outline.figures["agreement_assisted"]
-            assert cells[2] == outline.figures.get("anchoring", "n/a")
+            assert (
+                cells[-2] == outline.figures["agreement_assisted"]
+            )  # a column of gold images may stand before
+            assert cells[-1] == outline.figures.get("anchoring", "n/a")
 
 
 def test_what_people_who_saw_the_model_say_is_never_called_ap() -> None:

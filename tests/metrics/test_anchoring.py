@@ -89,6 +89,14 @@ def test_the_bound_is_of_the_widest_spread_there_is() -> None:
     assert plan_control(wilson(600, 1000), UNKNOWN, n_control=0).n_more == 0
 
 
+@pytest.mark.parametrize(("agreeing", "spread"), [(200, "bound"), (191, "bound"), (190, "assisted")])
+def test_reviewers_who_leave_all_as_it_is_say_nothing_of_the_spread(agreeing: int, spread: str) -> None:
+    """Their images are alike, and those of people who do not see the model are not."""
+    plan = plan_control(UNKNOWN, wilson(agreeing, 200), n_control=0)
+    assert plan.spread == spread
+    assert (plan.n_more == 385) == (spread == "bound")
+
+
 def quality(**n_images: int) -> ModelQuality:
     """A model that is 0.8 of each object right; who saw its box left it."""
     tally = ModelTally()

@@ -160,6 +160,14 @@ def test_times_that_are_unknown_or_a_day_long_stand_for_the_mean() -> None:
     assert (saving.n_images, saving.n_timed, saving.n_set_aside) == (100, 80, 5)
 
 
+def test_reviews_that_are_timed_and_set_aside_are_of_one_arm() -> None:
+    assisted = reviewed(100, KEPT, seconds=(*(18.0, 22.0) * 9, 20.0, 86_400.0))
+    control = reviewed(40, KEPT, arm="control", seconds=(*(95.0, 105.0) * 3, 100.0, 86_400.0))
+    effort = effort_of(assisted + control)
+    for saving in (effort.measured, effort.expected):
+        assert (saving.n_timed, saving.n_set_aside) == (95, 5)
+
+
 def test_without_a_control_arm_nothing_was_measured_and_a_cost_model_says_what_to_expect() -> None:
     effort = effort_of(reviewed(30, KEPT))
     assert effort.method is None
