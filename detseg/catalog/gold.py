@@ -55,9 +55,15 @@ class Gold:
 
     def imported(self) -> frozenset[ImageId]:
         """Return the images whose truth was imported."""
+        return self._images(gold.c.name != "")
+
+    def of_file(self) -> frozenset[ImageId]:
+        """Return the images whose truth came from the file that the settings name."""
+        return self._images(gold.c.name == "")
+
+    def _images(self, where: sa.ColumnElement[bool]) -> frozenset[ImageId]:
         with self.database.reading() as connection:
-            found = connection.scalars(sa.select(gold.c.image_id).where(gold.c.name != ""))
-            return frozenset(map(ImageId, found))
+            return frozenset(map(ImageId, connection.scalars(sa.select(gold.c.image_id).where(where))))
 
     def remove(self, name: str) -> int:
         """Forget the truths of an import; how many there were."""

@@ -69,6 +69,7 @@ def import_(
 
 def _show(done: Imported, path: Path, *, gold_share: float) -> None:
     from detseg.cli.output import note, note_left_out, say
+    from detseg.pipeline.experiments.gold import say_late_truth
 
     lines = [f"{one.uri} {one.reason}" for one in done.failures]
     lines += [f"{name} is nowhere among the images" for name in done.unmatched]
@@ -81,7 +82,7 @@ def _show(done: Imported, path: Path, *, gold_share: float) -> None:
     if done.as_ == "predictions":
         say(f"push them with `detseg preannotate --detector results:{path}`")
     if done.late:
-        say(f"{done.late:,} of them were tasks already before their truth came: it measures nobody there")
+        say(say_late_truth(done.late))
     if done.as_ != "gold" or done.late == done.images:
         return
     if gold_share:

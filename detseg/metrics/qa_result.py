@@ -30,7 +30,7 @@ class Basis:
     arms: Mapping[Arm, int]
     """tasks by how they were put before people"""
     n_late_truth: int = 0
-    """tasks of other arms than gold whose truth was imported later: it measures nobody there"""
+    """tasks of other arms than gold whose truth came later: it measures nobody there"""
     promoted: str | None = None
     """the promoted model, whose reviews alone choose thresholds; without one, all reviews do"""
 

@@ -192,7 +192,7 @@ def evaluate(
         n_deleted_tasks=catalog.tasks.count(project.key, "deleted"),
         states=catalog.reviews.states(project.key),
         arms=catalog.arms.counts(project.key),
-        n_late_truth=count_late_truth(catalog, project.key, catalog.gold.imported()),
+        n_late_truth=count_late_truth(catalog, project.key, catalog.gold.imported() | catalog.gold.of_file()),
         promoted=promotion.model if promotion else None,
     )
     measures = Measures(taxonomy, cost_model(settings.costs))

@@ -60,6 +60,8 @@ ImportAs = Literal["labels", "gold", "predictions"]
 _SCORED = ("coco", "yolo", "yolo-segment", "voc", "label-studio")
 """The formats that ``results:PATH`` reads."""
 
+_HAS_TRUTH = "has its truth from the file of experiments.gold, which goes before imports: change it there"
+
 _READERS = 8  # most of their time goes to waiting, for a disk or a network
 
 
@@ -180,6 +182,8 @@ def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
     taxonomy = settings.declared_taxonomy or config_to_taxonomy(project.label_config)
     _check_classes(chosen, opened, taxonomy)
     author = GOLD_AUTHOR if chosen.as_ == "gold" else IMPORTED_BY + done.name
+    keeps = chosen.as_ == "gold" and settings.experiments.gold is not None
+    of_file = catalog.gold.of_file() if keeps else frozenset()
     seen: set[ImageId] = set()
     for page in pages(opened.images()):
         labels = []
@@ -188,6 +192,9 @@ def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
                 done.failures.append(Failure(label.name, "is there twice: the first one counts"))
                 continue
             seen.add(image)
+            if image in of_file:
+                done.failures.append(Failure(label.name, _HAS_TRUTH))
+                continue
             regions = as_regions(label.instances, image, ModelVersion(author), taxonomy)
             if left := len(label.instances) - len(regions):
                 done.left_out["surfaces without a mask"] += left
@@ -293,7 +300,8 @@ class _Finder:
     def scanned(self) -> tuple[ImageRef, ...]:
         """The images of the source, listed when first asked for; none where there is no source."""
         try:
-            return scan(self.settings, self.catalog).images
+            # of all of them, also of gold ones, which a push keeps back, and before any truth is known
+            return scan(self.settings.updated(experiments__gold_share=0.0), self.catalog).images
         except SourceError as error:
             self.warn(f"images are met among those that the catalog knows, for {error}")
             return ()

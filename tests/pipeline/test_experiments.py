@@ -13,12 +13,16 @@ import pytest
 from detseg.catalog import Assignment, Catalog, open_catalog
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
+from detseg.pipeline.evaluate import evaluate
+from detseg.pipeline.experiments.gold import say_late_truth
 from detseg.pipeline.push import plan_push, push
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
 from detseg.types import DecodedImage, ImageId, Instance, ModelVersion
 from tests.pipeline.arms import arms_of, known, make_mixed, push_all, statuses, versions_by_arm
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, write_image
+from tests.pipeline.experiments.test_gold import BOX, write_gold
+from tests.pipeline.labeled import NOON
 from tests.pipeline.reviewing import predicted, tasks_of
 
 NEWER = ModelVersion("fixed@00000002")
@@ -195,6 +199,19 @@ def test_what_was_there_before_is_no_part_of_an_experiment(
     assert [len(predicted(task)) for task in tasks_of(client, project)] == [3] * 5
     assert statuses(push_all(later, catalog, NEWER)) == {"added": 5}
     assert set(arms_of(catalog).values()) == {"assisted"}
+
+
+def test_truth_of_a_file_that_is_named_when_its_images_are_tasks_is_said_to_be_late(
+    queue: Settings, catalog: Catalog, tmp_path: Path
+) -> None:
+    first, second, *_ = (Path(ref.uri).name for ref in scan(queue, catalog).images)
+    assert list(push_all(queue, catalog).warnings) == []
+    write_gold(tmp_path / "gold.json", {first: [BOX], second: []})
+    named = queue.updated(experiments__gold=tmp_path / "gold.json", experiments__gold_share=0.2)
+    assert list(push_all(named, catalog).warnings) == [say_late_truth(2)]
+    report = evaluate(named, catalog, out=tmp_path / "report.html", now=NOON)
+    assert report.result.basis.n_late_truth == 2
+    assert say_late_truth(2) in report.to_json()["notes"]
 
 
 def test_tasks_of_somebody_else_are_assisted(

@@ -1,4 +1,4 @@
-"""Truth that is imported for images that are tasks already: kept, said, and not used."""
+"""Truth that comes when its images are tasks already, or have another: kept, said, and not used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from PIL import Image
 
 from detseg.catalog import Assignment
 from detseg.pipeline.evaluate import evaluate
-from detseg.pipeline.importing import Import, import_dataset
+from detseg.pipeline.experiments.gold import known_truth, record_truth, say_late_truth
+from detseg.pipeline.importing import Import, forget_import, import_dataset
 from detseg.pipeline.workspace import opened_catalog
+from detseg.taxonomy import Taxonomy
 from detseg.types import Arm
 from tests.pipeline.labeled import NOON, SIZE, make_project, write_coco
 
@@ -35,4 +37,30 @@ def test_truth_of_images_that_are_tasks_already_is_counted(tmp_path: Path) -> No
     with opened_catalog(project.settings) as catalog:
         report = evaluate(project.settings, catalog, out=tmp_path / "report.html", now=NOON)
     assert report.result.basis.n_late_truth == 2
-    assert any("the imported truth of 2 images is not used" in note for note in report.to_json()["notes"])
+    assert say_late_truth(2) in report.to_json()["notes"]
+
+
+def test_an_import_leaves_the_truth_of_the_settings_file(tmp_path: Path) -> None:
+    """So that taking it back does not take the truth of images that were drawn as gold ones."""
+    project = make_project(tmp_path, source__location=str(tmp_path / "photos"))
+    project.add(range(2))
+    size = (SIZE.width, SIZE.height)
+    own = write_coco(tmp_path / "gold.json", {"photo 0.jpg": [("bolt", [2, 3, 10, 20])]}, size=size)
+    wanted = project.settings.updated(experiments__gold=own, experiments__gold_share=0.5)
+    with opened_catalog(wanted) as catalog:
+        known = known_truth(wanted, catalog)
+        assert known is not None
+        record_truth(catalog, known, known.found.keys(), wanted.declared_taxonomy or Taxonomy(()))
+        before = catalog.gold.read(known.found)
+        assert len(before) == 1
+    path = write_coco(tmp_path / "truth.json", {"photo 0.jpg": [], "photo 1.jpg": []}, size=size)
+    done = import_dataset(wanted, Import(path, "coco", "gold"))
+    assert done.images == 1
+    assert [(one.uri, one.reason.partition(":")[0]) for one in done.failures] == [
+        ("photo 0.jpg", "has its truth from the file of experiments.gold, which goes before imports")
+    ]
+    assert forget_import(wanted, "truth") == 1
+    with opened_catalog(wanted) as catalog:
+        assert catalog.gold.read(known.found) == before
+    without = project.settings.updated(experiments__gold_share=0.5)  # a file that is named no more gives way
+    assert import_dataset(without, Import(path, "coco", "gold")).images == 2

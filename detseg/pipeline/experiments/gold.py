@@ -18,6 +18,7 @@ from detseg.formats.coco import CocoLabels, read_coco_labels, read_instances
 from detseg.labelstudio.results import region_id
 from detseg.pipeline.experiments.lottery import Lottery, lottery_of
 from detseg.pipeline.reading import source_location
+from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
 from detseg.types import Annotation, ImageId, ImageRef, Instance, ModelVersion, Region, Size
 
@@ -97,6 +98,18 @@ def count_late_truth(catalog: Catalog, project: ProjectKey, ids: Iterable[ImageI
     tasks = catalog.tasks.of_images(project, ids)
     arms = catalog.arms.of_images(project, tasks)
     return sum(image not in arms or arms[image].arm != "gold" for image in tasks)
+
+
+def say_late_truth(n_images: int) -> str:
+    """Say of that many images that their truth measures nobody, as ``count_late_truth`` found.
+
+    >>> say_late_truth(2)
+    '2 images were tasks already before their truth came: it measures nobody there'
+    """
+    images = format_count(n_images, "image", "was a task", "were tasks")
+    return (
+        f"{images} already before {'its' if n_images == 1 else 'their'} truth came: it measures nobody there"
+    )
 
 
 def schedule_gold(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> tuple[ImageRef, ...]:

@@ -23,7 +23,12 @@ from detseg.labelstudio.release import other_release
 from detseg.labelstudio.serving import ImageServing
 from detseg.labelstudio.shapes import ShapePolicy
 from detseg.pipeline.changed_sources import overwritten_warnings
-from detseg.pipeline.experiments.gold import KnownTruth, known_truth
+from detseg.pipeline.experiments.gold import (
+    KnownTruth,
+    count_late_truth,
+    known_truth,
+    say_late_truth,
+)
 from detseg.pipeline.exposed import close_exposed
 from detseg.pipeline.policies import shape_policy
 from detseg.pipeline.pushing.duplicates import Removed, resolve_duplicates
@@ -163,7 +168,10 @@ class Queue:
         """Yield what is odd about the server and the project, a line each."""
         yield from self.namesakes
         yield from self.exposed
-        yield from self.gold.warnings() if self.gold else ()
+        if self.gold:
+            yield from self.gold.warnings()
+            if n_late := count_late_truth(self.catalog, self.project.key, self.gold.found):
+                yield say_late_truth(n_late)
         yield from other_release(self.client.version(), self.client.url)
         if self.missing:
             mend = what_to_add(self.project.label_config, sorted(self.missing))

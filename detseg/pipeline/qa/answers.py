@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from detseg.metrics.answers import Figure, Unit, answer_questions
+from detseg.pipeline.experiments.gold import say_late_truth
 from detseg.pipeline.qa.figures_json import encode_figures
 from detseg.plurals import format_count
 from detseg.report.steps import next_steps, say_no_steps
@@ -88,8 +89,7 @@ def _notes(result: QaResult) -> Iterator[str]:
         reviews = format_count(basis.n_incomplete, "review")
         yield f"{reviews} left out: `detseg collect` says what in them cannot be read"
     if basis.n_late_truth:
-        images = format_count(basis.n_late_truth, "image")
-        yield f"the imported truth of {images} is not used: they were tasks already when it came"
+        yield say_late_truth(basis.n_late_truth)
     thresholds = result.work.thresholds
     if basis.promoted is not None and thresholds.n_set_aside:
         used = format_count(thresholds.n_reviews, "review")
