@@ -209,14 +209,14 @@ def qa(
     else:
         print_evaluated(report)
         if report.applied:
-            _print_applied(report.applied)
+            _print_applied(report.applied, "box" if settings.model.detector else "mask")
     if report.sent_back and report.sent_back.problem:
         note(report.sent_back.problem)
         raise typer.Exit(1)
 
 
-def _print_applied(applied: Applied) -> None:
-    """Say which thresholds the promoted model has now, or which to write into the settings."""
+def _print_applied(applied: Applied, shape: str) -> None:
+    """Say which thresholds the promoted model has now, or which of that shape to write into the settings."""
     from detseg.cli.output import say
 
     listed = ", ".join(f"{label} {value:g}" for label, value in applied.thresholds.items())
@@ -232,7 +232,7 @@ def _print_applied(applied: Applied) -> None:
             for label, value in applied.thresholds.items()
         )
         say(f"no model is promoted ({by}):")
-        say(f"write class_box_thresholds = {{{table}}} into [model] of detseg.toml")
+        say(f"write class_{shape}_thresholds = {{{table}}} into [model] of detseg.toml")
     elif applied.promotion is None:
         say(f"lowest scores of {applied.model} stay as they are: {listed} ({by})")
     else:

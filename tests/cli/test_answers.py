@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from detseg.cli.answers import print_evaluated
+from detseg.cli.loop import _print_applied
 from detseg.metrics.answers import answer_questions
 from detseg.pipeline.evaluate import EvaluateReport
+from detseg.pipeline.promoting import Applied
 from detseg.report.page import render_report, write_report
 from flows.artifacts import _figures
 from tests.report.made import made_cases
@@ -94,6 +96,15 @@ def test_the_tab_of_the_model_shows_the_figures_of_the_first(n: int) -> None:
                 cells[-2] == outline.figures["agreement_assisted"]
             )  # a column of gold images may stand before
             assert cells[-1] == outline.figures.get("anchoring", "n/a")
+
+
+@pytest.mark.parametrize("shape", ["box", "mask"])
+def test_thresholds_to_write_are_of_the_shape_that_is_predicted(
+    shape: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _print_applied(Applied(None, {"nut": 0.65}, n_reviews=100, n_set_aside=0), shape)
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == f'write class_{shape}_thresholds = {{"nut" = 0.65}} into [model] of detseg.toml'
 
 
 def test_what_people_who_saw_the_model_say_is_never_called_ap() -> None:
