@@ -12,7 +12,7 @@ from detseg.catalog import RegisteredModel
 from detseg.config import Settings, load_settings
 from detseg.config.sections import ModelSettings
 from detseg.errors import CatalogError, ConfigError, ModelError
-from detseg.pipeline.choosing import choose_models
+from detseg.pipeline.choosing import choose_models, thresholds_in_use
 from detseg.pipeline.promoting import Verdict, promote, remove, roll_back
 from detseg.pipeline.registry import register
 from detseg.pipeline.workspace import opened_catalog
@@ -119,6 +119,20 @@ def test_flags_and_variables_go_over_a_promotion(
     assert (model.detector, model.segmenter) == (path if places[0] == "a" else places[0], places[1])
     said = "--detector or DETSEG_MODEL__DETECTOR is given, so the promoted model, a, is not used"
     assert (chosen.notes == (said,)) == (places[0] == "other")
+
+
+def test_thresholds_in_use_are_those_of_the_settings_and_over_them_of_the_promotion(tmp_path: Path) -> None:
+    model = ModelSettings(box_threshold=0.3, class_box_thresholds={"nut": 0.4}, mask_threshold=0.6)
+    settings = Settings(root=tmp_path, model=model)
+    register(settings, make_trained(tmp_path / "mine"))
+    with opened_catalog(settings) as catalog:
+        assert thresholds_in_use(settings, catalog, ("bolt", "nut")) == {"bolt": 0.3, "nut": 0.4}
+        without = settings.updated(model__detector="")
+        assert thresholds_in_use(without, catalog, ("bolt",)) == {"bolt": 0.6}
+        catalog.promotions.promote("mine", box_thresholds={"bolt": 0.65})
+        assert thresholds_in_use(settings, catalog, ("bolt", "nut")) == {"bolt": 0.65, "nut": 0.4}
+        given = settings.updated(model__class_box_thresholds={"bolt": 0.2})
+        assert thresholds_in_use(given, catalog, ("bolt",)) == {"bolt": 0.2}
 
 
 def test_promoting_again_changes_nothing(settings: Settings) -> None:
