@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _kept(page: Path) -> dict[str, Any]:
-    """What was found for each data set, by its name."""
+    """Return the figures of each data set, by its name, as they stand beside the page."""
     file = page.with_suffix(".json")
     return read_json(file) if file.is_file() else {}
 

@@ -54,7 +54,7 @@ class Promotions:
             present = connection.execute(_LAST).one_or_none()
             if present is not None and all(getattr(present, name) == values[name] for name in _SAME):
                 return _promotion(present)
-            if after is not None and after != (present.number if present else 0):
+            if _is_behind(after, present):
                 raise CatalogError(
                     f"{model} was not promoted: {_named(present)} has become the present model meanwhile, "
                     "and it was judged beside another one; run it again"
@@ -71,7 +71,7 @@ class Promotions:
         """
         with self.database.writing_alone() as connection:
             present = connection.execute(_LAST).one_or_none()
-            if after is not None and after != (present.number if present else 0):
+            if _is_behind(after, present):
                 raise CatalogError(
                     f"nothing was taken back: {_named(present)} has become the present model meanwhile; run "
                     "it again, if that is to be taken back"
@@ -134,6 +134,11 @@ def _standing(connection: sa.Connection) -> list[Row]:
             del standing[-1]
     removed = frozenset(connection.scalars(sa.select(models.c.name).where(models.c.removed_at.is_not(None))))
     return [row for row in standing[:-1] if row.model not in removed] + standing[-1:]
+
+
+def _is_behind(after: int | None, present: Row | None) -> bool:
+    """Tell whether another entry came since the caller looked; not for a caller that does not ask."""
+    return after is not None and after != (present.number if present else 0)
 
 
 def _named(present: Row | None) -> str:

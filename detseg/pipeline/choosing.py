@@ -65,8 +65,7 @@ def _choose(settings: Settings) -> Chosen:
     if settings.catalog is None and not settings.state_path.is_dir():
         return Chosen(settings)
     with opened_catalog(settings) as catalog:
-        promotion = catalog.promotions.present()
-        model = catalog.models.get(promotion.model) if promotion and promotion.model else None
+        promotion, model = _present(catalog)
         as_of = promotion.number if promotion else 0
         if promotion is None or model is None:
             return Chosen(settings, as_of=as_of)
@@ -84,13 +83,19 @@ def _choose(settings: Settings) -> Chosen:
     return Chosen(chosen, notes, promotion, as_of)
 
 
+def _present(catalog: Catalog) -> tuple[Promotion | None, RegisteredModel | None]:
+    """Return the present entry of the log, and its model if it has one that is registered."""
+    promotion = catalog.promotions.present()
+    model = catalog.models.get(promotion.model) if promotion and promotion.model else None
+    return promotion, model
+
+
 def thresholds_in_use(settings: Settings, catalog: Catalog, classes: Iterable[str]) -> dict[str, float]:
     """The lowest score of each class in the next predictions: of boxes, or of masks without a detector.
 
     Those of the promoted model go over those of the settings, and what is given over both.
     """
-    promotion = catalog.promotions.present()
-    model = catalog.models.get(promotion.model) if promotion and promotion.model else None
+    promotion, model = _present(catalog)
     of_run = (_with_tuning(settings, promotion) if promotion and model else settings).model
     if model.answers != "masks" if model else of_run.detector:
         default, by_class = of_run.box_threshold, of_run.class_box_thresholds

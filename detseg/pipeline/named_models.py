@@ -90,7 +90,7 @@ def images_behind(settings: Settings, name: str, *, note: Callable[[str], None])
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """What made a checkpoint; ``parent`` is the registered name of its base, if that has one."""
+    """The training that made a checkpoint; ``parent`` is the registered name of its base, if that has one."""
 
     checkpoint: str
     base: str
@@ -138,7 +138,7 @@ def _find_registered(folder: Path, known: Sequence[RegisteredModel]) -> Register
 
 
 def _read_training(folder: Path, model: RegisteredModel | None) -> _Training | None:
-    """What made the checkpoint of a folder; None where nothing says it."""
+    """Return the training that made the checkpoint of a folder; None where nothing tells of one."""
     if model is not None:
         return _Training(model.path, model.base, model.dataset, model.dataset_id, model.parent)
     path = folder / RESULT

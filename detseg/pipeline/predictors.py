@@ -103,9 +103,8 @@ def predictor_settings(settings: Settings) -> PredictorSettings:
 def fitting_segmenter(settings: Settings) -> str | None:
     """The segmenter of the settings; None for the sample's where the detector has nothing in common with it.
 
-    Nothing in common have a file of predictions and a checkpoint in a folder that knows none of its classes.
-
-    What a flag, a variable or a program names stays. FormatError for a folder whose config.json cannot be
+    That is a file of predictions, or a checkpoint in a folder that knows none of its classes. What a flag, a
+    variable or a program names stays. FormatError for a folder whose config.json cannot be
     read.
     """
     model = settings.model

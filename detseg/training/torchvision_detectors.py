@@ -118,7 +118,7 @@ def resize(base: Checkpoint, longest: int) -> None:
 
 
 class DetectorInputs:
-    """What the training asks of a processor; the detector itself prepares its images."""
+    """Stand in for a processor, whose sizes the training asks for; the detector prepares images itself."""
 
     def __init__(self, longest: int) -> None:
         self.size = {"longest_edge": longest}

@@ -164,7 +164,7 @@ def test_a_dataset_grows_and_leaves_in_six_formats(
 def check_versions(
     capfd: pytest.CaptureFixture[str], trace_command: str, corrected: Counter[str]
 ) -> tuple[int, int]:
-    """What the second version has beside the first, and where it is from; its images and regions."""
+    """Compare the second version with the first, trace an image, and return its images and regions."""
     before, after = (read_json(capfd, f"detseg dataset show {name}") for name in ("v1", "v2"))
     assert (before["images"], after["images"]) == (N_OLD, N_OLD + N_MORE)
     assert after["regions"] == before["regions"] + corrected.total()

@@ -233,7 +233,7 @@ def test_one_run_at_a_time(project: LabeledProject, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_a_round_needs_is_not_removed_while_it_goes_on(project: LabeledProject) -> None:
-    """What it begins from, and what it made and has not judged yet."""
+    """Keep the model that a round begins from, and the one that it made and has not judged yet."""
     settings = project.settings.updated(retrain__base=None)
     promote(settings, register(settings, make_trained(settings.root / "mine")).name, None)
 

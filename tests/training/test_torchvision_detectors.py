@@ -53,7 +53,7 @@ def test_every_family_learns_and_predicts(builder: str, project: LabeledProject,
 
 
 def answers_by_class(model: Any) -> list[torch.Tensor]:
-    """What a detector's heads answer for each class, as torchvision reads it: (..., classes, numbers)."""
+    """Return what a detector answers for each class, as torchvision reads it: (..., classes, numbers)."""
     drawn = torch.Generator().manual_seed(1)
     with torch.no_grad():
         if hasattr(model, "roi_heads"):
