@@ -8,7 +8,7 @@ from typing import Any
 
 import detseg
 from detseg.models.checkpoints import architecture_of
-from detseg.training.plan import FIGURES, Figure, Plan, Trained
+from detseg.training.plan import FIGURES, Best, Figure, Plan, Trained
 from detseg.training.torchvision_detectors import TorchvisionLearner, without_loss
 
 _CARD = """\
@@ -71,7 +71,7 @@ def model_card(plan: Plan, trained: Trained, model: Any) -> str:
         seed=plan.seed,
         command=command_of(plan, trained),
         version=detseg.__version__,
-        figures=_figures(trained),
+        figures=figures_table(trained.best),
         curve=_table(
             ("step", "minutes", "loss", *(FIGURES[name] for name in best.figures)),
             [
@@ -99,8 +99,8 @@ def command_of(plan: Plan, trained: Trained) -> str:
     return shlex.join([*changed, *words, *minutes, "--seed", str(plan.seed)])
 
 
-def _figures(trained: Trained) -> str:
-    best = trained.best
+def figures_table(best: Best) -> str:
+    """The figures of all classes together and of each, with their intervals, as a table in Markdown."""
     rows = [("all", *map(_figure, best.figures.values()), "")]
     rows += [
         (name, *(_figure(one.figures[key]) for key in best.figures), f"{one.n_truth:,}")
