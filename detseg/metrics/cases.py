@@ -16,7 +16,8 @@ class Case:
     """One image of a project: what the model says, what was shown, what people made of it.
 
     ``prediction`` is the model's answer in the shapes in which it is shown, also in the control arm, where
-    nobody saw it; ``decoys`` were planted beside it. ``reviews`` holds the latest one of each person, sorted
+    nobody saw it; ``predicted`` is that answer whole, with the box of a thing whose mask alone is shown.
+    ``decoys`` were planted beside it. ``reviews`` holds the latest one of each person, sorted
     by author, in all four states; reviews of which a part could not be read are left out. ``gold`` is the
     known truth. ``uri`` is where the image was found, ``task_url`` opens it in Label Studio.
     """
@@ -32,6 +33,7 @@ class Case:
     decoys: tuple[Decoy, ...] = ()
     gold: Annotation | None = None
     simulated: bool = False
+    predicted: tuple[Region, ...] = ()
 
     @property
     def shown(self) -> tuple[Region, ...]:

@@ -143,9 +143,10 @@ def _lay_out(
     )
     note = (
         f"{len(points):,} of {len(ids):,} images, by the embeddings of {model}: those that it sees alike lie "
-        f"near each other; how far apart distant groups lie says nothing. {len(thumbnails):,} have a "
-        "thumbnail in colour, the others a small grey one."
+        "near each other; how far apart distant groups lie says nothing."
     )
+    if len(thumbnails) < len(points):
+        note += f" {len(thumbnails):,} have a thumbnail in colour, the others a small grey one."
     return ImageMap(points, note)
 
 

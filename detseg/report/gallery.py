@@ -143,7 +143,8 @@ def fit_pictures(
 
 
 def _panels(case: Case, edits: Sequence[Edit], taxonomy: Taxonomy, view: View) -> tuple[Panel, ...]:
-    instances = [region.instance for region in case.shown]
+    whole = {region.id: region for region in case.predicted}
+    instances = [whole.get(region.id, region).instance for region in case.shown]
     return (
         Panel("Original", view.picture),
         instances_panel(view, instances, taxonomy, show="boxes", title="Detection", scores=False),

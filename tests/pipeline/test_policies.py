@@ -132,3 +132,5 @@ def test_later_settings_change_nothing_of_what_was_shown(
     for case in cases:
         assert case.truth is not None
         assert {edit.kind for edit in find_edits(case.prediction, case.truth)} == {"kept"}
+        (answered,) = catalog.predictions.read([case.image], VERSION)
+        assert case.predicted == answered.regions  # with what was not asked for

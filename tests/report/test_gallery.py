@@ -16,7 +16,7 @@ from detseg.report.data import Images
 from detseg.report.examples import Example
 from detseg.report.gallery import image_name, make_cards, web_address
 from detseg.report.page import render_report
-from detseg.types import Box, DecodedImage, ImageRef, Size
+from detseg.types import Box, DecodedImage, ImageRef, Region, Size
 from tests.report.made import TAXONOMY, made_cases
 from tests.report.reports import images_of, make_report, suspect_of
 
@@ -48,6 +48,26 @@ def test_a_card_shows_four_pictures_and_every_edit_in_words() -> None:
         for picture in card.pictures:
             data = base64.b64decode(picture.uri.removeprefix("data:image/jpeg;base64,"))
             assert Image.open(io.BytesIO(data)).size == (picture.width, picture.height)
+
+
+def test_the_detector_picture_has_the_boxes_of_things_whose_masks_are_shown() -> None:
+    """By default a thing is shown as one shape, its mask; its box was predicted nevertheless."""
+
+    def without_box(region: Region) -> Region:
+        instance = region.instance
+        return replace(region, instance=replace(instance, box=None)) if instance.mask else region
+
+    def notes(case: Case) -> tuple[str, str]:
+        (card,) = make_cards(examples([case]), images_of([case]), TAXONOMY, max_bytes=1_000_000)
+        detection, segmentation = card.pictures[1:3]
+        return detection.note, segmentation.note
+
+    case = next(case for case in CASES if any(one.instance.box for one in case.prediction.regions))
+    whole = case.prediction.regions
+    shown = replace(case.prediction, regions=tuple(map(without_box, whole)))
+    as_masks = replace(case, prediction=shown, predicted=whole)
+    assert notes(as_masks) == notes(case)
+    assert notes(replace(as_masks, predicted=())) != notes(case)
 
 
 @pytest.mark.parametrize("budget", [80_000, 300_000, 10_000_000])

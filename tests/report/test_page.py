@@ -100,6 +100,13 @@ def test_the_answers_are_the_results(report: QaReport, html: str) -> None:
     assert figures["edits_per_image"] == f"{edits.edits_per_image.value:.1f}"
 
 
+def test_the_most_frequent_kinds_of_suspects_are_named_with_the_answer(report: QaReport, html: str) -> None:
+    suspects = report.result.suspects
+    numbers = sorted((found.n_suspects for found in suspects.per_rule.values()), reverse=True)[:3]
+    (said,) = re.findall(r"ask for a second look: ([^.<]*)\.", plain(Outline(html).text))
+    assert [int(n) for n in re.findall(r"\((\d+)\)", said)] == [n for n in numbers if n]
+
+
 def test_every_answer_says_how_sure_it_is(html: str) -> None:
     """With its 95 % interval, or with how much more data it needs."""
     for answer in re.findall(r'<article class="card answer".*?</article>', html, flags=re.DOTALL):

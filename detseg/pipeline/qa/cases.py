@@ -63,7 +63,7 @@ class CaseReader:
             task = tasks[image]
             if image not in predictions or task.task_id is None:
                 continue
-            (prediction, shown), assigned = predictions[image], arms.get(image)
+            (predicted, shown), assigned = predictions[image], arms.get(image)
             yield Case(
                 image=image,
                 uri=refs.get(image, ImageRef(image, image)).uri,
@@ -71,7 +71,8 @@ class CaseReader:
                 task_url=task_url(self.project, task.task_id),
                 arm=assigned.arm if assigned else "assisted",
                 model_version=task.model_version,
-                prediction=prediction,
+                prediction=replace(predicted, regions=as_shown(predicted.regions, shown)),
+                predicted=predicted.regions,
                 reviews=tuple(record.annotation for record in records),
                 decoys=_decoys_as_shown(assigned.decoys, shown) if assigned else (),
                 gold=gold.get(image),
@@ -79,7 +80,7 @@ class CaseReader:
             )
 
     def _predictions(self, tasks: Mapping[ImageId, Task]) -> dict[ImageId, tuple[Annotation, Shown]]:
-        """Read what annotators of those tasks were shown first, and how."""
+        """Read what the models of those tasks answered first, and how it was shown."""
         images: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
         for image, task in tasks.items():
             images[task.model_version].append(image)
@@ -87,9 +88,7 @@ class CaseReader:
         for version, ids in images.items():
             kept = self.catalog.shown.of_images(self.project.key, ids, version)
             for prediction in self.catalog.predictions.read(ids, version):
-                shown = self._shown(prediction, kept.get(prediction.image))
-                regions = as_shown(prediction.regions, shown)
-                found[prediction.image] = replace(prediction, regions=regions), shown
+                found[prediction.image] = prediction, self._shown(prediction, kept.get(prediction.image))
         return found
 
     def _shown(self, prediction: Annotation, kept: str | None) -> Shown:

@@ -8,6 +8,8 @@ from detseg.metrics.answers import Answer as Figures
 from detseg.metrics.answers import Figure, Unit, answer_questions
 from detseg.metrics.intervals import Estimate
 from detseg.metrics.shown import show
+from detseg.metrics.suspects.findings import Suspects
+from detseg.metrics.suspects.rules import RULES
 from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, table
 from detseg.report.charts import Point, sparkline
@@ -70,11 +72,23 @@ def _labels(report: QaReport, figures: Figures) -> Answer:
     verdict = "Nothing to judge yet."
     if suspects.n_images:
         found = format_count(suspects.n_suspects, "label")
-        verdict = f"{found} on {format_count(suspects.n_suspect_images, 'image')} ask for a second look."
+        verdict = f"{found} on {format_count(suspects.n_suspect_images, 'image')} ask for a second look"
+        verdict += f": {kinds}." if (kinds := _most_frequent(suspects)) else "."
     weeks = [(w.week, w.share, w.changed) for w in suspects.weeks]
     trend = _trend("Suspect labels by week", weeks, "share")
     question, facts = "How good are the labels?", tuple(map(_fact, figures.told[1:]))
     return Answer("labels-answer", question, _fact(figures.main), verdict, "suspects", facts, trend)
+
+
+def _most_frequent(suspects: Suspects) -> str:
+    """The three kinds of suspects that are most frequent, with their numbers."""
+    found = [
+        (suspects.per_rule[rule.name].n_suspects, rule.words)
+        for rule in RULES
+        if rule.name in suspects.per_rule
+    ]
+    most = sorted(found, key=lambda one: -one[0])[:3]
+    return ", ".join(f"{words} ({n:,})" for n, words in most if n)
 
 
 def _saved(report: QaReport, figures: Figures) -> Answer:

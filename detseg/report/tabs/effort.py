@@ -56,8 +56,8 @@ def effort_section(report: QaReport) -> Section:
         Column("Spent", about="assisted hours"),
         Column("Images", about="assisted"),
         Column("Control", about="images"),
-        Column("Timed", about="assisted reviews"),
-        Column("Set aside", about="assisted, left open"),
+        Column("Timed", about="reviews"),
+        Column("Set aside", about="left open"),
     )
     nothing = not effort.saving.n_images
     return Section(
