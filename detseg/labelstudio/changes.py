@@ -72,7 +72,7 @@ class TaskReader:
 
         The date may be a proxy's. Too early costs reading again what was read, too late would hide changes.
         """
-        dated, now = date_of(self.session.send("GET", "/api/version")), datetime.now(UTC)
+        dated, now = date_of(self.session.send("GET", "/api/version/")), datetime.now(UTC)
         return now if dated is None else min(dated, now)
 
     def counts(self, after: int, last: int) -> TaskCounts:

@@ -122,7 +122,7 @@ class LabelStudioClient:
 
     def version(self) -> str:
         """The server's version, for instance ``1.23.2``."""
-        return str(self._session.json("GET", "/api/version").get("release", "unknown"))
+        return str(self._session.json("GET", "/api/version/").get("release", "unknown"))
 
     def find_projects(self, title: str) -> tuple[Project, ...]:
         """Projects with exactly that title, oldest first."""
@@ -145,7 +145,7 @@ class LabelStudioClient:
 
     def project(self, project: int) -> Project:
         """One project. Raises LabelStudioError if there is none of that id."""
-        return _project(self._session.json("GET", f"/api/projects/{project}", params=_OF_A_PROJECT), self.url)
+        return _project(self._session.json("GET", f"/api/projects/{project}/", params=_OF_A_PROJECT), self.url)
 
     def create_project(self, title: str, label_config: str, **settings: str | int | bool) -> Project:
         """A new project. Titles are not unique on the server: look first."""
@@ -154,11 +154,11 @@ class LabelStudioClient:
 
     def update_project(self, project: int, **settings: str | int | bool) -> Project:
         """Set ``label_config``, ``model_version`` (one that has predictions) or other fields."""
-        return _project(self._session.json("PATCH", f"/api/projects/{project}", body=settings), self.url)
+        return _project(self._session.json("PATCH", f"/api/projects/{project}/", body=settings), self.url)
 
     def delete_project(self, project: int) -> None:
         """Delete a project with everything that people did in it."""
-        self._session.send("DELETE", f"/api/projects/{project}")
+        self._session.send("DELETE", f"/api/projects/{project}/")
 
     def local_storages(self, project: int) -> tuple[str, ...]:
         """The folders that the server serves files of to this project's page, sorted."""
@@ -172,11 +172,11 @@ class LabelStudioClient:
 
     def storages(self, project: int, kind: str) -> tuple[Json, ...]:
         """The project's storage rows of a kind (``localfiles``, ``s3``, ``gcs``, ``azure``)."""
-        return tuple(self._session.objects(f"/api/storages/{kind}", {"project": project}))
+        return tuple(self._session.objects(f"/api/storages/{kind}/", {"project": project}))
 
     def create_storage(self, kind: str, row: Json) -> None:
         """A storage row, which the server tries before it takes it. Nothing is synchronised."""
-        self._session.json("POST", f"/api/storages/{kind}", body=row)
+        self._session.json("POST", f"/api/storages/{kind}/", body=row)
 
     def delete_storage(self, kind: str, row: int) -> None:
         """Takes a storage row away; tasks and files stay."""

@@ -24,4 +24,4 @@ def delete_untouched(session: Session, project: int, task: SeenTask) -> None:
         "ordering": [],
         "selectedItems": {"all": True, "excluded": []},
     }
-    session.json("POST", "/api/dm/actions", params={"id": "delete_tasks", "project": project}, body=body)
+    session.json("POST", "/api/dm/actions/", params={"id": "delete_tasks", "project": project}, body=body)

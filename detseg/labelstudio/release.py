@@ -23,12 +23,12 @@ def read_release(url: str) -> str:
     """
     try:
         with BoundedClient(_BOUNDS, timeout=_TIMEOUT, trust_env=not is_loopback(url)) as http:
-            response = http.get(f"{url}/api/version")
+            response = http.get(f"{url}/api/version/")
     except (httpx.RequestError, httpx.InvalidURL) as error:
         raise Unreachable(f"nobody answers at {url} ({error})") from error
     if response.is_redirect:
         raise LabelStudioError(f"{url} sends us on to {response.headers.get('Location')}")
-    release = read_object(response, f"{url}/api/version").get("release")
+    release = read_object(response, f"{url}/api/version/").get("release")
     if not isinstance(release, str):
         raise LabelStudioError(f"{url} answers (HTTP {response.status_code}), but not as a Label Studio does")
     return release

@@ -174,7 +174,7 @@ class EmbeddedLabelStudio:
             env={} if credentials is None else self._environment(credentials),
             log=self.log,
             pid_file=self.folder / "server.pid",
-            health_url=f"http://{HOST}:{port}/health",
+            health_url=f"http://{HOST}:{port}/health/",
             start_timeout_s=_START_TIMEOUT_S,
         )
 

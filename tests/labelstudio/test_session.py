@@ -165,7 +165,7 @@ def test_adding_is_never_repeated(failure: httpx.Response | Exception, error: ty
 def test_what_will_not_change_is_not_repeated() -> None:
     client, waits = client_of(answers(httpx.Response(404, json={"detail": "No Project\n matches."}), OK))
     with pytest.raises(
-        LabelStudioError, match=r"refused GET /api/projects/9 \(HTTP 404\): No Project matches"
+        LabelStudioError, match=r"refused GET /api/projects/9/ \(HTTP 404\): No Project matches"
     ):
         client.project(9)
     assert waits == []
