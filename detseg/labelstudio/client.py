@@ -145,7 +145,9 @@ class LabelStudioClient:
 
     def project(self, project: int) -> Project:
         """One project. Raises LabelStudioError if there is none of that id."""
-        return _project(self._session.json("GET", f"/api/projects/{project}/", params=_OF_A_PROJECT), self.url)
+        return _project(
+            self._session.json("GET", f"/api/projects/{project}/", params=_OF_A_PROJECT), self.url
+        )
 
     def create_project(self, title: str, label_config: str, **settings: str | int | bool) -> Project:
         """A new project. Titles are not unique on the server: look first."""
