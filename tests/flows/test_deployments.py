@@ -5,15 +5,19 @@ import os
 import re
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
-from prefect import __version__
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect import __version__, flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import load_flow_from_entrypoint
 from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
@@ -22,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "deploy" / "prefect.yaml"
 PROJECT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 DEPLOYMENTS: list[dict[str, Any]] = PROJECT["deployments"]
+SCHEDULER_S = 120.0  # at most, on a busy machine
 
 
 def by_entrypoint(deployment: dict[str, Any]) -> str:
@@ -85,3 +90,34 @@ def test_prefect_deploys_all_of_them(prefect_environment: dict[str, str]) -> Non
         assert [schedule.active for schedule in deployment.schedules] == [deployment.name != "all"]
         assert deployment.global_concurrency_limit is not None
         assert deployment.global_concurrency_limit.limit == 1
+
+
+def test_the_server_plans_the_runs_of_a_schedule(prefect_url: str) -> None:
+    assert prefect_url.startswith("http://127.0.0.1:")
+    with get_client(sync_client=True) as client:
+        schedule = CronSchedule(cron="30 * * * *", timezone="Europe/Berlin")
+        made = client.create_deployment(
+            flow_id=client.create_flow(hourly),
+            name="planned",
+            schedules=[DeploymentScheduleCreate(schedule=schedule, active=True)],
+        )
+        try:
+            planned = planned_runs(client, made)
+        finally:
+            client.delete_deployment(made)
+    assert len(planned) > 1
+    assert all(run.expected_start_time and run.expected_start_time.minute == 30 for run in planned)
+
+
+@flow
+def hourly() -> None:
+    pass
+
+
+def planned_runs(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
+    """The runs that the server's scheduler, which looks for new schedules every few seconds, has made."""
+    wanted = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+    ends = time.monotonic() + SCHEDULER_S
+    while not (runs := client.read_flow_runs(deployment_filter=wanted)) and time.monotonic() < ends:
+        time.sleep(0.5)
+    return runs
