@@ -17,12 +17,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from detseg.errors import FormatError
 from detseg.files import read_json
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Opened
+from detseg.formats.dataset import Opened, cut_box
 from detseg.formats.folders import read_text, size_of
 from detseg.labelstudio.interface import read_interface
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.labelstudio.regions import read_regions
-from detseg.labelstudio.values import SHAPES
+from detseg.labelstudio.values import SHAPES, drawn_box
 from detseg.taxonomy import Taxonomy, taxonomy_of_labels
 from detseg.types import ImageId, Instance, Region, Size
 
@@ -117,6 +117,10 @@ class _Reader:
         if read.unread:
             raise FormatError(read.unread[0])
         self.left_out["results without a shape"] += read.n_answers
+        if read.n_empty:
+            self.left_out["regions without area"] += read.n_empty
+        for value in _rectangles(results):
+            cut_box(drawn_box(value, size), size, self.left_out)
         instances = tuple(region.instance for region in read.regions)
         if self.scored:
             instances = tuple(_scored(region, annotation) for region in read.regions)
@@ -139,6 +143,13 @@ class _Reader:
         ends = (PurePosixPath(*place.parts[start:]) for start in range(len(place.parts)))
         tried = (self.file.parent / folder / end for end in ends for folder in ("", "images"))
         return next((one for one in tried if one.is_file()), None)
+
+
+def _rectangles(results: Any) -> Iterator[Json]:
+    """Yield the values of the rectangles on a task's first image, of results that were read."""
+    for one in results or ():
+        if one["type"].removesuffix("labels") == "rectangle" and one.get("item_index") in (None, 0):
+            yield one["value"]
 
 
 def _scored(region: Region, prediction: Json) -> Instance:

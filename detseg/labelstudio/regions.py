@@ -49,12 +49,13 @@ _LABELS = "labels"
 class ReadRegions:
     """``unread`` has a line for each result that cannot be read, up to 20 and one that counts the others.
 
-    ``n_answers`` are results that are no shapes.
+    ``n_answers`` are results that are no shapes, ``n_empty`` are shapes that cover none of the image.
     """
 
     regions: tuple[Region, ...] = ()
     unread: tuple[str, ...] = ()
     n_answers: int = 0
+    n_empty: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def read_regions(
         line = f"{where}: it has {len(drawn)} regions, more than {_MOST_SHAPES} are not read"
         return ReadRegions(unread=(line,), n_answers=n_answers)
     halves, more = _read_halves(drawn, names, size, taxonomy)
+    n_empty = len(drawn) - len(halves) - len(more)
     unread += more
     by_key: dict[tuple[str, type[Box | Mask]], list[Half]] = {}
     for half in halves:
@@ -110,7 +112,8 @@ def read_regions(
         read_links([*(one.fields for one in drawn), *answers]),
         things,
     )
-    return ReadRegions(tuple(_join(group, taxonomy, sent) for group in groups), tuple(unread), n_answers)
+    regions = tuple(_join(group, taxonomy, sent) for group in groups)
+    return ReadRegions(regions, tuple(unread), n_answers, n_empty)
 
 
 def _is_on(image_name: str | None, entry: Any) -> bool:

@@ -74,8 +74,9 @@ def _to_percent(pixel: float, side: int) -> float:
     return round(min(max(pixel / side * 100, 0.0), 100.0), _PERCENT_DIGITS)
 
 
-def _decode_box(value: Mapping[str, Any], size: Size) -> Box:
-    """Of a turned rectangle the upright box around it. They turn clockwise about their top left corner."""
+def drawn_box(value: Mapping[str, Any], size: Size) -> Box:
+    """A rectangle's box as it was drawn, which may reach out of the image; of a turned rectangle, the upright
+    box around it. They turn clockwise about their top left corner. Raises FormatError as ``decode_value``."""
     x, y = _get_point(value, ("x", "y"), size)
     width, height = _get_point(value, ("width", "height"), size)
     xs, ys = (x, x + width), (y, y + height)
@@ -86,11 +87,16 @@ def _decode_box(value: Mapping[str, Any], size: Size) -> Box:
             (x + i * across[0] + j * down[0], y + i * across[1] + j * down[1]) for i in (0, 1) for j in (0, 1)
         ]
         xs, ys = zip(*corners, strict=True)
+    return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def _decode_box(value: Mapping[str, Any], size: Size) -> Box:
+    drawn = drawn_box(value, size)
     return Box(
-        _within(min(xs), size.width),
-        _within(min(ys), size.height),
-        _within(max(xs), size.width),
-        _within(max(ys), size.height),
+        _within(drawn.x0, size.width),
+        _within(drawn.y0, size.height),
+        _within(drawn.x1, size.width),
+        _within(drawn.y1, size.height),
     )
 
 

@@ -88,6 +88,27 @@ def datumaro() -> dict[str, str]:
     return {"annotations/val.json": json.dumps({"items": [item], "categories": {"label": labels}})}
 
 
+def label_studio() -> dict[str, str]:
+    results = [
+        {
+            "id": f"{number}",
+            "type": "rectanglelabels",
+            "from_name": "box",
+            "to_name": "image",
+            "value": {
+                "x": x / 40 * 100,
+                "y": y / 20 * 100,
+                "width": width / 40 * 100,
+                "height": height / 20 * 100,
+                "rectanglelabels": ["bolt"],
+            },
+        }
+        for number, (x, y, width, height) in enumerate((CUT, WHOLE))
+    ]
+    task = {"data": {"image": "/data/local-files/?d=images/a.png"}, "annotations": [{"result": results}]}
+    return {"tasks.json": json.dumps([task])}
+
+
 @pytest.mark.parametrize(
     ("name", "files", "picture"),
     [
@@ -98,6 +119,7 @@ def datumaro() -> dict[str, str]:
         ("kitti", kitti(), "training/image_2/a.png"),
         ("open-images", open_images(), "images/train/a.png"),
         ("datumaro", datumaro(), "images/val/a.png"),
+        ("label-studio", label_studio(), "images/a.png"),
     ],
 )
 def test_what_lies_outside_is_cut_and_counted(
