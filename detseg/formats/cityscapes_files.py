@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,9 @@ from detseg.formats.cityscapes_classes import (
     read_names,
 )
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import images_below, place_of, stated_size
+from detseg.formats.folders import place_of, stated_size
 from detseg.formats.layers import Numbers, read_numbers
+from detseg.formats.picture_index import index_pictures
 from detseg.geometry.label_maps import map_to_array, paint, segments_to_masks
 from detseg.geometry.polygons import polygon_to_mask
 from detseg.types import Instance, Kind, Size
@@ -62,6 +63,11 @@ def read_cityscapes(path: Path) -> Opened:
     return Opened(named_classes(names, reader.kinds()), reader.images, reader.left_out)
 
 
+def _name_of_labels(below: PurePath) -> str:
+    """The path that the labels of an image have."""
+    return str(below.with_name(below.stem.removesuffix(IMAGE_ENDING)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """``files`` are the paths of labels up to what they have in common."""
@@ -82,23 +88,19 @@ class _Reader:
 
     def images(self) -> Iterator[ImageLabels]:
         self.left_out.clear()
-        pictures = dict(self._pictures())
-        stems = [str(Path(file).relative_to(self.folder / LABELS)) for file in self.files]
-        self.left_out["images without labels"] += len(pictures.keys() - set(stems))
-        for file, stem in zip(self.files, stems, strict=True):
+        pictures = index_pictures(self.folder / IMAGES, name_of=_name_of_labels)
+        self.left_out["images without labels"] += pictures.count_without(map(self._stem, self.files))
+        for file in self.files:
+            stem = self._stem(file)
             size, found = self._instances(file)
-            picture = pictures.get(stem)
+            picture = pictures.find(stem)
             name = picture.name if picture is not None else f"{Path(stem).name}{IMAGE_ENDING}.png"
             uri = str(picture.absolute()) if picture is not None else ""
             folders = Path(stem).parts[:-1]
             yield ImageLabels(name, size, tuple(found), folders[0] if folders else "", uri)
 
-    def _pictures(self) -> Iterator[tuple[str, Path]]:
-        """Yield the images by the paths that their labels have."""
-        below = self.folder / IMAGES
-        for path in images_below(below) if below.is_dir() else ():
-            stem = path.stem.removesuffix(IMAGE_ENDING)
-            yield str(path.relative_to(below).with_name(stem)), path
+    def _stem(self, file: str) -> str:
+        return str(Path(file).relative_to(self.folder / LABELS))
 
     def _instances(self, file: str) -> tuple[Size, list[Instance]]:
         """The size of an image, and what is on it."""

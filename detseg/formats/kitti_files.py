@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from detseg.errors import FormatError
 from detseg.formats import ImageLabels
 from detseg.formats.cityscapes_classes import NOTHING, find_name, is_group, named_classes, read_names
 from detseg.formats.dataset import Opened, cut_box
-from detseg.formats.folders import images_below, read_text, size_of
+from detseg.formats.folders import read_text, size_of
 from detseg.formats.layers import Numbers, read_numbers
+from detseg.formats.picture_index import index_pictures
 from detseg.geometry.label_maps import segments_to_masks
 from detseg.types import Box, Instance, Kind, Size
 
@@ -77,14 +78,11 @@ class _Reader:
     def images(self) -> Iterator[ImageLabels]:
         self.left_out.clear()
         for folder in self.folders:
-            pictures = {
-                str(path.relative_to(folder / IMAGES).with_suffix("")): path
-                for path in (images_below(folder / IMAGES) if (folder / IMAGES).is_dir() else ())
-            }
+            pictures = index_pictures(folder / IMAGES, name_of=_without_ending)
             stems = _stems(folder)
-            self.left_out["images without labels"] += len(pictures.keys() - stems)
+            self.left_out["images without labels"] += pictures.count_without(stems)
             for stem in sorted(stems):
-                yield self._image(folder, stem, pictures.get(stem))
+                yield self._image(folder, stem, pictures.find(stem))
 
     def _image(self, folder: Path, stem: str, picture: Path | None) -> ImageLabels:
         numbers = read_numbers(folder / INSTANCES / f"{stem}.png", None)
@@ -126,6 +124,10 @@ class _Reader:
                 self.left_out["groups of objects"] += 1
             else:
                 yield value, label, row
+
+
+def _without_ending(below: PurePath) -> str:
+    return str(below.with_suffix(""))
 
 
 def _is_split(folder: Path) -> bool:
