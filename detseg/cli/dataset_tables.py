@@ -137,7 +137,7 @@ def print_figures(figures: VersionFigures) -> None:
     labels = figures.labels
     _print_facts(labels)
     _print_images(labels)
-    _print_sizes(labels.per_class)
+    print_class_sizes(labels.per_class)
     _print_growth(figures.growth)
     _print_losses(figures.lost)
 
@@ -177,24 +177,32 @@ def _print_images(labels: DatasetFigures) -> None:
     print_table(("images with", "all", *labels.splits), rows)
 
 
-def _print_sizes(per_class: Mapping[str, ClassFigures]) -> None:
+def print_class_sizes(per_class: Mapping[str, ClassFigures]) -> None:
+    """Print how large the objects of each class are: two tables, for one is wider than a terminal."""
     say()
     print_table(
-        ("class", "masks", "pixels", "small", "medium", "large", "side in px", "% of the image"),
+        ("class", "masks", "pixels", "small", "medium", "large"),
         [
             (
                 label,
                 f"{one.n_masks:,}",
                 "n/a" if one.pixel_share is None else f"{one.pixel_share:.2%}",
                 *(f"{n:,}" for n in one.sizes.values()),
-                spread(one.side_px),
-                spread(one.share_of_image, share=True),
             )
             for label, one in per_class.items()
         ],
     )
-    say("pixels: the share that masks of the class cover; boxes cover nothing. Small: below 32x32 pixels of")
-    say("area, large: from 96x96 on. Medians, with the middle eight tenths.")
+    say()
+    print_table(
+        ("class", "side in px", "% of the image"),
+        [
+            (label, spread(one.side_px), spread(one.share_of_image, share=True))
+            for label, one in per_class.items()
+        ],
+    )
+    say("pixels: the share that masks of the class cover; boxes cover nothing.")
+    say("Small: below 32x32 pixels of area, large: from 96x96 on.")
+    say("Side and share of the image: medians, with the middle eight tenths.")
 
 
 def _print_growth(growth: tuple[VersionSize, ...]) -> None:

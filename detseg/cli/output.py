@@ -83,18 +83,29 @@ _ALIKE = 3
 """As many images of one reason have a line each."""
 
 
+_NARROWEST = 16
+"""Letters of a table's names, where the figures leave them less."""
+
+
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table on stdout: the first column is a name, the others are figures."""
+    """A plain table on stdout: the first column is a name, the others are figures.
+
+    Long names are folded in the width of the terminal; figures are whole, also where they are wider.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for n, header in enumerate(headers):
-        made.add_column(header, justify="left" if n == 0 else "right")
+        made.add_column(header, justify="left" if n == 0 else "right", no_wrap=n > 0)
     for row in rows:
         made.add_row(*(Text(escape_controls(cell)) for cell in row))
-    Console(soft_wrap=True).print(made)
+    console = Console(soft_wrap=True)
+    widths = [max(map(cell_len, column)) + 2 for column in zip(headers, *rows, strict=True)]
+    console.width = max(console.width, sum(widths[1:]) + min(widths[0], _NARROWEST))
+    console.print(made)
 
 
 def print_failures(failures: Sequence[tuple[str, str]]) -> None:

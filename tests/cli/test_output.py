@@ -41,6 +41,19 @@ def test_every_door_escapes(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(printed.out) == {HOSTILE: "lone \udc80"}
 
 
+def test_figures_are_whole_and_names_are_folded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name, figures = "a very long name " * 5, [f"{n},234,567 (1 to 9)" for n in range(6)]
+    print_table(("class", *map(str, range(6))), [(name, *figures)])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(figure in lines[1] for figure in figures)
+    print_table(("class", "n"), [(name, "1,234,567")])
+    lines = capsys.readouterr().out.splitlines()
+    assert (max(map(len, lines)) <= 80, len(lines)) == (True, 3)
+
+
 def test_what_many_images_have_in_common_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     alike = [(f"{n}.png", "was refused by Label Studio: no") for n in range(5_000)]
     few = [(f"empty-{n}.png", "is empty (0 bytes)") for n in range(3)]
