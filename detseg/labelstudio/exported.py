@@ -119,8 +119,8 @@ class _Reader:
         self.left_out["results without a shape"] += read.n_answers
         if read.n_empty:
             self.left_out["regions without area"] += read.n_empty
-        for value in _rectangles(results):
-            cut_box(drawn_box(value, size), size, self.left_out)
+        for drawn in _rectangles(results):
+            cut_box(drawn_box(drawn, size), size, self.left_out)
         instances = tuple(region.instance for region in read.regions)
         if self.scored:
             instances = tuple(_scored(region, annotation) for region in read.regions)
