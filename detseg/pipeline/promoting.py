@@ -11,7 +11,7 @@ from detseg.errors import CatalogError, ConfigError, ModelError
 from detseg.files import read_json
 from detseg.pipeline.choosing import require_unchanged
 from detseg.pipeline.registry import CARD, PRESENT, checkpoint_digest, checkpoint_files
-from detseg.pipeline.rounds import Round, open_round
+from detseg.pipeline.rounds import MODELS, Round, open_round
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT
 
@@ -219,35 +219,41 @@ def remove(settings: Settings, name: str, *, files: bool = False) -> tuple[Path,
     """Take a model out of the list, and with ``files`` delete its checkpoint; the files that were deleted.
 
     Models that descend from it stay as they are, and so does the log. Hidden files in its folder stay.
-    Calling it again goes on with files that are left. Raises ConfigError for the promoted model and for that
-    of a round that has not ended, and before files are deleted that the settings name or that such a round
-    begins from; ModelError where the folder holds others than those that were registered, or is
-    that of another model, too.
+    Calling it again goes on with files that are left. Nobody else removes a model meanwhile, and no round of
+    retraining begins. Raises ConfigError for the promoted model and for that of a round that has not ended,
+    and before files are deleted that the settings name or that such a round begins from; ModelError where the
+    folder holds others than those that were registered, or is that of another model, too.
     """
-    with opened_catalog(settings) as catalog:
-        model = find_any(catalog, name) if files else find_model(catalog, name)
-        of_run = settings.model
-        named = (of_run.detector, of_run.segmenter, *of_run.committee, settings.retrain.base)
-        if files and any(str(settings.path(one)) == model.path for one in named if one):
-            raise ConfigError(f"the settings name {model.path} as a model: take it out of detseg.toml first")
-        others = [one.name for one in catalog.models.all() if one.path == model.path and one.name != name]
-        if files and others:
-            raise ModelError(f"{model.path} is that of {', '.join(others)}, too: remove its files yourself")
-        own = tuple(_own_files(model)) if files else ()
-        if begun := open_round(catalog):
-            _require_unneeded(settings, model, begun, files=files)
-        if not catalog.models.remove(name):
-            raise ConfigError(
-                f"{name} is the promoted model: `detseg models rollback`, or promote another one, and remove "
-                "it then"
-            )
-    try:
-        _delete(own)
-    except OSError as error:
-        raise ModelError(
-            f"{name} is out of the list, and {error.filename} cannot be deleted: {error.strerror}; "
-            f"`detseg models rm {name} --files` goes on"
-        ) from error
+    with opened_catalog(settings) as catalog, catalog.locks.hold(MODELS):
+        own = _take_out(settings, catalog, name, files=files)
+        try:
+            _delete(own)
+        except OSError as error:
+            raise ModelError(
+                f"{name} is out of the list, and {error.filename} cannot be deleted: {error.strerror}; "
+                f"`detseg models rm {name} --files` goes on"
+            ) from error
+    return own
+
+
+def _take_out(settings: Settings, catalog: Catalog, name: str, *, files: bool) -> tuple[Path, ...]:
+    """Take a model out of the list; the files that are to be deleted."""
+    model = find_any(catalog, name) if files else find_model(catalog, name)
+    of_run = settings.model
+    named = (of_run.detector, of_run.segmenter, *of_run.committee, settings.retrain.base)
+    if files and any(str(settings.path(one)) == model.path for one in named if one):
+        raise ConfigError(f"the settings name {model.path} as a model: take it out of detseg.toml first")
+    others = [one.name for one in catalog.models.all() if one.path == model.path and one.name != name]
+    if files and others:
+        raise ModelError(f"{model.path} is that of {', '.join(others)}, too: remove its files yourself")
+    own = tuple(_own_files(model)) if files else ()
+    if begun := open_round(catalog):
+        _require_unneeded(settings, model, begun, files=files)
+    if not catalog.models.remove(name):
+        raise ConfigError(
+            f"{name} is the promoted model: `detseg models rollback`, or promote another one, and remove "
+            "it then"
+        )
     return own
 
 

@@ -21,7 +21,7 @@ from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.labels import label_rules, read_labels
 from detseg.pipeline.promoting import Judge, Promoted, judging_by, promote
 from detseg.pipeline.registry import register
-from detseg.pipeline.rounds import ROUND, Round, begin_round, end_round, last_version_id, open_round
+from detseg.pipeline.rounds import MODELS, ROUND, Round, begin_round, end_round, last_version_id, open_round
 from detseg.pipeline.training import train_version
 from detseg.pipeline.workspace import known_project, opened_catalog
 from detseg.plurals import format_count
@@ -197,7 +197,17 @@ def _count_new(settings: Settings, catalog: Catalog, last: Version | None) -> in
 
 
 def _begin(settings: Settings, catalog: Catalog) -> Round:
-    """Record a new round under the first name that no version, folder or model has."""
+    """Record a new round under the first name that no version, folder or model has.
+
+    No model is removed meanwhile, so that the one that it begins from is there.
+    """
+    with catalog.locks.hold(MODELS):
+        begun = _name_round(settings, catalog)
+        begin_round(catalog, begun)
+    return begun
+
+
+def _name_round(settings: Settings, catalog: Catalog) -> Round:
     taken = {version.name for version in open_store(settings).versions()}
     taken |= {model.name for model in catalog.models.all(removed=True)}
     number, begun = 0, None
@@ -206,7 +216,6 @@ def _begin(settings: Settings, catalog: Catalog) -> Round:
         begun = Round(
             f"{ROUND}-{number}", _starting_checkpoint(settings, catalog), number, utc_now().isoformat()
         )
-    begin_round(catalog, begun)
     return begun
 
 

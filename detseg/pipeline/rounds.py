@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ROUND = "retrain"
 """Rounds are called ``retrain-1``, ``retrain-2``, ...; it is also the name of their lock."""
 
+MODELS = "the registered models"
+"""The name of the lock that is held while a model is removed, and while a round chooses where it begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Round:

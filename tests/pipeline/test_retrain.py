@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from detseg.pipeline.datasets import open_store
 from detseg.pipeline.promoting import Verdict, promote, remove
 from detseg.pipeline.registry import register
 from detseg.pipeline.retrain import Due, RetrainReport, Steps, default_steps, look_for_due, retrain
-from detseg.pipeline.rounds import Round
+from detseg.pipeline.rounds import MODELS, Round, begin_round, end_round, open_round
 from detseg.pipeline.workspace import opened_catalog
 from tests.models import tiny
 from tests.pipeline.labeled import LabeledProject, bolt, ring
@@ -251,6 +252,30 @@ def test_what_a_round_needs_is_not_removed_while_it_goes_on(project: LabeledProj
     retrain(settings, replace(quick(), judge=judge))
     assert remove(settings, "retrain-1", files=True)
     assert remove(settings, "mine", files=True)
+
+
+def test_a_model_is_removed_before_a_round_begins_or_after_and_not_at_the_same_time(
+    project: LabeledProject,
+) -> None:
+    settings = project.settings
+    folder = settings.state_path / "models" / "first"
+    make_trained(folder)
+    register(settings, folder)
+    begun = Round("retrain-1", str(folder), 1, "2026-01-01T00:00:00+00:00")
+    with ThreadPoolExecutor(2) as threads, opened_catalog(settings) as catalog:
+        with catalog.locks.hold(MODELS):
+            removing = threads.submit(remove, settings, "first", files=True)
+            wait([removing], timeout=2)  # it waits for us
+            begin_round(catalog, begun)
+        with pytest.raises(ConfigError, match=f"the round {begun.name} begins from first"):
+            removing.result()
+        assert folder.exists()
+        end_round(catalog, begun, "")
+        with catalog.locks.hold(MODELS):
+            round_ = threads.submit(retrain, settings, quick())
+            wait([round_], timeout=2)
+            assert open_round(catalog) is None
+        assert round_.result().round is not None
 
 
 def test_a_promotion_by_hand_counts_as_where_the_next_round_begins(project: LabeledProject) -> None:
