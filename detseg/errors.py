@@ -21,7 +21,7 @@
     ├── LockHeld             another run holds what only one may have at a time, and keeps it
     ├── ServiceError         an embedded server that does not start or stop
     │   └── PortTaken        another program has its port
-    └── QuarantineExceeded   done, but more images failed than `max_quarantined_share` allows
+    └── FellShort            done, but more images or reviews failed than allowed, or a part was left undone
 
 A message says what was expected, what came, where, and what to do.
 """
@@ -132,6 +132,10 @@ class DatasetError(DetsegError):
 
 class InstallError(DetsegError):
     """Packages cannot be installed: the machine or its registry lacks something."""
+
+
+class FellShort(DetsegError):
+    """A run did what it could, but more failed than its settings allow, or a part was left undone."""
 
 
 class LockHeld(DetsegError):

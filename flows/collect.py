@@ -11,7 +11,9 @@ from prefect.runtime import flow_run
 from detseg.config import Settings
 from detseg.pipeline import collect as collecting
 from detseg.pipeline.collect import CollectReport
+from detseg.pipeline.outcome import collect_shortfall, describe_collect
 from flows.artifacts import publish
+from flows.outcome import fall_short, log_lines
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO, skip_while_held
 from flows.token_block import with_secrets
@@ -39,4 +41,6 @@ def collect(
     """
     report = collect_reviews(with_secrets(run_settings(config, overrides)), full=full)
     publish("collect", report.to_json(), link=report.url, link_text="The tasks in Label Studio")
+    log_lines(describe_collect(report))
+    fall_short(collect_shortfall(report))
     return report

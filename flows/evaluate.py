@@ -10,7 +10,9 @@ from prefect.runtime import flow_run
 
 from detseg.config import Settings
 from detseg.pipeline.evaluate import EvaluateReport, qa
+from detseg.pipeline.outcome import Line, describe_basis, evaluate_shortfall
 from flows.artifacts import publish, publish_answers
+from flows.outcome import fall_short, log_lines
 from flows.parameters import Overrides, run_settings
 from flows.token_block import with_secrets
 
@@ -49,4 +51,6 @@ def evaluate(
     report = measure(settings, out, n_sent_back, apply=apply)
     publish("evaluate", report.to_json())
     publish_answers(report)
+    log_lines((*describe_basis(report.result), Line(f"report {report.path}")))
+    fall_short(evaluate_shortfall(report))
     return report

@@ -7,9 +7,12 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
+from detseg.pipeline.outcome import collect_shortfall, preannotate_shortfall
+from detseg.pipeline.preannotate import PreannotateReport
 from detseg.pipeline.workspace import has_queue
 from flows.collect import collect
 from flows.evaluate import evaluate
+from flows.outcome import fall_short, name_empty
 from flows.parameters import Overrides, run_settings
 from flows.preannotate import preannotate
 from flows.retries import skip_while_held
@@ -20,16 +23,21 @@ def _run_name() -> str:
     return f"nightly for {run_settings(given.get('config'), given.get('overrides')).queue.project}"
 
 
-@flow(name="nightly", flow_run_name=_run_name, on_failure=[skip_while_held])
-def nightly(config: Path | None = None, overrides: Overrides | None = None) -> None:
+@flow(name="nightly", flow_run_name=_run_name, on_failure=[skip_while_held], on_completion=[name_empty])
+def nightly(config: Path | None = None, overrides: Overrides | None = None) -> PreannotateReport:
     """Collects, measures and fills the queue, one after the other.
 
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. Each part is a flow run of its own below this one. What fails stops what comes after
-    it, and the next run does all that is left. The first night fills the queue alone: nobody can have worked
-    on it yet.
+    it, and the next run does all that is left; images and reviews that cannot be used stop nothing, and fail
+    the run at its end. The first night fills the queue alone: nobody can have worked on it yet.
     """
-    if has_queue(run_settings(config, overrides)):
-        collect(config, overrides)
+    settings, collected = run_settings(config, overrides), None
+    if has_queue(settings):
+        collected = collect(config, overrides)
         evaluate(config, overrides)
-    preannotate(config, overrides)
+    report = preannotate(config, overrides)
+    fall_short(
+        None if collected is None else collect_shortfall(collected), preannotate_shortfall(report, settings)
+    )
+    return report

@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from detseg.config import Settings
 from detseg.pipeline import preannotate as steps
 from detseg.pipeline.choosing import Chosen, choose_models
+from detseg.pipeline.outcome import describe_preannotate, preannotate_notes, preannotate_shortfall
 from detseg.pipeline.preannotate import Model, PreannotateReport, Steps
 from detseg.pipeline.push import PushReport
 from detseg.pipeline.scan import Scan
@@ -23,6 +24,7 @@ from detseg.plurals import format_count
 from detseg.types import ImageRef, ModelVersion
 from flows.artifacts import publish
 from flows.limits import import_limit
+from flows.outcome import fall_short, log_lines, name_empty
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO, skip_while_held
 from flows.runners import Unsearched, running_tasks
@@ -104,7 +106,7 @@ def _run_name() -> str:
     return f"preannotate {settings.source.location} with {models} for {settings.queue.project}"
 
 
-@flow(name="preannotate", flow_run_name=_run_name, on_failure=[skip_while_held])
+@flow(name="preannotate", flow_run_name=_run_name, on_failure=[skip_while_held], on_completion=[name_empty])
 def preannotate(config: Path | None = None, overrides: Overrides | None = None) -> PreannotateReport:
     """Predicts the images that nobody has labeled yet and puts them into the queue of Label Studio.
 
@@ -114,4 +116,6 @@ def preannotate(config: Path | None = None, overrides: Overrides | None = None) 
     settings = with_secrets(run_settings(config, overrides))
     report = steps.preannotate(settings, _STEPS, note=get_run_logger().info)
     publish("preannotate", report.to_json(), link=report.url, link_text="The queue in Label Studio")
+    log_lines((*describe_preannotate(report), *preannotate_notes(report, settings)))
+    fall_short(preannotate_shortfall(report, settings))
     return report

@@ -13,10 +13,12 @@ from prefect.runtime import flow_run
 
 from detseg.config import Settings
 from detseg.pipeline import retrain as steps
+from detseg.pipeline.outcome import describe_retrain
 from detseg.pipeline.promoting import Promoted
 from detseg.pipeline.retrain import RetrainReport, Steps
 from detseg.pipeline.rounds import Round
 from flows.artifacts import publish
+from flows.outcome import log_lines
 from flows.parameters import Overrides, run_settings
 from flows.recording import after_work
 from flows.retries import skip_while_held
@@ -67,6 +69,7 @@ def retrain(
     settings = run_settings(config, overrides)
     report = steps.retrain(settings, _STEPS, by_hand=by_hand, restart=restart, note=get_run_logger().info)
     publish("retrain", report.to_json())
+    log_lines(describe_retrain(report, settings))
     if report.promoted is not None:
         after_work(partial(_announce, report.promoted))
     return report

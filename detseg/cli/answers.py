@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detseg.cli.output import note, print_table, say
-from detseg.pipeline.qa.answers import answers_of, basis_of, notes_on
+from detseg.cli.output import print_lines, print_table, say
+from detseg.pipeline.outcome import describe_basis
+from detseg.pipeline.qa.answers import answers_of
 from detseg.plurals import format_count
 from detseg.report.wording import tell
 from detseg.types import EDIT_KINDS
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 def print_evaluated(report: EvaluateReport) -> None:
     """Print how good the model is, how good the labels are, what was saved, and what to change."""
     result = report.result
-    say(basis_of(result))
-    for sentence in notes_on(result):
-        note(sentence)
+    print_lines(describe_basis(result))
     for name, parts in answers_of(result):
         first, *others = parts
         say(f"{name:<8}{first}")

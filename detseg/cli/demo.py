@@ -37,10 +37,10 @@ def demo(
     """
     from detseg.cli.answers import print_evaluated
     from detseg.cli.bars import progress_bars
-    from detseg.cli.loop import print_collected, print_preannotated
-    from detseg.cli.output import note, print_json
+    from detseg.cli.output import note, print_json, print_lines
     from detseg.config import load_settings
     from detseg.pipeline.demo import clear_folder, review_as_simulated, write_scenes, write_settings
+    from detseg.pipeline.outcome import describe_collect, describe_preannotate
 
     folder = out.absolute()
     _stop_servers(folder / STATE)
@@ -72,8 +72,8 @@ def demo(
     if as_json:
         print_json(result)
         return
-    print_preannotated(preannotated if keep else replace(preannotated, url=None))
-    print_collected(collected)
+    print_lines(describe_preannotate(preannotated if keep else replace(preannotated, url=None)))
+    print_lines(describe_collect(collected))
     print_evaluated(evaluated)
     _print_next_steps(evaluated.path, folder, seconds=result["seconds"], url=url if keep else None)
 

@@ -12,25 +12,10 @@ from detseg.cli import options
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from detseg.config import Settings
-    from detseg.pipeline.collect import CollectReport
     from detseg.pipeline.preannotate import PreannotateReport
     from detseg.pipeline.promoting import Applied
-    from detseg.pipeline.pushing.report import Status
     from flows.parameters import Overrides
-
-
-_MORE: Mapping[Status, str] = {
-    "added": "given a second prediction",
-    "replaced": "given another prediction in place of the first",
-    "deleted": "left deleted in Label Studio (--restore makes them again)",
-    "held": "left to somebody else, who has them in the project",
-    "unpredicted": "left out without a prediction",
-    "duplicate": "kept waiting, for near duplicates of them are in the queue",
-}
-"""Words for what else may become of an image, after "would be"."""
 
 
 def preannotate(
@@ -58,6 +43,7 @@ def preannotate(
     as you like: what is done is not done again.
     """
     from detseg.cli import output
+    from detseg.pipeline.outcome import describe_preannotate, preannotate_notes, preannotate_shortfall
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -80,11 +66,9 @@ def preannotate(
     if as_json:
         output.print_json(report.to_json())
     else:
-        print_preannotated(report, would=dry_run)
-    output.note_models(report.unmapped, report.precision_check)
-    if not report.scanned:
-        output.note(f"no images in {settings.source.location}: is that the right place?")
-    if report.quarantined_share > settings.run.max_quarantined_share:
+        output.print_lines(describe_preannotate(report, would=dry_run))
+    output.print_lines(preannotate_notes(report, settings))
+    if preannotate_shortfall(report, settings) is not None:
         raise typer.Exit(output.EXIT_QUARANTINED)
 
 
@@ -132,9 +116,10 @@ def collect(
     Asks Label Studio for what changed since the last time.
     """
     from detseg.cli.bars import progress_bars
-    from detseg.cli.output import EXIT_QUARANTINED, note, print_json
+    from detseg.cli.output import EXIT_QUARANTINED, note, print_json, print_lines
     from detseg.cli.recorded import TOKEN_BLOCK, is_recorded
     from detseg.config import load_settings
+    from detseg.pipeline.outcome import collect_shortfall, describe_collect
 
     settings = load_settings(config, queue__project=project)
     with progress_bars():
@@ -153,8 +138,8 @@ def collect(
     if as_json:
         print_json(report.to_json())
     else:
-        print_collected(report)
-    if report.failures:
+        print_lines(describe_collect(report))
+    if collect_shortfall(report) is not None:
         raise typer.Exit(EXIT_QUARANTINED)
 
 
@@ -187,6 +172,7 @@ def qa(
     from detseg.cli.output import answer_refusals, note, print_json
     from detseg.cli.recorded import TOKEN_BLOCK, is_recorded
     from detseg.config import load_settings
+    from detseg.pipeline.outcome import evaluate_shortfall
 
     path = None if out is None else out.absolute()
     with answer_refusals(as_json and apply, applied=None):
@@ -210,8 +196,8 @@ def qa(
         print_evaluated(report)
         if report.applied:
             _print_applied(report.applied, "box" if settings.model.detector else "mask")
-    if report.sent_back and report.sent_back.problem:
-        note(report.sent_back.problem)
+    if (problem := evaluate_shortfall(report)) is not None:
+        note(problem)
         raise typer.Exit(1)
 
 
@@ -238,74 +224,3 @@ def _print_applied(applied: Applied, shape: str) -> None:
     else:
         say(f"lowest scores of {applied.model} from now on: {listed} ({by})")
         say("`detseg preannotate` shows no region below them; `detseg models rollback` takes them back")
-
-
-def print_preannotated(report: PreannotateReport, *, would: bool = False) -> None:
-    """The run in a few lines."""
-    from detseg.cli.output import note, print_failures, say
-
-    verb = "would be " if would else ""
-    say(
-        f"{format_count(report.scanned, 'file')}: {format_count(report.new, 'new image')}, "
-        f"{verb}predicted {report.predicted}, {verb}pushed {report.pushed}, "
-        f"already done {report.already_done}",
-    )
-    if report.unreviewed:
-        say(f"{format_count(report.unreviewed, 'image')} left out: no review, whose boxes are the detector")
-    if report.imported:
-        say(f"{format_count(report.imported, 'image')} left out: labeled by `detseg import`")
-    if report.gold_waiting:
-        say(f"{format_count(report.gold_waiting, 'gold image')} kept back, to go along with other new ones")
-    queue = report.queue
-    more = [
-        f"{verb}{words} {queue.counts[status]}" for status, words in _MORE.items() if queue.counts.get(status)
-    ]
-    if more:
-        say(f"of the tasks: {', '.join(more)}")
-    arms = [format_count(n, f"{arm} image") for arm, n in queue.arms.items() if n and arm != "assisted"]
-    if arms:
-        say(f"of all tasks of the project: {', '.join(arms)}")
-    if report.quarantined:
-        say(f"could not be used, and in quarantine: {len(report.quarantined)}")
-        print_failures([(one.uri, one.reason) for one in report.quarantined])
-    if queue.incomplete:
-        say(f"pushed without some of their regions: {len(queue.incomplete)}")
-        print_failures([(one.uri, _first_parts(one.reason)) for one in queue.incomplete])
-    for warning in queue.warnings:
-        note(warning)
-    say(f"model {report.model_version}")
-    if report.url:
-        say(f"queue {report.url}")
-
-
-def _first_parts(reason: str) -> str:
-    """The first two of the parts of a reason, one a region, and how many more there are.
-
-    >>> _first_parts("region a: no mask; region b: no mask; region c: no mask; region d: no mask")
-    'region a: no mask; region b: no mask; and 2 more'
-    """
-    parts = reason.split("; ")
-    return "; ".join(parts if len(parts) <= 3 else (*parts[:2], f"and {len(parts) - 2} more"))
-
-
-def print_collected(report: CollectReport) -> None:
-    """The run in a few lines."""
-    from detseg.cli.output import note, print_failures, say
-
-    say(f"reviews: {report.new} new, {report.updated} updated, {report.deleted} deleted")
-    states = ", ".join(f"{n} {state}" for state, n in report.states.items())
-    say(f"images: {states}")
-    if report.n_external:
-        tasks = format_count(report.n_external, "task")
-        verb = "was" if report.n_external == 1 else "were"
-        say(f"{tasks} that somebody else put into the project {verb} left alone")
-    if report.n_answers:
-        answers = format_count(report.n_answers, "answer", "stays", "stay")
-        say(f"{answers} in Label Studio: no boxes or masks of the image (choices, texts, key points, ...)")
-    if report.missing_labels:
-        note(f"the labeling interface lacks {', '.join(report.missing_labels)}: nobody can choose them there")
-    for warning in report.warnings:
-        note(warning)
-    if report.failures:
-        say("not everything could be read; the reviews that it stands in are not measured:")
-        print_failures([*dict.fromkeys((one.uri, one.reason) for one in report.failures)])

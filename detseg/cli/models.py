@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from detseg.catalog import Promotion, RegisteredModel
-    from detseg.config import Settings
-    from detseg.pipeline.promoting import Promoted
 
 app = typer.Typer(help="Lists trained models, compares them, and promotes one.", no_args_is_help=True)
 
@@ -95,8 +93,9 @@ def promote(
     takes it back.
     """
     from detseg.cli.bars import progress_bars
-    from detseg.cli.output import answer_refusals, note, print_json
+    from detseg.cli.output import answer_refusals, note, print_json, print_lines
     from detseg.config import load_settings
+    from detseg.pipeline.outcome import describe_promoted
     from detseg.pipeline.promoting import judging_by
     from detseg.pipeline.promoting import promote as run
 
@@ -106,7 +105,7 @@ def promote(
     if as_json:
         print_json(done.to_json())
     else:
-        print_promoted(done, settings)
+        print_lines(describe_promoted(done, settings))
     if not done.is_present:
         raise typer.Exit(1)
 
@@ -223,33 +222,3 @@ def _describe_log(log: list[Promotion]) -> Iterator[str]:
         lowest = describe_thresholds(one)
         used = f"; lowest scores {lowest}" if lowest else ""
         yield f"promoted {one.at:%Y-%m-%d %H:%M} UTC, {words[one.kind]}{used}"
-
-
-def print_promoted(done: Promoted, settings: Settings) -> None:
-    """The outcome of a promotion, and what follows of it."""
-    from detseg.cli.output import note, say
-    from detseg.pipeline.choosing import describe_committee, describe_thresholds, find_given
-
-    name = done.model.name
-    if not done.is_present:
-        better = (done.judgement or {}).get("better")
-        said = "is not known to be better" if better is None else "is not better"
-        say(f"{name} {said} than the present model, and was not promoted:")
-        for line in done.reasons:
-            say(f"  {line}")
-        say(f"`detseg models promote {name} --force` promotes it all the same")
-        return
-    if done.promotion and not done.is_new:
-        say(f"{name} is the promoted model already, since {done.promotion.at:%Y-%m-%d %H:%M} UTC")
-        return
-    place = "in the place of" if settings.queue.predictions == "replace" else "beside"
-    say(f"`detseg preannotate` predicts with {name} from now on")
-    say(f"its regions go {place} those of tasks that wait (queue.predictions), with its next run")
-    lowest = describe_thresholds(done.promotion) if done.promotion else ""
-    if lowest:
-        say(f"its lowest scores, chosen by val, go over those of detseg.toml: {lowest}")
-    say("`detseg models rollback` takes that back")
-    if line := describe_committee(settings):
-        note(line)
-    if given := find_given(settings, done.model):
-        note(f"DETSEG_{given.upper()} is set, and goes over it where it is set")

@@ -9,7 +9,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,11 +19,12 @@ from detseg.escaping import escape_controls, escape_json
 
 if TYPE_CHECKING:
     from detseg.models.agreement import Agreement
+    from detseg.pipeline.outcome import Line
 
 EXIT_QUARANTINED = 3
 
 _LONGEST = 900  # letters of a line
-_MOST_FAILURES = _MOST_LEFT_OUT = 10
+_MOST_LEFT_OUT = 10
 
 
 def print_json(result: Mapping[str, Any]) -> None:
@@ -69,6 +70,12 @@ def note(text: str) -> None:
     print(escape_controls(text), file=sys.stderr)
 
 
+def print_lines(lines: Iterable[Line]) -> None:
+    """The lines of a run, warnings on stderr."""
+    for line in lines:
+        (note if line.is_warning else say)(line.text)
+
+
 def shortened(text: str) -> str:
     """A text that is no longer than a screen bears: names from outside may have thousands of letters."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
@@ -77,10 +84,6 @@ def shortened(text: str) -> str:
 def figure(value: float | None, digits: int = 3) -> str:
     """A number for people; what is undefined is n/a."""
     return "n/a" if value is None else f"{value:.{digits}f}"
-
-
-_ALIKE = 3
-"""As many images of one reason have a line each."""
 
 
 _NARROWEST = 16
@@ -110,21 +113,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_failures(failures: Sequence[tuple[str, str]]) -> None:
     """Name on stderr the images that could not be used, with one line for a reason that many share."""
-    uris: dict[str, list[str]] = {}
-    for uri, reason in failures:
-        uris.setdefault(reason, []).append(uri)
-    lines: list[tuple[str, int]] = []
-    for reason, of_reason in uris.items():
-        if len(of_reason) > _ALIKE:
-            more = f"{len(of_reason) - 1:,} more are alike"
-            lines.append((f"{of_reason[0]} {reason} ({more})", len(of_reason)))
-        else:
-            lines += [(f"{uri} {reason}", 1) for uri in of_reason]
-    for line, _ in lines[:_MOST_FAILURES]:
-        note(f"  {line}")
-    if len(lines) > _MOST_FAILURES:
-        n_more = sum(n for _, n in lines[_MOST_FAILURES:])
-        note(f"  ... and {n_more} more (--json lists all)")
+    from detseg.pipeline.outcome import describe_failures
+
+    print_lines(describe_failures(failures))
 
 
 def note_left_out(images: Sequence[str]) -> None:
@@ -137,10 +128,6 @@ def note_left_out(images: Sequence[str]) -> None:
 
 def note_models(unmapped: Mapping[str, int], check: Agreement | None) -> None:
     """Print notes on the models of a run to stderr: labels left out, what a precision changed."""
-    from detseg.pipeline.precision import describe_check
+    from detseg.pipeline.outcome import describe_models
 
-    if check is not None:
-        note(describe_check(check))
-    if unmapped:
-        counted = ", ".join(f"{label} {n}" for label, n in sorted(unmapped.items()))
-        note(f"left out, because no class takes them: {counted} (add them to [[classes]], or as aliases)")
+    print_lines(describe_models(unmapped, check))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detseg.cli import options
-from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from detseg.config import Settings
@@ -42,7 +41,8 @@ def retrain(
     Due with so many newly reviewed images, or so many weeks after the last round (`[retrain]`). A round makes
     a dataset version, trains, judges beside the present model. The same command goes on with what was killed.
     """
-    from detseg.cli.output import answer_refusals, print_json
+    from detseg.cli.output import answer_refusals, print_json, print_lines, say
+    from detseg.pipeline.outcome import describe_retrain
     from flows.parameters import run_settings
 
     flags: Overrides = {
@@ -62,7 +62,9 @@ def retrain(
     if as_json:
         print_json(report.to_json())
     else:
-        _print(report, settings, would=dry_run)
+        print_lines(describe_retrain(report, settings))
+        if not (report.due.is_due or report.round or dry_run):
+            say("`detseg retrain --now` begins a round all the same")
 
 
 def _look(settings: Settings, *, restart: bool) -> RetrainReport:
@@ -91,21 +93,3 @@ def _run(
         from detseg.pipeline.retrain import retrain as run
 
         return run(settings, by_hand=by_hand, restart=restart, note=note)
-
-
-def _print(report: RetrainReport, settings: Settings, *, would: bool) -> None:
-    from detseg.cli.models import print_promoted
-    from detseg.cli.output import say
-
-    if report.round is None or report.trained is None or report.promoted is None:
-        state = "due" if report.due.is_due else "not due"
-        say(f"{state}: {report.due.reason}")
-        if not report.due.is_due and not would:
-            say("`detseg retrain --now` begins a round all the same")
-        return
-    done = report.trained
-    images = ", ".join(f"{n:,} {side}" for side, n in done.n_images.items())
-    say(f"dataset version {done.dataset}: {images}")
-    taken = f"{format_count(done.steps, 'step')} in {done.seconds / 60:.1f} minutes"
-    say(f"{done.checkpoint}: {taken} from {done.base}")
-    print_promoted(report.promoted, settings)

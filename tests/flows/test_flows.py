@@ -15,8 +15,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
     FlowRunFilterName,
+    LogFilter,
+    LogFilterFlowRunId,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.flow_engine import run_flow as run_engine
+from prefect.flows import Flow
+from prefect.logging.handlers import APILogWorker
 
 from detseg.errors import ConfigError, ModelError, SourceError
 from detseg.images import image_id
@@ -201,6 +206,64 @@ def test_nights_fill_the_queue_and_bring_what_people_did(
     assert [f'"pushed", "value": "{n}"' in one for n, one in zip((4, 1, 0), pushed, strict=True)] == [
         True
     ] * 3
+
+
+def scheduled(
+    prefect: SyncPrefectClient, run: Flow[..., Any], workplace: Workplace, **parameters: Any
+) -> FlowRun:
+    """A run of a deployment, as a worker begins it."""
+    deployment = prefect.create_deployment(prefect.create_flow(run), name=f"of {workplace.project}")
+    begun = prefect.create_flow_run_from_deployment(deployment)
+    given = {"config": workplace.config, **parameters}
+    run_engine(run, flow_run=begun, parameters=given, return_type="state")
+    ended = prefect.read_flow_run(begun.id)
+    prefect.delete_deployment(deployment)
+    return ended
+
+
+def lines_of(prefect: SyncPrefectClient, run: FlowRun) -> list[str]:
+    """What the run wrote into its log, once Prefect has it."""
+    APILogWorker.drain_all()
+    of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+    return [line.message for line in prefect.read_logs(of_run)]
+
+
+def test_a_scheduled_run_says_what_it_did_and_fails_where_too_many_images_are_unusable(
+    workplace: Workplace, prefect: SyncPrefectClient
+) -> None:
+    """The command exits with 3 there. A night does all of its work first."""
+    ended = scheduled(prefect, preannotate, workplace)
+    assert ended.state_name == "Failed"
+    assert ended.state is not None
+    assert ended.state.message is not None
+    assert "1 of 6 files could not be used" in ended.state.message
+    lines = lines_of(prefect, ended)
+    assert "6 files: 5 new images, predicted 5, pushed 5, already done 0" in lines
+    assert any("broken.png" in line for line in lines)
+    night = scheduled(prefect, nightly, workplace)
+    assert night.state_name == "Failed"
+    parts = [run for run in runs_like(prefect, workplace.project) if run.parent_task_run_id is not None]
+    assert [run.state_name for run in parts] == ["Completed"] * 3
+    nowhere = {"label_studio__url": "http://127.0.0.1:9"}
+    measured = scheduled(prefect, evaluate, workplace, overrides=nowhere, n_sent_back=1)
+    assert measured.state_name == "Failed"
+    lines = lines_of(prefect, measured)
+    assert f"report {workplace.config.parent / '.detseg' / 'report.html'}" in lines
+    assert any("nothing was sent back" in line for line in lines)
+
+
+def test_a_scheduled_run_whose_source_is_empty_ends_under_a_name_of_its_own(
+    workplace: Workplace, prefect: SyncPrefectClient
+) -> None:
+    images = workplace.config.parent / "images"
+    images.rename(images.with_name("unmounted"))
+    images.mkdir()
+    for flow in (preannotate, nightly):
+        ended = scheduled(prefect, flow, workplace)
+        assert ended.state is not None
+        assert (ended.state.type, ended.state.name) == (StateType.COMPLETED, "No images")
+    images.rmdir()
+    assert scheduled(prefect, preannotate, workplace).state_name == "Failed"
 
 
 def test_a_model_that_is_none_fails_at_once(

@@ -13,7 +13,10 @@ from prefect.client.schemas.filters import (
     ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterName,
+    LogFilter,
+    LogFilterFlowRunId,
 )
+from prefect.logging.handlers import APILogWorker
 
 from detseg.cli.app import app
 from detseg.config import Settings
@@ -58,6 +61,15 @@ def figures_of(name: str) -> dict[str, Any]:
     return {row["figure"]: row["value"] for row in json.loads(str(table.data))}
 
 
+def lines_of(name: str) -> list[str]:
+    """What flow runs of that name wrote into their logs."""
+    APILogWorker.drain_all()
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(like_=name)))
+        of_runs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id for run in runs]))
+        return [line.message for line in client.read_logs(of_runs)]
+
+
 @pytest.mark.usefixtures("prefect_url")
 def test_a_round_is_a_flow_run_with_its_figures(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(settings.root)
@@ -67,6 +79,10 @@ def test_a_round_is_a_flow_run_with_its_figures(settings: Settings, monkeypatch:
     assert report.promoted.is_present == (report.promoted.judgement["better"] is True)
     figures = figures_of(f"retrain for {settings.queue.project}")
     assert (figures["round"], figures["model"], figures["trained.steps"]) == ("retrain-1", "retrain-1", "1")
+    retrain(settings.root / "detseg.toml", {"retrain__new_images": 50})
+    lines = lines_of(f"retrain for {settings.queue.project}")
+    assert any(line.startswith("dataset version retrain-1: ") for line in lines)
+    assert any(line.startswith("not due: 0 images newly reviewed since retrain-1 ") for line in lines)
 
 
 def test_the_command_says_why_nothing_is_due(
