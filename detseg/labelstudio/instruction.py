@@ -33,9 +33,9 @@ def project_instruction(annotate: Annotate) -> str:
     Plain markup only: Label Studio takes styles out.
     """
     twice = "two boxes or two masks" if annotate == "pairs" else "two shapes"
-    row = " (of the row Boxes for a box, Masks for a mask)" if annotate in ("both", "pairs") else ""
+    row = " (under Boxes for a box, under Masks for a mask)" if annotate in ("both", "pairs") else ""
     lines = (
-        "<b>Colours:</b> each class has one; the buttons below the picture show which.",
+        "<b>Colours:</b> each class has one; the buttons with the labels show which.",
         f"<b>Shapes:</b> {_SHAPES[annotate]}",
         f"<b>Duplicates:</b> where one thing has {twice}, the model found it twice. Delete one.",
         "<b>Scores</b> in the list of regions say how certain the model is, from 0 to 1. Check the low ones "

@@ -5,6 +5,10 @@ Masks are painted with a brush (``mask``) unless ``mask_as`` says ``bitmask``. B
 polygons where masks may come as such; with "auto" in a panel that can be folded. Bitmasks bring a second
 brush and a second eraser that look like the first, so they are offered alone, or where people add them.
 
+The labels stand in a column beside the picture, which has a scroll bar of its own: below the picture, where
+Label Studio's templates have them, they are off the screen for any picture that is as high as the page. In a
+narrow window they are below it: there the width is the picture's.
+
 Aliases travel in ``predicted_values``, which tools that connect a model to Label Studio read.
 """
 
@@ -47,6 +51,11 @@ MASKS: dict[MaskKind, Control] = {
 _LET_PICTURE_SHINE = ".konvajs-content canvas[style*=opacity] { opacity: 0.4 !important; }"
 """Brush masks alone are drawn with an opacity of their own (0.6), and no attribute of a tag changes it."""
 
+_SIDE_BY_SIDE = "display: flex; flex-wrap: wrap; align-items: flex-start; gap: 8px"
+_PICTURE = "flex: 1000 1 640px; min-width: 0"
+_COLUMN = "flex: 1 1 190px; min-width: 0; max-height: calc(100vh - 194px); overflow-y: auto"
+"""As high as Label Studio lets a picture be; below the picture where that would have less than 640 px."""
+
 
 def taxonomy_to_config(taxonomy: Taxonomy, policy: ShapePolicy = DEFAULT_POLICY) -> str:
     """Label Studio's XML for that taxonomy, classes in their order.
@@ -56,20 +65,22 @@ def taxonomy_to_config(taxonomy: Taxonomy, policy: ShapePolicy = DEFAULT_POLICY)
     things = taxonomy.of_kind("thing")
     if policy.annotate == "boxes" and taxonomy.classes and not things:
         raise ConfigError('labels.annotate = "boxes" asks for nothing: all [[classes]] are stuff, with masks')
-    view = ElementTree.Element("View")
+    view = ElementTree.Element("View", style=_SIDE_BY_SIDE)
+    picture = ElementTree.SubElement(view, "View", style=_PICTURE)
     ElementTree.SubElement(
-        view, "Image", name=IMAGE_NAME, value="$image", zoom="true", zoomControl="true", rotateControl="false"
+        picture, "Image", name=IMAGE_NAME, value="$image", zoom="true", zoomControl="true", rotateControl="false"
     )
+    column = ElementTree.SubElement(view, "View", style=_COLUMN)
     if things and policy.annotate != "masks":
-        _add_control(view, BOXES, things)
+        _add_control(column, BOXES, things)
     if taxonomy.classes and policy.annotate != "boxes":
         ElementTree.SubElement(view, "Style").text = _LET_PICTURE_SHINE
         kinds = taxonomy.classes
         if policy.mask_as == "polygon":
-            _add_control(view, MASKS["polygon"], kinds, policy)
-        _add_control(view, mask_control(policy), kinds, policy)
+            _add_control(column, MASKS["polygon"], kinds, policy)
+        _add_control(column, mask_control(policy), kinds, policy)
         if policy.mask_as == "auto":
-            collapse = ElementTree.SubElement(view, "Collapse")
+            collapse = ElementTree.SubElement(column, "Collapse")
             panel = ElementTree.SubElement(collapse, "Panel", value="Other shapes")
             _add_control(panel, MASKS["polygon"], kinds, policy)
     ElementTree.indent(view)

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
+from detseg.images import image_id
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import TaskReview, decode_task, encode_task, prediction_regions
 from detseg.labelstudio.interface import address, read_interface
+from detseg.labelstudio.project import ensure_project
 from detseg.labelstudio.server import Connection
 from detseg.labelstudio.shapes import MaskAs, ShapePolicy
-from detseg.types import Box, Region
+from detseg.taxonomy import LabelClass, Taxonomy
+from detseg.types import Box, ImageRef, Region, Size
 from tests.e2e.page import labeling_page
 from tests.labelstudio.scenes import (
     SIZE,
@@ -106,6 +110,32 @@ def test_what_is_shown_is_where_it_belongs(
         assert (red, green, blue) == pytest.approx((209, 98, 86), abs=8)
         across = [picture.convert("RGB").getpixel((x, top)) for x in range(left, right)]
         assert min(pixel[0] - pixel[1] for pixel in across) < red - green - 20  # type: ignore[index,operator]
+
+
+def test_labels_stand_beside_a_picture_as_high_as_the_page(
+    label_studio: Connection, client: LabelStudioClient, new_title: Callable[[], str], tmp_path: Path
+) -> None:
+    """However many there are: their column is not longer than the page, and scrolls."""
+    classes = tuple(LabelClass(f"part number {number}") for number in range(40))
+    project = ensure_project(client, new_title(), Taxonomy(classes))
+    path, size = tmp_path / "high.png", Size(600, 1500)
+    Image.new("RGB", (size.width, size.height), (90, 90, 100)).save(path)
+    ref = ImageRef(image_id(path.read_bytes()), str(path))
+    (task,) = client.import_tasks(project, [{"data": {"image": serve(client, project, ref)}}])
+    with labeling_page(label_studio, width=1600) as page:
+        page.open_task(project, task, n_regions=0)
+        view = page.page.viewport_size
+        first, *_, last = page.page.locator(".lsf-label:visible").all()
+        expect(first).to_be_in_viewport(ratio=1)
+        last.scroll_into_view_if_needed()
+        expect(last).to_be_in_viewport(ratio=1)
+        left, top = page.on_screen(0, 0, size=size)  # it has not moved
+        right, _ = page.on_screen(600, 0, size=size)
+        box = last.bounding_box()
+    assert view is not None
+    assert box is not None
+    assert 0 < top < view["height"] / 4
+    assert left < right < box["x"]
 
 
 @pytest.mark.parametrize("mask_as", ["brush", "bitmask"])

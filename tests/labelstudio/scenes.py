@@ -133,7 +133,9 @@ def config_of_all_shapes() -> str:
         ElementTree.fromstring(taxonomy_to_config(TAXONOMY, ShapePolicy(mask_as=mask_as)))
         for mask_as in ("polygon", "bitmask")
     )
-    config.extend(other.iter("BitmaskLabels"))
+    column = config.find("View[2]")
+    assert column is not None
+    column.extend(other.iter("BitmaskLabels"))
     return ElementTree.tostring(config, encoding="unicode")
 
 

@@ -66,9 +66,8 @@ def test_a_project_with_tasks_that_lacks_labels_is_named_and_left_alone(
 
 def test_what_people_added_to_the_interface_stays(client: LabelStudioClient, new_title: NewTitle) -> None:
     title = new_title()
-    theirs = taxonomy_to_config(TAXONOMY).replace(
-        "</View>", '<Choices name="light" toName="image"><Choice value="dark"/></Choices></View>'
-    )
+    added = '<Choices name="light" toName="image"><Choice value="dark"/></Choices>'
+    theirs = f"{taxonomy_to_config(TAXONOMY).removesuffix('</View>')}{added}</View>"
     made = client.create_project(title, theirs)
     assert ensure_project(client, title, TAXONOMY) == made.id
     assert "Choices" in client.project(made.id).label_config
