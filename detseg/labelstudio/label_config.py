@@ -68,7 +68,13 @@ def taxonomy_to_config(taxonomy: Taxonomy, policy: ShapePolicy = DEFAULT_POLICY)
     view = ElementTree.Element("View", style=_SIDE_BY_SIDE)
     picture = ElementTree.SubElement(view, "View", style=_PICTURE)
     ElementTree.SubElement(
-        picture, "Image", name=IMAGE_NAME, value="$image", zoom="true", zoomControl="true", rotateControl="false"
+        picture,
+        "Image",
+        name=IMAGE_NAME,
+        value="$image",
+        zoom="true",
+        zoomControl="true",
+        rotateControl="false",
     )
     column = ElementTree.SubElement(view, "View", style=_COLUMN)
     if things and policy.annotate != "masks":
