@@ -188,6 +188,27 @@ class Reviews:
                 rows = connection.execute(query).all()
             yield from (_read_stored(row, self.relabeling).record() for row in rows)
 
+    def labeled(
+        self, project: ProjectKey, ids: Iterable[ImageId], *, n_people: int = 1
+    ) -> frozenset[ImageId]:
+        """Those of the images that so many people have labeled, or found empty."""
+        found: set[ImageId] = set()
+        for page in pages(ids):
+            query = (
+                sa.select(reviews.c.image_id)
+                .where(
+                    reviews.c.project == project,
+                    reviews.c.image_id.in_(page),
+                    reviews.c.deleted.is_(False),
+                    reviews.c.state.in_(("labeled", "empty")),
+                )
+                .group_by(reviews.c.image_id)
+                .having(sa.func.count(reviews.c.author.distinct()) >= n_people)
+            )
+            with self.database.reading() as connection:
+                found.update(map(ImageId, connection.scalars(query)))
+        return frozenset(found)
+
     def states(self, project: ProjectKey) -> dict[State, int]:
         """Count the project's tasks in each of the four states, by the latest review of the image.
 

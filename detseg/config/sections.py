@@ -247,6 +247,10 @@ class QueueSettings(Section):
     predictions: Literal["add", "replace"] = Field(
         default="add", description="a second model's predictions stand beside the first's, or in their place"
     )
+    predict_reviewed: bool = Field(
+        default=False,
+        description="a second model's predictions also go to tasks that need no more people",
+    )
     restore: bool = Field(default=False, description="make tasks again that were deleted in Label Studio")
     remove_duplicates: Literal["few", "all", "none"] = Field(
         default="few",

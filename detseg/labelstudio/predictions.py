@@ -4,6 +4,7 @@
     put_prediction(session, project, id, prediction)    # in place: may be repeated
     delete_prediction(session, id)
     look_up(session, project, task_ids)                 # {task id: TaskOnServer}
+    look_for_reviews(session, project, task_ids)        # each SeenTask, and whether it is reviewed
     find_parents(session, project, task_ids)            # {task id: model version that people began with}
 
 A prediction is replaced in its place and not deleted: a page that shows it could no longer be submitted, and
@@ -12,7 +13,7 @@ annotations that came of it would forget where they came from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from detseg.errors import LabelStudioError, Refused
@@ -25,7 +26,8 @@ from detseg.paging import pages
 from detseg.plurals import format_count
 from detseg.types import SeenTask
 
-_LOOKED_AT = "id,created_at,data,predictions,annotations,drafts,parent_prediction,file_upload"
+_LOOKED_AT = "id,created_at,data,predictions,annotations,drafts,parent_prediction,is_labeled,file_upload"
+_LABELED = "id,created_at,data,is_labeled"
 _TASKS_PER_REQUEST = 50  # the server answers with all regions of their predictions
 
 
@@ -42,13 +44,15 @@ class PredictionOnServer:
 class TaskOnServer:
     """``touched``: whether people have begun to work on it (an annotation, a skip, a draft).
 
-    ``from_file``: somebody put it there with the page, out of a file.
+    ``reviewed``: as many people have labeled it as are asked, so that nobody else gets it. ``from_file``:
+    somebody put it there with the page, out of a file.
     """
 
     seen: SeenTask
     data: Json
     predictions: tuple[PredictionOnServer, ...]
     touched: bool
+    reviewed: bool
     from_file: bool
 
     @property
@@ -118,6 +122,20 @@ def look_up(session: Session, project: int, task_ids: Sequence[int]) -> dict[int
     return found
 
 
+def look_for_reviews(
+    session: Session, project: int, task_ids: Sequence[int]
+) -> Iterator[tuple[SeenTask, bool]]:
+    """Those of the tasks that are in the project, and whether as many people have labeled each as are asked.
+
+    Cheaper than what is on them.
+    """
+    for page in pages(task_ids):
+        params = {"include": _LABELED, "page_size": len(page)}
+        for task in list_tasks(session, project, [by_id("in_list", page)], params):
+            with expecting("tasks", session.url):
+                yield seen_task(task), bool(task["is_labeled"])
+
+
 def _task(task: Json) -> TaskOnServer:
     parents = {annotation.get("parent_prediction") for annotation in task["annotations"]}
     predictions = (
@@ -129,5 +147,6 @@ def _task(task: Json) -> TaskOnServer:
         data=task["data"],
         predictions=tuple(sorted(predictions, key=lambda prediction: prediction.id)),
         touched=bool(task["annotations"] or task["drafts"]),
+        reviewed=bool(task["is_labeled"]),
         from_file=bool(task.get("file_upload")),
     )

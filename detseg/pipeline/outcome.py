@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MORE: Mapping[Status, str] = {
     "added": "given a second prediction",
     "replaced": "given another prediction in place of the first",
+    "reviewed": "left with their reviews (queue.predict_reviewed)",
     "deleted": "left deleted in Label Studio (--restore makes them again)",
     "held": "left to somebody else, who has them in the project",
     "unpredicted": "left out without a prediction",

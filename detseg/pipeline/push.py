@@ -32,7 +32,7 @@ from detseg.pipeline.pushing.near_duplicates import hold_duplicates
 from detseg.pipeline.pushing.payload import encode_planned
 from detseg.pipeline.pushing.plan import PagePlan, foresee, plan_page, plan_tasks
 from detseg.pipeline.pushing.queue import UNLIMITED, Limit, Queue, opened_queue, viewed_queue
-from detseg.pipeline.pushing.report import ImageOutcome, PushReport, report_of
+from detseg.pipeline.pushing.report import SETTLED, ImageOutcome, PushReport, report_of
 from detseg.pipeline.pushing.targets import MOST_PREDICTIONS, MorePredictions, NewTasks, replace_predictions
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageId, ImageRef, ModelVersion
@@ -127,7 +127,7 @@ def _steps(queue: Queue, refs: Iterable[ImageRef]) -> Iterator[Work | ImageOutco
         yield from plan.outcomes
         if plan.new:
             queue.serving.prepare(plan.new)
-        there = [one.ref for one in plan.outcomes if one.status == "present"]
+        there = [one.ref for one in plan.outcomes if one.status in SETTLED]
         queue.serving.renew([*there, *(one.ref for one in plan.predictions)])
         for one in encode_planned(queue, plan_tasks(queue, plan), plan.new):
             if isinstance(one, ImageOutcome):

@@ -6,7 +6,7 @@ import pytest
 from detseg.catalog import Catalog, Incomplete, ProjectKey, ReviewCounts
 from detseg.errors import CatalogError
 from detseg.types import SeenTask
-from tests.catalog.made import NOON, REGIONS, found, image_id, review
+from tests.catalog.made import NOON, REGIONS, found, image_id, image_ids, review
 
 
 def test_recording_twice_changes_nothing(catalog: Catalog, project: ProjectKey) -> None:
@@ -62,6 +62,24 @@ def test_deleted_reviews_are_marked_and_come_back(catalog: Catalog, project: Pro
     assert catalog.reviews.ids_of_tasks(project, [100, 101, 102]) == {2}
     assert catalog.reviews.record(project, [review(1, 0)]) == ReviewCounts(updated=1)
     assert catalog.reviews.ids_of_tasks(project, [100]) == {1}
+
+
+def test_what_so_many_people_have_labeled(catalog: Catalog, project: ProjectKey) -> None:
+    made = [
+        review(1, 0),
+        review(2, 0, author="person 2", state="empty", regions=()),
+        review(3, 1),
+        review(4, 1, minute=1),
+        review(5, 2),
+        review(6, 2, author="person 2", state="skipped"),
+        review(7, 3, author="person 2", state="skipped"),
+        review(8, 4),
+    ]
+    catalog.reviews.record(project, made)
+    catalog.reviews.mark_deleted(project, [8])
+    assert catalog.reviews.labeled(project, image_ids(5)) == {*image_ids(3)}
+    assert catalog.reviews.labeled(project, image_ids(5), n_people=2) == {image_id(0)}
+    assert catalog.reviews.labeled(project, [image_id(1), image_id(4)]) == {image_id(1)}
 
 
 def test_the_four_states_sum_to_the_tasks(catalog: Catalog, project: ProjectKey) -> None:

@@ -95,7 +95,7 @@ def test_more_than_a_few_are_not_removed_unasked(
     assert "105 tasks and 0 predictions of ours were" in line
     assert begun in client.task_ids(project)
     assert agrees(catalog, client, project)
-    push_all(queue, catalog, NEWER)
+    push_all(queue.updated(queue__predict_reviewed=True), catalog, NEWER)
     body = [{"task": begun, "model_version": NEWER, "result": []}] * 101
     client.session.json("POST", f"/api/projects/{project}/import/predictions", body=body)
     (line,) = push_all(queue, catalog, NEWER).warnings

@@ -216,12 +216,14 @@ def test_a_second_version_stands_beside_the_first(
     project = push_all(queue, catalog).project_id
     annotation = with_work(client, project)
     report = push_all(queue, catalog, NEWER)
-    assert statuses(report) == {"added": 5}
-    for task in on_server(client, project):
+    assert statuses(report) == {"added": 4, "reviewed": 1}
+    labeled, *others = on_server(client, project)
+    assert [one.model_version for one in labeled.predictions] == [VERSION]
+    for task in others:
         assert [one.model_version for one in task.predictions] == [VERSION, NEWER]
     assert client.project(project).model_version == NEWER
     assert client.task(client.task_ids(project)[0])["annotations"] == [annotation]
-    assert statuses(push_all(queue, catalog, NEWER)) == {"present": 5}
+    assert statuses(push_all(queue, catalog, NEWER)) == {"present": 4, "reviewed": 1}
     assert statuses(push_all(queue, catalog)) == {"present": 5}
     assert client.project(project).model_version == VERSION
 
@@ -234,15 +236,15 @@ def test_a_second_version_takes_the_place_of_the_first_where_nobody_worked(
     annotation = with_work(client, project)
     before = on_server(client, project)
     report = push_all(queue, catalog, NEWER)
-    assert statuses(report) == {"replaced": 3, "added": 2}
+    assert statuses(report) == {"replaced": 3, "added": 1, "reviewed": 1}
     after = on_server(client, project)
-    assert [[one.model_version for one in task.predictions] for task in after[:2]] == [[VERSION, NEWER]] * 2
-    assert [[one.model_version for one in task.predictions] for task in after[2:]] == [[NEWER]] * 3
+    versions = [[one.model_version for one in task.predictions] for task in after]
+    assert versions == [[VERSION], [VERSION, NEWER], *([[NEWER]] * 3)]
     assert [task.predictions[0].id for task in after] == [task.predictions[0].id for task in before]
     assert client.task(after[0].id)["annotations"] == [annotation]
     ids = {result["id"] for result in client.task(after[4].id)["predictions"][0]["result"]}
     assert ids.isdisjoint({result["id"] for result in client.task(after[0].id)["predictions"][0]["result"]})
-    assert statuses(push_all(queue, catalog, NEWER)) == {"present": 5}
+    assert statuses(push_all(queue, catalog, NEWER)) == {"present": 4, "reviewed": 1}
     assert statuses(push_all(queue, catalog)) == {"replaced": 3, "present": 2}
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from detseg.catalog import Task, is_same_task
 from detseg.labelstudio.client import LabelStudioClient, seen_task
-from detseg.labelstudio.predictions import TaskOnServer, look_up
+from detseg.labelstudio.predictions import TaskOnServer, look_for_reviews, look_up
 from detseg.labelstudio.session import Json
 from detseg.pipeline.pushing.origin import has_origin
 from detseg.types import ImageId, ImageRef, ModelVersion, SeenTask, Size
 
 if TYPE_CHECKING:
     from detseg.catalog import Assignment, Catalog, Project, ProjectKey
+    from detseg.config.sections import QueueSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,14 @@ class Missing:
 
     ``tasks`` need a task, ``predictions`` have one (its id) without this version's prediction, ``present``
     need nothing (control images never do, nor those that an import labeled), ``deleted`` had a task that was
-    deleted on the server.
+    deleted on the server, ``reviewed`` have a task that as many people labeled as are asked.
     """
 
     tasks: tuple[ImageRef, ...] = ()
     predictions: tuple[tuple[ImageRef, int], ...] = ()
     present: tuple[ImageRef, ...] = ()
     deleted: tuple[ImageRef, ...] = ()
+    reviewed: tuple[ImageRef, ...] = ()
 
 
 def find_missing(
@@ -40,21 +42,26 @@ def find_missing(
     refs: Sequence[ImageRef],
     version: ModelVersion,
     *,
-    restore: bool,
+    queue: QueueSettings,
 ) -> Missing:
-    """Find what the project lacks of these images, by the catalog. ``restore``: also what was deleted."""
+    """Find what the project lacks of these images, by the catalog.
+
+    ``queue`` says whether also tasks that were deleted, and predictions of those that people reviewed.
+    """
     done = catalog.task_predictions.present(project, [ref.id for ref in refs], version)
     tasks = catalog.tasks.of_images(project, [ref.id for ref in refs if ref.id not in done])
     arms = catalog.arms.of_images(project, tasks)
+    labeled = catalog.reviews.labeled(project, tasks, n_people=queue.overlap)
     new: list[ImageRef] = []
     more: list[tuple[ImageRef, int]] = []
     present: list[ImageRef] = []
     deleted: list[ImageRef] = []
+    reviewed: list[ImageRef] = []
     for ref in refs:
         task = tasks.get(ref.id)
         if ref.id in done:
             present.append(ref)
-        elif task is not None and task.state == "deleted" and not restore:
+        elif task is not None and task.state == "deleted" and not queue.restore:
             deleted.append(ref)
         elif task is not None and task.state == "imported":
             present.append(ref)
@@ -62,9 +69,11 @@ def find_missing(
             new.append(ref)
         elif is_control(arms.get(ref.id)):
             present.append(ref)
+        elif ref.id in labeled and not queue.predict_reviewed:
+            reviewed.append(ref)
         else:
             more.append((ref, task.task_id))
-    return Missing(tuple(new), tuple(more), tuple(present), tuple(deleted))
+    return Missing(tuple(new), tuple(more), tuple(present), tuple(deleted), tuple(reviewed))
 
 
 def is_control(assignment: Assignment | None) -> bool:
@@ -134,6 +143,19 @@ def find_there(
         for seen in client.seen_tasks(project.server_id, tuple(known))
         if is_same_task(known[seen.id].image, known[seen.id].created_at, seen)
     )
+
+
+def find_reviewed(
+    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
+) -> dict[ImageId, bool]:
+    """Tell of those images whose known tasks the server has whether as many people as are asked labeled
+    them."""
+    known = _known(catalog, project, ids)
+    return {
+        known[seen.id].image: reviewed
+        for seen, reviewed in look_for_reviews(client.session, project.server_id, tuple(known))
+        if is_same_task(known[seen.id].image, known[seen.id].created_at, seen)
+    }
 
 
 def _known(catalog: Catalog, project: Project, ids: Sequence[ImageId]) -> dict[int, Task]:

@@ -28,8 +28,8 @@ from detseg.pipeline.pushing.existing import (
     find_existing,
     find_known,
     find_missing,
+    find_reviewed,
     find_tasks,
-    find_there,
     is_control,
 )
 from detseg.pipeline.pushing.queue import PushSpec
@@ -105,23 +105,22 @@ def plan_page(spec: PushSpec, page: Sequence[ImageRef]) -> PagePlan:
     if spec.project is None:
         missing = Missing(tasks=tuple(page))
     else:
-        missing = find_missing(
-            spec.catalog, spec.project.key, page, spec.version, restore=spec.settings.queue.restore
-        )
+        missing = find_missing(spec.catalog, spec.project.key, page, spec.version, queue=spec.settings.queue)
     lost = [ref for ref in page if ref.id in spec.gone and ref not in missing.tasks]
     outcomes = [ImageOutcome(ref, "deleted") for ref in missing.deleted]
     outcomes += [ImageOutcome(ref, "present") for ref in missing.present if ref.id not in spec.gone]
+    outcomes += [ImageOutcome(ref, "reviewed") for ref in missing.reviewed if ref.id not in spec.gone]
     plan = _plan_unknown(spec, (*missing.tasks, *lost))
-    predictions, gone = _plan_predictions(
+    more = _plan_predictions(
         spec, [(ref, number) for ref, number in missing.predictions if ref.id not in spec.gone]
     )
     new, refused = _servable(spec, plan.new)
     return replace(
         plan,
         new=new,
-        predictions=(*plan.predictions, *predictions),
-        outcomes=(*outcomes, *plan.outcomes, *refused, *(ImageOutcome(ref, "deleted", n) for ref, n in gone)),
-        gone=tuple(number for _, number in gone),
+        predictions=(*plan.predictions, *more.predictions),
+        outcomes=(*outcomes, *plan.outcomes, *refused, *more.outcomes),
+        gone=more.gone,
     )
 
 
@@ -147,6 +146,8 @@ def _plan_unknown(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
     known_arms = spec.catalog.arms.of_images(spec.project.key, there).values()
     control = {one.image for one in (*assignments, *known_arms) if one.arm == "control"}
     done = {one.image for one in existing if spec.version in one.versions or one.image in control}
+    reviewed = {one.image for one in existing if one.task.reviewed and one.image not in done}
+    left = set() if spec.settings.queue.predict_reviewed else reviewed
     return PagePlan(
         new=tuple(ref for ref in refs if ref.id not in there and ref.id not in found.external),
         predictions=(
@@ -154,13 +155,14 @@ def _plan_unknown(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
             *(
                 PlannedPrediction(ref, there[ref.id].task.id, _replaces(spec, there[ref.id]))
                 for ref in refs
-                if ref.id in there and ref.id not in done
+                if ref.id in there and ref.id not in done | left
             ),
         ),
         outcomes=(
             *marks.outcomes,
             *(ImageOutcome(ref, "held", found.external[ref.id]) for ref in refs if ref.id in found.external),
             *(ImageOutcome(ref, "present") for ref in refs if ref.id in done),
+            *(ImageOutcome(ref, "reviewed") for ref in refs if ref.id in left),
         ),
         marks=marks.marks,
         existing=existing,
@@ -199,25 +201,32 @@ def _replaces(spec: PushSpec, one: ExistingTask) -> bool:
     return spec.settings.queue.predictions == "replace" and not one.task.touched and bool(one.versions)
 
 
-def _plan_predictions(
-    spec: PushSpec, missing: Sequence[tuple[ImageRef, int]]
-) -> tuple[list[PlannedPrediction], list[tuple[ImageRef, int]]]:
-    """The predictions of tasks that the catalog knows, and the tasks that are not there any more."""
+def _plan_predictions(spec: PushSpec, missing: Sequence[tuple[ImageRef, int]]) -> PagePlan:
+    """Plan the predictions of tasks that the catalog knows; some may be gone or reviewed since it last
+    heard of them."""
     if not (missing and spec.client and spec.project):
-        return [PlannedPrediction(ref, number) for ref, number in missing], []
+        return PagePlan(predictions=tuple(PlannedPrediction(ref, number) for ref, number in missing))
     client, catalog, project = spec.client, spec.catalog, spec.project
     ids = [ref.id for ref, _ in missing]
     replaced: Collection[ImageId] = ()
-    there: Collection[ImageId]
     if spec.settings.queue.predictions == "replace":
         tasks = find_known(client, catalog, project, ids)
         ours = catalog.task_predictions.versions(project.key)
         replaced = {image for image, task in tasks.items() if not task.touched and task.versions & ours}
-        there = tasks.keys()
+        reviewed = {image: task.reviewed for image, task in tasks.items()}
     else:
-        there = find_there(client, catalog, project, ids)
-    planned = [PlannedPrediction(ref, n, ref.id in replaced) for ref, n in missing if ref.id in there]
-    return planned, [(ref, number) for ref, number in missing if ref.id not in there]
+        reviewed = find_reviewed(client, catalog, project, ids)
+    predictions: list[PlannedPrediction] = []
+    outcomes: list[ImageOutcome] = []
+    for ref, number in missing:
+        if ref.id not in reviewed:
+            outcomes.append(ImageOutcome(ref, "deleted", number))
+        elif reviewed[ref.id] and not spec.settings.queue.predict_reviewed:
+            outcomes.append(ImageOutcome(ref, "reviewed", number))
+        else:
+            predictions.append(PlannedPrediction(ref, number, ref.id in replaced))
+    gone = tuple(number for ref, number in missing if ref.id not in reviewed)
+    return PagePlan(predictions=tuple(predictions), outcomes=tuple(outcomes), gone=gone)
 
 
 def _servable(

@@ -12,10 +12,20 @@ from detseg.labelstudio.shapes import NOTHING_DRAWN, ShapeReport, shape_warnings
 from detseg.types import Arm, Failure, ImageId, ImageRef
 
 Status = Literal[
-    "pushed", "added", "replaced", "present", "deleted", "held", "refused", "unpredicted", "duplicate"
+    "pushed",
+    "added",
+    "replaced",
+    "present",
+    "reviewed",
+    "deleted",
+    "held",
+    "refused",
+    "unpredicted",
+    "duplicate",
 ]
 """``pushed``: a new task; ``added``: its task got a prediction beside others; ``replaced``: in their place;
-``present``: nothing was to be done; ``deleted``: its task was deleted in Label Studio and stays so; ``held``:
+``present``: nothing was to be done; ``reviewed``: as many people have labeled its task as are asked, so that
+it gets no other prediction; ``deleted``: its task was deleted in Label Studio and stays so; ``held``:
 somebody else has the image in the project or is about to push it; ``refused``: by us or the server, see the
 reason; ``unpredicted``: the model version has no answer for it; ``duplicate``: it waits, because a near
 duplicate of it is in the queue."""
@@ -24,6 +34,9 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 CHANGED: frozenset[Status] = frozenset(("pushed", "added", "replaced"))
 """Something was sent."""
+
+SETTLED: frozenset[Status] = frozenset(("present", "reviewed"))
+"""The image has its task and needs nothing more: it is counted, and not listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +98,8 @@ class PushReport:
     """``project_id`` and ``url`` are Label Studio's. ``counts`` has every status.
 
     ``sent`` are the images that went as they were to go, ``outcomes`` say what became of those of which there
-    is more to say. Images that were present are counted alone. ``warnings`` are lines about the project as a
-    whole, ``arms`` are all its tasks by how they are put before people.
+    is more to say. Images that need nothing (``SETTLED``) are counted alone. ``warnings`` are lines about the
+    project as a whole, ``arms`` are all its tasks by how they are put before people.
     """
 
     project_id: int
@@ -160,7 +173,7 @@ def report_of(
             shapes = sum_reports((shapes, outcome.shapes))
         if outcome.status in ("pushed", "added", "replaced") and not outcome.reason:
             sent.add(outcome.ref.id, outcome.status, outcome.task_id)
-        elif outcome.status != "present":
+        elif outcome.status not in SETTLED:
             told.append(replace(outcome, shapes=NOTHING_DRAWN))
     lines = (*warnings, *shape_warnings(shapes))
     return PushReport(project_id, url, dict(counts), sent, tuple(told), lines, shapes)

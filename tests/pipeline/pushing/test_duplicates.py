@@ -21,7 +21,7 @@ LATE, TOO_LATE = NOON + timedelta(minutes=5), NOON + 2 * GIVEN_UP
 def on_server(number: int, *, shows: bool, touched: bool, from_file: bool = False) -> TaskOnServer:
     seen = SeenTask(number, NOON if number == 1 else LATE, image_id(0))
     predictions = (PredictionOnServer(number, VERSION, is_parent=False),) if shows else ()
-    return TaskOnServer(seen, {}, predictions, touched, from_file)
+    return TaskOnServer(seen, {}, predictions, touched, touched, from_file)
 
 
 def known(state: TaskState) -> Task:
@@ -63,8 +63,8 @@ def test_what_people_began_stays_and_one_task_is_the_images(n: int, state: TaskS
 def test_a_deletion_stands_against_late_copies_alone() -> None:
     late = on_server(2, shows=True, touched=False)
     assert resolve(known("deleted"), [late], doubted=False).spare == (late,)
-    later = TaskOnServer(SeenTask(2, TOO_LATE, image_id(0)), {}, late.predictions, False, False)
+    later = TaskOnServer(SeenTask(2, TOO_LATE, image_id(0)), {}, late.predictions, False, False, False)
     assert resolve(known("deleted"), [later], doubted=False).kept == later
     assert resolve(known("deleted"), [later], doubted=True).spare == (later,)
-    earlier = TaskOnServer(SeenTask(1, NOON, image_id(0)), {}, (), False, False)  # as after a backup
+    earlier = TaskOnServer(SeenTask(1, NOON, image_id(0)), {}, (), False, False, False)  # as after a backup
     assert resolve(known("deleted"), [earlier], doubted=True).kept == earlier

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from detseg.catalog import Assignment, Catalog, open_catalog
+from detseg.config.sections import QueueSettings
 from detseg.pipeline.pushing.existing import find_missing
 from detseg.types import ImageRef, ModelVersion
-from tests.catalog.made import VERSION, found, image_id, record_project
+from tests.catalog.made import VERSION, found, image_id, record_project, review
 
 NEWER = ModelVersion("newer@00000002")
 
@@ -37,16 +38,22 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 @pytest.mark.parametrize("restore", [False, True])
-def test_every_image_needs_one_thing(catalog: Catalog, restore: bool) -> None:
+@pytest.mark.parametrize("predict_reviewed", [False, True])
+def test_every_image_needs_one_thing(catalog: Catalog, restore: bool, predict_reviewed: bool) -> None:
     (project,) = catalog.projects.all()
-    missing = find_missing(catalog, project.key, REFS, NEWER, restore=restore)
+    skipped = review(3, 3, state="skipped", regions=())
+    catalog.reviews.record(project.key, [skipped, *(review(n, n) for n in (2, 4, 6, 7))])
+    queue = QueueSettings(restore=restore, predict_reviewed=predict_reviewed)
+    missing = find_missing(catalog, project.key, REFS, NEWER, queue=queue)
+    more = ((WITH_OTHER, 103), (REPLACED, 104), (CLAIMED_TOO, 105))
     assert missing.present == (WITH_THIS, CONTROL)
-    assert missing.predictions == ((WITH_OTHER, 103), (REPLACED, 104), (CLAIMED_TOO, 105))
+    assert missing.predictions == (more if predict_reviewed else (more[0], more[2]))
+    assert missing.reviewed == (() if predict_reviewed else (REPLACED,))
     assert missing.tasks == (NOT_A_TASK, CLAIMED, *([DELETED] if restore else []))
     assert missing.deleted == (() if restore else (DELETED,))
 
 
 def test_without_images_nothing_is_missing(catalog: Catalog) -> None:
     (project,) = catalog.projects.all()
-    missing = find_missing(catalog, project.key, [], NEWER, restore=True)
+    missing = find_missing(catalog, project.key, [], NEWER, queue=QueueSettings())
     assert (missing.tasks, missing.predictions, missing.present, missing.deleted) == ((), (), (), ())
