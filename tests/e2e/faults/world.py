@@ -101,6 +101,7 @@ class Place:
             "label_studio__batch_tasks": TASKS_PER_REQUEST,
             "label_studio__patience_s": PATIENCE_S,
             "queue__predictions": self.predictions,
+            "queue__predict_reviewed": True,  # so that every task has every version, whatever people do
             "experiments__control_share": CONTROL_SHARE,
             "experiments__decoy_share": DECOY_SHARE,
         }
