@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.states import Completed
 
-from detseg.errors import FellShort
+from detseg.errors import DetsegError, FellShort
 from detseg.pipeline.outcome import Line
 from detseg.pipeline.preannotate import PreannotateReport
 
@@ -24,6 +24,26 @@ def log_lines(lines: Iterable[Line]) -> None:
     """Write the lines that a command ends with into the log of the current run."""
     for line in lines:
         get_run_logger().log(logging.WARNING if line.is_warning else logging.INFO, "%s", line.text.strip())
+
+
+class _Traceless(logging.Filter):
+    """Takes the traceback from an error of ours: its line says what, where and what to do.
+
+    Prefect writes it two or three times, 265 lines for a server that does not answer. Other errors are bugs
+    and keep it, and PREFECT_LOGGING_LEVEL=DEBUG shows all.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, DetsegError) and not logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
+            said = record.getMessage()
+            record.msg, record.args = said if str(error) in said else f"{said}: {error}", ()
+            record.exc_info = record.exc_text = None
+        return True
+
+
+for _runs in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_runs).addFilter(_Traceless())
 
 
 def fall_short(*reasons: str | None) -> None:

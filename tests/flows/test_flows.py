@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -258,8 +259,8 @@ def test_a_scheduled_run_whose_source_is_empty_ends_under_a_name_of_its_own(
     images = workplace.config.parent / "images"
     images.rename(images.with_name("unmounted"))
     images.mkdir()
-    for flow in (preannotate, nightly):
-        ended = scheduled(prefect, flow, workplace)
+    for loop in (preannotate, nightly):
+        ended = scheduled(prefect, loop, workplace)
         assert ended.state is not None
         assert (ended.state.type, ended.state.name) == (StateType.COMPLETED, "No images")
     images.rmdir()
@@ -273,8 +274,23 @@ def test_a_model_that_is_none_fails_at_once(
         preannotate(workplace.config, {"model__detector": str(tmp_path / "nothing-here")})
     (run,) = runs_like(prefect, "nothing-here")
     assert run.state_name == "Failed"
+    lines = lines_of(prefect, run)
+    assert any("nothing-here" in line for line in lines)
+    assert not any("Traceback" in line for line in lines)
     assert n_task_runs(prefect, run, "load_model") == 1
     assert n_task_runs(prefect, run, "predict shard") == 0
+
+
+def test_an_error_that_is_none_of_ours_keeps_its_traceback(prefect: SyncPrefectClient) -> None:
+    with pytest.raises(ZeroDivisionError):
+        broken(0)
+    (run,) = runs_like(prefect, "broken by 0")
+    assert any("1 // number" in line for line in lines_of(prefect, run))
+
+
+@flow(flow_run_name="broken by {number}")
+def broken(number: int) -> int:
+    return 1 // number
 
 
 @pytest.mark.usefixtures("prefect_url")
