@@ -9,12 +9,12 @@
 Asks only for the fields that a review is made of: ``include`` reaches into the annotations, too. That is
 twice as fast as all fields and as fast as the server's export, which leaves a file there each time. The
 server's copy of predictions is not asked for. A task that the server cannot show ends nothing: it comes with
-the annotations of it that the server can show.
+the annotations of it that the server can show, and ``unshown`` has those of which it shows nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -31,10 +31,12 @@ _FIELDS = (
     "result,was_cancelled,lead_time,completed_by,created_username"  # of the annotations
 )
 _WITHOUT_RESULTS = _FIELDS.replace("result,", "").replace("lead_time,", "")
+_MOMENT = "id,updated_at"
 _WITHOUT_DATA = _WITHOUT_RESULTS.replace("data,", "")
 _TASKS_PER_PAGE = 500
 _FIRST_TASKS = 100
 _IDS_PER_REQUEST = 200
+_MOST_UNSHOWN = 100
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -59,6 +61,7 @@ class TaskReader:
     session: Session
     project: int
     most: int = _TASKS_PER_PAGE
+    unshown: set[int] = field(default_factory=set)
     _lister: TaskLister = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -101,8 +104,7 @@ class TaskReader:
             page = self._lister.ask([by_change(operator, mark)], order="tasks:updated_at")
             tasks = page.tasks
             if page.is_last:
-                if tasks:
-                    yield tasks
+                yield from self._shown([tasks])
                 return
             if not tasks:
                 raise LabelStudioError(
@@ -111,20 +113,34 @@ class TaskReader:
             end = _moment(tasks[-1])
             whole = tuple(task for task in tasks if _moment(task) < end)
             if whole:  # the last instant may go on behind this page: it is asked for again
-                yield whole
+                yield from self._shown([whole])
                 operator, mark = "greater_or_equal", end
             else:  # a bulk action: more tasks changed in one instant than a page holds
-                yield from self._lister.by_ids([by_change("equal", end)])
+                yield from self._shown(self._lister.by_ids([by_change("equal", end)]))
                 operator, mark = "greater", end
 
     def by_id(self, after: int = 0, last: int | None = None) -> Iterator[Page]:
         """The tasks with ids from ``after`` (not it) to ``last`` (all for None), by their ids."""
-        yield from self._lister.by_ids([] if last is None else [by_id("less_or_equal", last)], after)
+        until = [] if last is None else [by_id("less_or_equal", last)]
+        yield from self._shown(self._lister.by_ids(until, after))
 
     def of_ids(self, ids: Sequence[int]) -> Iterator[Page]:
         """Those of these tasks that are there, by their ids."""
         for wanted in pages(sorted(ids), _IDS_PER_REQUEST):
-            yield from self._lister.by_ids([], selected=wanted)
+            yield from self._shown(self._lister.by_ids([], selected=wanted))
+
+    def _shown(self, listed: Iterable[Page]) -> Iterator[Page]:
+        """The pages without the tasks of which nothing is shown, which are remembered."""
+        for page in listed:
+            self.unshown.update(task["id"] for task in page if UNSHOWN in task)
+            if len(self.unshown) > _MOST_UNSHOWN:
+                raise BrokenAnswer(
+                    f"Label Studio at {self.session.url} fails to show more than {_MOST_UNSHOWN} tasks of "
+                    f"project {self.project} (HTTP 500): look into its log"
+                )
+            shown = tuple(task for task in page if UNSHOWN not in task)
+            if shown:
+                yield shown
 
     def _count(self, filters: list[Json]) -> tuple[int, int, int]:
         """Count the tasks that match, their annotations (not skipped) and their predictions."""
@@ -135,11 +151,19 @@ class TaskReader:
             return n_tasks, n_annotations, read_number(answer["total_predictions"])
 
     def _piecewise(self, task_id: int) -> Iterator[Json]:
-        """A task with those of its annotations that the server can show; the others say that they are not."""
+        """A task with those of its annotations that the server can show; the others say that they are not.
+
+        Of a task that it cannot show at all, its number and moment.
+        """
         try:
             found = self._lister.alone(task_id, _WITHOUT_RESULTS, patient=False)
         except BrokenAnswer:
-            found = tuple({**task, "data": {}} for task in self._lister.alone(task_id, _WITHOUT_DATA))
+            try:
+                shown = self._lister.alone(task_id, _WITHOUT_DATA, patient=False)
+                found = tuple({**task, "data": {}} for task in shown)
+            except BrokenAnswer:
+                yield from ({**task, UNSHOWN: True} for task in self._lister.alone(task_id, _MOMENT))
+                return
         for task in found:
             yield {**task, "annotations": [*map(self._annotation, task["annotations"])]}
 

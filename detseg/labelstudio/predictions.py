@@ -13,13 +13,14 @@ annotations that came of it would forget where they came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from detseg.errors import LabelStudioError, Refused
+from detseg.errors import BrokenAnswer, LabelStudioError, Refused
 from detseg.labelstudio.client import IMPORT_TIMEOUT, seen_task
 from detseg.labelstudio.filters import by_id
-from detseg.labelstudio.listing import list_tasks
+from detseg.labelstudio.listing import UNSHOWN, TaskLister, list_tasks
 from detseg.labelstudio.responses import expecting
 from detseg.labelstudio.session import Json, Session
 from detseg.paging import pages
@@ -27,6 +28,10 @@ from detseg.plurals import format_count
 from detseg.types import SeenTask
 
 _LOOKED_AT = "id,created_at,data,predictions,annotations,drafts,parent_prediction,is_labeled,file_upload"
+_IN_FIGURES = (
+    "id,created_at,data,predictions_model_versions,total_annotations,cancelled_annotations,draft_exists,"
+    "is_labeled,file_upload"
+)
 _LABELED = "id,created_at,data,is_labeled"
 _TASKS_PER_REQUEST = 50  # the server answers with all regions of their predictions
 
@@ -45,7 +50,8 @@ class TaskOnServer:
     """``touched``: whether people have begun to work on it (an annotation, a skip, a draft).
 
     ``reviewed``: as many people have labeled it as are asked, so that nobody else gets it. ``from_file``:
-    somebody put it there with the page, out of a file.
+    somebody put it there with the page, out of a file. ``unshown`` are the model versions of predictions that
+    the server has and fails to show.
     """
 
     seen: SeenTask
@@ -54,6 +60,7 @@ class TaskOnServer:
     touched: bool
     reviewed: bool
     from_file: bool
+    unshown: frozenset[str] = frozenset()
 
     @property
     def id(self) -> int:
@@ -61,7 +68,11 @@ class TaskOnServer:
 
     @property
     def versions(self) -> frozenset[str]:
-        return frozenset(prediction.model_version for prediction in self.predictions)
+        return self.unshown.union(prediction.model_version for prediction in self.predictions)
+
+    def gives_way(self, ours: Collection[str]) -> bool:
+        """Tell whether a prediction of ours may be replaced: it is shown, and nobody has begun the task."""
+        return not self.touched and any(one.model_version in ours for one in self.predictions)
 
 
 def add_predictions(session: Session, project: int, body: bytes, n_predictions: int) -> None:
@@ -115,11 +126,33 @@ def look_up(session: Session, project: int, task_ids: Sequence[int]) -> dict[int
     """Those of the tasks that are in the project."""
     found: dict[int, TaskOnServer] = {}
     for page in pages(task_ids, _TASKS_PER_REQUEST):
-        params = {"fields": "all", "include": _LOOKED_AT, "page_size": len(page)}
-        for task in list_tasks(session, project, [by_id("in_list", page)], params):
+        params = {"fields": "all", "include": _LOOKED_AT}
+        lister = TaskLister(session, project, params, n_next=len(page), n_most=len(page))
+        lister.show_alone = partial(_show_alone, lister)
+        for tasks in lister.by_ids([by_id("in_list", page)]):
             with expecting("tasks", session.url):
-                found[int(task["id"])] = _task(task)
+                found |= {int(task["id"]): _task(task) for task in tasks}
     return found
+
+
+def _show_alone(lister: TaskLister, task: int) -> Iterator[Json]:
+    """What the server can show of a task that breaks each of its pages: all but its data, or figures alone.
+
+    Predictions and drafts hold whatever anybody has written; the figures are counted in the database.
+    """
+    for include in (_without_data(_LOOKED_AT), _IN_FIGURES):
+        try:
+            found = lister.alone(task, include, patient=False)
+            break
+        except BrokenAnswer:
+            pass
+    else:
+        found = lister.alone(task, _without_data(_IN_FIGURES))
+    yield from ({"data": {}, **shown, UNSHOWN: True} for shown in found)
+
+
+def _without_data(include: str) -> str:
+    return include.replace("data,", "", 1)
 
 
 def look_for_reviews(
@@ -137,6 +170,8 @@ def look_for_reviews(
 
 
 def _task(task: Json) -> TaskOnServer:
+    if "predictions" not in task:
+        return _task_in_figures(task)
     parents = {annotation.get("parent_prediction") for annotation in task["annotations"]}
     predictions = (
         PredictionOnServer(int(entry["id"]), str(entry["model_version"]), entry["id"] in parents)
@@ -149,4 +184,17 @@ def _task(task: Json) -> TaskOnServer:
         touched=bool(task["annotations"] or task["drafts"]),
         reviewed=bool(task["is_labeled"]),
         from_file=bool(task.get("file_upload")),
+    )
+
+
+def _task_in_figures(task: Json) -> TaskOnServer:
+    versions = str(task["predictions_model_versions"] or "")
+    return TaskOnServer(
+        seen=seen_task(task),
+        data=task["data"],
+        predictions=(),
+        touched=bool(task["total_annotations"] or task["cancelled_annotations"] or task["draft_exists"]),
+        reviewed=bool(task["is_labeled"]),
+        from_file=bool(task.get("file_upload")),
+        unshown=frozenset({versions, *versions.split(",")} - {""}),  # a version may have a comma
     )

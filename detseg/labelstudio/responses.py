@@ -67,7 +67,8 @@ def is_loopback(url: str) -> bool:
 def explain(response: httpx.Response, url: str, request: str) -> str:
     """One line: what was refused, the server's words, and the mend where we know one."""
     words = _words(response)
-    if any(reason in words for reason in _NO_ROOM):
+    verb = "refused" if response.status_code < 500 else "failed at"
+    if lacks_room(response):
         mend = "make room on the server's disk and run again: nothing is sent twice"
     elif "reserved network address" in words:
         mend = "its guard keeps it from private addresses: set SSRF_PROTECTION_ENABLED=false for the server"
@@ -80,8 +81,14 @@ def explain(response: httpx.Response, url: str, request: str) -> str:
     elif response.is_redirect:
         return f"{url} sends {request} on to {response.headers.get('Location')}: use that as label_studio.url"
     else:
-        return f"Label Studio at {url} refused {request} (HTTP {response.status_code}): {words}"
-    return f"Label Studio at {url} refused {request} (HTTP {response.status_code}: {words}): {mend}"
+        return f"Label Studio at {url} {verb} {request} (HTTP {response.status_code}): {words}"
+    return f"Label Studio at {url} {verb} {request} (HTTP {response.status_code}: {words}): {mend}"
+
+
+def lacks_room(response: httpx.Response) -> bool:
+    """Tell whether the server's disk is full, so that it fails at whatever it is to keep."""
+    words = _words(response)
+    return any(reason in words for reason in _NO_ROOM)
 
 
 def read_object(response: httpx.Response, place: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from detseg.labelstudio.responses import (
     back_off_s,
     explain,
     is_loopback,
+    lacks_room,
     one_line,
     read_object,
     read_objects,
@@ -149,4 +150,6 @@ def _error(response: httpx.Response, words: str, asked_s: float | None) -> Label
         return Busy(words, asked_s)
     if status in _NOBODY_THERE:
         return Unreachable(words)
-    return Refused(words, status, read_reason(response)) if status < 500 else BrokenAnswer(words)
+    if status < 500:
+        return Refused(words, status, read_reason(response))
+    return LabelStudioError(words) if lacks_room(response) else BrokenAnswer(words)

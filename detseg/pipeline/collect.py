@@ -9,7 +9,8 @@ changes nothing; ``full`` reads everything again and ends with the same catalog.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import detseg
 from detseg.catalog import Catalog
 from detseg.errors import LabelStudioError, Unreachable
+from detseg.files import parse_json
 from detseg.labelstudio.changes import TaskReader
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.client import Project as QueueProject
@@ -123,17 +125,19 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
         image_name = read_interface(on_server.label_config).image_name
         readable = taxonomy_of_all_times(taxonomy, settings.relabeling, drawn)
         recorder = Recorder(catalog, project, readable, reader, image_name)
+        unshown = _unshown_before(recorder)
         if full:
             _collect_all(reader, recorder)
         else:
-            _collect_changes(reader, recorder)
+            _collect_changes(reader, recorder, unshown)
             _read_incomplete_again(reader, recorder)
+            _read_again(reader, recorder, unshown)
         removed += resolve_tasks(
             client, catalog, project, recorder.duplicates, remove=settings.queue.remove_duplicates
         )
-        for page in reader.of_ids(sorted(removed.to_read)):
-            recorder.record(page)
+        _read_again(reader, recorder, removed.to_read)
         compare_counts(reader, recorder)
+        _remember_unshown(recorder, reader.unshown)
     url = f"{client.url}/projects/{project.server_id}/data"
     return CollectReport(
         project_id=project.server_id,
@@ -145,7 +149,10 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
         n_external=recorder.n_external,
         n_answers=recorder.n_answers,
         states=catalog.reviews.states(project.key),
-        failures=tuple(_failures(catalog, project, recorder.n_unknown, url=url)),
+        failures=(
+            *_describe_unshown(reader.unshown, url),
+            *_failures(catalog, project, recorder.n_unknown, url=url),
+        ),
         missing_labels=missing_labels(
             on_server.label_config,
             taxonomy,
@@ -169,10 +176,11 @@ def _describe_splits(catalog: Catalog, project: Project) -> Iterator[str]:
             yield f"{images} for the split of {name!r}: `detseg taxonomy apply` sends them back"
 
 
-def _collect_changes(reader: TaskReader, recorder: Recorder) -> None:
+def _collect_changes(reader: TaskReader, recorder: Recorder, unshown: frozenset[int]) -> None:
     """Records the tasks that changed since the watermark, and moves it on with every page, at the end to now.
 
-    It never passes the server's clock: a change that is dated into the future must not hide later ones.
+    It never passes the server's clock: a change that is dated into the future must not hide later ones. What
+    it passes of tasks that are not shown is remembered, beside the ``unshown`` ones of earlier runs.
     """
     cursors, name = recorder.catalog.cursors, f"collect:{recorder.project.key}"
     stored = cursors.get(name)
@@ -183,9 +191,11 @@ def _collect_changes(reader: TaskReader, recorder: Recorder) -> None:
         recorder.count_others(recorder.record(page))
         failpoint("collect.after_record")
         reached = max(datetime.fromisoformat(task["updated_at"]) for task in page)
+        _remember_unshown(recorder, unshown | reader.unshown)
         cursors.set(name, min(reached, now).isoformat())
         failpoint("collect.after_watermark")
         progress.report("collect", advance=len(page))
+    _remember_unshown(recorder, unshown | reader.unshown)
     cursors.set(name, now.isoformat())
 
 
@@ -194,6 +204,7 @@ def _collect_all(reader: TaskReader, recorder: Recorder) -> None:
     now = reader.server_time()
     read_range(reader, recorder, after=0, last=None, count_others=True)
     _remember_rules(recorder)
+    _remember_unshown(recorder, reader.unshown)
     recorder.catalog.cursors.set(f"collect:{recorder.project.key}", now.isoformat())
 
 
@@ -202,9 +213,25 @@ def _read_incomplete_again(reader: TaskReader, recorder: Recorder) -> None:
     if recorder.catalog.cursors.get(_rules_cursor(recorder)) == _rules(recorder.taxonomy):
         return
     incomplete = recorder.catalog.reviews.incomplete(recorder.project.key)
-    for page in reader.of_ids(sorted({one.task_id for one in incomplete})):
-        recorder.record(page)
+    _read_again(reader, recorder, {one.task_id for one in incomplete})
     _remember_rules(recorder)
+
+
+def _read_again(reader: TaskReader, recorder: Recorder, task_ids: Collection[int]) -> None:
+    for page in reader.of_ids(sorted(task_ids)):
+        recorder.record(page)
+
+
+def _unshown_before(recorder: Recorder) -> frozenset[int]:
+    """The tasks that the server did not show in the last run."""
+    stored = recorder.catalog.cursors.get(f"collect-unshown:{recorder.project.key}")
+    return frozenset(parse_json(stored or "[]", "the tasks that were not shown"))
+
+
+def _remember_unshown(recorder: Recorder, task_ids: Collection[int]) -> None:
+    if task_ids != _unshown_before(recorder):
+        text = json.dumps(sorted(task_ids))
+        recorder.catalog.cursors.set(f"collect-unshown:{recorder.project.key}", text)
 
 
 def _remember_rules(recorder: Recorder) -> None:
@@ -218,6 +245,16 @@ def _rules_cursor(recorder: Recorder) -> str:
 def _rules(taxonomy: Taxonomy) -> str:
     """Hash what decides whether a result can be read."""
     return hashlib.sha256(f"{detseg.__version__}\n{taxonomy}".encode()).hexdigest()[:16]
+
+
+def _describe_unshown(task_ids: Collection[int], url: str) -> Iterator[Failure]:
+    for task in sorted(task_ids):
+        yield Failure(
+            f"{url}?task={task}",
+            "Label Studio fails to show this task (HTTP 500): nothing of it was collected, and what was "
+            "collected before stays; the other tasks were read. The next run asks for it again; if it stays "
+            f"so, look into the server's log, or delete the task (DELETE /api/tasks/{task}/)",
+        )
 
 
 def _failures(catalog: Catalog, project: Project, n_unknown: int, *, url: str) -> Iterator[Failure]:

@@ -19,8 +19,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Catalog, Quarantined
-from detseg.errors import FormatError, LabelStudioError, Refused, Superseded
-from detseg.labelstudio.queued import mark_task
+from detseg.errors import BrokenAnswer, FormatError, LabelStudioError, Refused, Superseded
+from detseg.labelstudio.queued import mark_task, parse_queued
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.experiments.gold import record_truth
@@ -161,7 +161,12 @@ def _record(queue: Queue, plan: PagePlan) -> PagePlan:
     for mark in plan.marks:
         try:
             mark_task(client, mark)
+            queue.broken.worked()
             marked.append(mark.ref.id)
+        except BrokenAnswer as error:
+            task = parse_queued(mark.entry.uri)[1]
+            reason = queue.broken.failed(error, queue.url, task)
+            refused.append(ImageOutcome(mark.ref, "refused", task, reason))
         except FormatError as error:
             refused.append(ImageOutcome(mark.ref, "refused", reason=str(error)))
     existing = plan.existing

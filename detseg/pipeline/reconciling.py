@@ -62,10 +62,11 @@ def read_range(
         if count_others:
             recorder.count_others(others)
         failpoint("collect.after_range_page")
-        recorder.record_gone(set(tasks.ids(key, after=after, last=ids[-1])).difference(ids))
+        here = {*ids, *reader.unshown}
+        recorder.record_gone(set(tasks.ids(key, after=after, last=ids[-1])) - here)
         after = ids[-1]
         progress.report("collect", advance=len(page))
-    recorder.record_gone(tasks.ids(key, after=after, last=last))
+    recorder.record_gone(set(tasks.ids(key, after=after, last=last)) - reader.unshown)
 
 
 def differing_ranges(

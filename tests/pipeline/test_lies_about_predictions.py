@@ -57,7 +57,6 @@ def no_version(document: Any) -> Any:
             r"^prediction \d+ on .*: sent as that of next@00000002, the s",
         ),
         (Told(UPDATE, "", change=no_version), r"the server says None: look there, then run again$"),
-        (Told(UPDATE, "", status=500), r"500"),
     ],
 )
 def test_an_update_that_is_answered_wrongly_is_said_and_gone_on_with(
@@ -86,3 +85,23 @@ def test_an_update_that_is_answered_wrongly_is_said_and_gone_on_with(
         sorted(one["model_version"] for one in task["predictions"]) for task in tasks_of(client, project)
     ]
     assert versions == [[VERSION], *([[NEXT]] * 4)]
+
+
+def test_updates_that_are_made_and_answered_by_500_are_said_and_found_by_the_next_run(
+    queue: Settings, catalog: Catalog, label_studio: Connection, client: LabelStudioClient
+) -> None:
+    project = fill_queue(queue, catalog)
+    refs = scan(queue, catalog).images
+    predict_shard(queue, catalog, FixedPredictor(version=NEXT), refs)
+    settings = queue.updated(queue__predictions="replace", label_studio__patience_s=0.0)
+    with lying_proxy(label_studio) as proxy:
+        proxy.begin(Told(UPDATE, "", status=500))
+        lied_to = settings.updated(label_studio__url=proxy.url, label_studio__token=PERSONAL)
+        report = push(lied_to, catalog, refs=refs, version=NEXT, taxonomy=TAXONOMY)
+    assert (report.counts["replaced"], len(report.failures)) == (1, 4)
+    assert all("500" in one.reason for one in report.failures)
+    again = push(settings, catalog, refs=refs, version=NEXT, taxonomy=TAXONOMY)
+    assert (again.counts["present"], catalog.quarantine.entries()) == (5, ())
+    assert [[one["model_version"] for one in task["predictions"]] for task in tasks_of(client, project)] == [
+        [NEXT]
+    ] * 5

@@ -5,7 +5,8 @@ server need not wait for the catalog. What has intents when sending ends is give
 
 What the server refuses it has not done (a bad task sinks its whole batch: halves find it). After every other
 failure the request may have been carried out, or may still be under way: then the server is asked until what
-was sent is there, or until it is believed lost.
+was sent is there, or until it is believed lost. What is lost since the server failed at it (HTTP 500) is sent
+again in halves.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Protocol
 
-from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
+from detseg.errors import BrokenAnswer, Busy, LabelStudioError, Refused, Unreachable
 from detseg.labelstudio.responses import back_off_s
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.payload import Payload
@@ -175,14 +176,18 @@ def deliver(target: PushTarget, payloads: Sequence[Payload], slots: SendSlots) -
     return held + _send(target, ours, slots)
 
 
-def _send(target: PushTarget, payloads: Sequence[Payload], slots: SendSlots) -> list[ImageOutcome]:
-    """Sends what is claimed; in halves where the server refuses it. Nothing once the slots have ended."""
+def _send(
+    target: PushTarget, payloads: Sequence[Payload], slots: SendSlots, *, again: bool = False
+) -> list[ImageOutcome]:
+    """Sends what is claimed; in halves where the server refuses it, or fails at it. Nothing once the slots
+    have ended. ``again``: the server failed at it before, so that another failure is not waited for."""
     if not payloads:
         return []
+    patience_s = 0.0 if again else target.queue.settings.label_studio.patience_s
     try:
         with slots.take():
             failpoint("push.before_request")
-            arrived = _request(target, payloads)
+            arrived, failure = _request(target, payloads, patience_s)
     except SendingEnded:
         target.release([payload.ref.id for payload in payloads])
         return []
@@ -191,30 +196,43 @@ def _send(target: PushTarget, payloads: Sequence[Payload], slots: SendSlots) -> 
     failpoint("push.after_request")
     target.confirm(arrived)
     failpoint("push.after_confirm")
-    return [
+    if arrived:
+        target.queue.broken.worked()
+    done = [
         ImageOutcome(payload.ref, target.status, arrived[payload.ref.id], payload.left_out, payload.shapes)
         for payload in payloads
+        if payload.ref.id in arrived
     ]
+    if failure is None:
+        return done
+    left = [payload for payload in payloads if payload.ref.id not in arrived]
+    return [*done, *_broken(target, left, slots, failure, alone=len(payloads) == 1)]
 
 
-def _request(target: PushTarget, payloads: Sequence[Payload]) -> Mapping[ImageId, int]:
-    """The tasks of all payloads. Raises Refused if nothing was done."""
+def _request(
+    target: PushTarget, payloads: Sequence[Payload], patience_s: float
+) -> tuple[Mapping[ImageId, int], BrokenAnswer | None]:
+    """The tasks of all payloads; or of those that are there, and how the server failed at it. Raises Refused
+    if nothing was done."""
     ids = [payload.ref.id for payload in payloads]
     left = list(payloads)
     arrived: dict[ImageId, int] = {}
     for attempt in range(1, _N_ATTEMPTS + 1):
         try:
             with target.queue.limit():
-                return arrived | dict(target.send(left))
+                return arrived | dict(target.send(left)), None
         except Refused:
             raise
         except LabelStudioError as error:
-            patience_s = 0.0 if isinstance(error, Busy) else target.queue.settings.label_studio.patience_s
             sought = [payload.ref.id for payload in left]
-            arrived |= ask_until(len(sought), partial(target.find, sought), patience_s=patience_s)
+            wait_s = 0.0 if isinstance(error, Busy) else patience_s
+            arrived |= ask_until(len(sought), partial(target.find, sought), patience_s=wait_s)
             left = [payload for payload in payloads if payload.ref.id not in arrived]
             if not left:
-                return arrived
+                return arrived, None
+            if isinstance(error, BrokenAnswer):
+                target.suspect_duplicates(ids)
+                return arrived, error
             if attempt == _N_ATTEMPTS or not isinstance(error, Unreachable):
                 raise
             target.suspect_duplicates(ids)
@@ -242,6 +260,22 @@ def _refused(
     (payload,) = payloads
     target.release([payload.ref.id])
     return [ImageOutcome(payload.ref, "refused", reason=f"was refused by Label Studio: {error.reason}")]
+
+
+def _broken(
+    target: PushTarget, payloads: Sequence[Payload], slots: SendSlots, error: BrokenAnswer, *, alone: bool
+) -> list[ImageOutcome]:
+    """Sends again in halves what the server failed at, since that may lie in one of them; not what it failed
+    at ``alone``, whose intent the next run settles. Raises the error if there is too much of that."""
+    if not alone:
+        half = (len(payloads) + 1) // 2
+        first = _send(target, payloads[:half], slots, again=True)
+        return [*first, *_send(target, payloads[half:], slots, again=True)]
+    queue = target.queue
+    return [
+        ImageOutcome(one.ref, "refused", one.task_id, queue.broken.failed(error, queue.url, one.task_id))
+        for one in payloads
+    ]
 
 
 def checked(outcomes: Iterable[ImageOutcome], check: Callable[[int], None]) -> Iterator[ImageOutcome]:

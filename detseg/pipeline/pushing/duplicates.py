@@ -277,8 +277,9 @@ def _look(
 
 
 def _versions(task: TaskOnServer, ours: frozenset[ModelVersion]) -> list[ModelVersion]:
-    """Our model versions on a task, the newest last."""
-    return [version for one in task.predictions if (version := ModelVersion(one.model_version)) in ours]
+    """Our model versions on a task, the newest last; in no order where the server fails to show them."""
+    shown = [version for one in task.predictions if (version := ModelVersion(one.model_version)) in ours]
+    return shown or sorted(ours.intersection(task.unshown))
 
 
 def _resolve_predictions(

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from detseg.catalog import Assignment
-from detseg.errors import FormatError
+from detseg.errors import BrokenAnswer, FormatError
 from detseg.labelstudio.codec import EncodedTask
 from detseg.labelstudio.fitting import encode_fitting
 from detseg.labelstudio.queued import TaskMark, check_mark, image_field, parse_queued
@@ -189,8 +189,11 @@ def _plan_marks(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
             if entry is not None:  # a dry run records no images
                 mark = TaskMark(entry, ref, sizes[ref.id], field)
                 check_mark(client, mark)
+                spec.broken.worked()
                 marks.append(mark)
             planned.append(PlannedPrediction(ref, task))
+        except BrokenAnswer as error:
+            refused.append(ImageOutcome(ref, "refused", task, spec.broken.failed(error, spec.url, task)))
         except FormatError as error:
             refused.append(ImageOutcome(ref, "refused", task, str(error)))
     return PagePlan(predictions=tuple(planned), outcomes=tuple(refused), marks=tuple(marks))
@@ -198,7 +201,7 @@ def _plan_marks(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
 
 def _replaces(spec: PushSpec, one: ExistingTask) -> bool:
     """Tell whether the prediction of a task that is to be imported gives way; all of them are ours then."""
-    return spec.settings.queue.predictions == "replace" and not one.task.touched and bool(one.versions)
+    return spec.settings.queue.predictions == "replace" and one.task.gives_way(one.versions)
 
 
 def _plan_predictions(spec: PushSpec, missing: Sequence[tuple[ImageRef, int]]) -> PagePlan:
@@ -212,7 +215,7 @@ def _plan_predictions(spec: PushSpec, missing: Sequence[tuple[ImageRef, int]]) -
     if spec.settings.queue.predictions == "replace":
         tasks = find_known(client, catalog, project, ids)
         ours = catalog.task_predictions.versions(project.key)
-        replaced = {image for image, task in tasks.items() if not task.touched and task.versions & ours}
+        replaced = {image for image, task in tasks.items() if task.gives_way(ours)}
         reviewed = {image: task.reviewed for image, task in tasks.items()}
     else:
         reviewed = find_reviewed(client, catalog, project, ids)

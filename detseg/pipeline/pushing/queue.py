@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,6 +31,7 @@ from detseg.pipeline.experiments.gold import (
 )
 from detseg.pipeline.exposed import close_exposed
 from detseg.pipeline.policies import shape_policy
+from detseg.pipeline.pushing.broken import BrokenTasks
 from detseg.pipeline.pushing.duplicates import Removed, resolve_duplicates
 from detseg.pipeline.pushing.existing import find_gone
 from detseg.pipeline.pushing.guidance import follow_guidance
@@ -94,6 +95,13 @@ class PushSpec(Protocol):
     def gone(self) -> frozenset[ImageId]:
         """Images to be restored: their tasks were deleted on the server, which the catalog does not know."""
 
+    @property
+    def url(self) -> str:
+        """The page of the project's tasks; empty where there is none yet."""
+
+    @property
+    def broken(self) -> BrokenTasks: ...
+
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
@@ -111,6 +119,7 @@ class QueueView:
     may_hold_external: bool
     gone: frozenset[ImageId]
     warnings: tuple[str, ...] = ()
+    broken: BrokenTasks = field(default_factory=BrokenTasks)
 
     @property
     def server_id(self) -> int:
@@ -147,6 +156,7 @@ class Queue:
     exposed: tuple[str, ...]
     gold: KnownTruth | None = None
     limit: Limit = UNLIMITED
+    broken: BrokenTasks = field(default_factory=BrokenTasks)
 
     @property
     def may_hold_external(self) -> bool:

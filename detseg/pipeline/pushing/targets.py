@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from detseg.errors import Refused
+from detseg.errors import BrokenAnswer, Refused
 from detseg.files import parse_json
 from detseg.labelstudio.predictions import (
     TaskOnServer,
@@ -140,10 +140,10 @@ def replace_predictions(
     beside: list[Payload] = []
     for payload in payloads:
         task = on_server.get(payload.ref.id)
-        if task is None or task.touched or not task.versions & ours:
-            beside.append(payload)
-        else:
+        if task is not None and task.gives_way(ours):
             instead.append((payload, task))
+        else:
+            beside.append(payload)
     with suppress(SendingEnded), slots.take():
         yield from _replace_all(queue, instead, ours)
     yield from deliver(MorePredictions(queue), beside, slots)
@@ -171,6 +171,11 @@ def _replace_all(
                 payload.ref, "refused", task.id, f"was refused by Label Studio: {error.reason}"
             )
             continue
+        except BrokenAnswer as error:  # it may be done all the same: the next run looks
+            reason = queue.broken.failed(error, queue.url, task.id)
+            yield ImageOutcome(payload.ref, "refused", task.id, reason)
+            continue
+        queue.broken.worked()
         failpoint("push.after_request")
         claims.confirm_push(key, [payload.ref.id], queue.version, replaces=True)
         failpoint("push.after_confirm")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from detseg.config import Settings
 from detseg.errors import Refused
+from detseg.pipeline.pushing.broken import BrokenTasks
 from detseg.pipeline.pushing.payload import Payload
 from detseg.pipeline.pushing.report import Status
 from detseg.types import ImageId, ImageRef
@@ -19,6 +20,8 @@ class FakeQueue:
 
     settings: Settings = field(default_factory=lambda: Settings().updated(label_studio__patience_s=0.0))
     limit: Callable[[], AbstractContextManager[object]] = nullcontext
+    broken: BrokenTasks = field(default_factory=BrokenTasks)
+    url: str = "http://localhost:8080/projects/1/data"
 
 
 @dataclass

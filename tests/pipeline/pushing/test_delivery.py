@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detseg.errors import Busy, LabelStudioError, Refused, Unreachable
+from detseg.errors import BrokenAnswer, Busy, LabelStudioError, Refused, Unreachable
 from detseg.pipeline.pushing import delivery
 from detseg.pipeline.pushing.delivery import Batcher, SendSlots, Work, deliver_all
 from detseg.pipeline.pushing.payload import Payload
@@ -24,6 +24,7 @@ from tests.pipeline.pushing.targets import FakeTarget, payloads
 BUSY = Busy("come later", 0.0)
 LOST = Unreachable("cut")
 BROKEN = LabelStudioError("HTTP 500: no space left on device")
+FAILED = BrokenAnswer("HTTP 500: Server Error")
 
 
 def deliver(target: FakeTarget, batch: Sequence[Payload]) -> list[ImageOutcome]:
@@ -73,6 +74,37 @@ def test_bad_tasks_do_not_sink_the_others(bad: set[int], status: int) -> None:
     assert sorted(target.server) == sorted({one.ref.id for one in everything} - unwanted)
     assert target.intents == set()
     assert all(one.ref.uri in one.reason for one in outcomes if one.status == "refused")
+
+
+@given(bad=st.sets(st.integers(0, 19), max_size=8), arrives=st.booleans())
+def test_tasks_at_which_the_server_fails_do_not_sink_the_others(bad: set[int], arrives: bool) -> None:
+    everything = payloads(20)
+    unwanted = {everything[i].ref.id for i in bad}
+    target = FakeTarget()
+
+    def fail(some: Sequence[Payload]) -> Exception | None:
+        ids = [one.ref.id for one in some]
+        if arrives and len(ids) > 1 and unwanted.intersection(ids):
+            target.server += [ids[0]]  # a part of it is done all the same
+        return FAILED if unwanted.intersection(ids) else None
+
+    target.refuse = fail
+    outcomes = deliver(target, everything)
+    refused = {one.ref.id for one in outcomes if one.status == "refused"}
+    assert len(outcomes) == 20
+    assert len(target.server) == len(set(target.server))
+    assert set(target.confirmed) == set(target.server)
+    assert (refused, target.intents) == (unwanted - set(target.server), refused)
+    assert set(target.server) | refused == {one.ref.id for one in everything}
+
+
+@pytest.mark.parametrize("n", [11, 300])
+def test_a_server_that_fails_at_everything_ends_the_push_soon(n: int) -> None:
+    target = FakeTarget(errors=[FAILED] * 1000)
+    with pytest.raises(BrokenAnswer):
+        list(deliver_all(works(target, payloads(n), payloads(1)), writers=1))
+    assert (target.server, target.confirmed) == ([], {})
+    assert len(target.errors) > 1000 - 40
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -209,7 +241,7 @@ def test_whoever_stops_looking_stops_the_sending() -> None:
 
 
 @given(
-    errors=st.lists(st.sampled_from([None, None, BUSY, BROKEN, Refused("no", 403)]), max_size=12),
+    errors=st.lists(st.sampled_from([None, None, BUSY, BROKEN, FAILED, Refused("no", 403)]), max_size=12),
     arrives=st.booleans(),
     n=st.integers(0, 12),
     writers=st.integers(1, 3),
