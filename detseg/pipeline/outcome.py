@@ -67,6 +67,8 @@ def describe_preannotate(report: PreannotateReport, *, would: bool = False) -> I
     more = [
         f"{verb}{words} {queue.counts[status]}" for status, words in _MORE.items() if queue.counts.get(status)
     ]
+    if report.unneeded:
+        more.append(f"{verb}left as they are {report.unneeded}")
     if more:
         yield Line(f"of the tasks: {', '.join(more)}")
     arms = [format_count(n, f"{arm} image") for arm, n in queue.arms.items() if n and arm != "assisted"]

@@ -71,13 +71,14 @@ class PreannotateReport:
 
     ``predicted`` images had no answer of this model when the run began, and have one now, also where the
     worker died that recorded it. ``already_done`` images needed nothing: predicted and in the queue before.
-    ``gold_waiting`` images have a known truth, and their turn has not come; ``imported`` ones were labeled by
-    an import; ``unreviewed`` ones have no boxes of people, which were to be the detector. ``project_id`` is
-    None in a dry run where there is no project yet; then ``predicted``, ``pushed`` and ``queue`` are what a
-    run would do. ``queue`` says what became of each image in Label Studio.
-    ``precision_check`` says what a lower precision than float32 changed on the first images; None where there
-    was nothing to check. ``unmapped`` counts by label what was seen and left out, because no class of the
-    taxonomy takes it.
+    ``unneeded`` ones were predicted, and their tasks needed nothing: another run pushed them meanwhile, or as
+    many people have labeled them as are asked. ``gold_waiting`` images have a known truth, and their turn has
+    not come; ``imported`` ones were labeled by an import; ``unreviewed`` ones have no boxes of people, which
+    were to be the detector. ``project_id`` is None in a dry run where there is no project yet; then
+    ``predicted``, ``pushed`` and ``queue`` are what a run would do. ``queue`` says what became of each image
+    in Label Studio. ``precision_check`` says what a lower precision than float32 changed on the first images;
+    None where there was nothing to check. ``unmapped`` counts by label what was seen and left out, because no
+    class of the taxonomy takes it.
     """
 
     scanned: int
@@ -96,6 +97,7 @@ class PreannotateReport:
     unmapped: Mapping[str, int] = field(default_factory=dict)
     precision_check: Agreement | None = None
     unreviewed: int = 0
+    unneeded: int = 0
 
     @property
     def quarantined_share(self) -> float:
@@ -109,6 +111,7 @@ class PreannotateReport:
             "predicted": self.predicted,
             "pushed": self.pushed,
             "already_done": self.already_done,
+            "unneeded": self.unneeded,
             "gold_waiting": self.gold_waiting,
             "imported": self.imported,
             "unreviewed": self.unreviewed,
@@ -295,6 +298,7 @@ def _sum_up(
         gold_waiting=found.n_waiting,
         imported=found.n_imported,
         unreviewed=len(model.unreviewed),
+        unneeded=len(predicted - pushed.changed.keys() - {one.ref.id for one in pushed.outcomes}),
         quarantined=tuple(sorted(failures, key=lambda one: one.uri)),
         model_version=model.version,
         project_id=pushed.project_id or None,

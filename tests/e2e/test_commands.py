@@ -15,7 +15,8 @@ from PIL import Image
 
 N_SCENES = 8
 PREANNOTATE_KEYS = {
-    *("scanned", "new", "predicted", "pushed", "already_done", "gold_waiting", "quarantined"),
+    *("scanned", "new", "predicted", "pushed", "already_done", "unneeded", "gold_waiting"),
+    "quarantined",
     *("imported", "unreviewed", "model_version", "project_id", "queue", "precision_check", "seconds"),
 }
 QA_KEYS = {

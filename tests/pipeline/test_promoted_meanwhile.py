@@ -1,4 +1,4 @@
-"""A model is promoted, or taken back, while a run of another one predicts: the newer choice stays."""
+"""While a run predicts, another run pushes, or a model is promoted or taken back: the newer choice stays."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.pipeline import preannotate as runs
+from detseg.pipeline.outcome import describe_preannotate
 from detseg.pipeline.preannotate import PreannotateReport, Steps, preannotate
 from detseg.pipeline.promoting import promote, roll_back
 from tests.pipeline.conftest import write_image
@@ -85,3 +86,12 @@ def test_what_a_flag_names_stays_whatever_is_promoted(trained: Settings, client:
     named = trained.updated(model__detector=str(trained.state_path.parent / "models" / "first"))
     done = interrupted(named, lambda: promote(named, "second", None), [])
     assert on_server(client, done.project_id) == ("first", [["first"]] * 5)
+
+
+def test_images_that_another_run_pushed_meanwhile_are_accounted_for(trained: Settings) -> None:
+    """Two machines predict the same images at once, and one of them pushes them."""
+    late = interrupted(trained, lambda: preannotate(trained), [])
+    assert (late.predicted, late.pushed, late.already_done, late.unneeded) == (5, 0, 0, 5)
+    assert "of the tasks: left as they are 5" in [line.text for line in describe_preannotate(late)]
+    again = preannotate(trained)
+    assert (again.predicted, again.pushed, again.already_done, again.unneeded) == (0, 0, 5, 0)
