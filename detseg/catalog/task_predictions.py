@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -74,16 +75,25 @@ class TaskPredictions:
                     versions[ModelVersion(row.model_version)] = row.pushed_at
         return {image: versions for image, versions in found.items() if len(versions) > 1}
 
-    def added_since(
-        self, project: ProjectKey, moment: datetime | None
+    def pushed_since(
+        self, project: ProjectKey, moment: datetime | None, *, added: bool = False
     ) -> tuple[tuple[ImageId, ModelVersion], ...]:
-        """Return what was given to tasks that were there already, at that moment or later (ever for None)."""
+        """Return the predictions that tasks were confirmed to have, at that moment or later (ever for None).
+
+        ``added``: those alone that were given to tasks that were there already.
+        """
         query = (
             sa.select(task_predictions.c.image_id, task_predictions.c.model_version)
             .join(tasks)
-            .where(task_predictions.c.project == project, task_predictions.c.pushed_at > tasks.c.pushed_at)
+            .where(
+                task_predictions.c.project == project,
+                task_predictions.c.state == "pushed",
+                tasks.c.state == "pushed",
+            )
             .order_by(task_predictions.c.image_id, task_predictions.c.model_version)
         )
+        if added:
+            query = query.where(task_predictions.c.pushed_at > tasks.c.pushed_at)
         if moment is not None:
             query = query.where(task_predictions.c.pushed_at >= moment)
         with self.database.reading() as connection:
@@ -201,8 +211,16 @@ class TaskPredictions:
                 for row in connection.execute(query)
             }
 
-    def drop_intents(self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion) -> int:
-        """Gives claimed predictions free again, because the server does not have them; answers how many."""
+    def drop(
+        self,
+        project: ProjectKey,
+        ids: Iterable[ImageId],
+        version: ModelVersion,
+        *,
+        state: Literal["intent", "pushed"] = "intent",
+    ) -> int:
+        """Gives predictions free again that were claimed, or that are confirmed to be ``pushed``, because the
+        server does not have them; answers how many."""
         dropped = 0
         with self.database.writing() as connection:
             for page in pages(ids):
@@ -211,7 +229,7 @@ class TaskPredictions:
                         task_predictions.c.project == project,
                         task_predictions.c.image_id.in_(page),
                         task_predictions.c.model_version == version,
-                        task_predictions.c.state == "intent",
+                        task_predictions.c.state == state,
                     )
                 ).rowcount
         return dropped

@@ -105,6 +105,7 @@ def _delivered(queue: Queue, refs: Iterable[ImageRef]) -> Generator[ImageOutcome
     """Deliver the images; afterwards, those whose tasks came to be without a prediction. Yields their
     outcomes."""
     writers = queue.settings.label_studio.writers
+    _without_prediction(queue)  # what somebody began so was not assisted, whatever it gets now
     yield from deliver_all(_steps(queue, refs), writers=writers)
     left = queue.catalog.images.refs(_without_prediction(queue))
     yield from deliver_all(_steps(queue, left.values()), writers=writers)

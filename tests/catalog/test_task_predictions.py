@@ -29,7 +29,7 @@ def test_a_second_version_is_claimed_once_and_confirmed(catalog: Catalog, projec
     assert catalog.task_predictions.open_intents(project) == {(image, OTHER): NOON for image in image_ids(3)}
     catalog.task_predictions.confirm_push(project, image_ids(1), OTHER)
     assert states(catalog, project, 0) == {VERSION: "pushed", OTHER: "pushed"}
-    assert catalog.task_predictions.drop_intents(project, image_ids(3), OTHER) == 2
+    assert catalog.task_predictions.drop(project, image_ids(3), OTHER) == 2
     assert catalog.task_predictions.open_intents(project) == {}
     assert states(catalog, project, 1) == {VERSION: "pushed"}
 

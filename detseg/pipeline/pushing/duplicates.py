@@ -4,6 +4,9 @@ A server without idempotency keys carries out whatever arrives, also what a prox
 sent twice, and nobody hears of it. So tasks and predictions are counted on both sides, and where the counts
 differ, what was sent since the last look is looked up by image id. What somebody has begun is not deleted.
 
+A server may also say that it stored predictions, and have none of them: where its number of them fell, those
+that were sent since the last look are looked up as well, and what is missing is sent again, once.
+
 Deleting is what no later run makes good, and a server that was restored, or a proxy that answers from memory,
 may show twice what is not. So it is counted first, and of more than a few nothing is deleted unasked.
 """
@@ -11,6 +14,7 @@ may show twice what is not. So it is counted first, and of more than a few nothi
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -45,6 +49,7 @@ class Removed:
 
     ``n_reviews`` turned out to be deleted with their tasks; ``to_read`` are the numbers of tasks that the
     catalog has learnt of; those that are ``left`` are more than may be removed, so that none of them was.
+    ``n_lost`` predictions are not there that the server said it had stored.
     """
 
     n_tasks: int = 0
@@ -53,6 +58,7 @@ class Removed:
     to_read: frozenset[int] = frozenset()
     n_tasks_left: int = 0
     n_predictions_left: int = 0
+    n_lost: int = 0
 
     def __add__(self, other: Removed) -> Removed:
         return Removed(
@@ -62,6 +68,7 @@ class Removed:
             self.to_read | other.to_read,
             max(self.n_tasks_left, other.n_tasks_left),  # two looks at the same ones
             max(self.n_predictions_left, other.n_predictions_left),
+            self.n_lost + other.n_lost,
         )
 
 
@@ -86,18 +93,23 @@ def resolve_duplicates(
     images = {one.image for one in possible if one.version is None}
     added = {(one.image, one.version) for one in possible if one.version is not None}
     counted, looked = f"duplicates:{project.key}", f"duplicates-looked:{project.key}"
-    difference = _difference(client, catalog, project)
-    if difference != (catalog.cursors.get(counted) or "0,0"):
+    difference, before = _difference(client, catalog, project), catalog.cursors.get(counted) or "0,0"
+    sent: Sequence[tuple[ImageId, ModelVersion]] = ()
+    if difference != before:
         last = catalog.cursors.get(looked)
-        since = min(datetime.fromisoformat(last), now) - GIVEN_UP if last else None
+        looked_at = min(datetime.fromisoformat(last), now) if last else None
+        since = looked_at - GIVEN_UP if looked_at else None
         images.update(catalog.tasks.pushed_since(project.key, since))
-        added.update(catalog.task_predictions.added_since(project.key, since))
+        added.update(catalog.task_predictions.pushed_since(project.key, since, added=True))
+        if _n_predictions(difference) < _n_predictions(before):
+            sent = catalog.task_predictions.pushed_since(project.key, looked_at)
     removed = resolve_tasks(client, catalog, project, images, remove=remove)
     removed += _resolve_predictions(client, catalog, project, sorted(added), remove=remove)
+    removed += _drop_lost(client, catalog, project, sent)
     if removed.n_tasks_left or removed.n_predictions_left:  # the next look is at the same ones
         return removed
     catalog.possible_duplicates.forget(project.key, now - GIVEN_UP)
-    if images or added:
+    if images or added or sent:
         difference = _difference(client, catalog, project)
     catalog.cursors.set(counted, difference)
     catalog.cursors.set(looked, now.isoformat())
@@ -137,6 +149,12 @@ def describe_duplicates(catalog: Catalog, project: Project, removed: Removed) ->
             f"a request was carried out more than once: {format_count(removed.n_tasks, 'task')} and "
             f"{format_count(removed.n_predictions, 'prediction')} of ours were in project {project.title!r} "
             "twice; nobody had begun the second ones, so they were removed"
+        )
+    if removed.n_lost:
+        yield (
+            f"Label Studio said that it had stored {format_count(removed.n_lost, 'prediction')} of project "
+            f"{project.title!r}, and has none of them: `detseg preannotate` sends them again, but none a "
+            "third time; if this line comes back, look into the server's log"
         )
     if removed.n_tasks_left or removed.n_predictions_left:
         yield (
@@ -202,6 +220,34 @@ def _difference(client: LabelStudioClient, catalog: Catalog, project: Project) -
     there = TaskReader(client.session, project.server_id).totals()
     here = catalog.server_tasks.totals(project.key)
     return ",".join(str(n - m) for n, m in zip(there, here, strict=True))
+
+
+def _n_predictions(difference: str) -> int:
+    return int(difference.split(",")[1])
+
+
+def _drop_lost(
+    client: LabelStudioClient,
+    catalog: Catalog,
+    project: Project,
+    sent: Sequence[tuple[ImageId, ModelVersion]],
+) -> Removed:
+    """Give the predictions free that the tasks do not have, so that they are sent again; those that were sent
+    a second time lately stay as they are."""
+    again = {(one.image, one.version) for one in catalog.possible_duplicates.all(project.key)}
+    lost: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
+    n_lost = 0
+    for page in pages(sent):
+        on_server = find_known(client, catalog, project, list(dict.fromkeys(image for image, _ in page)))
+        for image, version in page:
+            if image in on_server and version not in on_server[image].versions:
+                n_lost += 1
+                if (image, version) not in again:
+                    lost[version].append(image)
+    for version, images in lost.items():
+        catalog.possible_duplicates.record(project.key, images, version)  # they may have been on their way
+        catalog.task_predictions.drop(project.key, images, version, state="pushed")
+    return Removed(n_lost=n_lost)
 
 
 def _resolve(

@@ -68,7 +68,7 @@ def _settle_predictions(
             catalog.task_predictions.confirm_push(project.key, sorted(alone), version, replaces=True)
             lost = [image for image in page if image not in arrived]
             catalog.possible_duplicates.record(project.key, lost, version)
-            catalog.task_predictions.drop_intents(project.key, lost, version)
+            catalog.task_predictions.drop(project.key, lost, version)
 
 
 _Found = TypeVar("_Found", bound=Sized)

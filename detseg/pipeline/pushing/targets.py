@@ -109,7 +109,7 @@ class MorePredictions:
         self.queue.catalog.task_predictions.confirm_push(self.queue.project.key, found, self.queue.version)
 
     def release(self, ids: Iterable[ImageId]) -> None:
-        self.queue.catalog.task_predictions.drop_intents(self.queue.project.key, ids, self.queue.version)
+        self.queue.catalog.task_predictions.drop(self.queue.project.key, ids, self.queue.version)
 
     def suspect_duplicates(self, ids: Iterable[ImageId]) -> None:
         self.queue.catalog.possible_duplicates.record(self.queue.project.key, ids, self.queue.version)
@@ -166,7 +166,7 @@ def _replace_all(
         try:
             _replace(queue, payload, task, ours)
         except Refused as error:
-            claims.drop_intents(key, [payload.ref.id], queue.version)
+            claims.drop(key, [payload.ref.id], queue.version)
             yield ImageOutcome(
                 payload.ref, "refused", task.id, f"was refused by Label Studio: {error.reason}"
             )
