@@ -159,7 +159,9 @@ def qa(
     ] = None,
     apply: Annotated[
         bool,
-        typer.Option("--apply", help="Give the promoted model the thresholds that save seconds for certain."),
+        typer.Option(
+            "--apply", help="Raise the promoted model's thresholds to those that save seconds for certain."
+        ),
     ] = False,
     as_json: options.JsonOption = False,
 ) -> None:
