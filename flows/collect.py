@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from prefect import flow, task
@@ -13,9 +14,9 @@ from detseg.pipeline import collect as collecting
 from detseg.pipeline.collect import CollectReport
 from detseg.pipeline.outcome import collect_shortfall, describe_collect
 from flows.artifacts import publish
-from flows.outcome import fall_short, log_lines
+from flows.outcome import ending, fall_short, log_lines
 from flows.parameters import Overrides, run_settings
-from flows.retries import RETRY_IO, skip_while_held
+from flows.retries import RETRY_IO
 from flows.token_block import with_secrets
 
 
@@ -30,7 +31,7 @@ def _run_name() -> str:
     return f"collect reviews of {settings.queue.project}"
 
 
-@flow(name="collect", flow_run_name=_run_name, on_failure=[skip_while_held])
+@flow(name="collect", flow_run_name=_run_name)
 def collect(
     config: Path | None = None, overrides: Overrides | None = None, full: bool = False
 ) -> CollectReport:
@@ -39,6 +40,10 @@ def collect(
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. Doing it again changes nothing; ``full`` reads every task again.
     """
+    return ending(partial(_collect, config, overrides, full=full))
+
+
+def _collect(config: Path | None, overrides: Overrides | None, *, full: bool) -> CollectReport:
     report = collect_reviews(with_secrets(run_settings(config, overrides)), full=full)
     publish("collect", report.to_json(), link=report.url, link_text="The tasks in Label Studio")
     log_lines(describe_collect(report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from prefect import flow
@@ -12,10 +13,9 @@ from detseg.pipeline.preannotate import PreannotateReport
 from detseg.pipeline.workspace import has_queue
 from flows.collect import collect
 from flows.evaluate import evaluate
-from flows.outcome import fall_short, name_empty
+from flows.outcome import ending, fall_short
 from flows.parameters import Overrides, run_settings
 from flows.preannotate import preannotate
-from flows.retries import skip_while_held
 
 
 def _run_name() -> str:
@@ -23,7 +23,7 @@ def _run_name() -> str:
     return f"nightly for {run_settings(given.get('config'), given.get('overrides')).queue.project}"
 
 
-@flow(name="nightly", flow_run_name=_run_name, on_failure=[skip_while_held], on_completion=[name_empty])
+@flow(name="nightly", flow_run_name=_run_name)
 def nightly(config: Path | None = None, overrides: Overrides | None = None) -> PreannotateReport:
     """Collects, measures and fills the queue, one after the other.
 
@@ -32,6 +32,10 @@ def nightly(config: Path | None = None, overrides: Overrides | None = None) -> P
     it, and the next run does all that is left; images and reviews that cannot be used stop nothing, and fail
     the run at its end. The first night fills the queue alone: nobody can have worked on it yet.
     """
+    return ending(partial(_nightly, config, overrides))
+
+
+def _nightly(config: Path | None, overrides: Overrides | None) -> PreannotateReport:
     settings, collected = run_settings(config, overrides), None
     if has_queue(settings):
         collected = collect(config, overrides)

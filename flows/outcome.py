@@ -6,18 +6,18 @@ Whoever runs a command sees its lines and its exit code. Nobody looks at a run a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TypeVar, cast
 
-from prefect import Flow, get_run_logger
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect import get_run_logger
 from prefect.context import FlowRunContext
 from prefect.states import Completed
 
-from detseg.errors import DetsegError, FellShort
+from detseg.errors import DetsegError, FellShort, LockHeld
 from detseg.pipeline.outcome import Line
 from detseg.pipeline.preannotate import PreannotateReport
+
+R = TypeVar("R")
 
 
 def log_lines(lines: Iterable[Line]) -> None:
@@ -46,28 +46,38 @@ for _runs in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_runs).addFilter(_Traceless())
 
 
+def ending(run: Callable[[], R]) -> R:
+    """Return what a flow's work returns, or let a scheduled run end under a name of its own.
+
+    Where another run kept what it waited for, it was skipped: the next one does all that there is to do. A
+    source without images is no error, and one that is not mounted looks the same. Both are its first and only
+    end: an automation that waits for failed runs hears of neither. Whoever runs a command gets error and
+    report.
+    """
+    try:
+        report = run()
+    except LockHeld as error:
+        if not _is_scheduled():
+            raise
+        return cast("R", Completed(name="Skipped", message=str(error)))  # a flow that returns a state ends so
+    if _is_scheduled() and isinstance(report, PreannotateReport) and not report.scanned:
+        words = "the source holds no images: is it the right place, and mounted?"
+        return cast("R", Completed(name="No images", message=words))
+    return report
+
+
 def fall_short(*reasons: str | None) -> None:
     """Fail the current run at its end, if a deployment began it, where a command would not exit with 0.
 
     Whoever runs a command gets its report, and a part of a night leaves it to the night.
     """
     said = [reason for reason in reasons if reason is not None]
-    context = FlowRunContext.get()
-    run = None if context is None else context.flow_run
-    if said and run is not None and run.deployment_id is not None:
+    if said and _is_scheduled():
         raise FellShort(f"done, but {'; '.join(said)}")
 
 
-def name_empty(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Hook: a scheduled run that found a source without images ends as completed under a name of its own.
-
-    An emptied folder is no error, and one that is not mounted looks the same.
-    """
-    del flow
-    report = state.result(raise_on_failure=False)
-    if flow_run.deployment_id is not None and isinstance(report, PreannotateReport) and not report.scanned:
-        empty: State[Any] = Completed(
-            name="No images", message="the source holds no images: is it the right place, and mounted?"
-        )
-        with get_client(sync_client=True) as client:
-            client.set_flow_run_state(flow_run.id, empty, force=True)
+def _is_scheduled() -> bool:
+    """Tell whether a deployment began the current run."""
+    context = FlowRunContext.get()
+    run = None if context is None else context.flow_run
+    return run is not None and run.deployment_id is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
@@ -24,9 +25,9 @@ from detseg.plurals import format_count
 from detseg.types import ImageRef, ModelVersion
 from flows.artifacts import publish
 from flows.limits import import_limit
-from flows.outcome import fall_short, log_lines, name_empty
+from flows.outcome import ending, fall_short, log_lines
 from flows.parameters import Overrides, run_settings
-from flows.retries import RETRY_IO, skip_while_held
+from flows.retries import RETRY_IO
 from flows.runners import Unsearched, running_tasks
 from flows.token_block import with_secrets
 
@@ -106,13 +107,17 @@ def _run_name() -> str:
     return f"preannotate {settings.source.location} with {models} for {settings.queue.project}"
 
 
-@flow(name="preannotate", flow_run_name=_run_name, on_failure=[skip_while_held], on_completion=[name_empty])
+@flow(name="preannotate", flow_run_name=_run_name)
 def preannotate(config: Path | None = None, overrides: Overrides | None = None) -> PreannotateReport:
     """Predicts the images that nobody has labeled yet and puts them into the queue of Label Studio.
 
     ``config`` is the settings file (detseg.toml in the working directory if there is one), ``overrides``
     are settings over it. Equal images, and images that this model predicted before, cost nothing.
     """
+    return ending(partial(_preannotate, config, overrides))
+
+
+def _preannotate(config: Path | None, overrides: Overrides | None) -> PreannotateReport:
     settings = with_secrets(run_settings(config, overrides))
     report = steps.preannotate(settings, _STEPS, note=get_run_logger().info)
     publish("preannotate", report.to_json(), link=report.url, link_text="The queue in Label Studio")

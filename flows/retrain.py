@@ -18,10 +18,9 @@ from detseg.pipeline.promoting import Promoted
 from detseg.pipeline.retrain import RetrainReport, Steps
 from detseg.pipeline.rounds import Round
 from flows.artifacts import publish
-from flows.outcome import log_lines
+from flows.outcome import ending, log_lines
 from flows.parameters import Overrides, run_settings
 from flows.recording import after_work
-from flows.retries import skip_while_held
 
 if TYPE_CHECKING:
     from detseg.pipeline.retrain import Trained
@@ -53,7 +52,7 @@ def _run_name() -> str:
     return f"retrain for {run_settings(given.get('config'), given.get('overrides')).queue.project}"
 
 
-@flow(name="retrain", flow_run_name=_run_name, on_failure=[skip_while_held])
+@flow(name="retrain", flow_run_name=_run_name)
 def retrain(
     config: Path | None = None,
     overrides: Overrides | None = None,
@@ -66,6 +65,12 @@ def retrain(
     are settings over it. ``by_hand`` begins a round also where none is due, ``restart`` another one than that
     which has not ended. A run that was killed is gone on with by the next one.
     """
+    return ending(partial(_retrain, config, overrides, by_hand=by_hand, restart=restart))
+
+
+def _retrain(
+    config: Path | None, overrides: Overrides | None, *, by_hand: bool, restart: bool
+) -> RetrainReport:
     settings = run_settings(config, overrides)
     report = steps.retrain(settings, _STEPS, by_hand=by_hand, restart=restart, note=get_run_logger().info)
     publish("retrain", report.to_json())

@@ -1,8 +1,11 @@
 """The flows on a real Prefect server and a real Label Studio, with tiny real checkpoints."""
 
 import io
+import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,12 @@ from prefect.client.schemas.filters import (
     LogFilterFlowRunId,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.flow_engine import run_flow as run_engine
 from prefect.flows import Flow
 from prefect.logging.handlers import APILogWorker
 
-from detseg.errors import ConfigError, ModelError, SourceError
+from detseg.errors import ConfigError, LockHeld, ModelError, SourceError
 from detseg.images import image_id
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import config_to_taxonomy
@@ -35,8 +39,10 @@ from detseg.samples.scenes import generate_scene
 from detseg.samples.simulate import SimulatedReviewer
 from detseg.types import Annotation, ImageId, Size
 from flows.collect import collect
+from flows.dead_runs import AUTOMATION
 from flows.evaluate import evaluate
 from flows.nightly import nightly
+from flows.outcome import ending
 from flows.parameters import Overrides, run_settings
 from flows.preannotate import preannotate
 from tests.models import tiny
@@ -263,8 +269,50 @@ def test_a_scheduled_run_whose_source_is_empty_ends_under_a_name_of_its_own(
         ended = scheduled(prefect, loop, workplace)
         assert ended.state is not None
         assert (ended.state.type, ended.state.name) == (StateType.COMPLETED, "No images")
+        assert ends_of(prefect, ended) == ["No images"]
     images.rmdir()
     assert scheduled(prefect, preannotate, workplace).state_name == "Failed"
+
+
+def test_a_scheduled_run_whose_queue_another_one_keeps_is_skipped(
+    workplace: Workplace, prefect: SyncPrefectClient
+) -> None:
+    skipped = scheduled(prefect, held, workplace)
+    assert skipped.state is not None
+    assert (skipped.state.type, skipped.state.message) == (StateType.COMPLETED, HELD)
+    assert ends_of(prefect, skipped) == ["Skipped"]
+    assert held(return_state=True).is_failed()  # by hand
+
+
+HELD = "the lock of the queue was not free within 600 s: process 7 holds it"
+
+
+@flow
+def held(config: Path | None = None) -> Path | None:
+    def wait() -> Path | None:
+        raise LockHeld(HELD)
+
+    assert config is None or config.exists()
+    return ending(wait)
+
+
+def ends_of(prefect: SyncPrefectClient, run: FlowRun) -> list[str]:
+    """The states in which automations heard that the run ended; the last of them is the present one."""
+    of_run = EventFilter(
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+        event=EventNameFilter(prefix=["prefect.flow-run."]),
+        occurred=EventOccurredFilter.model_validate({"since": run.created, "until": datetime.now(UTC)}),
+    )
+    begin = {"Scheduled", "Pending", "Running", "heartbeat"}
+    while True:
+        events = prefect.read_events(of_run, limit=50).events
+        names = [one.event.removeprefix("prefect.flow-run.") for one in reversed(events)]
+        ends = [name for name in names if name not in begin]
+        if run.state_name in ends:
+            expected = json.loads(AUTOMATION.read_text())["trigger"]["expect"]
+            assert f"prefect.flow-run.{run.state_name}" in expected  # else it would seem to have died
+            return ends
+        time.sleep(0.2)
 
 
 def test_a_model_that_is_none_fails_at_once(

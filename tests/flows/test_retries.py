@@ -4,22 +4,18 @@ from pathlib import Path
 
 import pytest
 from prefect import flow, task
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
-from prefect.flow_engine import run_flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from detseg.errors import (
     ConfigError,
     DetsegError,
     LabelStudioError,
-    LockHeld,
     ModelError,
     Silent,
     Unreachable,
 )
 from flows.parameters import run_settings
-from flows.retries import PAUSES_S, RETRY_IO, skip_while_held
+from flows.retries import PAUSES_S, RETRY_IO
 from flows.runners import task_runner
 
 AT_ONCE = RETRY_IO | {"retry_delay_seconds": 0}
@@ -54,26 +50,6 @@ def test_nobody_answering_is_tried_again_a_few_times() -> None:
 @pytest.mark.parametrize("error", [ModelError("broken"), LabelStudioError("refused"), Silent("hangs")])
 def test_everything_else_fails_at_once(error: DetsegError) -> None:
     assert attempts(error, 1) == 1
-
-
-@pytest.mark.usefixtures("prefect_url")
-def test_a_scheduled_run_whose_queue_another_one_keeps_is_skipped() -> None:
-    words = "the lock of the queue was not free within 600 s: process 7 holds it"
-
-    @flow(on_failure=[skip_while_held])
-    def collecting() -> None:
-        raise LockHeld(words)
-
-    with get_client(sync_client=True) as client:
-        hourly = client.create_deployment(client.create_flow(collecting), name="hourly")
-        run = client.create_flow_run_from_deployment(hourly)
-        with pytest.raises(LockHeld):
-            run_flow(collecting, flow_run=run)
-        state = client.read_flow_run(run.id).state
-        client.delete_deployment(hourly)
-    assert state is not None
-    assert (state.type, state.name, state.message) == (StateType.COMPLETED, "Skipped", words)
-    assert collecting(return_state=True).is_failed()  # by hand
 
 
 @pytest.mark.parametrize(
