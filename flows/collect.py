@@ -7,14 +7,13 @@ from pathlib import Path
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 
 from detseg.config import Settings
 from detseg.pipeline import collect as collecting
 from detseg.pipeline.collect import CollectReport
 from detseg.pipeline.outcome import collect_shortfall, describe_collect
 from flows.artifacts import publish
-from flows.outcome import ending, fall_short, log_lines
+from flows.outcome import ending, fall_short, log_lines, run_name
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO
 from flows.token_block import with_secrets
@@ -26,12 +25,7 @@ def collect_reviews(settings: Settings, *, full: bool = False) -> CollectReport:
     return collecting.collect(settings, full=full)
 
 
-def _run_name() -> str:
-    settings = run_settings(flow_run.parameters["config"], flow_run.parameters["overrides"])
-    return f"collect reviews of {settings.queue.project}"
-
-
-@flow(name="collect", flow_run_name=_run_name)
+@flow(name="collect", flow_run_name=run_name(lambda given: f"collect reviews of {given.queue.project}"))
 def collect(
     config: Path | None = None, overrides: Overrides | None = None, full: bool = False
 ) -> CollectReport:

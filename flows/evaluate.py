@@ -6,13 +6,12 @@ from pathlib import Path
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 
 from detseg.config import Settings
 from detseg.pipeline.evaluate import EvaluateReport, qa
 from detseg.pipeline.outcome import Line, describe_basis, evaluate_shortfall
 from flows.artifacts import publish, publish_answers
-from flows.outcome import fall_short, log_lines
+from flows.outcome import fall_short, log_lines, run_name
 from flows.parameters import Overrides, run_settings
 from flows.token_block import with_secrets
 
@@ -24,12 +23,7 @@ def measure(settings: Settings, out: Path | None, n_sent_back: int | None, *, ap
     return qa(settings, out=out, n_sent_back=n_sent_back, apply=apply)
 
 
-def _run_name() -> str:
-    given = flow_run.parameters
-    return f"evaluate {run_settings(given.get('config'), given.get('overrides')).queue.project}"
-
-
-@flow(name="evaluate", flow_run_name=_run_name)
+@flow(name="evaluate", flow_run_name=run_name(lambda given: f"evaluate {given.queue.project}"))
 def evaluate(
     config: Path | None = None,
     overrides: Overrides | None = None,

@@ -6,24 +6,18 @@ from functools import partial
 from pathlib import Path
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from detseg.pipeline.outcome import collect_shortfall, preannotate_shortfall
 from detseg.pipeline.preannotate import PreannotateReport
 from detseg.pipeline.workspace import has_queue
 from flows.collect import collect
 from flows.evaluate import evaluate
-from flows.outcome import ending, fall_short
+from flows.outcome import ending, fall_short, run_name
 from flows.parameters import Overrides, run_settings
 from flows.preannotate import preannotate
 
 
-def _run_name() -> str:
-    given = flow_run.parameters
-    return f"nightly for {run_settings(given.get('config'), given.get('overrides')).queue.project}"
-
-
-@flow(name="nightly", flow_run_name=_run_name)
+@flow(name="nightly", flow_run_name=run_name(lambda given: f"nightly for {given.queue.project}"))
 def nightly(config: Path | None = None, overrides: Overrides | None = None) -> PreannotateReport:
     """Collects, measures and fills the queue, one after the other.
 

@@ -1,4 +1,4 @@
-"""How a scheduled run says what came of it: in its log, and by how it ends.
+"""How a scheduled run says what came of it: by its name, in its log, and by how it ends.
 
 Whoever runs a command sees its lines and its exit code. Nobody looks at a run at night that ended well.
 """
@@ -11,13 +11,33 @@ from typing import TypeVar, cast
 
 from prefect import get_run_logger
 from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from detseg.config import Settings
 from detseg.errors import DetsegError, FellShort, LockHeld
 from detseg.pipeline.outcome import Line
 from detseg.pipeline.preannotate import PreannotateReport
+from flows.parameters import run_settings
 
 R = TypeVar("R")
+
+
+def run_name(words: Callable[[Settings], str]) -> Callable[[], str]:
+    """A namer of flow runs by their settings.
+
+    Where those cannot be read, a run has the name of its flow: its work raises the same error, and fails with
+    it. Prefect lets a run without a name crash, with no reason in its state.
+    """
+
+    def name() -> str:
+        given = flow_run.parameters
+        try:
+            return words(run_settings(given.get("config"), given.get("overrides")))
+        except DetsegError:
+            return str(flow_run.flow_name)
+
+    return name
 
 
 def log_lines(lines: Iterable[Line]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 
 from detseg.config import Settings
 from detseg.pipeline import preannotate as steps
@@ -25,7 +24,7 @@ from detseg.plurals import format_count
 from detseg.types import ImageRef, ModelVersion
 from flows.artifacts import publish
 from flows.limits import import_limit
-from flows.outcome import ending, fall_short, log_lines
+from flows.outcome import ending, fall_short, log_lines, run_name
 from flows.parameters import Overrides, run_settings
 from flows.retries import RETRY_IO
 from flows.runners import Unsearched, running_tasks
@@ -100,14 +99,14 @@ _STEPS = Steps(
 )
 
 
-def _run_name() -> str:
-    settings = choose_models(run_settings(**flow_run.parameters)).settings
+def _named(given: Settings) -> str:
+    settings = choose_models(given).settings
     named = (name for name in (settings.model.detector, settings.model.segmenter) if name)
     models = " + ".join(Path(name).name if Path(name).is_absolute() else name for name in named)
     return f"preannotate {settings.source.location} with {models} for {settings.queue.project}"
 
 
-@flow(name="preannotate", flow_run_name=_run_name)
+@flow(name="preannotate", flow_run_name=run_name(_named))
 def preannotate(config: Path | None = None, overrides: Overrides | None = None) -> PreannotateReport:
     """Predicts the images that nobody has labeled yet and puts them into the queue of Label Studio.
 

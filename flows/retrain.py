@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
-from prefect.runtime import flow_run
 
 from detseg.config import Settings
 from detseg.pipeline import retrain as steps
@@ -18,7 +17,7 @@ from detseg.pipeline.promoting import Promoted
 from detseg.pipeline.retrain import RetrainReport, Steps
 from detseg.pipeline.rounds import Round
 from flows.artifacts import publish
-from flows.outcome import ending, log_lines
+from flows.outcome import ending, log_lines, run_name
 from flows.parameters import Overrides, run_settings
 from flows.recording import after_work
 
@@ -47,12 +46,7 @@ def judge(settings: Settings, begun: Round) -> Promoted:
 _STEPS = Steps(make_version, train, judge)
 
 
-def _run_name() -> str:
-    given = flow_run.parameters
-    return f"retrain for {run_settings(given.get('config'), given.get('overrides')).queue.project}"
-
-
-@flow(name="retrain", flow_run_name=_run_name)
+@flow(name="retrain", flow_run_name=run_name(lambda given: f"retrain for {given.queue.project}"))
 def retrain(
     config: Path | None = None,
     overrides: Overrides | None = None,

@@ -45,9 +45,11 @@ from flows.nightly import nightly
 from flows.outcome import ending
 from flows.parameters import Overrides, run_settings
 from flows.preannotate import preannotate
+from flows.retrain import retrain
 from tests.models import tiny
 
 N_SCENES = 5
+GONE = "postgresql+psycopg://127.0.0.1:9/gone"
 SIZE = Size(160, 120)
 
 
@@ -282,6 +284,19 @@ def test_a_scheduled_run_whose_queue_another_one_keeps_is_skipped(
     assert (skipped.state.type, skipped.state.message) == (StateType.COMPLETED, HELD)
     assert ends_of(prefect, skipped) == ["Skipped"]
     assert held(return_state=True).is_failed()  # by hand
+
+
+@pytest.mark.parametrize("loop", [collect, evaluate, preannotate, nightly, retrain])
+@pytest.mark.parametrize(
+    ("overrides", "words"), [({"sauce": "x"}, "sauce"), ({"catalog": GONE}, "cannot be used")]
+)
+def test_a_scheduled_run_whose_settings_or_catalog_are_wrong_fails_with_the_reason(
+    loop: Flow[..., Any], overrides: Overrides, words: str, workplace: Workplace, prefect: SyncPrefectClient
+) -> None:
+    ended = scheduled(prefect, loop, workplace, overrides=overrides)
+    assert ended.state is not None
+    assert ended.state_name == "Failed"
+    assert words in str(ended.state.message)
 
 
 HELD = "the lock of the queue was not free within 600 s: process 7 holds it"
