@@ -200,6 +200,7 @@ def _environment(home: Path, port: int, inherited: Mapping[str, str]) -> dict[st
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
         "PREFECT_UI_API_URL": "/api",  # of the name under which the page was opened
+        "PREFECT_UI_URL": f"http://{HOST}:{port}",  # of links in notifications
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "1",

@@ -1,0 +1,135 @@
+"""The automations of deploy/alarms.json on a real Prefect server: what people hear of, and of what not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow, tags
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Late, State
+
+ALARMS = Path(__file__).resolve().parents[2] / "deploy" / "alarms.json"
+POOL = "detseg"
+PATIENCE_S = 10  # the least that Prefect takes; the file's own is longer
+
+
+@flow
+def watched() -> None:
+    raise ValueError
+
+
+@contextmanager
+def told() -> Iterator[tuple[str, list[str]]]:
+    """The address of somebody who listens, and what they were told."""
+    heard: list[str] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing on the terminal."""
+
+    with HTTPServer(("127.0.0.1", 0), Listener) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", heard
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def heard(client: SyncPrefectClient) -> Iterator[list[str]]:
+    """What is said at the address of a block, by the automations of the file."""
+    with told() as (url, heard):
+        block = CustomWebhookNotificationBlock(
+            name="night", url=url, json_data={"text": "{{subject}}: {{body}}"}
+        )
+        saved = block.save("alarms-of-a-test", overwrite=True)
+        made = []
+        for alarm in json.loads(ALARMS.read_text().replace("BLOCK-ID", str(saved))):
+            if alarm["trigger"]["posture"] == "Proactive":
+                alarm["trigger"]["within"] = PATIENCE_S
+            made.append(client.create_automation(AutomationCore.model_validate(alarm)))
+        yield heard
+        for one in made:
+            client.delete_automation(one)
+
+
+@pytest.fixture
+def client(prefect_url: str) -> Iterator[SyncPrefectClient]:
+    del prefect_url
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def deployment(client: SyncPrefectClient) -> Iterator[UUID]:
+    """One as those of deploy/prefect.yaml."""
+    try:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    except ObjectAlreadyExists:
+        assert client.read_work_pool(POOL).type == "process"
+    made = client.create_deployment(
+        client.create_flow(watched), "watched", tags=["detseg"], work_pool_name=POOL
+    )
+    yield made
+    client.delete_deployment(made)
+
+
+def end(client: SyncPrefectClient, deployment: UUID, name: str, kind: StateType) -> None:
+    """A run of the deployment that ends so."""
+    run = client.create_flow_run_from_deployment(deployment, name=f"run {name}", tags=["detseg"])
+    client.set_flow_run_state(run.id, State(type=kind, name=name, message=f"because of {name}"), force=True)
+
+
+def wait_for(heard: list[str], words: str) -> str:
+    while not (found := [one for one in heard if words in one]):
+        time.sleep(0.2)
+    return found[0]
+
+
+def test_people_hear_of_runs_that_need_a_look_and_of_no_others(
+    client: SyncPrefectClient, deployment: UUID, heard: list[str]
+) -> None:
+    with tags("detseg"):  # a command that somebody runs, who sees its error
+        assert watched(return_state=True).is_failed()
+    end(client, deployment, "Completed", StateType.COMPLETED)
+    end(client, deployment, "Skipped", StateType.COMPLETED)
+    end(client, deployment, "Cancelled", StateType.CANCELLED)
+    for name, kind in (
+        ("Failed", StateType.FAILED),
+        ("Crashed", StateType.CRASHED),
+        ("No images", StateType.COMPLETED),
+    ):
+        end(client, deployment, name, kind)
+        said = wait_for(heard, f"run {name}: {name}")
+        assert f"because of {name}\n" in said
+        assert f"\n{str(client.api_url).partition('/api')[0]}/runs/flow-run/" in said
+    assert sum("because of" in one for one in heard) == 3
+    assert not any("ValueError" in one for one in heard)
+
+
+def test_people_hear_that_no_worker_takes_a_run(
+    client: SyncPrefectClient, deployment: UUID, heard: list[str]
+) -> None:
+    client.create_flow_run_from_deployment(deployment, state=Late(), tags=["detseg"])
+    assert wait_for(heard, "no worker takes ").partition(": ")[0].endswith(" of watched")
