@@ -20,7 +20,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.states import Late, State
+from prefect.states import Late, Pending, State
 
 ALARMS = Path(__file__).resolve().parents[2] / "deploy" / "alarms.json"
 POOL = "detseg"
@@ -133,3 +133,13 @@ def test_people_hear_that_no_worker_takes_a_run(
 ) -> None:
     client.create_flow_run_from_deployment(deployment, state=Late(), tags=["detseg"])
     assert wait_for(heard, "no worker takes ").partition(": ")[0].endswith(" of watched")
+
+
+def test_a_run_that_was_killed_before_it_began_crashes_and_people_hear_of_it(
+    client: SyncPrefectClient, deployment: UUID, heard: list[str]
+) -> None:
+    """Without it, the run would be pending for ever, and nobody would know that a night was left out."""
+    run = client.create_flow_run_from_deployment(deployment, name="run taken", tags=["detseg"])
+    client.set_flow_run_state(run.id, Pending())
+    assert "it did not begin" in wait_for(heard, "run taken: Crashed")
+    assert client.read_flow_run(run.id).state_name == "Crashed"
