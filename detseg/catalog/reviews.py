@@ -210,16 +210,17 @@ class Reviews:
         return frozenset(found)
 
     def states(self, project: ProjectKey) -> dict[State, int]:
-        """Count the project's tasks in each of the four states, by the latest review of the image.
+        """Count the project's tasks in each of the four states, by the review of the image that counts.
 
-        Images that an import labeled count, with or without a task. Tasks that were deleted on the server are
-        left out; every state is a key.
+        That is the latest one that judged it, if any did. Images that an import labeled count, with or
+        without a task. Tasks that were deleted on the server are left out; every state is a key.
         """
         latest = sa.and_(
             reviews.c.project == project,
             reviews.c.deleted.is_(False),
             tasks.c.state.in_(("pushed", "imported")),
-            ~_later_review(same_author=False),
+            ~_is_superseded(reviews),
+            ~_is_outranked(),
         )
         columns = (reviews.c.state, tasks.c.state.label("task"), sa.func.count().label("n"))
         reviewed = sa.select(*columns).join(tasks).where(latest).group_by(reviews.c.state, tasks.c.state)
@@ -267,37 +268,37 @@ def _latest(project: ProjectKey) -> sa.Select[Any]:
     return (
         sa.select(reviews, images.c.width, images.c.height)
         .join(images, images.c.id == reviews.c.image_id)
-        .where(reviews.c.project == project, reviews.c.deleted.is_(False), ~_later_review(same_author=True))
+        .where(reviews.c.project == project, reviews.c.deleted.is_(False), ~_is_superseded(reviews))
         .order_by(reviews.c.image_id, reviews.c.author)
     )
 
 
-def _later_review(*, same_author: bool) -> sa.Exists:
-    """Select a later review of the image. People's own work counts before what was imported."""
-    later = reviews.alias("later")
-    if same_author:
-        is_later = sa.and_(  # not an "or" of two: SQLite would walk through an index for each
-            later.c.updated_at >= reviews.c.updated_at,
-            sa.or_(
-                later.c.updated_at > reviews.c.updated_at, later.c.annotation_id > reviews.c.annotation_id
-            ),
-        )
-    else:
-        is_later = sa.tuple_(*_rank(later)) > sa.tuple_(*_rank(reviews))
-    query = sa.select(sa.literal(1)).where(
-        later.c.project == reviews.c.project,
-        later.c.image_id == reviews.c.image_id,
-        later.c.deleted.is_(False),
-        is_later,
+def _is_superseded(table: sa.FromClause) -> sa.Exists:
+    """Select a later review of the same image by the same author."""
+    later, moment = reviews.alias("later"), table.c.updated_at
+    is_later = sa.and_(  # not an "or" of two: SQLite would walk through an index for each
+        later.c.updated_at >= moment,
+        sa.or_(later.c.updated_at > moment, later.c.annotation_id > table.c.annotation_id),
     )
-    if same_author:
-        query = query.where(later.c.author == reviews.c.author)
-    return query.exists()
+    return _another(later, table, later.c.author == table.c.author, is_later)
+
+
+def _is_outranked() -> sa.Exists:
+    """Select another author's latest review of the image that counts before this one."""
+    other = reviews.alias("other")
+    outranks = sa.tuple_(*_rank(other)) > sa.tuple_(*_rank(reviews))
+    return _another(other, reviews, outranks, ~_is_superseded(other))
+
+
+def _another(other: sa.FromClause, table: sa.FromClause, *conditions: sa.ColumnElement[bool]) -> sa.Exists:
+    same_image = (other.c.project == table.c.project, other.c.image_id == table.c.image_id)
+    return sa.select(sa.literal(1)).where(*same_image, other.c.deleted.is_(False), *conditions).exists()
 
 
 def _rank(table: sa.FromClause) -> tuple[sa.ColumnElement[Any], ...]:
-    number = table.c.annotation_id
-    return (sa.case((number < 0, 0), else_=1), table.c.updated_at, number)
+    """Rank reviews of an image: those that judged it, people's before what was imported, the latest."""
+    number, judged = table.c.annotation_id, table.c.state.in_(("labeled", "empty"))
+    return (sa.case((judged, 1), else_=0), sa.case((number < 0, 0), else_=1), table.c.updated_at, number)
 
 
 def _stored(

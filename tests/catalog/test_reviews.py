@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import pytest
 
@@ -98,6 +99,23 @@ def test_the_four_states_sum_to_the_tasks(catalog: Catalog, project: ProjectKey)
     catalog.reviews.mark_deleted(project, [5])
     catalog.server_tasks.mark_deleted(project, [104])
     assert catalog.reviews.states(project) == {"unlabeled": 2, "labeled": 2, "empty": 1, "skipped": 0}
+
+
+def test_who_skips_an_image_takes_no_label_of_others_back(catalog: Catalog, project: ProjectKey) -> None:
+    skips = partial(review, state="skipped", regions=())
+    catalog.reviews.record(
+        project,
+        [
+            review(1, 0),
+            skips(2, 0, author="another", minute=1),  # labeled all the same
+            review(3, 1),
+            skips(4, 1, minute=1),  # the same person: that is their last word
+            review(5, 2, state="empty", regions=()),
+            review(6, 2, author="another", minute=1),
+            skips(7, 2, author="another", minute=2),  # their label is taken back, and so the other's counts
+        ],
+    )
+    assert catalog.reviews.states(project) == {"unlabeled": 3, "labeled": 1, "empty": 1, "skipped": 1}
 
 
 def test_simulated_reviews_stay_marked(catalog: Catalog, project: ProjectKey) -> None:
