@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import detseg
 from detseg.catalog import Catalog
-from detseg.errors import LabelStudioError, Unreachable
+from detseg.errors import LabelStudioError
 from detseg.files import parse_json
 from detseg.labelstudio.changes import TaskReader
 from detseg.labelstudio.client import LabelStudioClient
@@ -39,6 +39,7 @@ from detseg.pipeline.reconciling import compare_counts, read_range
 from detseg.pipeline.recording import Recorder
 from detseg.pipeline.workspace import (
     check_label_studio,
+    check_not_renamed,
     describe_namesakes,
     find_project,
     notice_changes,
@@ -279,19 +280,8 @@ def _own_project(
         return own[0]
     if found or not known:
         return find_project(client, title)  # which says what is wrong
-    lost = known[-1]
-    try:
-        now = client.project(lost.server_id)
-    except Unreachable:
-        raise
-    except LabelStudioError as error:
-        raise LabelStudioError(
-            f"project {title!r} (id {lost.server_id}) is gone from {client.url}: somebody deleted it, or the "
-            "token's user may not see it. Its reviews stay in the catalog; `detseg preannotate` makes it anew"
-        ) from error
-    if now.created_at != lost.created_at:
-        return find_project(client, title)
+    check_not_renamed(client, catalog, title)
     raise LabelStudioError(
-        f"project {title!r} on {client.url} is called {now.title!r} now: set `project` to that, or rename it "
-        "back in Label Studio"
+        f"project {title!r} (id {known[-1].server_id}) is gone from {client.url}: somebody deleted it, or "
+        "the token's user may not see it. Its reviews stay in the catalog; `detseg preannotate` makes it anew"
     )

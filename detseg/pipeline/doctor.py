@@ -19,7 +19,14 @@ from detseg.pipeline.changed_sources import MEND, describe_overwritten
 from detseg.pipeline.exposed import describe_exposed, exposed_folders
 from detseg.pipeline.reading import open_sources, source_location
 from detseg.pipeline.serving import served_folder
-from detseg.pipeline.workspace import INVITE, find_connection, open_client, opened_catalog, own_projects
+from detseg.pipeline.workspace import (
+    INVITE,
+    find_connection,
+    new_title,
+    open_client,
+    opened_catalog,
+    own_projects,
+)
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
@@ -214,6 +221,7 @@ def _project(settings: Settings) -> Check:
         known = catalog.projects.titled(title)
         try:
             found = client.find_projects(title)
+            renamed = None if found else new_title(client, catalog, title)
         except LabelStudioError as error:
             return Check("project", False, str(error), "ask an owner of the project for access")
         own = own_projects(catalog, found)
@@ -224,6 +232,9 @@ def _project(settings: Settings) -> Check:
         return Check("project", False, said, f"rename or delete all but {kept}")
     if found:
         return Check("project", True, f"{title!r}, {format_count(found[0].n_tasks, 'task')}")
+    if renamed is not None:
+        mend = "set queue.project to that, or rename it back in Label Studio"
+        return Check("project", False, f"{title!r} is called {renamed!r} now", mend)
     if known:
         said = f"{title!r} (id {known[-1].server_id}) was there, and the token's user does not see it"
         mend = "ask an owner of the project for access; if it was deleted, `detseg preannotate` makes it anew"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from detseg.errors import CatalogError, ConfigError, LabelStudioError
+from detseg.errors import CatalogError, ConfigError, LabelStudioError, Refused
 from detseg.files import parse_json, private_folder
 from detseg.taxonomy import Change, change_from_json
 
@@ -121,6 +121,36 @@ def find_project(client: label_studio.LabelStudioClient, title: str) -> label_st
             + ("rename all but one of them" if found else "`detseg preannotate` makes it")
         )
     return found[0]
+
+
+def new_title(client: label_studio.LabelStudioClient, catalog: Catalog, title: str) -> str | None:
+    """Return the title that the catalog's latest project of that title has now.
+
+    None if it is the same, or the project is gone. Raises LabelStudioError where the server does not say.
+    """
+    for known in catalog.projects.titled(title)[-1:]:
+        try:
+            now = client.project(known.server_id)
+        except Refused as error:
+            if error.status not in (403, 404):
+                raise
+            return None
+        if now.created_at == known.created_at and now.title != title:
+            return now.title
+    return None
+
+
+def check_not_renamed(client: label_studio.LabelStudioClient, catalog: Catalog, title: str) -> None:
+    """Raise LabelStudioError where our project has another title now.
+
+    For where none on the server has that title: a new one would have people do everything again.
+    """
+    now = new_title(client, catalog, title)
+    if now is not None:
+        raise LabelStudioError(
+            f"project {title!r} on {client.url} is called {now!r} now: set queue.project to that, or rename "
+            "it back in Label Studio (a new project needs another title)"
+        )
 
 
 def known_project(catalog: Catalog, title: str, *, on_server: bool = False) -> Project:

@@ -355,7 +355,7 @@ def test_a_project_that_is_gone_or_renamed_is_said_and_its_reviews_stay(
     collect_reviews(queue, catalog)
     before = reviews_of(catalog)
     client.update_project(project, title="another name")
-    with pytest.raises(LabelStudioError, match="is called 'another name' now: set `project` to that"):
+    with pytest.raises(LabelStudioError, match=r"is called 'another name' now: set queue\.project to that"):
         collect_reviews(queue, catalog)
     client.delete_project(project)
     with pytest.raises(LabelStudioError, match=r"is gone from http.*Its reviews stay in the catalog"):

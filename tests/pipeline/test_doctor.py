@@ -237,6 +237,8 @@ def test_a_project_that_is_not_seen_any_more(
     with opened_catalog(settings) as catalog:
         record_project(catalog, owner.url, project)
     assert all(check.ok for check in look(queue__project="seen once"))
+    owner.update_project(project.id, title="seen twice")
+    assert failed(look(queue__project="seen once")).found == "'seen once' is called 'seen twice' now"
     owner.delete_project(project.id)
     check = failed(look(queue__project="seen once"))
     assert f"'seen once' (id {project.id}) was there" in check.found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -11,6 +12,8 @@ from detseg.config import Settings
 from detseg.errors import LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.pipeline.collect import collect_reviews
+from detseg.pipeline.push import plan_push
+from tests.pipeline.conftest import TAXONOMY, VERSION
 from tests.pipeline.test_push import push_all, statuses
 
 
@@ -37,6 +40,27 @@ def test_a_project_that_came_twice_is_made_one_and_it_is_said(
     )
     assert numbers(client, queue) == [project]
     assert push_all(queue, catalog).warnings == ()
+
+
+def test_a_renamed_project_is_not_made_anew(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    project = push_all(queue, catalog).project_id
+    title = f"{queue.queue.project} 2"
+    client.update_project(project, title=title)
+    refused = partial(
+        pytest.raises, LabelStudioError, match=rf"is called '{title}' now: set queue\.project to that"
+    )
+    with refused():
+        push_all(queue, catalog)
+    with refused():
+        plan_push(queue, catalog, refs=(), version=VERSION, taxonomy=TAXONOMY)
+    assert numbers(client, queue) == []
+    again = push_all(queue.updated(queue__project=title), catalog)
+    assert (again.project_id, statuses(again)) == (project, {"present": 5})
+    other = push_all(queue, catalog)  # the old title is nobody's now
+    assert other.project_id != project
+    assert statuses(other) == {"pushed": 5}
 
 
 @pytest.mark.parametrize("late", [True, False], ids=["comes late", "has a task"])

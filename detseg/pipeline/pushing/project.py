@@ -12,7 +12,7 @@ from detseg.errors import LabelStudioError, Refused
 from detseg.labelstudio.client import LabelStudioClient, Project
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.settling import GIVEN_UP, ask_until, seconds_left
-from detseg.pipeline.workspace import describe_namesakes, own_projects
+from detseg.pipeline.workspace import check_not_renamed, describe_namesakes, own_projects
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
@@ -37,7 +37,8 @@ def make_project(
     """The project that ``make`` makes, given ours of those that the server has under that title.
 
     Nobody else may make it meanwhile. The catalog remembers when it was asked for: a server that is still at
-    it is waited for, and what it made twice after all is empty and goes. Raises what ``make`` raises.
+    it is waited for, and what it made twice after all is empty and goes. Raises what ``make`` raises, and
+    LabelStudioError where ours has another title now.
     """
     asked, find = f"project {title} on {client.url} asked for", partial(client.find_projects, title)
     before, spare = catalog.cursors.get(asked), tuple[Project, ...]()
@@ -53,6 +54,7 @@ def make_project(
             found = tuple(project for project in found if project not in spare)
     own = own_projects(catalog, found)
     if not found:
+        check_not_renamed(client, catalog, title)
         catalog.cursors.set(asked, datetime.now(UTC).isoformat())
         failpoint("push.before_project")
     try:

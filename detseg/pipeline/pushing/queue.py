@@ -38,7 +38,13 @@ from detseg.pipeline.pushing.guidance import follow_guidance
 from detseg.pipeline.pushing.project import MadeProject, make_project
 from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.serving import image_serving, served_folder
-from detseg.pipeline.workspace import notice_changes, open_client, own_projects, record_project
+from detseg.pipeline.workspace import (
+    check_not_renamed,
+    notice_changes,
+    open_client,
+    own_projects,
+    record_project,
+)
 from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
 from detseg.types import ImageId, ModelVersion
@@ -271,6 +277,8 @@ def viewed_queue(
         except DetsegError as error:
             client = None
             warnings = (f"by the catalog alone, because Label Studio cannot be asked: {error}",)
+        if client is not None and on_server is None:
+            check_not_renamed(client, catalog, settings.queue.project)
         project = _find_project(catalog, client, settings.queue.project, on_server)
         policy, missing = shape_policy(settings.labels), frozenset[str]()
         if on_server is not None and on_server.n_tasks:  # without tasks its interface is made to fit
