@@ -19,7 +19,6 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.events.schemas.automations import AutomationCore
-from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Late, Pending, State
 
 ALARMS = Path(__file__).resolve().parents[2] / "deploy" / "alarms.json"
@@ -83,16 +82,17 @@ def client(prefect_url: str) -> Iterator[SyncPrefectClient]:
 
 @pytest.fixture
 def deployment(client: SyncPrefectClient) -> Iterator[UUID]:
-    """One as those of deploy/prefect.yaml."""
-    try:
+    """One as those of deploy/prefect.yaml, in a pool of that name."""
+    is_made = POOL not in [pool.name for pool in client.read_work_pools()]
+    if is_made:
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-    except ObjectAlreadyExists:
-        assert client.read_work_pool(POOL).type == "process"
     made = client.create_deployment(
         client.create_flow(watched), "watched", tags=["detseg"], work_pool_name=POOL
     )
     yield made
     client.delete_deployment(made)
+    if is_made:
+        client.delete_work_pool(POOL)
 
 
 def end(client: SyncPrefectClient, deployment: UUID, name: str, kind: StateType) -> None:
