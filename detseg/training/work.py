@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,11 +138,15 @@ def writing(folder: Path, step: int) -> Iterator[None]:
 def writing_result(out: Path) -> Iterator[Path]:
     """A folder in which the result of a training is put together; at the end its files are moved to ``out``.
 
-    ``RESULT`` is the last: it says that the others are whole. TrainingError for what cannot be written.
+    ``RESULT`` is the last: it says that the others are whole. Who may read it may read all of them, also the
+    weights, which safetensors writes for their owner alone. TrainingError for what cannot be written.
     """
     made = out / WORK / "made"
     try:
         yield made
+        mode = stat.S_IMODE((made / RESULT).stat().st_mode)
+        for path in made.iterdir():
+            path.chmod(mode)
         for path in sorted(made.iterdir(), key=lambda path: path.name == RESULT):
             path.replace(out / path.name)
     except _WRITING_ERRORS as error:

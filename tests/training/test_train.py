@@ -84,6 +84,9 @@ def test_the_folder_is_an_ordinary_one(trained: Trained) -> None:
         "preprocessor_config.json",
         "training.json",
     ]
+    (trained.checkpoint.parent / "any").touch()
+    usual = (trained.checkpoint.parent / "any").stat().st_mode
+    assert {path.stat().st_mode for path in trained.checkpoint.iterdir()} == {usual}
 
 
 def test_what_it_came_to_is_said(trained: Trained) -> None:

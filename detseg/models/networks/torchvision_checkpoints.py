@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
 from detseg.errors import ModelError
-from detseg.files import write_whole
+from detseg.files import replacing, write_whole
 from detseg.models.bounds import check_n_labels, check_preprocessing
 from detseg.models.checkpoints import Checkpoint, check_folder, find_checkpoint, loading, read_json
 
@@ -153,7 +153,8 @@ def save_torchvision(
         **config.settings,
         **({} if config.frozen_norm_eps is None else {"frozen_norm_eps": config.frozen_norm_eps}),
     }
-    save_file(weights, Path(folder) / "model.safetensors")
+    with replacing(Path(folder) / "model.safetensors", binary=True) as file:
+        file.write(save(weights))
     write_whole(Path(folder) / "config.json", json.dumps(content, indent=2) + "\n")
     return Path(folder)
 
