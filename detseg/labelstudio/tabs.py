@@ -32,6 +32,7 @@ _OF_THE_PAGE = (
     "total_predictions",
     "annotators",
 )
+_BESIDE_PEOPLE = (*(name for name in _OF_THE_PAGE if name != "annotators"), SECONDS)
 _DETAILS = (
     "data.image_id",
     "data.width",
@@ -65,6 +66,7 @@ class Tab:
 def show_in_tab(client: LabelStudioClient, project: int, title: str, keys: Sequence[str]) -> Tab:
     """The tab of that title shows the tasks whose data holds one of the keys, at least one, and no others.
 
+    Its columns are the people who annotated each, so that they find theirs, the picture and the file.
     A tab that is there keeps its id, its columns and its order; nothing else of the project changes.
     """
     if not keys:
@@ -75,12 +77,15 @@ def show_in_tab(client: LabelStudioClient, project: int, title: str, keys: Seque
     found = [view for view in known if view["data"].get("title") == title]
     if found:
         kept = {name: value for name, value in found[0]["data"].items() if name != "selectedItems"}
+        kept.setdefault("hiddenColumns", _hidden(*_BESIDE_PEOPLE))
         body = {"project": project, "data": {**kept, "filters": filters}}
         view = client.session.json("PATCH", f"{_VIEWS}{found[0]['id']}/", body=body)
     else:
         if not known:  # else ours would be the only one, and what everybody sees at first
             _create(client, project, {"title": "Default"})
-        view = _create(client, project, {"title": title, "filters": filters, "ordering": ["tasks:id"]})
+        columns = _hidden(*_BESIDE_PEOPLE)
+        data = {"title": title, "filters": filters, "ordering": ["tasks:id"], "hiddenColumns": columns}
+        view = _create(client, project, data)
     with expecting("a tab", client.url):
         number = int(view["id"])
         return Tab(number, title, f"{client.url}/projects/{project}/data?tab={number}")
@@ -95,18 +100,22 @@ def show_table(client: LabelStudioClient, project: int) -> None:
     if _views(client, project):
         return
     for title, hidden in (("Pictures", _OF_THE_PAGE), ("Progress", ())):
-        columns = [f"tasks:{name}" for name in (*hidden, *_DETAILS)]
-        side = [f"tasks:{name}" for name in (*_OF_THE_PAGE, *_DETAILS, "data.file", SECONDS)]
-        side.remove("tasks:total_annotations")  # beside an open task: the picture, and whether it is done
         data = {
             "title": title,
             "type": "list",
             "target": "tasks",
-            "hiddenColumns": {"explore": columns, "labeling": side},
+            "hiddenColumns": _hidden(*hidden),
             "columnsDisplayType": {f"tasks:{SECONDS}": "Number"},
             "columnsWidth": {f"tasks:{SECONDS}": _SECONDS_PX},
         }
         _create(client, project, data)
+
+
+def _hidden(*columns: str) -> dict[str, list[str]]:
+    """Hide these columns and the details; beside an open task all but the picture and whether it is done."""
+    side = [f"tasks:{name}" for name in (*_OF_THE_PAGE, *_DETAILS, "data.file", SECONDS)]
+    side.remove("tasks:total_annotations")
+    return {"explore": [f"tasks:{name}" for name in (*columns, *_DETAILS)], "labeling": side}
 
 
 def remove_tab(client: LabelStudioClient, project: int, title: str) -> bool:

@@ -13,7 +13,7 @@ from detseg.labelstudio.project import ensure_project
 from detseg.labelstudio.server import Connection
 from detseg.labelstudio.session import Json
 from detseg.labelstudio.tabs import Tab, remove_tab, show_in_tab, show_table
-from tests.e2e.page import labeling_page
+from tests.e2e.page import LabelingPage, labeling_page
 from tests.labelstudio.scenes import TAXONOMY
 
 KEYS = tuple(f"sha256:{number:064x}" for number in range(40))
@@ -24,7 +24,8 @@ TITLE = "to review"
 def project(client: LabelStudioClient, new_title: Callable[[], str]) -> int:
     """Forty tasks, with keys of which none is the beginning of another."""
     made = client.create_project(new_title(), taxonomy_to_config(TAXONOMY))
-    client.import_tasks(made.id, [{"data": {"image": "/nowhere.png", "image_id": key}} for key in KEYS])
+    data = [{"image": "/nowhere.png", "file": f"{key}.png", "image_id": key} for key in KEYS]
+    client.import_tasks(made.id, [{"data": one} for one in data])
     return made.id
 
 
@@ -39,6 +40,12 @@ def shown(client: LabelStudioClient, project: int, tab: Tab) -> list[str]:
 def tabs(client: LabelStudioClient, project: int) -> list[Json]:
     views: list[Json] = client.session.send("GET", "/api/dm/views/", params={"project": project}).json()
     return views
+
+
+def heads(page: LabelingPage) -> list[str]:
+    """The first words of the columns' headings."""
+    texts = page.page.locator(".lsf-table-head__draggable .lsf-th-content").all_inner_texts()
+    return [text.split()[0] for text in texts if text.strip()]
 
 
 def test_a_tab_shows_exactly_the_tasks_and_is_filled_anew(client: LabelStudioClient, project: int) -> None:
@@ -83,8 +90,7 @@ def test_the_table_begins_with_picture_file_and_seconds(
     with labeling_page(label_studio) as page:
         page.page.goto(f"{label_studio.url}/projects/{project}/data")
         page.page.get_by_text("c.png").wait_for()
-        heads = page.page.locator(".lsf-table-head__draggable .lsf-th-content").all_inner_texts()
-    assert [head.split()[0] for head in heads if head.strip()] == ["image", "file", "expected_seconds"]
+        assert heads(page) == ["image", "file", "expected_seconds"]
     first["data"]["ordering"] = ["-tasks:data.expected_seconds"]
     body = {"project": project, "data": first["data"]}
     client.session.json("PATCH", f"/api/dm/views/{first['id']}/", body=body)
@@ -124,7 +130,8 @@ def test_the_page_shows_exactly_those_tasks(
     with labeling_page(label_studio) as page:
         page.page.goto(tab.url)
         page.page.get_by_text(f"Tasks: {len(wanted)} / {len(KEYS)}").wait_for()
-        page.page.get_by_text(wanted[-1]).wait_for()
+        page.page.get_by_text(f"{wanted[-1]}.png").wait_for()
+        assert heads(page) == ["Annotated", "image", "file"]
         text = page.page.locator("body").inner_text()
         assert [key for key in KEYS if key in text] == wanted
         assert TITLE in text
