@@ -28,7 +28,7 @@ from detseg.paging import pages
 
 _FIELDS = (
     "id,data,created_at,updated_at,annotations,"  # of the task (the moments and ids of annotations, too)
-    "result,was_cancelled,lead_time,completed_by,created_username"  # of the annotations
+    "result,was_cancelled,lead_time,completed_by,created_username,updated_by,ground_truth"  # of annotations
 )
 _WITHOUT_RESULTS = _FIELDS.replace("result,", "").replace("lead_time,", "")
 _MOMENT = "id,updated_at"

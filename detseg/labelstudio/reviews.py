@@ -9,8 +9,8 @@ and stay in Label Studio.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from detseg.errors import FormatError
 from detseg.labelstudio.fields import describe, get_number, quote
@@ -24,6 +24,9 @@ SIMULATED_EMAIL = "simulated-reviewer@detseg.invalid"
 """The user in whose name simulated reviews are submitted; a made-up address by RFC 2606."""
 
 SIMULATED_AUTHOR = "simulated-reviewer"
+
+_AT_ONCE = timedelta(seconds=1)
+"""A request that makes an annotation dates its making and its last change microseconds apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Reading:
 
     ``unread`` has a line for every result of it that cannot be read.
 
-    ``n_answers`` are results that are no shapes.
+    ``n_answers`` are results that are no shapes. ``is_edited``: somebody else than the annotation's owner
+    changed it last, and is its author.
     """
 
     annotation_id: int
@@ -54,6 +58,7 @@ class Reading:
     annotation: Annotation
     unread: tuple[str, ...] = ()
     n_answers: int = 0
+    is_edited: bool = False
 
     @property
     def simulated(self) -> bool:
@@ -95,9 +100,20 @@ def read_reviews(task: Json, target: Target, taxonomy: Taxonomy) -> tuple[Readin
                 where=where,
                 image_name=target.image_name,
             )
-        annotation = _annotation(entry, target, read)
         created_at = datetime.fromisoformat(entry.get("created_at") or entry["updated_at"])
-        readings.append(Reading(int(entry["id"]), created_at, annotation, read.unread, read.n_answers))
+        annotation, editor = _annotation(entry, target, read), _editor(entry, created_at)
+        if editor is not None:  # nobody says how much of the time was whose
+            annotation = replace(annotation, author=f"user-{editor}", lead_time_s=None)
+        readings.append(
+            Reading(
+                int(entry["id"]),
+                created_at,
+                annotation,
+                read.unread,
+                read.n_answers,
+                is_edited=editor is not None,
+            )
+        )
     return tuple(readings)
 
 
@@ -141,10 +157,26 @@ def _lead_time_s(entry: Json) -> float | None:
     return lead_time_s if lead_time_s >= 0 else None
 
 
+def _editor(entry: Json, created_at: datetime) -> int | None:
+    """Return who changed the annotation after it was made, if that is not its owner; else None.
+
+    Label Studio notes there also who marks it as ground truth, which changes nothing of it.
+    """
+    editor, (owner, _) = entry.get("updated_by"), _owner(entry)
+    is_another = type(editor) is int and editor != owner and entry.get("ground_truth") is not True
+    later = datetime.fromisoformat(entry["updated_at"]) - created_at > _AT_ONCE
+    return editor if is_another and later else None
+
+
+def _owner(entry: Json) -> tuple[object, object]:
+    """The number and, in some answers, the address of the person who made the annotation."""
+    person = entry.get("completed_by")
+    return (person.get("id"), person.get("email")) if isinstance(person, dict) else (person, None)
+
+
 def _author(entry: Json) -> str:
     """``user-<id>``: no names of people are kept. A simulated review is told by its user's address."""
-    person, username = entry.get("completed_by"), entry.get("created_username")
-    number, email = (person.get("id"), person.get("email")) if isinstance(person, dict) else (person, None)
+    (number, email), username = _owner(entry), entry.get("created_username")
     # Lists of tasks give the id alone, and the address within "First Last address, id".
     words = username.split() if isinstance(username, str) else ()
     if email == SIMULATED_EMAIL or f"{SIMULATED_EMAIL}," in words:

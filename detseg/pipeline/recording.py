@@ -61,12 +61,14 @@ class Recorder:
         ]
         self._note_versions(readings)
         shown = self._shown_in_parts([reading for _, reading in readings])
+        settled = {one.annotation_id: _settled(one, shown) for _, one in readings}
+        settled |= self._unchanged([one for _, one in readings if one.is_edited], settled)
         records = [
             ReviewRecord(
                 reading.annotation_id,
                 reading.created_at,
                 task_id,
-                _settled(reading, shown),
+                settled[reading.annotation_id],
                 simulated=reading.simulated,
                 unread=reading.unread,
             )
@@ -138,6 +140,20 @@ class Recorder:
             before = [version for version, moment in came.items() if moment <= first[image][0]]
             shown[image] = parent if parent in came else before[-1] if before else next(iter(came))
         self.catalog.tasks.show(key, shown)
+
+    def _unchanged(
+        self, edited: Sequence[Reading], settled: Mapping[int, Annotation]
+    ) -> dict[int, Annotation]:
+        """The reviews, by annotation id, that somebody else saved as they were: they stay their authors'."""
+        images = {one.annotation.image for one in edited}
+        known = self.catalog.verbatim().reviews.of_images(self.project.key, images)
+        before = {(one.annotation_id, one.created_at): one.annotation for one in known}
+        same = {}
+        for one in edited:
+            was, now = before.get((one.annotation_id, one.created_at)), settled[one.annotation_id]
+            if was and (was.state, was.regions) == (now.state, now.regions):
+                same[one.annotation_id] = replace(was, updated_at=now.updated_at)
+        return same
 
     def _shown_in_parts(self, readings: Sequence[Reading]) -> dict[ImageId, tuple[Region, ...]]:
         """Read what was shown of images whose things were boxes and masks, where a review has a part of

@@ -69,6 +69,28 @@ def test_every_result_is_read_or_said(kinds: list[int]) -> None:
     assert reading.annotation.author == "user-7"
 
 
+@pytest.mark.parametrize(
+    ("change", "author", "lead_time_s"),
+    [
+        ({}, "user-7", 1.0),
+        ({"updated_by": 7}, "user-7", 1.0),
+        ({"updated_by": 9}, "user-9", None),
+        ({"updated_by": 9, "completed_by": {"id": 7, "email": "a@example.com"}}, "user-9", None),
+        ({"updated_by": 7, "completed_by": {"id": 7, "email": "a@example.com"}}, "user-7", 1.0),
+        ({"updated_by": 9, "ground_truth": True}, "user-7", 1.0),  # the star is kept there, too
+        ({"updated_by": 9, "created_at": "2026-03-01T11:59:59.999Z"}, "user-7", 1.0),  # made for somebody
+        ({"updated_by": None}, "user-7", 1.0),
+        ({"updated_by": "9"}, "user-7", 1.0),
+        ({"updated_by": True}, "user-7", 1.0),
+    ],
+)
+def test_a_review_is_by_who_said_it_last(change: Json, author: str, lead_time_s: float | None) -> None:
+    entry = {"result": [], "created_at": "2026-03-01T11:00:00Z", **change}
+    (reading,) = read_reviews(task_of(entry), TARGET, TAXONOMY)
+    assert (reading.annotation.author, reading.annotation.lead_time_s) == (author, lead_time_s)
+    assert reading.is_edited == (author == "user-9")
+
+
 @given(st.lists(st.integers(-1, len(WRONG) - 1), max_size=4))
 def test_of_a_skipped_annotation_nothing_is_looked_at(kinds: list[int]) -> None:
     (reading,) = read_reviews(task_of({"result": results_of(kinds), "was_cancelled": True}), TARGET, TAXONOMY)

@@ -12,7 +12,7 @@ from detseg.catalog import Catalog, ReviewRecord, open_catalog
 from detseg.pipeline.experiments.lottery import Lottery
 from detseg.types import ImageId, ModelVersion
 from tests.catalog.reading import review_ids
-from tests.e2e.faults.person import Ledger, Server, identity
+from tests.e2e.faults.person import Ledger, Server, identity, owner
 from tests.e2e.faults.world import CONTROL_SHARE, DECOY_SHARE, N_REGIONS, SIZE
 
 Json = dict[str, Any]
@@ -174,16 +174,11 @@ def _reviews(catalog: Catalog, project: Any, tasks: list[Json], ledger: Ledger) 
     for entry in sorted(
         wanted.values(), key=lambda one: (datetime.fromisoformat(one["updated_at"]), one["id"])
     ):
-        latest[images[entry["task"]], f"user-{_author(entry)}"] = entry
+        latest[images[entry["task"]], f"user-{owner(entry)}"] = entry
     records = {(one.annotation.image, one.annotation.author): one for one in catalog.reviews.latest(project)}
     wrong = [key for key, entry in latest.items() if key not in records or not _equal(records[key], entry)]
     if wrong:
         yield Violation("lost", f"{len(wrong)} reviews are collected otherwise than they were submitted")
-
-
-def _author(entry: Json) -> int:
-    author = entry["completed_by"]
-    return int(author["id"] if isinstance(author, dict) else author)
 
 
 def _equal(record: ReviewRecord, entry: Json) -> bool:

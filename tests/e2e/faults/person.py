@@ -27,6 +27,12 @@ def identity(one: Json) -> Identity:
     return int(one["id"]), str(one["created_at"])
 
 
+def owner(annotation: Json) -> int:
+    """The number of who made it: some answers have the person, others the number alone."""
+    person = annotation["completed_by"]
+    return int(person["id"] if isinstance(person, dict) else person)
+
+
 @dataclass
 class Ledger:
     """What the server said after each deed.
@@ -211,8 +217,9 @@ class Person:
 
     def _update(self) -> None:
         task = self._open_task(reviewed=True)
-        if task and task["annotations"]:
-            entry = self._rng.choice(task["annotations"])
+        annotations = task["annotations"] if task else ()
+        if task and (mine := [one for one in annotations if owner(one) != self._colleague]):
+            entry = self._rng.choice(mine)  # another person's would be ours from then on
             body = {"result": self._edited(task), "was_cancelled": False, "lead_time": 9.5}
             self._note(task, self._do("PATCH", f"/api/annotations/{entry['id']}/", body), identity(entry))
 
