@@ -86,6 +86,7 @@ def down(config: options.ConfigOption = None, as_json: options.JsonOption = Fals
 
 
 def status(
+    *,
     config: options.ConfigOption = None,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Name each image that could not be used, and why.")
@@ -93,31 +94,32 @@ def status(
     clear_quarantine: Annotated[
         bool, typer.Option("--clear-quarantine", help="Forget the images that could not be used.")
     ] = False,
+    people: Annotated[
+        bool, typer.Option("--people", help="Say who user-3 is: reports and versions keep no addresses.")
+    ] = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Says which servers run, and what the catalog holds."""
     from detseg.cli.output import print_json, say
     from detseg.config import load_settings
-    from detseg.labelstudio.server import EmbeddedLabelStudio
     from flows import server as prefect_server
 
     settings = load_settings(config)
-    label_studio = EmbeddedLabelStudio(settings.state_path).status()
     prefect = prefect_server.status(settings.state_path)
     result: dict[str, Any] = {
-        "label_studio": {
-            "running": label_studio.running,
-            "healthy": label_studio.healthy,
-            "url": label_studio.url,
-        },
+        "label_studio": _label_studio(settings),
         "prefect": {"running": prefect is not None, "url": prefect.ui_url if prefect else None},
         "catalog": _catalog(settings, clears=clear_quarantine),
         "state_dir": str(settings.state_path),
     }
+    if people:
+        result["people"] = _people(settings)
     if as_json:
         print_json(result)
         return
-    say(f"Label Studio  {_place(label_studio.url, label_studio.healthy)}")
+    label_studio, own = result["label_studio"], settings.label_studio.url
+    place = f"{own} (`detseg doctor` looks)" if own else _place(label_studio["url"], label_studio["healthy"])
+    say(f"Label Studio  {place}")
     say(f"Prefect       {_place(prefect.ui_url if prefect else None, True)}")
     if prefect is not None:
         say(f"              what its page asks for: {prefect.credential_file}")
@@ -133,7 +135,27 @@ def status(
         say(f"quarantine    {format_count(len(failed), 'image')}{more}")
     for one in failed if quarantine else ():
         say(f"              {one['uri']} {one['reason']}")
+    for author, address in result.get("people", {}).items():
+        say(f"{author:<12}  {address}")
     say(f"state         {settings.state_path}")
+
+
+def _label_studio(settings: Settings) -> dict[str, Any]:
+    """Look for the embedded server; one of the settings is not asked."""
+    from detseg.labelstudio.server import EmbeddedLabelStudio
+
+    if settings.label_studio.url is not None:
+        return {"running": None, "healthy": None, "url": settings.label_studio.url}
+    found = EmbeddedLabelStudio(settings.state_path).status()
+    return {"running": found.running, "healthy": found.healthy, "url": found.url}
+
+
+def _people(settings: Settings) -> dict[str, str]:
+    """Ask Label Studio for the addresses of its users, by the names of authors."""
+    from detseg.pipeline.workspace import open_client
+
+    with open_client(options.with_token(settings).server) as client:
+        return {f"user-{number}": address for number, address in sorted(client.people().items())}
 
 
 def _catalog(settings: Settings, *, clears: bool) -> dict[str, Any]:

@@ -112,13 +112,17 @@ class LabelStudioClient:
 
     def ensure_user(self, email: str, *, first_name: str, last_name: str) -> int:
         """The id of the user with that e-mail address, added to the organisation if there is none yet."""
-        with expecting("users", self.url):
-            for user in self._session.objects("/api/users/"):
-                if user["email"] == email:
-                    return read_number(user["id"])
+        for number, address in self.people().items():
+            if address == email:
+                return number
         names = {"first_name": first_name, "last_name": last_name}
         body = {"email": email, "username": email.split("@")[0], **names}
         return read_id(self._session.json("POST", "/api/users/", body=body), self.url)
+
+    def people(self) -> dict[int, str]:
+        """The e-mail addresses of the organisation's users, by their numbers."""
+        with expecting("users", self.url):
+            return {read_number(user["id"]): user["email"] for user in self._session.objects("/api/users/")}
 
     def version(self) -> str:
         """The server's version, for instance ``1.23.2``."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from detseg.catalog import IMPORTED_BY, FoundImage, Quarantined, open_catalog
+from detseg.labelstudio.client import LabelStudioClient
+from detseg.labelstudio.server import Connection
 from detseg.types import Annotation, Entry, ImageId, Size
 from tests.cli.conftest import Run
+from tests.labelstudio.colleague import signed_up
 
 
 def test_status_of_nothing_says_so_and_makes_nothing(run: Run, tmp_path: Path) -> None:
@@ -21,6 +24,28 @@ def test_status_of_nothing_says_so_and_makes_nothing(run: Run, tmp_path: Path) -
         "Prefect       does not run (`detseg up` starts it)",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_label_studio_of_ones_own_is_named_and_not_missed(run: Run, tmp_path: Path) -> None:
+    own = "https://labels.example.com"
+    (tmp_path / "detseg.toml").write_text(f'[label_studio]\nurl = "{own}"\n')
+    assert run("status", "--json").json["label_studio"] == {"running": None, "healthy": None, "url": own}
+    assert run("status").out.splitlines()[0] == f"Label Studio  {own} (`detseg doctor` looks)"
+
+
+def test_the_people_of_label_studio_are_named(
+    run: Run, tmp_path: Path, client: LabelStudioClient, label_studio: Connection
+) -> None:
+    (tmp_path / "detseg.toml").write_text(f'[label_studio]\nurl = "{label_studio.url}"\n')
+    (tmp_path / "token").write_text(label_studio.token)
+    (tmp_path / "token").chmod(0o600)
+    with (tmp_path / "detseg.toml").open("a") as settings:
+        settings.write('token_file = "token"\n')
+    with signed_up(client, "colleague who is named") as colleague:
+        answer = run("status", "--people", "--json").json["people"]
+        assert answer[f"user-{colleague.id}"] == colleague.email
+        assert f"user-{colleague.id:<7}  {colleague.email}\n" in run("status", "--people").out
+    assert "people" not in run("status", "--json").json
 
 
 def test_labels_that_were_imported_count_before_any_server_is_there(run: Run, tmp_path: Path) -> None:

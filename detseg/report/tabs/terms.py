@@ -23,6 +23,10 @@ _TERMS = {
         "how many more images it takes; whether it is grey depends on how much was seen, never on what came "
         "out"
     ),
+    "user-3": (
+        "the person who has that number in Label Studio, and who said last what a review says; addresses are "
+        "kept nowhere, `detseg status --people` asks for them"
+    ),
     "Accepted": "regions left as the model drew them / all regions that it drew",
     "IoU": "shared area / joint area of two regions, in [0, 1]",
     "Control image": (
