@@ -15,14 +15,14 @@ Aliases travel in ``predicted_values``, which tools that connect a model to Labe
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from detseg.errors import ConfigError, FormatError
 from detseg.labelstudio.interface import IMAGE_NAME, OWN_NAMES, Interface, read_interface
-from detseg.labelstudio.shapes import DEFAULT_POLICY, MaskKind, ShapePolicy
+from detseg.labelstudio.shapes import DEFAULT_POLICY, Annotate, MaskKind, ShapePolicy
 from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
 from detseg.types import Kind
 
@@ -178,9 +178,44 @@ def check_config(
     missing = missing_labels(config, taxonomy, policy)
     if missing:
         raise FormatError(
-            f"the labeling interface of {where} lacks {', '.join(missing)}: {what_to_add(config, missing)} "
-            "(Settings, Labeling Interface), or take them out of [[classes]]"
+            f"the labeling interface of {where} lacks {', '.join(missing)}: {what_mends(config, missing)}, "
+            "or take them out of [[classes]]"
         )
+
+
+def describe_misfit(
+    config: str, policy: ShapePolicy, missing: Collection[str], *, wanted: Annotate, where: str
+) -> Iterator[str]:
+    """Yield what an interface does not take of what is pushed, a line each. ``missing`` is what it lacks, by
+    ``missing_labels``; ``policy`` is what it can be asked for, where ``wanted`` was."""
+    if missing:
+        lacking = sorted(missing)
+        yield (
+            f"the labeling interface of {where} lacks {', '.join(lacking)}: such regions are left out; "
+            f"{what_mends(config, lacking)}"
+        )
+    if policy.annotate != wanted:
+        yield (
+            f"the labeling interface of {where} asks for {policy.annotate} alone: no more is pushed: set "
+            f'labels.annotate = "{policy.annotate}", or add tags for the others'
+        )
+
+
+def what_mends(config: str, missing: Sequence[str]) -> str:
+    """What to do about what an interface lacks, by ``missing_labels``: where it has the same names in another
+    letter case, a second label of each would only confuse people."""
+    offered = {name for tool in read_interface(config).tools for name in tool.labels}
+    in_other_case = {name.casefold(): name for name in sorted(offered)}
+    others, rest = dict[str, None](), list[str]()
+    for one in missing:
+        _, name = one.split(": ", 1)
+        if name.casefold() in in_other_case and name not in offered:
+            others[in_other_case[name.casefold()]] = None
+        else:
+            rest.append(one)
+    mends = [f"it has {', '.join(others)}: name the classes so in [[classes]]"] if others else []
+    mends += [f"{what_to_add(config, rest)} (Settings, Labeling Interface)"] if rest else []
+    return ", and ".join(mends)
 
 
 def what_to_add(config: str, missing: Sequence[str]) -> str:

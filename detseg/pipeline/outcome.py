@@ -101,7 +101,7 @@ def describe_collect(report: CollectReport) -> Iterator[Line]:
     if report.n_external:
         tasks = format_count(report.n_external, "task")
         verb = "was" if report.n_external == 1 else "were"
-        yield Line(f"{tasks} that somebody else put into the project {verb} left alone")
+        yield Line(f"{tasks} of those that were read {verb} made by somebody else and left alone")
     if report.n_answers:
         answers = format_count(report.n_answers, "answer", "stays", "stay")
         yield Line(

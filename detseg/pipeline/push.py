@@ -80,7 +80,9 @@ def push(
         )
         duplicates = describe_duplicates(catalog, queue.project, removed)
         arms = catalog.arms.counts(queue.project.key)
-        return replace(report, warnings=(*duplicates, *report.warnings), arms=arms)
+        return replace(
+            report, warnings=(*duplicates, *report.warnings, *queue.describe_external()), arms=arms
+        )
 
 
 def plan_push(

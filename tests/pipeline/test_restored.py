@@ -17,9 +17,13 @@ def test_a_catalog_that_was_lost_finds_its_tasks_again(
     queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
 ) -> None:
     project = push_all(queue, catalog).project_id
+    (other,) = client.import_tasks(project, [{"data": {"image": "/nowhere.png"}}])
     with open_catalog(f"sqlite:///{tmp_path / 'new.sqlite3'}") as fresh:
         report = push_all(queue, fresh)
         assert statuses(report) == {"present": 5}
+        (line,) = [line for line in report.warnings if "somebody else" in line]
+        assert line.startswith("1 task in project")
+        client.delete_task(other)
         assert statuses(push_all(queue, fresh, NEWER)) == {"added": 5}
     assert [len(task.predictions) for task in on_server(client, project)] == [2] * 5
 

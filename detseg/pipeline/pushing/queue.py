@@ -17,7 +17,7 @@ from detseg.labelstudio.class_changes import follow_changes
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.client import Project as QueueProject
 from detseg.labelstudio.interface import Interface, read_interface
-from detseg.labelstudio.label_config import check_config, fit_policy, missing_labels, what_to_add
+from detseg.labelstudio.label_config import check_config, describe_misfit, fit_policy, missing_labels
 from detseg.labelstudio.project import fit_project
 from detseg.labelstudio.release import other_release
 from detseg.labelstudio.serving import ImageServing
@@ -189,22 +189,20 @@ class Queue:
             if n_late := count_late_truth(self.catalog, self.project.key, self.gold.found):
                 yield say_late_truth(n_late)
         yield from other_release(self.client.version(), self.client.url)
-        if self.missing:
-            mend = what_to_add(self.project.label_config, sorted(self.missing))
-            yield (
-                f"the labeling interface of {self.where} lacks {', '.join(sorted(self.missing))}: such "
-                f"regions were left out ({mend}: Settings, Labeling Interface)"
-            )
-        if self.policy.annotate != self.settings.labels.annotate:
-            yield (
-                f"the labeling interface of {self.where} asks for {self.policy.annotate} alone: no more "
-                f'was pushed: set labels.annotate = "{self.policy.annotate}", or add tags for the others'
-            )
+        config, wanted = self.project.label_config, self.settings.labels.annotate
+        yield from describe_misfit(config, self.policy, self.missing, wanted=wanted, where=self.where)
         yield from overwritten_warnings(self.settings, self.catalog, self.project)
         yield from notice_changes(self.settings.changes, self.catalog, self.project)
-        if self.n_external > 0:
-            tasks = format_count(self.n_external, "task")
-            verb = "was" if self.n_external == 1 else "were"
+
+    def describe_external(self) -> Iterator[str]:
+        """Yield a line about the tasks that the catalog does not know, after it took those of its images."""
+        if self.n_external <= 0:
+            return
+        n_tasks = self.client.project(self.project.server_id).n_tasks
+        n_external = n_tasks - self.catalog.server_tasks.totals(self.project.key)[0]
+        if n_external > 0:
+            verb = "was" if n_external == 1 else "were"
+            tasks = format_count(n_external, "task")
             yield f"{tasks} in {self.where} {verb} made by somebody else and left alone"
 
 
@@ -281,7 +279,7 @@ def viewed_queue(
             check_not_renamed(client, catalog, settings.queue.project)
         project = _find_project(catalog, client, settings.queue.project, on_server)
         policy, missing = shape_policy(settings.labels), frozenset[str]()
-        if on_server is not None and on_server.n_tasks:  # without tasks its interface is made to fit
+        if client and on_server and on_server.n_tasks:  # without tasks its interface is made to fit
             config = follow_changes(
                 on_server.label_config,
                 taxonomy,
@@ -290,6 +288,9 @@ def viewed_queue(
                 policy=policy,
             )
             policy, missing = _fit_interface(config, taxonomy, policy, title=settings.queue.project)
+            where = f"project {on_server.title!r} on {client.url}"
+            wanted = settings.labels.annotate
+            warnings += tuple(describe_misfit(config, policy, missing, wanted=wanted, where=where))
         gone: frozenset[ImageId] = frozenset()
         if settings.queue.restore and client and project:
             gone = frozenset(find_gone(client, catalog, project).values())

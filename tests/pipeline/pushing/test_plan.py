@@ -8,6 +8,7 @@ import pytest
 
 from detseg.catalog import Catalog, open_catalog
 from detseg.config import Settings
+from detseg.errors import FormatError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.pipeline.push import plan_push, push
 from detseg.pipeline.scan import scan
@@ -44,6 +45,30 @@ def test_every_kind_of_push_is_foreseen(queue: Settings, catalog: Catalog, clien
     client.delete_task(first)
     restored = push_as_foreseen(queue.updated(queue__restore=True), catalog, refs, NEWER)
     assert restored.counts["pushed"] == 2
+
+
+def test_what_an_interface_lacks_is_foreseen(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient
+) -> None:
+    """Where it has the same label in another letter case, a second one is not what to add."""
+    refs = tuple(scan(queue, catalog).images)
+    predict_shard(queue, catalog, FixedPredictor(), refs)
+    project = push_as_foreseen(queue, catalog, refs[:3]).project_id
+    config = client.project(project).label_config
+    client.update_project(project, label_config=config.replace('value="belt"', 'value="Belt"'))
+    said = plan_push(queue, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
+    done = push_as_foreseen(queue, catalog, refs)
+    line = next(line for line in said.warnings if "lacks" in line)
+    assert line in done.warnings
+    assert "lacks mask: belt: such regions are left out; it has Belt: name the classes so" in line
+    assert "<Label" not in line
+    other_case = config.replace('value="belt"', 'value="Belt"').replace('value="bolt"', 'value="BOLT"')
+    client.update_project(project, label_config=other_case)
+    for run in (plan_push, push):
+        with pytest.raises(
+            FormatError, match=r"lacks .*: it has BOLT, Belt: name the classes so in \[\[classes"
+        ):
+            run(queue, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
 
 
 def test_tasks_that_are_gone_before_a_second_version_comes_are_restored_as_foreseen(
