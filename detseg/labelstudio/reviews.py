@@ -123,8 +123,8 @@ def _mismatch(data: Json, target: Target) -> str:
     if image != target.image:
         now = quote(image[:19]) if isinstance(image, str) else describe(image)
         return (
-            f"the task was pushed for image {target.image[:19]}, its data's image_id is {now} now: put "
-            "image_id and image back"
+            f"the task was pushed for another image than its data's image_id says now ({now}): put back "
+            f"image_id {target.image}, width {target.size.width}, height {target.size.height} and the image"
         )
     if (width, height) != (target.size.width, target.size.height):
         return (

@@ -53,7 +53,7 @@ def _begin(result: QaResult) -> Iterator[str]:
     if control:
         yield f"Count on {format_count(control, 'control image')} among them for how good the model is."
     else:
-        yield "Make control images for how good the model is: experiments.control_share = 0.05."
+        yield "Have control images among the new ones, for how good the model is: experiments.control_share."
 
 
 def _thresholds(result: QaResult) -> Iterator[str]:
@@ -137,8 +137,8 @@ def _suspects(result: QaResult) -> Iterator[str]:
 def _measure(result: QaResult) -> Iterator[str]:
     if result.n_cases and not result.basis.arms.get("control"):
         yield (
-            "Measure how good the model is, and what it saves: experiments.control_share = 0.05 makes "
-            "control images, which are shown without its regions."
+            "Measure how good the model is, and what it saves: experiments.control_share is the "
+            "share of new images that are shown without its regions."
         )
     if result.suspects.n_images and not result.agreement.n_images:
         yield "Learn how far people agree: set queue.overlap = 2 for some images."

@@ -304,7 +304,10 @@ def test_labels_that_were_renamed_are_said_and_read_once_the_classes_have_them(
     ("change", "words"),
     [
         ({"width": 80}, "the image is 40x30, the task's data says another width or height now"),
-        ({"image_id": "sha256:" + 64 * "0"}, "its data's image_id is 'sha256:000000000000' now"),
+        (
+            {"image_id": "sha256:" + 64 * "0"},
+            "its data's image_id says now ('sha256:000000000000'): put back",
+        ),
     ],
 )
 def test_a_task_that_is_about_another_image_now_is_said(
@@ -316,6 +319,8 @@ def test_a_task_that_is_about_another_image_now_is_said(
     report = collect_reviews(queue, catalog)
     (failure,) = report.failures
     assert words in failure.reason
+    if "image_id" in change:
+        assert f"image_id {task['data']['image_id']}, width 40, height 30" in failure.reason
     (record,) = latest(catalog)
     assert record.annotation.regions == ()
 

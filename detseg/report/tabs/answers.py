@@ -21,9 +21,7 @@ from detseg.types import EDIT_KINDS
 if TYPE_CHECKING:
     from detseg.report.data import QaReport
 
-_NOT_MEASURED = (
-    "Not measured: experiments.control_share = 0.05 makes control images, which are labeled by hand."
-)
+_NOT_MEASURED = "Not measured: experiments.control_share is the share of new images that are labeled by hand."
 
 
 _NO_CONTROL = (

@@ -27,8 +27,8 @@ _EXPECTED = (
     "they are off by a factor of 3."
 )
 _NO_CONTROL = (
-    "Nothing was measured. Set experiments.control_share = 0.05 and push: that share of the new images is "
-    "then labeled without the model’s regions. From ten such reviews with times on, the saving is told."
+    "Nothing was measured. experiments.control_share is the share of new images that are labeled without the "
+    "model’s regions. From ten such reviews with times on, the saving is told."
 )
 _COLUMNS = (
     Column("Mean", about="per review"),
