@@ -100,6 +100,20 @@ def test_the_answers_are_the_results(report: QaReport, html: str) -> None:
     assert figures["edits_per_image"] == f"{edits.edits_per_image.value:.1f}"
 
 
+def test_what_few_control_images_say_of_the_saving_is_no_contradiction() -> None:
+    """A grey figure was measured; without any it was not."""
+    cases = made_cases(80)
+    control = [case for case in cases if case.arm == "control" and case.truth]
+    others = [case for case in cases if case.arm == "assisted"]
+    for n_control, said, is_told in (
+        (4, "Measured against no more than 4 control images so far.", True),
+        (1, "Not measured: no more than 1 control image so far.", False),
+    ):
+        outline = Outline(render_report(make_report([*others, *control[:n_control]])))
+        assert said in outline.text
+        assert (outline.figures["saved"] != "n/a") == is_told
+
+
 def test_the_most_frequent_kinds_of_suspects_are_named_with_the_answer(report: QaReport, html: str) -> None:
     suspects = report.result.suspects
     numbers = sorted((found.n_suspects for found in suspects.per_rule.values()), reverse=True)[:3]

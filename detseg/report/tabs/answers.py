@@ -98,7 +98,8 @@ def _saved(report: QaReport, figures: Figures) -> Answer:
     }
     if saving.n_control and effort.method is None:
         control = format_count(saving.n_control, "control image")
-        ways[None] = f"Not measured: no more than {control} so far."
+        how = "Measured against" if figures.main.estimate.rough else "Not measured:"
+        ways[None] = f"{how} no more than {control} so far."
     about = {"hours": f"{saving.hours_spent:,.1f} assisted"}
     signs = {"money": report.currency}
     facts = tuple(
