@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from detseg.catalog import Catalog
+from detseg.catalog import Catalog, open_catalog
 from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.server import Connection
+from detseg.labelstudio.session import Json
 from detseg.metrics.cases import Case
 from detseg.metrics.edits import find_edits
 from detseg.metrics.experiments import DecoyTally, GoldTally, passed_decoys
@@ -22,7 +24,7 @@ from detseg.pipeline.qa.cases import CaseReader
 from detseg.types import Annotation, ImageId
 from tests.e2e.page import labeling_page
 from tests.pipeline.arms import arms_of, known, make_mixed, push_all
-from tests.pipeline.reviewing import predicted, submit, tasks_of
+from tests.pipeline.reviewing import fill_queue, predicted, submit, tasks_of
 
 
 @pytest.fixture
@@ -125,6 +127,32 @@ def test_what_people_did_in_each_arm_is_measured(
 def planted(case: Case) -> Annotation:
     """What was on the page, as one annotation."""
     return replace(case.prediction, regions=case.shown)
+
+
+def test_work_on_a_models_regions_that_was_imported_elsewhere_is_no_work_by_hand(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient, new_title: Callable[[], str], tmp_path: Path
+) -> None:
+    """Label Studio's export has annotations without their predictions, so tasks look like control images."""
+    project = fill_queue(queue, catalog)
+    for task in tasks_of(client, project):
+        submit(client, task)
+    exported = client.session.send(
+        "GET", f"/api/projects/{project}/export", params={"exportType": "JSON"}
+    ).json()
+    moved = queue.updated(queue__project=new_title(), experiments__control_share=1.0)
+    copy = client.create_project(moved.queue.project, client.project(project).label_config).id
+    client.session.json("POST", f"/api/projects/{copy}/import", body=with_annotations(exported))
+    with open_catalog(f"sqlite:///{tmp_path / 'another.sqlite3'}") as another:
+        assert fill_queue(moved, another) == copy
+        assert collect_reviews(moved, another).new == len(exported) == 5
+        assert set(arms_of(another).values()) == {"control"}
+        (of_copy,) = another.projects.all()
+        reader = CaseReader(another, of_copy, shape_policy(moved.labels))
+        assert Counter(case.arm for case in reader.all()) == {"assisted": 5}
+
+
+def with_annotations(exported: Sequence[Json]) -> list[Json]:
+    return [{"data": task["data"], "annotations": task["annotations"]} for task in exported]
 
 
 def test_as_many_people_are_asked_as_the_settings_say(

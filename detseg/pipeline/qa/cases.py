@@ -18,10 +18,10 @@ from detseg.metrics.cases import Case
 from detseg.metrics.expected_edits import ShownRegion
 from detseg.metrics.waiting import WaitingImage
 from detseg.paging import pages
-from detseg.types import Annotation, Decoy, ImageId, ImageRef, ModelVersion
+from detseg.types import Annotation, Arm, Decoy, ImageId, ImageRef, ModelVersion
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog, Project, RegionOutline, ReviewRecord, Task
+    from detseg.catalog import Assignment, Catalog, Project, RegionOutline, ReviewRecord, Task
     from detseg.labelstudio.shapes import Annotate, ShapePolicy
 
 
@@ -69,7 +69,7 @@ class CaseReader:
                 uri=refs.get(image, ImageRef(image, image)).uri,
                 task_id=task.task_id,
                 task_url=task_url(self.project, task.task_id),
-                arm=assigned.arm if assigned else "assisted",
+                arm=_arm(assigned, records),
                 model_version=task.model_version,
                 prediction=replace(predicted, regions=as_shown(predicted.regions, shown)),
                 predicted=predicted.regions,
@@ -94,6 +94,18 @@ class CaseReader:
     def _shown(self, prediction: Annotation, kept: str | None) -> Shown:
         """Return what was kept when it was sent, else what annotators would be asked for now."""
         return decode_shown(kept) if kept else plan_shown(prediction.regions, self.policy)
+
+
+def _arm(assigned: Assignment | None, records: Sequence[ReviewRecord]) -> Arm:
+    """Return the arm in which people worked: who changed a model's regions did not draw by hand.
+
+    Annotations that were exported and imported elsewhere come without the predictions that they began with.
+    """
+    if assigned is None:
+        return "assisted"
+    regions = (region for record in records for region in record.annotation.regions)
+    began_with_model = assigned.arm == "control" and any(region.origin == "model" for region in regions)
+    return "assisted" if began_with_model else assigned.arm
 
 
 def task_url(project: Project, task_id: int) -> str:
