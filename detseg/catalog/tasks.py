@@ -14,7 +14,7 @@ from detseg.catalog.quarantine import clear_quarantine
 from detseg.catalog.records import NOTHING_SHOWN, Assignment, ProjectKey, Task, TaskState
 from detseg.catalog.server_tasks import mark_replaced, there
 from detseg.catalog.shown import record_shown
-from detseg.catalog.tables import locations, task_predictions, tasks
+from detseg.catalog.tables import locations, reviews, task_predictions, tasks
 from detseg.errors import CatalogError
 from detseg.paging import pages
 from detseg.types import ImageId, ModelVersion, SeenTask
@@ -166,6 +166,20 @@ class Tasks:
         )
         with self.database.reading() as connection:
             return tuple(map(ImageId, connection.scalars(query)))
+
+    def count_begun_without(self, project: ProjectKey) -> int:
+        """Count the tasks that people reviewed and that were to show a prediction and had none when
+        they began."""
+        of_people = sa.exists().where(
+            reviews.c.project == project,
+            reviews.c.image_id == tasks.c.image_id,
+            reviews.c.deleted.is_(False),
+            reviews.c.annotation_id > 0,
+        )
+        begun = (tasks.c.state == "pushed", tasks.c.model_version == NOTHING_SHOWN, of_people)
+        query = sa.select(sa.func.count()).select_from(tasks).where(tasks.c.project == project, *begun)
+        with self.database.reading() as connection:
+            return connection.scalar(query) or 0
 
     def show(self, project: ProjectKey, shown: Mapping[ImageId, ModelVersion]) -> None:
         """Records which version's prediction people worked on, of tasks that show any."""

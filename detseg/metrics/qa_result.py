@@ -31,6 +31,8 @@ class Basis:
     """tasks by how they were put before people"""
     n_late_truth: int = 0
     """tasks of other arms than gold whose truth came later: it measures nobody there"""
+    n_begun_without: int = 0
+    """tasks that showed no prediction when people began, though they were to have one: left out"""
     promoted: str | None = None
     """the promoted model, whose reviews alone choose thresholds; without one, all reviews do"""
 

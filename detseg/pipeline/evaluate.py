@@ -193,6 +193,7 @@ def evaluate(
         states=catalog.reviews.states(project.key),
         arms=catalog.arms.counts(project.key),
         n_late_truth=count_late_truth(catalog, project.key, catalog.gold.imported() | catalog.gold.of_file()),
+        n_begun_without=catalog.tasks.count_begun_without(project.key),
         promoted=promotion.model if promotion else None,
     )
     measures = Measures(taxonomy, cost_model(settings.costs))

@@ -50,6 +50,21 @@ def test_a_few_reviews_make_no_rates(tmp_path: Path, n_images: int) -> None:
     assert report.to_json()["notes"] == []
 
 
+def test_work_that_began_without_a_prediction_is_left_out_and_said(tmp_path: Path) -> None:
+    def forget_predictions(catalog: Catalog, project: Project) -> None:
+        images = [task.image for task in catalog.tasks.of_project(project.key)]
+        catalog.server_tasks.mark_unseen(project.key, images[:3])
+        of_first = [one.annotation_id for one in catalog.reviews.of_images(project.key, images[:1])]
+        catalog.reviews.mark_deleted(project.key, of_first)  # nobody has begun that one
+
+    report = measure(tmp_path, 6, forget_predictions)
+    assert report.result.n_cases == 3
+    assert report.to_json()["notes"] == [
+        "1 task predicted and never reviewed: not counted",
+        "2 tasks left out: no prediction was there when people began, or it was lost by an import",
+    ]
+
+
 def test_predicted_and_never_reviewed_images_do_not_count(tmp_path: Path) -> None:
     def forget_most(catalog: Catalog, project: Project) -> None:
         catalog.reviews.mark_deleted(project.key, sorted(review_ids(catalog, project.key))[2:])

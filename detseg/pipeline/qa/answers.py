@@ -88,6 +88,9 @@ def _notes(result: QaResult) -> Iterator[str]:
     if basis.n_incomplete:
         reviews = format_count(basis.n_incomplete, "review")
         yield f"{reviews} left out: `detseg collect` says what in them cannot be read"
+    if basis.n_begun_without:
+        tasks = format_count(basis.n_begun_without, "task")
+        yield f"{tasks} left out: no prediction was there when people began, or it was lost by an import"
     if basis.n_late_truth:
         yield say_late_truth(basis.n_late_truth)
     thresholds = result.work.thresholds
