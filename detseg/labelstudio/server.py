@@ -253,6 +253,8 @@ def _environment(folder: Path, document_root: Path, credentials: _Credentials) -
         "FRONTEND_SENTRY_DSN": "",
         # Predictions are checked against the label config when they are imported.
         "fflag_feat_utc_210_prediction_validation_15082025": "true",
+        # Without it, each request that adds predictions counts all tasks of the project anew.
+        "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short": "true",
         "XDG_CONFIG_HOME": str(folder / "config"),  # else it writes into the user's ~/.config
         "PYTHONUNBUFFERED": "1",
     }

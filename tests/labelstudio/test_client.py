@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 from detseg.errors import LabelStudioError, Unreachable
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.codec import decode_task
+from detseg.labelstudio.json_body import encode_json
 from detseg.labelstudio.label_config import taxonomy_to_config
-from detseg.labelstudio.predictions import look_up
+from detseg.labelstudio.predictions import add_predictions, look_up
 from detseg.labelstudio.server import Connection
 from tests.labelstudio.scenes import TAXONOMY, push_scene
 
@@ -139,6 +142,21 @@ def test_annotations_are_updated_and_read_back(
     assert updated.annotation.updated_at is not None
     assert review.annotation.updated_at is not None
     assert updated.annotation.updated_at > review.annotation.updated_at
+
+
+def test_adding_predictions_counts_no_other_tasks_anew(
+    client: LabelStudioClient, label_studio_state: Path, project: int
+) -> None:
+    """Else each request takes the longer, the more tasks the project has."""
+    one, other = client.import_tasks(project, tasks_of(["one", "other"]))
+    database = label_studio_state / "label-studio" / "data" / "label_studio.sqlite3"
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        connection.execute("UPDATE task SET total_predictions = 7 WHERE id = ?", [other])
+    prediction = {"task": one, "model_version": "next@00000002", "score": 0.5, "result": []}
+    add_predictions(client.session, project, encode_json([prediction]), 1)
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
+        query = "SELECT total_predictions FROM task WHERE project_id = ? ORDER BY id"
+        assert [n for (n,) in connection.execute(query, [project])] == [1, 7]
 
 
 READS: dict[str, Callable[[LabelStudioClient], object]] = {
