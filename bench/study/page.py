@@ -25,10 +25,10 @@ it](#if-the-assumptions-are-wrong). What it saves yours, `detseg qa` measures ag
 images](experiments.md).
 
 The first images are labeled by hand. A model learns from them, beginning with the small detector (or
-segmenter) that comes with detseg and has only ever seen made-up metal parts. It pre-annotates the next
-images, simulated people correct them, the model learns on from all labels so far, mistakes of people
-included, and so on for three rounds. Beside that, the same people label the same images by hand, as if they
-had never seen them.
+segmenter) that came with detseg in November 2026 and has only ever seen made-up metal parts. It
+pre-annotates the next images, simulated people correct them, the model learns on from all labels so far,
+mistakes of people included, and so on for three rounds. Beside that, the same people label the same images
+by hand, as if they had never seen them.
 """
 
 _WORDS = {
