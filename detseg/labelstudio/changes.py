@@ -83,11 +83,15 @@ class TaskReader:
 
         With other people's tasks counted too, one more of theirs would hide one less of ours.
         """
-        keyed = [by_id("greater", after), by_id("less_or_equal", last), by_data(KEY, "empty", False)]
+        keyed = _keyed(after, last)
         skipped = by_count("cancelled_annotations", "greater", 0)
         n_tasks, n_annotations, _ = self._count(keyed)
         n_skipped, _, _ = self._count([skipped, *keyed])  # looks into the data of those alone
         return TaskCounts(n_tasks, n_annotations, n_skipped)
+
+    def n_tasks(self, after: int, last: int) -> int:
+        """The number of tasks that ``counts`` counts. One request."""
+        return self._count(_keyed(after, last))[0]
 
     def totals(self) -> tuple[int, int]:
         """Count the tasks that have our key, and their predictions."""
@@ -173,6 +177,10 @@ class TaskReader:
         except BrokenAnswer:
             return {**entry, UNSHOWN: True}
         return {**entry, "result": shown.get("result"), "lead_time": shown.get("lead_time")}
+
+
+def _keyed(after: int, last: int) -> list[Json]:
+    return [by_id("greater", after), by_id("less_or_equal", last), by_data(KEY, "empty", False)]
 
 
 def _moment(task: Json) -> datetime:

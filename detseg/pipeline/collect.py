@@ -119,7 +119,8 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
         on_server = _own_project(client, catalog, settings.queue.project, namesakes)
         project = record_project(catalog, client.url, on_server)
         settle_intents(client, catalog, project, patience_s=settings.label_studio.patience_s)
-        removed = resolve_duplicates(client, catalog, project, remove=settings.queue.remove_duplicates)
+        remove = settings.queue.remove_duplicates
+        removed = resolve_duplicates(client, catalog, project, remove=remove, mark_deleted=True)
         drawn = config_to_taxonomy(on_server.label_config)
         taxonomy = settings.declared_taxonomy or drawn
         reader = TaskReader(client.session, project.server_id)
@@ -133,9 +134,7 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
             _collect_changes(reader, recorder, unshown)
             _read_incomplete_again(reader, recorder)
             _read_again(reader, recorder, unshown)
-        removed += resolve_tasks(
-            client, catalog, project, recorder.duplicates, remove=settings.queue.remove_duplicates
-        )
+        removed += resolve_tasks(client, catalog, project, recorder.duplicates, remove=remove)
         _read_again(reader, recorder, removed.to_read)
         compare_counts(reader, recorder)
         _remember_unshown(recorder, reader.unshown)

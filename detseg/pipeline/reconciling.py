@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from detseg.labelstudio.changes import TaskReader
+from detseg.labelstudio.client import LabelStudioClient
 from detseg.paging import ahead
 from detseg.pipeline import progress
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.recording import Recorder
 
-Counts: TypeAlias = tuple[int, int, int]
-"""The number of tasks, of their annotations, and of the tasks that were skipped."""
+if TYPE_CHECKING:
+    from detseg.catalog import Catalog, Project
+
+Counts: TypeAlias = tuple[int, ...]
+"""The number of tasks; where reviews are compared, also of their annotations and of the tasks that were
+skipped."""
 
 Count: TypeAlias = Callable[[int, int], Counts]
 """The counts among the ids from ``after`` (not it) to ``last``."""
@@ -67,6 +72,30 @@ def read_range(
         after = ids[-1]
         progress.report("collect", advance=len(page))
     recorder.record_gone(set(tasks.ids(key, after=after, last=last)) - reader.unshown)
+
+
+def mark_deleted_tasks(client: LabelStudioClient, catalog: Catalog, project: Project) -> int:
+    """Mark the tasks of the catalog that the server has no more; the number of their reviews.
+
+    Looks into the ranges of ids in which the server has another number of tasks.
+    """
+    reader, key, n_reviews = TaskReader(client.session, project.server_id), project.key, 0
+
+    def theirs(after: int, until: int) -> Counts:
+        return (reader.n_tasks(after, until),)
+
+    def ours(after: int, until: int) -> Counts:
+        return (len(catalog.tasks.ids(key, after=after, last=until)),)
+
+    last = catalog.tasks.last_id(key)
+    for after, until in differing_ranges(theirs, ours, after=0, last=last, most=_TASKS_PER_RANGE):
+        known = catalog.tasks.ids(key, after=after, last=until)
+        seen = tuple(client.seen_tasks(project.server_id, known))
+        gone = set(known).difference(one.id for one in seen)
+        n_reviews += catalog.server_tasks.recognise(key, seen).n_reviews_gone
+        n_reviews += len(catalog.reviews.ids_of_tasks(key, gone))
+        catalog.server_tasks.mark_deleted(key, gone)
+    return n_reviews
 
 
 def differing_ranges(

@@ -220,3 +220,37 @@ def test_the_server_deletes_what_nobody_began_and_nothing_else(
     for task in (*tasks[:3], later, tasks[4]):
         delete_untouched(client.session, project, task)
     assert client.task_ids(project) == tuple(task.id for task in tasks[:4])
+
+
+@pytest.mark.parametrize("pushed_between", [False, True])
+def test_what_people_deleted_is_no_reason_to_look_for_duplicates(
+    queue: Settings,
+    catalog: Catalog,
+    client: LabelStudioClient,
+    label_studio_state: Path,
+    pushed_between: bool,
+) -> None:
+    """A lookup is of all that was sent, and takes the longer, the more tasks the project has."""
+    log = label_studio_state / "label-studio" / "server.log"
+
+    def n_lookups() -> int:
+        return sum("in_list" in line and "data.image_id" in line for line in log.read_text().splitlines())
+
+    project = push_all(queue, catalog).project_id
+    first, *_, last = client.task_ids(project)
+    client.create_annotation(first, [], lead_time_s=1.0)
+    collect_reviews(queue, catalog)
+    for task in (first, last):
+        client.delete_task(task)
+    if pushed_between:
+        push_all(queue, catalog)
+    before = n_lookups()
+    assert before or not pushed_between  # the log is the place where they are seen
+    report = collect_reviews(queue, catalog)
+    assert (report.deleted, sum(report.states.values())) == (1, 3)
+    assert collect_reviews(queue, catalog).deleted == 0
+    assert n_lookups() == before
+    deliver_again(client, project, list(client.tasks(project)))
+    (line,) = collect_reviews(queue, catalog).warnings
+    assert "3 tasks and 0 predictions of ours" in line
+    assert agrees(catalog, client, project)

@@ -29,6 +29,7 @@ from detseg.paging import pages
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.existing import find_known, find_tasks, find_there
 from detseg.pipeline.pushing.settling import GIVEN_UP
+from detseg.pipeline.reconciling import mark_deleted_tasks
 from detseg.plurals import format_count
 from detseg.types import ImageId, ModelVersion, SeenTask
 
@@ -83,17 +84,27 @@ class Resolution:
 
 
 def resolve_duplicates(
-    client: LabelStudioClient, catalog: Catalog, project: Project, *, remove: Remove
+    client: LabelStudioClient,
+    catalog: Catalog,
+    project: Project,
+    *,
+    remove: Remove,
+    mark_deleted: bool = False,
 ) -> Removed:
     """Makes one of what was carried out more than once, as far as nobody has begun to work on it.
 
-    Costs one request where the server has as much as the catalog, or as much more as at the last look.
+    Costs one request where the server has as much as the catalog, or as much more as at the last look. With
+    ``mark_deleted``, tasks that people deleted there are marked first, so that they are no difference.
     """
     now, possible = datetime.now(UTC), catalog.possible_duplicates.all(project.key)
     images = {one.image for one in possible if one.version is None}
     added = {(one.image, one.version) for one in possible if one.version is not None}
     counted, looked = f"duplicates:{project.key}", f"duplicates-looked:{project.key}"
     difference, before = _difference(client, catalog, project), catalog.cursors.get(counted) or "0,0"
+    n_reviews = 0
+    if mark_deleted and _n_tasks(difference) < max(0, _n_tasks(before)):
+        n_reviews, before = _mark_deleted(client, catalog, project, difference=difference, before=before)
+        difference = _difference(client, catalog, project)
     sent: Sequence[tuple[ImageId, ModelVersion]] = ()
     if difference != before:
         last = catalog.cursors.get(looked)
@@ -103,7 +114,8 @@ def resolve_duplicates(
         added.update(catalog.task_predictions.pushed_since(project.key, since, added=True))
         if _n_predictions(difference) < _n_predictions(before):
             sent = catalog.task_predictions.pushed_since(project.key, looked_at)
-    removed = resolve_tasks(client, catalog, project, images, remove=remove)
+    removed = Removed(n_reviews=n_reviews)
+    removed += resolve_tasks(client, catalog, project, images, remove=remove)
     removed += _resolve_predictions(client, catalog, project, sorted(added), remove=remove)
     removed += _drop_lost(client, catalog, project, sent)
     if removed.n_tasks_left or removed.n_predictions_left:  # the next look is at the same ones
@@ -220,6 +232,24 @@ def _difference(client: LabelStudioClient, catalog: Catalog, project: Project) -
     there = TaskReader(client.session, project.server_id).totals()
     here = catalog.server_tasks.totals(project.key)
     return ",".join(str(n - m) for n, m in zip(there, here, strict=True))
+
+
+def _mark_deleted(
+    client: LabelStudioClient, catalog: Catalog, project: Project, *, difference: str, before: str
+) -> tuple[int, str]:
+    """Mark the tasks that people deleted: the number of their reviews, and what the last look would have said
+    had it known of them, if it was after their deletion."""
+    known = catalog.server_tasks.totals(project.key)
+    n_reviews = mark_deleted_tasks(client, catalog, project)
+    left = catalog.server_tasks.totals(project.key)
+    if difference == before:
+        numbers = zip(map(int, before.split(",")), known, left, strict=True)
+        before = ",".join(str(n + were - are) for n, were, are in numbers)
+    return n_reviews, before
+
+
+def _n_tasks(difference: str) -> int:
+    return int(difference.split(",")[0])
 
 
 def _n_predictions(difference: str) -> int:
