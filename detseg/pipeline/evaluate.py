@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from detseg.metrics.model_quality import QualityBySource
 
 
+_N_STEPS = 4
+"""The steps after the measuring: figures of what was measured, of the labels, pictures, and the page."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluateReport:
     """The figures of an evaluation, the HTML file that shows them, and the JSON file that holds all of them.
@@ -201,6 +205,7 @@ def evaluate(
     for case in reader.all():
         measures.add(case)
         progress.report("evaluate", advance=1)
+    progress.report("report", total=_N_STEPS)
     of_promoted = versions_of(catalog, promotion, measures.versions) if promotion else None
     in_use = partial(thresholds_in_use, settings, catalog, taxonomy.names)
     applied = None
@@ -209,15 +214,19 @@ def evaluate(
         applied = apply_thresholds(catalog, found, basis.promoted)
     waiting = read_waiting(catalog, project, policy.annotate)
     result = measures.result(basis, waiting, versions=of_promoted, in_use=in_use())
+    progress.report("report", advance=1)
     figures = out.with_suffix(".json")
     labels = measure_labels(catalog, project, label_rules(settings.queue), taxonomy.names)
     write_figures(figures, result, labels=labels)
+    progress.report("report", advance=1)
     images = Images(cases=reader.of_images, read=partial(read_one, settings))
     grown, notes = _growth(settings, project.title)
     notes += notes_on(result)
     map_ = map_of_project(settings, catalog, project, result.suspects.ranked)
     examples, alike = measures.examples(), _alike(settings.state_path, catalog, project)
+    progress.report("report", advance=1)
     write_report(out, QaReport(result, labels, taxonomy, examples, images, grown, map_, notes, alike=alike))
+    progress.report("report", advance=1)
     return EvaluateReport(result, out, figures, applied=applied)
 
 

@@ -98,8 +98,11 @@ def plan_push(
     Reads the catalog and the server, and changes neither. Where no server answers, the catalog alone is
     asked, and a warning says so.
     """
+    if isinstance(refs, Sized):
+        progress.report("plan", total=len(refs))
     with viewed_queue(settings, catalog, version=version, taxonomy=taxonomy) as view:
         sent, waiting = hold_duplicates(view, refs)
+        progress.report("plan", advance=len(waiting))
         return report_of(chain(waiting, foresee(view, sent)), view.server_id, view.url, view.warnings)
 
 

@@ -13,7 +13,42 @@ from detseg.config import Settings
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.evaluate import evaluate
+from detseg.pipeline.progress import listening
+from detseg.pipeline.push import plan_push
+from detseg.pipeline.scan import scan
+from tests.pipeline.conftest import TAXONOMY, VERSION
 from tests.pipeline.reviewing import fill_queue, submit, tasks_of
+
+
+class Stages:
+    """Hears how far the stages of a run are: how many of how many, by stage."""
+
+    def __init__(self) -> None:
+        self.far: dict[str, tuple[int, int | None]] = {}
+
+    def __call__(self, stage: str, *, advance: int = 0, total: int | None = None) -> None:
+        done, before = self.far.get(stage, (0, None))
+        self.far[stage] = (done + advance, before if total is None else total)
+
+
+def test_what_takes_long_says_how_far_it_is(
+    queue: Settings, catalog: Catalog, client: LabelStudioClient, tmp_path: Path
+) -> None:
+    project = fill_queue(queue, catalog)
+    refs = tuple(scan(queue, catalog).images)
+    first = tasks_of(client, project)[0]
+    submit(client, first)
+    client.import_tasks(project, [{"data": first["data"]}])  # so that there is something to look up
+    with listening(planned := Stages()):
+        plan_push(queue, catalog, refs=refs, version=VERSION, taxonomy=TAXONOMY)
+    assert planned.far == {"plan": (5, 5)}
+    with listening(collected := Stages()):
+        collect_reviews(queue, catalog)
+    assert collected.far["look up"] == (5, 5)
+    with listening(measured := Stages()):
+        evaluate(queue, catalog, out=tmp_path / "report.html", now=datetime.now(UTC))
+    assert measured.far["evaluate"] == (1, 1)
+    assert measured.far["report"] == (4, 4)
 
 
 def test_evaluate_counts_what_people_changed(

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from detseg.catalog import is_same_task
 from detseg.labelstudio.changes import TaskReader
@@ -26,6 +26,7 @@ from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.deletion import delete_untouched
 from detseg.labelstudio.predictions import TaskOnServer, delete_prediction, look_up
 from detseg.paging import pages
+from detseg.pipeline import progress
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.pushing.existing import find_known, find_tasks, find_there
 from detseg.pipeline.pushing.settling import GIVEN_UP
@@ -42,6 +43,8 @@ Remove = Literal["few", "all", "none"]
 _FEW, _SHARE = 100, 10  # that many, or one of that many tasks of the project
 _N_ROUNDS = 3
 _N_NAMED = 5
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def resolve_tasks(
 ) -> Removed:
     """As ``resolve_duplicates``, of the tasks of these images alone."""
     several: list[tuple[Task, tuple[SeenTask, ...]]] = []
-    for page in pages(sorted(images)):
+    for page in _looked_up(sorted(images)):
         tasks = catalog.tasks.of_images(project.key, page)
         known = catalog.server_tasks.numbers(project.key, page)
         for image, own in find_tasks(client, catalog, project, page).own.items():
@@ -267,7 +270,7 @@ def _drop_lost(
     again = {(one.image, one.version) for one in catalog.possible_duplicates.all(project.key)}
     lost: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
     n_lost = 0
-    for page in pages(sent):
+    for page in _looked_up(sent):
         on_server = find_known(client, catalog, project, list(dict.fromkeys(image for image, _ in page)))
         for image, version in page:
             if image in on_server and version not in on_server[image].versions:
@@ -278,6 +281,15 @@ def _drop_lost(
         catalog.possible_duplicates.record(project.key, images, version)  # they may have been on their way
         catalog.task_predictions.drop(project.key, images, version, state="pushed")
     return Removed(n_lost=n_lost)
+
+
+def _looked_up(items: Sequence[Item]) -> Iterator[tuple[Item, ...]]:
+    """Pages of what is looked up on the server, which takes long where much was sent: said as progress."""
+    if items:
+        progress.report("look up", total=len(items))
+    for page in pages(items):
+        yield page
+        progress.report("look up", advance=len(page))
 
 
 def _resolve(
@@ -368,7 +380,7 @@ def _resolve_predictions(
 ) -> Removed:
     """Leaves one of each version's predictions on a task, one that an annotation came of if there is any."""
     spare: list[int] = []
-    for page in pages(added):
+    for page in _looked_up(added):
         on_server = find_known(client, catalog, project, list(dict.fromkeys(image for image, _ in page)))
         for image, version in page:
             task = on_server.get(image)

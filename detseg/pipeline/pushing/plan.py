@@ -20,6 +20,7 @@ from detseg.labelstudio.fitting import encode_fitting
 from detseg.labelstudio.queued import TaskMark, check_mark, image_field, parse_queued
 from detseg.labelstudio.shapes import NOTHING_DRAWN
 from detseg.paging import pages
+from detseg.pipeline import progress
 from detseg.pipeline.experiments.decoys import plant
 from detseg.pipeline.pushing.arms import assign, recover_assignments
 from detseg.pipeline.pushing.existing import (
@@ -89,6 +90,7 @@ def foresee(spec: PushSpec, refs: Iterable[ImageRef]) -> Iterator[ImageOutcome]:
     for page in pages(refs):
         plan = plan_page(spec, page)
         yield from plan.outcomes
+        progress.report("plan", advance=len(page))
         for one in plan_tasks(spec, plan):
             if isinstance(one, ImageOutcome):
                 yield one
