@@ -202,8 +202,10 @@ def describe_misfit(
 
 
 def what_mends(config: str, missing: Sequence[str]) -> str:
-    """What to do about what an interface lacks, by ``missing_labels``: where it has the same names in another
-    letter case, a second label of each would only confuse people."""
+    """Say what to do about what an interface lacks, by ``missing_labels``.
+
+    Where it has the same names in another letter case, a second label of each would only confuse people.
+    """
     offered = {name for tool in read_interface(config).tools for name in tool.labels}
     in_other_case = {name.casefold(): name for name in sorted(offered)}
     others, rest = dict[str, None](), list[str]()

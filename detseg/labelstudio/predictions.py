@@ -136,7 +136,7 @@ def look_up(session: Session, project: int, task_ids: Sequence[int]) -> dict[int
 
 
 def _show_alone(lister: TaskLister, task: int) -> Iterator[Json]:
-    """What the server can show of a task that breaks each of its pages: all but its data, or figures alone.
+    """Yield a task that breaks each of its pages as far as the server shows it: without data, or in figures.
 
     Predictions and drafts hold whatever anybody has written; the figures are counted in the database.
     """

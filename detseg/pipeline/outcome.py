@@ -87,7 +87,7 @@ def describe_preannotate(report: PreannotateReport, *, would: bool = False) -> I
 
 
 def preannotate_notes(report: PreannotateReport, settings: Settings) -> Iterator[Line]:
-    """What of a run may need a change of the settings; said with ``--json``, too."""
+    """Yield the lines on what may need a change of the settings; said with ``--json``, too."""
     yield from describe_models(report.unmapped, report.precision_check)
     if not report.scanned:
         yield Line(describe_no_images(settings), is_warning=True)
@@ -158,7 +158,7 @@ def describe_promoted(done: Promoted, settings: Settings) -> Iterator[Line]:
 
 
 def describe_basis(result: QaResult) -> Iterator[Line]:
-    """What the figures of a measurement rest on, and what they leave out."""
+    """Yield the lines on what the figures of a measurement rest on, and what they leave out."""
     from detseg.pipeline.qa.answers import basis_of, notes_on
 
     yield Line(basis_of(result))
@@ -204,7 +204,7 @@ def describe_no_images(settings: Settings) -> str:
 
 
 def preannotate_shortfall(report: PreannotateReport, settings: Settings) -> str | None:
-    """What ends a command with exit code 3 and fails a scheduled run, although the run did what it could."""
+    """Return why a command ends with exit code 3 and a scheduled run fails, although it did what it could."""
     if report.quarantined_share <= settings.run.max_quarantined_share:
         return None
     return (
@@ -215,7 +215,7 @@ def preannotate_shortfall(report: PreannotateReport, settings: Settings) -> str 
 
 
 def collect_shortfall(report: CollectReport) -> str | None:
-    """What ends a command with exit code 3 and fails a scheduled run, although the run did what it could."""
+    """Return why a command ends with exit code 3 and a scheduled run fails, although it did what it could."""
     if not report.failures:
         return None
     first = report.failures[0]
@@ -223,7 +223,7 @@ def collect_shortfall(report: CollectReport) -> str | None:
 
 
 def evaluate_shortfall(report: EvaluateReport) -> str | None:
-    """What ends a command with exit code 1 and fails a scheduled run, although its report was written."""
+    """Return why a command ends with exit code 1 and a scheduled run fails, although it wrote its report."""
     return report.sent_back.problem if report.sent_back else None
 
 
