@@ -178,7 +178,7 @@ def check_config(
     missing = missing_labels(config, taxonomy, policy)
     if missing:
         raise FormatError(
-            f"the labeling interface of {where} lacks {', '.join(missing)}: {what_mends(config, missing)}, "
+            f"the labeling interface of {where} lacks {', '.join(missing)}: {_what_mends(config, missing)}, "
             "or take them out of [[classes]]"
         )
 
@@ -192,7 +192,7 @@ def describe_misfit(
         lacking = sorted(missing)
         yield (
             f"the labeling interface of {where} lacks {', '.join(lacking)}: such regions are left out; "
-            f"{what_mends(config, lacking)}"
+            f"{_what_mends(config, lacking)}"
         )
     if policy.annotate != wanted:
         yield (
@@ -201,7 +201,7 @@ def describe_misfit(
         )
 
 
-def what_mends(config: str, missing: Sequence[str]) -> str:
+def _what_mends(config: str, missing: Sequence[str]) -> str:
     """Say what to do about what an interface lacks, by ``missing_labels``.
 
     Where it has the same names in another letter case, a second label of each would only confuse people.
@@ -216,11 +216,11 @@ def what_mends(config: str, missing: Sequence[str]) -> str:
         else:
             rest.append(one)
     mends = [f"it has {', '.join(others)}: name the classes so in [[classes]]"] if others else []
-    mends += [f"{what_to_add(config, rest)} (Settings, Labeling Interface)"] if rest else []
+    mends += [f"{_what_to_add(config, rest)} (Settings, Labeling Interface)"] if rest else []
     return ", and ".join(mends)
 
 
-def what_to_add(config: str, missing: Sequence[str]) -> str:
+def _what_to_add(config: str, missing: Sequence[str]) -> str:
     """The XML that an interface needs for what it lacks, by ``missing_labels``, and where it belongs."""
     interface = read_interface(config)
     lists = [element for element in ElementTree.fromstring(config).iter("Image") if element.get("valueList")]

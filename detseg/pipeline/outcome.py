@@ -90,7 +90,8 @@ def preannotate_notes(report: PreannotateReport, settings: Settings) -> Iterator
     """Yield the lines on what may need a change of the settings; said with ``--json``, too."""
     yield from describe_models(report.unmapped, report.precision_check)
     if not report.scanned:
-        yield Line(describe_no_images(settings), is_warning=True)
+        where = settings.source.location  # it could be listed: it is empty, or not mounted
+        yield Line(f"no images in {where}: is that the right place?", is_warning=True)
 
 
 def describe_collect(report: CollectReport) -> Iterator[Line]:
@@ -196,11 +197,6 @@ def describe_models(unmapped: Mapping[str, int], check: Agreement | None) -> Ite
             f"left out, because no class takes them: {counted} (add them to [[classes]], or as aliases)",
             is_warning=True,
         )
-
-
-def describe_no_images(settings: Settings) -> str:
-    """The line about a source that can be listed and holds nothing, as one that is not mounted."""
-    return f"no images in {settings.source.location}: is that the right place?"
 
 
 def preannotate_shortfall(report: PreannotateReport, settings: Settings) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.server import down, prefect_api, status, up
@@ -42,6 +43,14 @@ def prefect_url(prefect_state: Path) -> Iterator[str]:
     """The API that flows in the test report to."""
     with prefect_api(prefect_state) as url:
         yield url
+
+
+@pytest.fixture
+def prefect(prefect_url: str) -> Iterator[SyncPrefectClient]:
+    """A client of that server."""
+    with get_client(sync_client=True) as client:
+        assert str(client.api_url).rstrip("/") == prefect_url
+        yield client
 
 
 @pytest.fixture

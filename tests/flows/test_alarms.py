@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from prefect import flow, tags
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.events.schemas.automations import AutomationCore
@@ -56,7 +56,7 @@ def told() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.fixture
-def heard(client: SyncPrefectClient) -> Iterator[list[str]]:
+def heard(prefect: SyncPrefectClient) -> Iterator[list[str]]:
     """What is said at the address of a block, by the automations of the file."""
     with told() as (url, heard):
         block = CustomWebhookNotificationBlock(
@@ -67,38 +67,31 @@ def heard(client: SyncPrefectClient) -> Iterator[list[str]]:
         for alarm in json.loads(ALARMS.read_text().replace("BLOCK-ID", str(saved))):
             if alarm["trigger"]["posture"] == "Proactive":
                 alarm["trigger"]["within"] = PATIENCE_S
-            made.append(client.create_automation(AutomationCore.model_validate(alarm)))
+            made.append(prefect.create_automation(AutomationCore.model_validate(alarm)))
         yield heard
         for one in made:
-            client.delete_automation(one)
+            prefect.delete_automation(one)
 
 
 @pytest.fixture
-def client(prefect_url: str) -> Iterator[SyncPrefectClient]:
-    del prefect_url
-    with get_client(sync_client=True) as client:
-        yield client
-
-
-@pytest.fixture
-def deployment(client: SyncPrefectClient) -> Iterator[UUID]:
+def deployment(prefect: SyncPrefectClient) -> Iterator[UUID]:
     """One as those of deploy/prefect.yaml, in a pool of that name."""
-    is_made = POOL not in [pool.name for pool in client.read_work_pools()]
+    is_made = POOL not in [pool.name for pool in prefect.read_work_pools()]
     if is_made:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-    made = client.create_deployment(
-        client.create_flow(watched), "watched", tags=["detseg"], work_pool_name=POOL
+        prefect.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    made = prefect.create_deployment(
+        prefect.create_flow(watched), "watched", tags=["detseg"], work_pool_name=POOL
     )
     yield made
-    client.delete_deployment(made)
+    prefect.delete_deployment(made)
     if is_made:
-        client.delete_work_pool(POOL)
+        prefect.delete_work_pool(POOL)
 
 
-def end(client: SyncPrefectClient, deployment: UUID, name: str, kind: StateType) -> None:
+def end(prefect: SyncPrefectClient, deployment: UUID, name: str, kind: StateType) -> None:
     """A run of the deployment that ends so."""
-    run = client.create_flow_run_from_deployment(deployment, name=f"run {name}", tags=["detseg"])
-    client.set_flow_run_state(run.id, State(type=kind, name=name, message=f"because of {name}"), force=True)
+    run = prefect.create_flow_run_from_deployment(deployment, name=f"run {name}", tags=["detseg"])
+    prefect.set_flow_run_state(run.id, State(type=kind, name=name, message=f"because of {name}"), force=True)
 
 
 def wait_for(heard: list[str], words: str) -> str:
@@ -108,38 +101,38 @@ def wait_for(heard: list[str], words: str) -> str:
 
 
 def test_people_hear_of_runs_that_need_a_look_and_of_no_others(
-    client: SyncPrefectClient, deployment: UUID, heard: list[str]
+    prefect: SyncPrefectClient, deployment: UUID, heard: list[str]
 ) -> None:
     with tags("detseg"):  # a command that somebody runs, who sees its error
         assert watched(return_state=True).is_failed()
-    end(client, deployment, "Completed", StateType.COMPLETED)
-    end(client, deployment, "Skipped", StateType.COMPLETED)
-    end(client, deployment, "Cancelled", StateType.CANCELLED)
+    end(prefect, deployment, "Completed", StateType.COMPLETED)
+    end(prefect, deployment, "Skipped", StateType.COMPLETED)
+    end(prefect, deployment, "Cancelled", StateType.CANCELLED)
     for name, kind in (
         ("Failed", StateType.FAILED),
         ("Crashed", StateType.CRASHED),
         ("No images", StateType.COMPLETED),
     ):
-        end(client, deployment, name, kind)
+        end(prefect, deployment, name, kind)
         said = wait_for(heard, f"run {name}: {name}")
         assert f"because of {name}\n" in said
-        assert f"\n{str(client.api_url).partition('/api')[0]}/runs/flow-run/" in said
+        assert f"\n{str(prefect.api_url).partition('/api')[0]}/runs/flow-run/" in said
     assert sum("because of" in one for one in heard) == 3
     assert not any("ValueError" in one for one in heard)
 
 
 def test_people_hear_that_no_worker_takes_a_run(
-    client: SyncPrefectClient, deployment: UUID, heard: list[str]
+    prefect: SyncPrefectClient, deployment: UUID, heard: list[str]
 ) -> None:
-    client.create_flow_run_from_deployment(deployment, state=Late(), tags=["detseg"])
+    prefect.create_flow_run_from_deployment(deployment, state=Late(), tags=["detseg"])
     assert wait_for(heard, "no worker takes ").partition(": ")[0].endswith(" of watched")
 
 
 def test_a_run_that_was_killed_before_it_began_crashes_and_people_hear_of_it(
-    client: SyncPrefectClient, deployment: UUID, heard: list[str]
+    prefect: SyncPrefectClient, deployment: UUID, heard: list[str]
 ) -> None:
     """Without it, the run would be pending for ever, and nobody would know that a night was left out."""
-    run = client.create_flow_run_from_deployment(deployment, name="run taken", tags=["detseg"])
-    client.set_flow_run_state(run.id, Pending())
+    run = prefect.create_flow_run_from_deployment(deployment, name="run taken", tags=["detseg"])
+    prefect.set_flow_run_state(run.id, Pending())
     assert "it did not begin" in wait_for(heard, "run taken: Crashed")
-    assert client.read_flow_run(run.id).state_name == "Crashed"
+    assert prefect.read_flow_run(run.id).state_name == "Crashed"

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 import yaml
 from prefect import flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, FlowRun
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
@@ -37,18 +37,11 @@ def hourly() -> None:
 
 
 @pytest.fixture
-def client(prefect_url: str) -> Iterator[SyncPrefectClient]:
-    del prefect_url
-    with get_client(sync_client=True) as client:
-        yield client
-
-
-@pytest.fixture
-def deployment(client: SyncPrefectClient) -> Iterator[UUID]:
+def deployment(prefect: SyncPrefectClient) -> Iterator[UUID]:
     """One with the limit that deploy/prefect.yaml gives to each."""
     limit = ConcurrencyLimitConfig(**LIMIT)
-    made = client.create_deployment(
-        flow_id=client.create_flow(hourly),
+    made = prefect.create_deployment(
+        flow_id=prefect.create_flow(hourly),
         name="hourly",
         tags=["detseg"],
         concurrency_limit=limit.limit,
@@ -58,25 +51,25 @@ def deployment(client: SyncPrefectClient) -> Iterator[UUID]:
         },
     )
     yield made
-    client.delete_deployment(made)
+    prefect.delete_deployment(made)
 
 
-def late_runs(client: SyncPrefectClient, deployment: UUID, n: int) -> list[FlowRun]:
+def late_runs(prefect: SyncPrefectClient, deployment: UUID, n: int) -> list[FlowRun]:
     now = datetime.now(UTC)
     states = [Late(scheduled_time=now - timedelta(hours=hours)) for hours in range(n, 0, -1)]
     return [
-        client.create_flow_run_from_deployment(deployment, state=state, tags=["detseg"]) for state in states
+        prefect.create_flow_run_from_deployment(deployment, state=state, tags=["detseg"]) for state in states
     ]
 
 
-def propose(client: SyncPrefectClient, run: FlowRun) -> str:
+def propose(prefect: SyncPrefectClient, run: FlowRun) -> str:
     """What a worker asks before it starts a run, and what the run is then."""
-    client.set_flow_run_state(run.id, Pending())
-    return str(client.read_flow_run(run.id).state_name)
+    prefect.set_flow_run_state(run.id, Pending())
+    return str(prefect.read_flow_run(run.id).state_name)
 
 
-def test_twelve_hours_without_a_worker_are_one_run(client: SyncPrefectClient, deployment: UUID) -> None:
-    states = [propose(client, run) for run in late_runs(client, deployment, HOURS)]
+def test_twelve_hours_without_a_worker_are_one_run(prefect: SyncPrefectClient, deployment: UUID) -> None:
+    states = [propose(prefect, run) for run in late_runs(prefect, deployment, HOURS)]
     assert states == ["Pending"] + ["Cancelled"] * (HOURS - 1)
 
 
@@ -92,49 +85,49 @@ def test_a_prefect_that_does_not_answer_is_a_line_of_doctor(tmp_path: Path) -> N
         ensure_automation(PrefectServer(url, url, 1, private_folder(tmp_path / "prefect")))
 
 
-def automation(client: SyncPrefectClient) -> UUID:
+def automation(prefect: SyncPrefectClient) -> UUID:
     """That of flows/dead_runs.json, with less patience."""
     written = json.loads(AUTOMATION.read_text())
     written["trigger"]["within"] = WITHIN_S
-    return client.create_automation(AutomationCore.model_validate(written))
+    return prefect.create_automation(AutomationCore.model_validate(written))
 
 
-def test_the_server_gets_its_automation_once(client: SyncPrefectClient, prefect_state: Path) -> None:
+def test_the_server_gets_its_automation_once(prefect: SyncPrefectClient, prefect_state: Path) -> None:
     wanted, server = AutomationCore.model_validate_json(AUTOMATION.read_text()), up(prefect_state)
     ensure_automation(server)
-    (made,) = client.read_automations_by_name(wanted.name)
+    (made,) = prefect.read_automations_by_name(wanted.name)
     try:
         assert made.enabled
         older = {"description": "of an older version", "enabled": False}
-        client.update_automation(made.id, wanted.model_copy(update=older))
+        prefect.update_automation(made.id, wanted.model_copy(update=older))
         ensure_automation(server)
-        (renewed,) = client.read_automations_by_name(wanted.name)
+        (renewed,) = prefect.read_automations_by_name(wanted.name)
         assert renewed.id == made.id
         assert renewed.description == wanted.description
         assert not renewed.enabled  # its user switched it off
     finally:
-        client.delete_automation(made.id)
+        prefect.delete_automation(made.id)
 
 
 def test_a_run_that_is_killed_crashes_and_the_next_one_begins(
-    client: SyncPrefectClient, deployment: UUID, prefect_state: Path
+    prefect: SyncPrefectClient, deployment: UUID, prefect_state: Path
 ) -> None:
-    dead, following = late_runs(client, deployment, 2)
-    made = automation(client)
+    dead, following = late_runs(prefect, deployment, 2)
+    made = automation(prefect)
     try:
-        assert propose(client, dead) == "Pending"
-        client.set_flow_run_state(dead.id, Running())
+        assert propose(prefect, dead) == "Pending"
+        prefect.set_flow_run_state(dead.id, Running())
         assert look_for_dead_runs(prefect_state).ok  # it has just begun
         later = datetime.now(UTC) + timedelta(minutes=10)
-        assert is_silent(client, client.read_flow_run(dead.id), later)
+        assert is_silent(prefect, prefect.read_flow_run(dead.id), later)
         emit_event(
             event="prefect.flow-run.heartbeat",
             resource={"prefect.resource.id": f"prefect.flow-run.{dead.id}"},
             related=[{"prefect.resource.id": "prefect.tag.detseg", "prefect.resource.role": "tag"}],
         )
-        while (state := client.read_flow_run(dead.id).state_name) == "Running":
+        while (state := prefect.read_flow_run(dead.id).state_name) == "Running":
             time.sleep(0.2)
         assert state == "Crashed"
-        assert propose(client, following) == "Pending"
+        assert propose(prefect, following) == "Pending"
     finally:
-        client.delete_automation(made)
+        prefect.delete_automation(made)

@@ -3,7 +3,7 @@
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from prefect import flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -103,13 +103,6 @@ def workplace(
         "\n".join([*lines, "run.shard_size = 2", "engine.batch_size = 2", "experiments.control_share = 0"])
     )
     return Workplace(config, values["queue.project"], truths)
-
-
-@pytest.fixture
-def prefect(prefect_url: str) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
-        assert str(client.api_url).rstrip("/") == prefect_url
-        yield client
 
 
 def runs_like(prefect: SyncPrefectClient, words: str) -> list[FlowRun]:

@@ -37,6 +37,14 @@ def cityscapes(root: Path) -> Opened:
     return read_cityscapes(root)
 
 
+def make_pictures(root: Path, files: set[tuple[str, str]]) -> Path:
+    """Empty files of these names in these folders."""
+    for folder, name in files:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / name).touch()
+    return root
+
+
 folders = st.sampled_from(("", "train", "validation", "train/deep", "masks", "größe"))
 names = st.sampled_from(("a.jpg", "a.png", "b.c.jpg", "b.jpg", "é.jpg", ".hidden.jpg", "a.txt"))
 
@@ -46,10 +54,7 @@ names = st.sampled_from(("a.jpg", "a.png", "b.c.jpg", "b.jpg", "é.jpg", ".hidde
 def test_it_finds_what_a_dictionary_of_all_pictures_has(
     files: set[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    root = tmp_path_factory.mktemp("pictures")
-    for folder, name in files:
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        (root / folder / name).touch()
+    root = make_pictures(tmp_path_factory.mktemp("pictures"), files)
     expected: dict[tuple[str, str], Path] = {}
     for path in images_below(root):
         parts = path.relative_to(root).parts
@@ -67,10 +72,7 @@ def test_it_finds_what_a_dictionary_of_all_pictures_has(
 def test_by_their_paths_it_finds_and_counts_what_a_dictionary_has(
     files: set[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    root = tmp_path_factory.mktemp("pictures")
-    for folder, name in files:
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        (root / folder / name).touch()
+    root = make_pictures(tmp_path_factory.mktemp("pictures"), files)
     expected = {str(path.relative_to(root).with_suffix("")): path for path in images_below(root)}
     index = index_pictures(root, name_of=lambda below: str(below.with_suffix("")))
     asked = [str(PurePath(folder, stem)) for folder, stem in product(("", "train", "größe"), ("a", "b.c"))]

@@ -51,7 +51,9 @@ def find_missing(
     done = catalog.task_predictions.present(project, [ref.id for ref in refs], version)
     tasks = catalog.tasks.of_images(project, [ref.id for ref in refs if ref.id not in done])
     arms = catalog.arms.of_images(project, tasks)
-    labeled = catalog.reviews.labeled(project, tasks, n_people=queue.overlap)
+    labeled = frozenset[ImageId]()
+    if not queue.predict_reviewed:
+        labeled = catalog.reviews.labeled(project, tasks, n_people=queue.overlap)
     new: list[ImageRef] = []
     more: list[tuple[ImageRef, int]] = []
     present: list[ImageRef] = []
@@ -69,7 +71,7 @@ def find_missing(
             new.append(ref)
         elif is_control(arms.get(ref.id)):
             present.append(ref)
-        elif ref.id in labeled and not queue.predict_reviewed:
+        elif ref.id in labeled:
             reviewed.append(ref)
         else:
             more.append((ref, task.task_id))
