@@ -117,7 +117,8 @@ def _row(
     digits = 1 if name.startswith("expected") else 3
     values = [_number(side.get(name), digits) for side in (present, candidate)]
     low, high = (_number(end, digits, "+") for end in (difference.low, difference.high))
-    return values[0], values[1], _number(difference.value, digits, "+"), f"{low} to {high}"
+    interval = f"{low} to {high}" if difference.value is not None else low
+    return values[0], values[1], _number(difference.value, digits, "+"), interval
 
 
 def _number(value: float | None, digits: int, sign: str = "") -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from detseg.datasets.splits import split_order
 from detseg.datasets.version import Version
 from detseg.geometry.extent import covered_pixels, extent
 from detseg.metrics.edit_rates import Quantiles, quantiles
@@ -105,7 +106,7 @@ class FigureTally:
             n_images=self._states.total(),
             n_objects=round(sum(self._n_objects)),
             states=dict(sorted(self._states.items())),
-            splits={split: n for split, n in sorted(self._splits.items()) if split},
+            splits=_by_split(self._splits),
             authors=dict(sorted(self._authors.items())),
             image_width_px=_quantiles(self._widths),
             image_height_px=_quantiles(self._heights),
@@ -162,7 +163,7 @@ def _cell(doubled_middle: float, length: int) -> int:
 
 
 def _by_split(counts: Counter[str]) -> dict[str, int]:
-    return {split: n for split, n in sorted(counts.items()) if split}
+    return {split: counts[split] for split in sorted(counts, key=split_order) if split}
 
 
 def _quantiles(values: array[float]) -> Quantiles:

@@ -129,6 +129,16 @@ def group_duplicates(
     return groups
 
 
+def split_order(split: str) -> tuple[int, str]:
+    """The place of a split among others: as they are used, then by name.
+
+    >>> sorted(["extra", "test", "train", "val"], key=split_order)
+    ['train', 'val', 'test', 'extra']
+    """
+    usual = (LEARNED, CHOSEN_BY, JUDGED)
+    return usual.index(split) if split in usual else len(usual), split
+
+
 def share_deviations(
     shares: Mapping[str, float], by_split: Mapping[str, Mapping[str, int]]
 ) -> dict[str, dict[str, float]]:

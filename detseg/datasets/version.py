@@ -11,6 +11,7 @@ from typing import Any
 
 from detseg.catalog.region_json import decode_labels
 from detseg.datasets.sample import Sample, image_bytes, moment_to_us, us_to_moment
+from detseg.datasets.splits import split_order
 from detseg.taxonomy import Change, LabelClass, change_from_json, class_from_json
 from detseg.types import State
 
@@ -71,6 +72,11 @@ class Counts:
     regions_by_split: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     duplicates: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("splits", "regions_by_split"):
+            counts = getattr(self, name)
+            object.__setattr__(self, name, {key: counts[key] for key in sorted(counts, key=split_order)})
 
     @property
     def split_names(self) -> str:

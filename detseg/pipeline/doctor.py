@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from detseg.errors import ConfigError, DetsegError, LabelStudioError, Unreachable
+from detseg.errors import ConfigError, DetsegError, LabelStudioError, ModelError, Unreachable
 from detseg.labelstudio.auth import is_private
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.install import VERSION as TESTED
@@ -112,6 +112,8 @@ def _models(settings: Settings) -> str:
     from detseg.pipeline.reviewed import find_reviewed
 
     settings = choose_models(settings).settings
+    if strange := predictors.describe_strange(settings):
+        raise ModelError(strange)
     return predictors.load(predictors.predictor_settings(settings), reviewed=find_reviewed(settings)).version
 
 

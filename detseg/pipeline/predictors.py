@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Set
 from functools import lru_cache
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 """The name that stands for a checkpoint that comes with the package."""
+
+_MOST_LABELS = 6
+"""As many labels of a model are named in a line."""
+
+_NO_NAME = re.compile(r"label_\d+")
+"""transformers' names for what nobody named, as in models that look for what they are told to."""
 
 _loading = threading.Lock()
 
@@ -119,16 +126,42 @@ def fitting_segmenter(settings: Settings) -> str | None:
 
 
 def describe_unfit(settings: Settings) -> tuple[str, ...]:
-    """Say in a line that the segmenter that comes with detseg is left out; none where it is not.
+    """Say in a line each that the segmenter that comes with detseg is left out, and that no class is known.
 
     Raises as ``fitting_segmenter``.
     """
-    detector = settings.model.detector
+    detector, strange = settings.model.detector, describe_strange(settings)
+    lines = () if strange is None else (strange,)
     if is_recorded(detector) or fitting_segmenter(settings) == settings.model.segmenter:
-        return ()
+        return lines
     return (
         f"{detector} has no class in common with the segmenter that comes with detseg, which is left out: it "
         "answers boxes alone, unless --segmenter names another one",
+        *lines,
+    )
+
+
+def describe_strange(settings: Settings) -> str | None:
+    """Say that the models know none of the project's classes; None where they do, or where nobody can tell.
+
+    Nobody can for what is no checkpoint in a folder with labels of its own. Raises as ``fitting_segmenter``.
+    """
+    taxonomy = to_taxonomy(settings.classes, settings.taxonomy)
+    chosen: list[tuple[str | None, Role]] = [
+        (settings.model.detector, "detector"),
+        (fitting_segmenter(settings), "segmenter"),
+        *((name, "detector") for name in settings.model.committee),
+    ]
+    named = {str(_resolve(name, role)): name for name, role in chosen if name}
+    known = [_labels(settings.path(place)) for place in named]
+    labels = sorted(frozenset().union(*known))
+    if taxonomy is None or not all(known) or any(label in taxonomy for label in labels):
+        return None
+    shown = ", ".join(labels[:_MOST_LABELS]) + (", ..." if len(labels) > _MOST_LABELS else "")
+    models = " and ".join(dict.fromkeys(named.values()))
+    return (
+        f"none of [[classes]] is known to {models} (labels: {shown}), so nothing will be predicted: name "
+        "another model, or add its labels as aliases"
     )
 
 
@@ -138,7 +171,8 @@ def _labels(folder: Path) -> Set[str]:
     labels: Any = read_json(config).get("id2label", {}) if config.is_file() else {}
     if not isinstance(labels, dict):
         raise FormatError(f"{config} has an id2label that is no object: train it anew")
-    return frozenset(str(name).casefold() for name in labels.values())
+    names = (str(name).casefold() for name in labels.values())
+    return frozenset(name for name in names if not _NO_NAME.fullmatch(name))
 
 
 def named_models(settings: PredictorSettings) -> tuple[str, ...]:

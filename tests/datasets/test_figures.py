@@ -87,7 +87,7 @@ def test_classes_splits_states_and_people_are_counted() -> None:
     assert list(figures.per_class) == ["nut", "bolt", "rust"]
     assert (figures.n_images, figures.n_objects) == (3, 4)
     assert figures.states == {"empty": 1, "labeled": 2}
-    assert figures.splits == {"train": 1, "val": 2}
+    assert list(figures.splits.items()) == [("train", 1), ("val", 2)]
     assert figures.authors == {"anna": 2, "ben": 2}
     assert figures.per_class["bolt"].images_by_split == {"train": 1, "val": 1}
     assert figures.per_class["bolt"].objects_by_split == {"train": 1, "val": 2}

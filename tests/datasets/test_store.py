@@ -72,6 +72,13 @@ def test_what_was_written_is_read(store: DatasetStore) -> None:
     assert list(find_problems(store, version)) == []
 
 
+def test_splits_are_counted_in_the_order_of_their_use(store: DatasetStore) -> None:
+    sides = ("test", "train", "extra", "val")
+    store.write("v1", RECIPE, [next(add([make_sample(n)], side)) for n, side in enumerate(sides)])
+    counts = store.version("v1").counts
+    assert list(counts.splits) == list(counts.regions_by_split) == ["train", "val", "test", "extra"]
+
+
 def test_rows_of_a_parent_are_shared_and_go_with_the_last_version(store: DatasetStore) -> None:
     first = write(store, "v1", map(make_sample, range(4)))
     kept = [row for row in store.index(first) if row.image != image_bytes(image_id(2))]

@@ -1,4 +1,4 @@
-"""The sample's segmenter beside a detector of somebody's own: it goes where it has nothing to say."""
+"""Models with nothing to say: the sample's segmenter beside another detector, or all for other classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from detseg.config import load_settings
 from detseg.pipeline.choosing import choose_models
-from detseg.pipeline.predictors import fitting_segmenter, predictor_settings
+from detseg.pipeline.doctor import examine
+from detseg.pipeline.predictors import describe_unfit, fitting_segmenter, predictor_settings
 
 
 def checkpoint(folder: Path, *labels: str) -> str:
@@ -61,3 +62,37 @@ def test_who_gets_boxes_alone_is_told(detector: str, n_notes: int, config: Path)
     notes = choose_models(load_settings(config, environ={}, model__detector=detector)).notes
     assert len(notes) == n_notes
     assert all(line.startswith("cells has no class in common with the segmenter") for line in notes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "classes", "expected"),
+    [
+        (
+            {},
+            "RBC",
+            "none of [[classes]] is known to sample (labels: belt, bolt, bracket, gear, nut, tray, ...)",
+        ),
+        ({}, "Bolt", None),
+        ({"model__segmenter": "sample", "model__detector": "cells"}, "platelet", "known to cells and sample"),
+        ({"model__detector": "cells"}, "rbc", None),
+        ({"model__detector": "cells", "model__committee": ("parts",)}, "rivet", None),
+        ({"model__detector": "unnamed", "model__segmenter": ""}, "RBC", None),
+        ({"model__detector": "weights", "model__segmenter": ""}, "RBC", None),
+        ({"model__detector": "", "model__segmenter": "facebook/sam"}, "RBC", None),
+    ],
+)
+def test_models_that_know_no_class_are_said(
+    flags: dict[str, object], classes: str, expected: str | None, config: Path
+) -> None:
+    checkpoint(config.parent / "unnamed", "LABEL_0", "LABEL_1")
+    config.write_text(f'[[classes]]\nname = "{classes}"\n')
+    said = "\n".join(describe_unfit(load_settings(config, environ={}, **flags)))
+    assert (expected or "") in said
+    assert expected or "none of [[classes]]" not in said
+
+
+def test_doctor_finds_models_that_know_no_class(config: Path) -> None:
+    config.write_text('[[classes]]\nname = "RBC"\n')
+    (models,) = (one for one in examine(load_settings(config, environ={})) if one.name == "models")
+    assert not models.ok
+    assert "none of [[classes]] is known to sample" in models.found
