@@ -19,11 +19,16 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
-from detseg import files
-from detseg.errors import FormatError, ModelError, short_reason
+from detseg.errors import ModelError, short_reason
 from detseg.models.bounds import bounded_building, check_config, check_preprocessing
+from detseg.models.checkpoint_files import (
+    find_checkpoint,
+    read_json,
+    require_floats,
+    require_label_ids,
+)
 from detseg.models.exports import read_export
-from detseg.models.onnx_files import SUFFIX, find_onnx
+from detseg.models.onnx_files import SUFFIX
 from detseg.plurals import format_count
 
 _LOADING_ERRORS = (
@@ -71,23 +76,6 @@ class Checkpoint:
         return (folder.name or folder.resolve().name).partition("@")[0].removesuffix(SUFFIX)
 
 
-def find_checkpoint(name: str) -> str:
-    """The folder, ONNX file or hub name to load from; ModelError for a folder without a checkpoint."""
-    if exported := find_onnx(name):
-        return str(exported)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        _require_files(name, folder)
-        return str(folder)
-    if name.lower().endswith(SUFFIX):
-        raise ModelError(f"the file {name} is not there: give the path of an exported model")
-    if folder.exists():
-        raise ModelError(f"{name} is a file, not a checkpoint: give the folder it lies in")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or not name.strip():
-        raise ModelError(f"the folder {folder} is not there: give a folder or a hub's model name")
-    return name
-
-
 def split_revision(source: str) -> tuple[str, str | None]:
     """A hub name and the revision behind its ``@``, if there is one; a folder's name stays whole.
 
@@ -109,10 +97,13 @@ def read_architecture(name: str) -> str:
         named = config.get("architectures") or [""]
         if not isinstance(named, list):
             raise ModelError(f"{name} cannot be loaded: its config.json names architectures that are no list")
+        require_floats(name, config.get("quantization_config"), config.get("transformers_weights"))
         return str(named[0])
     with loading(name):
         name_there, revision = split_revision(source)
         config = AutoConfig.from_pretrained(name_there, revision=revision, trust_remote_code=False)
+    quantization = getattr(config, "quantization_config", None)
+    require_floats(name, quantization, getattr(config, "transformers_weights", None))
     return str((config.architectures or [""])[0])
 
 
@@ -188,39 +179,13 @@ def _folder_config(name: str, folder: Path, architecture: str) -> Any:
 
 
 def check_folder(name: str, folder: Path, config: dict[str, Any]) -> None:
-    """ModelError for settings that ask for a network or images of no possible size."""
+    """ModelError for settings that name no classes, or ask for a network or images of no possible size."""
+    require_label_ids(name, config)
     with loading(name):
         check_config(name, folder, config)
     for file in ("preprocessor_config.json", "processor_config.json"):
         if (folder / file).is_file():
             check_preprocessing(name, read_json(name, folder / file))
-
-
-def _require_files(name: str, folder: Path) -> None:
-    required_files = ["config.json"]
-    with_text = (folder / "processor_config.json").is_file()  # it holds what prepares images, too
-    if not with_text and not _prepares_by_itself(name, folder):
-        required_files.append("preprocessor_config.json")
-    for required in required_files:
-        if not (folder / required).is_file():
-            raise ModelError(
-                f"{name} has no {required}: give a folder made by save_pretrained (of model and processor)"
-            )
-    if any(folder.glob("*.safetensors")):
-        return
-    pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
-    if pickled:
-        raise ModelError(
-            f"{name} has pickled weights only ({pickled[0]}), which can run code when they are read: "
-            "save it again with save_pretrained, which writes safetensors"
-        )
-    raise ModelError(f"{name} has no weights: model.safetensors was expected in that folder")
-
-
-def _prepares_by_itself(name: str, folder: Path) -> bool:
-    """Tell whether it is a model of torchvision: what those do to images stands in their ``config.json``."""
-    config = folder / "config.json"
-    return config.is_file() and read_json(name, config).get("model_type") == "torchvision"
 
 
 def _require_sizes(name: str, n_labels: int, mismatched: Iterable[tuple[str, Any, Any]]) -> None:
@@ -240,7 +205,8 @@ def _require_sizes(name: str, n_labels: int, mismatched: Iterable[tuple[str, Any
 def require_whole(name: str, model: Any, missing: Any) -> None:
     """ModelError for a model that lacks weights, or has some that are not numbers."""
     parameters = dict(model.named_parameters())
-    absent = sorted(key for key in missing if key in parameters)
+    statistics = {name for name, _ in model.named_buffers() if name.endswith(("running_mean", "running_var"))}
+    absent = sorted(key for key in missing if key in parameters or key in statistics)
     if absent:
         raise ModelError(
             f"{name} lacks {format_count(len(absent), 'weight')} of a {type(model).__name__} "
@@ -282,17 +248,6 @@ def _offline() -> Iterator[None]:
         yield
     finally:
         hub_constants.HF_HUB_OFFLINE = before
-
-
-def read_json(name: str, file: Path) -> dict[str, Any]:
-    """The JSON object in a file of a checkpoint's folder; ModelError if there is none."""
-    try:
-        content = files.read_json(file)
-    except FormatError as error:
-        raise ModelError(f"{name} cannot be loaded: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{name} cannot be loaded: {file.name} is no JSON object")
-    return content
 
 
 @contextmanager

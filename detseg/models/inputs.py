@@ -81,9 +81,8 @@ def answering(name: str, images: Sequence[DecodedImage]) -> Iterator[None]:
     except _IMAGE_ERRORS as error:
         if "can't allocate memory" in str(error):  # torch's CPU allocator has no exception of its own
             raise ModelError(_too_large(name, images)) from error
-        uris = ", ".join(image.ref.uri for image in images)
         raise ImageError(
-            f"{uris}: {name} cannot predict an image of {images[0].size} ({short_reason(error)})"
+            f"cannot be predicted by {name} at {images[0].size} pixels ({short_reason(error)})"
         ) from error
 
 

@@ -117,8 +117,8 @@ def test_an_image_that_is_too_thin_fails_alone(checkpoint: Folder, size: str) ->
     first, second, third = predict_each(predictor, [good, thin, good])
     assert first == third == predictor.predict([good])[0]
     assert isinstance(second, ImageError)
-    assert str(second).startswith(f"made-{size}-0.png: ")
-    assert f"cannot predict an image of {size}" in str(second)
+    assert str(second).startswith("cannot be predicted by ")  # after the image's name, as all reasons
+    assert f" at {size} pixels" in str(second)
     assert "\n" not in str(second)
 
 

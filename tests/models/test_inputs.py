@@ -16,9 +16,9 @@ from tests.models.made import made_image
         (
             ValueError("mean must\n have 3"),
             ImageError,
-            r"made-9x8-0.png: m cannot predict .*\(mean must have 3\)",
+            r"^cannot be predicted by m at 9x8 pixels \(mean must have 3\)$",
         ),
-        (ZeroDivisionError(), ImageError, r"an image of 9x8 \(ZeroDivisionError\)"),
+        (ZeroDivisionError(), ImageError, r"at 9x8 pixels \(ZeroDivisionError\)"),
         (
             MemoryError(),
             ModelError,

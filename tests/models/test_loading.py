@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from detseg.errors import ModelError
 from detseg.models.engine import choose_device
 from detseg.models.loading import load_predictor
 from detseg.models.predictor import PredictorOptions
+from tests.models import tiny
 
 Folder = Callable[[str], str]
 OPTIONS = PredictorOptions(device="cpu")
@@ -62,6 +64,81 @@ def test_a_missing_preprocessor(copy: Path) -> None:
     assert "has no preprocessor_config.json" in refused(copy)
 
 
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("yolo11n.pt", "has pickled weights, which can run code .* `yolo export format=onnx`"),
+        ("detector.pth", "has pickled weights, .* save_torchvision"),
+        ("yolo11n.engine", r"is no file that detseg loads: give a folder .* \.onnx"),
+        ("yolo11n.torchscript", "is no file that detseg loads"),
+    ],
+)
+def test_files_of_other_tools_say_what_to_give(tmp_path: Path, file: str, words: str) -> None:
+    (tmp_path / file).write_bytes(b"PK\x03\x04")
+    assert re.search(words, refused(tmp_path / file))
+
+
+def test_a_folder_of_pickles_is_told_from_one_without_a_config(tmp_path: Path) -> None:
+    (tmp_path / "best.pt").write_bytes(b"PK\x03\x04")
+    assert "pickled weights only (best.pt)" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["checkpoint-500", "snapshots/0a1b"])
+def test_the_folder_around_a_checkpoint_names_it(copy: Path, tmp_path: Path, inside: str) -> None:
+    around = tmp_path / "around"
+    shutil.copytree(copy, around / inside)
+    assert f"save_pretrained (of model and processor), as {around / inside} is" in refused(around)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_adapter_is_not_left_out_in_silence(copy: Path, whole: bool) -> None:
+    (copy / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    if not whole:
+        (copy / "model.safetensors").rename(copy / "adapter_model.safetensors")
+        (copy / "config.json").unlink()
+    message = refused(copy)
+    assert ("beside the weights of a model" if whole else "without its model") in message
+    assert "merge_and_unload()" in message
+
+
+@pytest.mark.parametrize("method", ["torchao", "bitsandbytes", "gptq", "fp8", "unheard-of"])
+def test_quantized_weights_are_not_taken_for_floats(copy: Path, method: str) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": method}}))
+    assert f"is quantized ({method})" in refused(copy)
+
+
+@pytest.mark.parametrize("labels", [["bolt", "nut", "gear"], {"bolt": 0, "nut": 1, "gear": 2}])
+def test_an_id2label_the_wrong_way_round(copy: Path, labels: object) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "id2label": labels}))
+    assert "does not name classes by number" in refused(copy)
+
+
+@pytest.mark.parametrize("name", ["model.fp16.safetensors", "model-00001-of-00002.safetensors"])
+def test_weights_under_another_name(copy: Path, name: str) -> None:
+    (copy / "model.safetensors").rename(copy / name)
+    assert f"has weights in {name}, and model.safetensors or" in refused(copy)
+
+
+def test_a_config_does_not_lead_to_a_pickle(copy: Path) -> None:
+    torch.save(load_file(copy / "model.safetensors"), copy / "adapter_model.bin")
+    config = json.loads((copy / "config.json").read_text())
+    named = {**config, "transformers_weights": "adapter_model.bin"}
+    (copy / "config.json").write_text(json.dumps(named))
+    assert "has pickled weights (adapter_model.bin, in its config.json)" in refused(copy)
+
+
+def test_a_pointer_of_git_lfs_is_no_damaged_file(copy: Path) -> None:
+    (copy / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\nsize 9\n")
+    assert "a pointer of Git LFS in the place of model.safetensors: run `git lfs pull`" in refused(copy)
+
+
+def test_a_folder_of_an_export_names_the_file(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "model.onnx")
+    assert f"give {copy / 'model.onnx'} itself" in refused(copy)
+
+
 def test_missing_weights(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     assert "has no weights: model.safetensors was expected" in refused(copy)
@@ -87,6 +164,14 @@ def test_lost_weights_are_not_made_up(copy: Path) -> None:
     del tensors[gone]
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     assert "lacks 1 weight of a DetrForObjectDetection" in refused(copy)
+
+
+def test_lost_statistics_of_batch_norms_are_not_made_up(tmp_path: Path) -> None:
+    folder = tiny.save("rt_detr_v2", tmp_path / "averaged")  # as of averages over the parameters alone
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: one for name, one in weights.items() if "running_" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    assert re.search(r"lacks \d+ weights .* \(first .*running_mean\)", refused(folder))
 
 
 def test_weights_of_another_shape(copy: Path) -> None:

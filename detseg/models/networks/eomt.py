@@ -46,8 +46,8 @@ class EomtInPieces:
         n_pieces = -(-max(height, width) // min(height, width))
         if n_pieces > _MOST_PIECES:
             raise ImageError(
-                f"{images[0].ref.uri}: {self._checkpoint.name} cannot predict an image of {images[0].size}, "
-                f"which is {n_pieces} square pieces: cut it into images of {_MOST_PIECES} at most"
+                f"cannot be predicted by {self._checkpoint.name} at {images[0].size} pixels, "
+                f"which are {n_pieces} square pieces: cut it into images of {_MOST_PIECES} at most"
             )
         return processor_inputs(self._checkpoint, images)
 

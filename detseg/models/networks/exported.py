@@ -19,7 +19,8 @@ from detseg.errors import ModelError, short_reason
 from detseg.geometry.masks import empty_mask
 from detseg.geometry.runs import paste_bitmap
 from detseg.geometry.suppression import suppress
-from detseg.models.checkpoints import Checkpoint, find_checkpoint
+from detseg.models.checkpoint_files import find_checkpoint
+from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.exports import Export, read_export
 from detseg.models.network import NetworkRequest, RawDetection, lowest_score, to_logit

@@ -25,7 +25,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from detseg.errors import ModelError
 from detseg.files import replacing, write_whole
 from detseg.models.bounds import check_n_labels, check_preprocessing
-from detseg.models.checkpoints import Checkpoint, check_folder, find_checkpoint, loading, read_json
+from detseg.models.checkpoint_files import find_checkpoint, read_json
+from detseg.models.checkpoints import Checkpoint, check_folder, loading
 
 BACKGROUND = "__background__"
 """torchvision's name of the label id that is no class; ids without a name are none either."""

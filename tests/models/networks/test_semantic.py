@@ -154,7 +154,7 @@ def test_a_semantic_eomt_with_two_images_gives_each_its_own(tmp_path: Path) -> N
 def test_a_semantic_eomt_refuses_an_image_of_too_many_pieces(tmp_path: Path) -> None:
     tiny.save("eomt_in_pieces", tmp_path)
     network = network_of(tmp_path, wanted())
-    with pytest.raises(ImageError, match="cannot predict an image of 900x9, which is 100 square pieces"):
+    with pytest.raises(ImageError, match="at 900x9 pixels, which are 100 square pieces"):
         network.prepare([made_image(900, 9)])
 
 
