@@ -12,7 +12,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -223,3 +223,17 @@ def _make_private(entry: os.DirEntry[str]) -> None:
     found = entry.stat(follow_symlinks=False)
     if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o077:
         os.chmod(entry.path, found.st_mode & _PRIVATE_FOLDER)  # what its owner may do, as before
+
+
+def file_stamps(paths: Iterable[Path]) -> list[Any]:
+    """Return place, size and times of files, and of those in folders.
+
+    Nobody can set back the time of the last change.
+    """
+    stamps = []
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix != ".pyc" and file.is_file():
+                seen = file.stat()
+                stamps.append((str(file), seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+    return stamps

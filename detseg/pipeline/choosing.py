@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from detseg.errors import ModelError
+from detseg.files import file_stamps
 from detseg.models.reviewed import is_reviews
-from detseg.pipeline.model_cache import file_stamps
 from detseg.pipeline.predictors import describe_unfit, fitting_segmenter
 from detseg.pipeline.registry import checkpoint_digest
 from detseg.pipeline.workspace import opened_catalog

@@ -19,12 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import detseg
-from detseg.files import parse_json
-from detseg.models.onnx_files import is_onnx
+from detseg.files import file_stamps, parse_json
 from detseg.models.plugins import installed_files, is_plugin
-from detseg.models.recorded import is_recorded, recorded_files
-from detseg.models.reviewed import is_reviews
-from detseg.pipeline.predictors import PredictorSettings, named_models
+from detseg.pipeline.predictors import PredictorSettings, model_files, named_models
 from detseg.taxonomy import Taxonomy, class_from_json
 from detseg.types import ModelVersion
 
@@ -93,27 +90,11 @@ def _fingerprint(settings: PredictorSettings, files: Iterable[str]) -> str | Non
 
 def _content(name: str) -> list[Any] | None:
     """Fingerprint the files of a checkpoint or a plug-in; None for what may change unseen."""
-    if is_reviews(name):
-        return None
-    if is_recorded(name):
-        return file_stamps(recorded_files(name))
+    if read := model_files(name):
+        return file_stamps(read)
     if not is_plugin(name):
-        return file_stamps([Path(name)]) if Path(name).is_dir() or is_onnx(Path(name)) else None
+        return None
     installed = installed_files(name)
     if installed is None:
         return None
     return [*file_stamps(installed), *sorted((one.name, one.version) for one in distributions())]
-
-
-def file_stamps(paths: Iterable[Path]) -> list[Any]:
-    """Return place, size and times of files, and of those in folders.
-
-    Nobody can set back the time of the last change.
-    """
-    stamps = []
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix != ".pyc" and file.is_file():
-                stat = file.stat()
-                stamps.append((str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
-    return stamps

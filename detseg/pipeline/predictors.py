@@ -13,7 +13,7 @@ from detseg.config.classes import ClassSettings, TaxonomySettings
 from detseg.config.sections import EngineSettings, ModelSettings, Section
 from detseg.config.settings import Settings, to_taxonomy
 from detseg.errors import FormatError, ModelError
-from detseg.files import read_json
+from detseg.files import file_stamps, read_json
 from detseg.models.onnx_files import is_onnx
 from detseg.models.plugins import is_plugin, load_plugin
 from detseg.models.recorded import PREFIX, is_recorded, load_recorded, recorded_files
@@ -50,6 +50,8 @@ def load(
 ) -> AblePredictor:
     """Return the predictor of these settings, loaded once in a process and shared by its threads.
 
+    It is loaded again where a file of its models has changed.
+
     Its ``predict(batch)`` takes decoded images and returns one tuple of instances for each, by descending
     score. ``n_images`` are to come, if that is known: from some hundred on, it is compiled. ``reviewed`` are
     the boxes of people where the settings name ``reviews``. Raises ModelError when a checkpoint cannot be
@@ -57,7 +59,8 @@ def load(
     the settings leave the choice to it.
     """
     with _loading:  # two threads at once would load the weights twice
-        predictor = _load(settings.model_dump_json(), reviewed)
+        stamps = file_stamps(file for name in named_models(settings) for file in model_files(name))
+        predictor = _load(settings.model_dump_json(), reviewed, tuple(stamps))
     if n_images is not None:
         predictor.expect(n_images)
     if version is not None and predictor.version != version:
@@ -186,8 +189,20 @@ def named_models(settings: PredictorSettings) -> tuple[str, ...]:
     return tuple(_resolve(name, role) or "" for name, role in named if name)
 
 
+def model_files(name: str) -> tuple[Path, ...]:
+    """Return the files and folders that a model is read from; none for a hub's, a plug-in or reviews."""
+    if is_recorded(name):
+        return recorded_files(name)
+    path = Path(name)
+    return (path,) if path.is_dir() or is_onnx(path) else ()
+
+
 @lru_cache(maxsize=2)
-def _load(chosen_json: str, reviewed: ReviewedBoxes | None) -> AblePredictor:
+def _load(
+    chosen_json: str,
+    reviewed: ReviewedBoxes | None,
+    stamps: tuple[Any, ...],  # noqa: ARG001  (another predictor after a change of its files)
+) -> AblePredictor:
     from detseg.models.wrappers.calibrated import CalibratedPredictor
     from detseg.models.wrappers.ensemble import build_ensemble, inner_options
 

@@ -53,6 +53,15 @@ def test_a_models_folder_is_found_from_where_the_settings_are(
     )
 
 
+def test_a_model_that_is_trained_anew_is_loaded_anew(project: Path, tmp_path: Path) -> None:
+    folder = tiny.save("rt_detr_v2", tmp_path / "mine")
+    settings = predictor_settings(settings_of(project, model__detector=str(folder)))
+    before = predictors.load(settings)
+    assert predictors.load(settings) is before
+    tiny.save("rt_detr_v2", folder, labels=("screw", "nut", "gear"))
+    assert predictors.load(settings).version != before.version
+
+
 @pytest.mark.parametrize(
     "around", [{}, {"model__suppression": "class"}, {"model__tile_px": 64, "model__tile_overlap_px": 16}]
 )
