@@ -141,10 +141,13 @@ def _lay_out(
         )
         for one, (x, y) in zip(chosen, places, strict=True)
     )
+    name = model.rpartition("@")[0]
     note = (
-        f"{len(points):,} of {len(ids):,} images, by the embeddings of {model}: those that it sees alike lie "
+        f"{len(points):,} of {len(ids):,} images, by the backbone of {name}: those that it sees alike lie "
         "near each other; how far apart distant groups lie says nothing."
     )
+    if len(points) < min(len(ids), MOST_POINTS):
+        note += " The others were never predicted with it."
     if len(thumbnails) < len(points):
         note += f" {len(thumbnails):,} have a thumbnail in colour, the others a small grey one."
     return ImageMap(points, note)

@@ -102,9 +102,3 @@ class QaReport:
     notes: tuple[str, ...] = ()
     currency: str = "$"
     alike: Alike = Alike()
-
-    @property
-    def n_reviewed(self) -> int:
-        """Images that somebody labeled, or found empty."""
-        states = self.result.basis.states
-        return states.get("labeled", 0) + states.get("empty", 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -17,7 +17,7 @@ from detseg.report.corrected import corrected_panel
 from detseg.report.data import Images
 from detseg.report.encoding import data_uri, jpeg_bytes, uri_size
 from detseg.report.examples import Example
-from detseg.report.pictures import PanelSize, View, instances_panel, scale_to
+from detseg.report.pictures import PanelSize, Show, View, instances_panel, scale_to
 from detseg.report.sheet import Panel
 from detseg.report.views import Card, Change, Picture
 from detseg.report.wording import describe_edit, format_seconds
@@ -30,6 +30,7 @@ _MARKS = {
     (True, "dotted"): "hatched: only the segmenter saw it",
     (True, "dashed"): "hatched: only the detector saw it",
 }
+_TITLES: Mapping[Show, str] = {"boxes": "Detection", "masks": "Segmentation"}
 _QUALITIES = ((520, 82), (520, 60), (360, 55), (240, 45), (160, 30))
 """Panel width in pixels and WebP quality, best first: the first that keeps to the budget is taken."""
 
@@ -43,9 +44,10 @@ def make_cards(
     """
     cases = images.cases(tuple(example.image for example in examples))
     present = [(example, cases[example.image]) for example in examples if example.image in cases]
+    answered = _answered(case for _, case in present)
     cards, left = [], max_bytes
     for n, (example, case) in enumerate(present):
-        card = _card(example, case, images, taxonomy, max_bytes=left // (len(present) - n))
+        card = _card(example, case, images, taxonomy, answered=answered, max_bytes=left // (len(present) - n))
         left -= sum(len(picture.uri) for picture in card.pictures)
         cards.append(card)
     return tuple(cards)
@@ -73,7 +75,22 @@ def read_as_predicted(case: Case, read: Callable[[str], DecodedImage]) -> Decode
     return image
 
 
-def _card(example: Example, case: Case, images: Images, taxonomy: Taxonomy, *, max_bytes: int) -> Card:
+def _answered(cases: Iterable[Case]) -> tuple[Show, ...]:
+    """Return what the model answers on these images; both where it answers nothing."""
+    instances = [region.instance for case in cases for region in (*case.predicted, *case.shown)]
+    boxes, masks = (any(getattr(one, part) is not None for one in instances) for part in ("box", "mask"))
+    return ("boxes",) if boxes and not masks else ("masks",) if masks and not boxes else ("boxes", "masks")
+
+
+def _card(
+    example: Example,
+    case: Case,
+    images: Images,
+    taxonomy: Taxonomy,
+    *,
+    answered: Sequence[Show],
+    max_bytes: int,
+) -> Card:
     review = case.truth
     shown = replace(case.prediction, regions=case.shown)
     edits = find_edits(shown, review) if review is not None else ()
@@ -81,7 +98,7 @@ def _card(example: Example, case: Case, images: Images, taxonomy: Taxonomy, *, m
     failure: str | None = None
     try:
         image = read_as_predicted(case, images.read)
-        draw = partial(_panels, case, edits, taxonomy)
+        draw = partial(_panels, case, edits, taxonomy, answered=answered)
         pictures = fit_pictures(image, draw, name=image_name(case.uri), max_bytes=max_bytes)
     except ImageError as error:
         failure = str(error)
@@ -142,13 +159,17 @@ def fit_pictures(
     return tuple(_picture(panel, data, name=name) for panel, data in zip(panels, encoded, strict=True))
 
 
-def _panels(case: Case, edits: Sequence[Edit], taxonomy: Taxonomy, view: View) -> tuple[Panel, ...]:
+def _panels(
+    case: Case, edits: Sequence[Edit], taxonomy: Taxonomy, view: View, *, answered: Sequence[Show]
+) -> tuple[Panel, ...]:
     whole = {region.id: region for region in case.predicted}
     instances = [whole.get(region.id, region).instance for region in case.shown]
     return (
         Panel("Original", view.picture),
-        instances_panel(view, instances, taxonomy, show="boxes", title="Detection", scores=False),
-        instances_panel(view, instances, taxonomy, show="masks", title="Segmentation", scores=False),
+        *(
+            instances_panel(view, instances, taxonomy, show=show, title=_TITLES[show], scores=False)
+            for show in answered
+        ),
         corrected_panel(view, edits, taxonomy, title="Corrected"),
     )
 

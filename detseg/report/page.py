@@ -187,7 +187,7 @@ def _examples_head(report: QaReport, cards: tuple[Card, ...]) -> Section:
     title = "What was changed, in pictures"
     if not cards:
         return Section("gallery", title, (Block(missing="No reviewed image yet."),))
-    n_images = format_count(report.n_reviewed, "reviewed image")
+    n_images = format_count(report.result.n_cases, "reviewed image")
     note = (
         f"{len(cards)} of {n_images}: of every kind of edit in every class a bad and an ordinary one, "
         "some that the models disagree on, and some with nothing to correct. In the corrected picture "

@@ -129,9 +129,12 @@ def _last_change(what: str, weeks: Sequence[WeekShare | WeekOfEdits]) -> Iterato
 
 
 def _suspects(result: QaResult) -> Iterator[str]:
-    n = result.suspects.n_suspects
-    if n:
-        yield f"Look again at {format_count(n, 'label')} under suspicion: detseg qa --send-back {min(n, 50)}."
+    labels, images = result.suspects.n_suspects, result.suspects.n_suspect_images
+    if images:
+        yield (
+            f"Look again at {format_count(labels, 'label')} under suspicion on "
+            f"{format_count(images, 'image')}: detseg qa --send-back {min(images, 50)}."
+        )
 
 
 def _measure(result: QaResult) -> Iterator[str]:

@@ -55,9 +55,8 @@ def format_share(value: float | None) -> str:
     if value is None:
         return NOT_DEFINED
     percent = value * 100
-    if round(percent) in (0, 100) and percent not in (0, 100):
-        return f"{percent:.1f}{_THIN}%"
-    return f"{percent:.0f}{_THIN}%"
+    digits = 1 if round(percent) in (0, 100) and percent not in (0, 100) else 0
+    return f"{percent:.{digits}f}{_THIN}%".replace("-", "−")
 
 
 def format_score(value: float | None) -> str:

@@ -76,7 +76,8 @@ def test_only_embeddings_of_one_model_are_on_a_map(project: LabeledProject) -> N
     map_ = draw(project)
     assert len(map_.points) == 8
     assert "8 of 12 images" in map_.note
-    assert MODEL in map_.note
+    assert f"the backbone of {MODEL.partition('@')[0]}:" in map_.note
+    assert map_.note.endswith("The others were never predicted with it.")
 
 
 def test_a_version_has_a_map_of_its_images(project: LabeledProject) -> None:

@@ -70,6 +70,18 @@ def test_the_detector_picture_has_the_boxes_of_things_whose_masks_are_shown() ->
     assert notes(replace(as_masks, predicted=())) != notes(case)
 
 
+@pytest.mark.parametrize(("part", "missing"), [("mask", "Segmentation"), ("box", "Detection")])
+def test_what_the_model_never_answers_has_no_picture(part: str, missing: str) -> None:
+    other = "box" if part == "mask" else "mask"
+    case = next(case for case in CASES if any(getattr(one.instance, other) for one in case.shown))
+    kept = (one for one in case.shown if getattr(one.instance, other))
+    regions = tuple(replace(one, instance=replace(one.instance, **{part: None})) for one in kept)
+    alone = replace(case, prediction=replace(case.prediction, regions=regions), predicted=())
+    (card,) = make_cards(examples([alone]), images_of([alone]), TAXONOMY, max_bytes=1_000_000)
+    titles = {"Original", "Detection", "Segmentation", "Corrected"} - {missing}
+    assert {picture.title for picture in card.pictures} == titles
+
+
 @pytest.mark.parametrize("budget", [80_000, 300_000, 10_000_000])
 def test_pictures_keep_to_their_budget(budget: int) -> None:
     cards = make_cards(examples(CASES[:4]), IMAGES, TAXONOMY, max_bytes=budget)

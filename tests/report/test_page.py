@@ -13,6 +13,7 @@ from detseg.metrics.intervals import Estimate
 from detseg.metrics.thresholds import ThresholdChoice
 from detseg.report.data import QaReport
 from detseg.report.page import render_report, write_report
+from detseg.report.steps import next_steps
 from detseg.report.tabs.quality import sources_section
 from detseg.report.tabs.scores import operating_section
 from detseg.report.wording import tell, tell_figure
@@ -112,6 +113,25 @@ def test_what_few_control_images_say_of_the_saving_is_no_contradiction() -> None
         outline = Outline(render_report(make_report([*others, *control[:n_control]])))
         assert said in outline.text
         assert (outline.figures["saved"] != "n/a") == is_told
+
+
+def test_control_images_that_wait_are_counted_where_they_are_missed() -> None:
+    cases = made_cases(80)
+    control = [replace(case, reviews=()) for case in cases if case.arm == "control"][:2]
+    others = [case for case in cases if case.arm == "assisted"]
+    text = plain(Outline(render_report(make_report([*others, *control]))).text)
+    assert "without seeing the model’s regions: 2 control images wait for review." in text
+    assert "Not measured: 2 control images wait for review." in text
+    text = plain(Outline(render_report(make_report(others))).text)
+    assert "without seeing the model’s regions: experiments.control_share makes such control images." in text
+    assert "Not measured: experiments.control_share is the share of new images labeled by hand." in text
+
+
+def test_suspects_are_sent_back_by_the_image(report: QaReport) -> None:
+    suspects = report.result.suspects
+    assert suspects.n_suspects > suspects.n_suspect_images
+    (step,) = (step for step in next_steps(report.result) if "--send-back" in step)
+    assert step.endswith(f"detseg qa --send-back {min(suspects.n_suspect_images, 50)}.")
 
 
 def test_the_most_frequent_kinds_of_suspects_are_named_with_the_answer(report: QaReport, html: str) -> None:

@@ -84,6 +84,7 @@ def test_durations(value: float | None, text: str) -> None:
         (12.0, 30.0, "seconds", "12 to 30 s"),
         (250.0, 310.0, "seconds", "4 min 10 s to 5 min 10 s"),
         (-3.0, 4.0, "number", "−3.0 to 4.0"),
+        (-0.98, 0.88, "share", "−98 to 88 %"),
         (3.0, 1200.0, "number", "3.0 to 1,200"),
         (0.9, 0.95, "score", "0.900 to 0.950"),
         (2.0, 14.0, "pixels", "2.0 to 14 px"),

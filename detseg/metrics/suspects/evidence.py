@@ -133,6 +133,7 @@ def find_missed(scene: Scene) -> Iterator[Finding | Observation]:
         yield from _empty_though_sure(scene)
         return
     drawn = _drawn(scene)
+    deleted = {one.id for one in scene.case.shown} - {one.id for one in scene.truth.regions}
     for j, shape in enumerate(scene.model.layer.shapes):
         region = shape.region
         one = Observation(
@@ -140,7 +141,8 @@ def find_missed(scene: Scene) -> Iterator[Finding | Observation]:
         )
         yield one
         if not drawn[j] and one.value >= scene.options.least_sure_score:
-            reason = f"the model is {_score(region):.0%} sure of it, and it is not drawn{_agreeing(scene, j)}"
+            fate = "was deleted" if region.id in deleted else "is not drawn"
+            reason = f"the model is {_score(region):.0%} sure of it, and it {fate}{_agreeing(scene, j)}"
             yield Finding("missed", _trust(scene, j), reason, region, shape.extent, one)
 
 

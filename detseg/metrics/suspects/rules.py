@@ -54,7 +54,7 @@ RULES = (
     Rule("over_smoothed", "outline too smooth", 0.4, find_over_smoothed),
     Rule("too_fast", "accepted faster than a look takes", 0.5, find_too_fast),
     Rule("empty_though_sure", "empty, though the model is sure", 1.0, find_missed),
-    Rule("missed", "probably overlooked", 1.0, find_missed),
+    Rule("missed", "probably missing", 1.0, find_missed),
     Rule("wrong_label", "probably another class", 1.0, find_wrong_label),
     Rule("unseen", "nobody else sees it", 0.7, find_unseen),
 )

@@ -14,6 +14,7 @@ from detseg.plurals import format_count
 from detseg.report.cells import count_cell, estimate_cell, table
 from detseg.report.charts import Point, sparkline
 from detseg.report.steps import next_steps, say_no_steps
+from detseg.report.tabs.quality import control_waiting
 from detseg.report.views import Answer, Cell, Chart, Column, Fact, Row
 from detseg.report.wording import tell_figure, week_label
 from detseg.types import EDIT_KINDS
@@ -21,13 +22,7 @@ from detseg.types import EDIT_KINDS
 if TYPE_CHECKING:
     from detseg.report.data import QaReport
 
-_NOT_MEASURED = "Not measured: experiments.control_share is the share of new images that are labeled by hand."
-
-
-_NO_CONTROL = (
-    "Nobody has labeled an image without seeing the model’s regions: experiments.control_share makes such "
-    "control images."
-)
+_UNSEEN = "Nobody has labeled an image without seeing the model’s regions"
 
 
 def answers(report: QaReport) -> tuple[Answer, ...]:
@@ -56,7 +51,8 @@ def _model(report: QaReport, figures: Figures) -> Answer:
         missed = f"{counts.added:,} {verb} missed" if counts.added else "none was missed"
         verdict = f"{kept}; {missed}." + (f" The most frequent change is “{kind}” ({n:,})." if n else "")
         if report.result.model.headline is None:
-            verdict += f" {_NO_CONTROL}"
+            how = control_waiting(report) or "experiments.control_share makes such control images"
+            verdict += f" {_UNSEEN}: {how}."
     weeks = [(w.week, w.acceptance_rate, w.changed) for w in report.result.work.drift.weeks]
     trend = _trend("Acceptance by week", weeks, "share")
     facts = tuple(map(_fact, figures.told[1:]))
@@ -92,9 +88,12 @@ def _most_frequent(suspects: Suspects) -> str:
 def _saved(report: QaReport, figures: Figures) -> Answer:
     effort, times = report.result.work.effort, report.result.work.times
     saving = effort.saving
+    missing = (
+        control_waiting(report) or "experiments.control_share is the share of new images labeled by hand"
+    )
     ways = {
         "control": f"Measured against {format_count(saving.n_control, 'control image')}.",
-        None: _NOT_MEASURED if effort.expected.n_images else "Too few timed reviews to tell.",
+        None: f"Not measured: {missing}." if effort.expected.n_images else "Too few timed reviews to tell.",
     }
     if saving.n_control and effort.method is None:
         control = format_count(saving.n_control, "control image")

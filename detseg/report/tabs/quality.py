@@ -105,19 +105,19 @@ def sources_section(report: QaReport) -> Section:
 
 def _plan_text(report: QaReport) -> str:
     """What the interval of the headline needs, and how to get it."""
-    quality = report.result.model
     figure = answer_questions(report.result)[0].main
     if figure.plan is None or not figure.plan.n_more:
         return ""
-    queued = max(0, report.result.basis.arms.get("control", 0) - quality.control.n_images)
-    waits = (
-        f" {format_count(queued, 'control image')} {'waits' if queued == 1 else 'wait'} for review."
-        if queued
-        else ""
-    )
+    waits = f" {waiting}." if (waiting := control_waiting(report)) else ""
     words = say_plan(figure.plan)
     how = "experiments.control_share is the share of new images that are shown without the model’s regions."
     return f"{words[0].upper()}{words[1:]}.{waits} {how}"
+
+
+def control_waiting(report: QaReport) -> str:
+    """Say how many control images nobody has labeled yet; nothing where there are none."""
+    n = max(0, report.result.basis.arms.get("control", 0) - report.result.model.control.n_images)
+    return f"{format_count(n, 'control image', 'waits', 'wait')} for review" if n else ""
 
 
 def anchoring_cell(estimate: Estimate, *, noun: str) -> Cell:

@@ -20,7 +20,7 @@ MOST_LISTED, MOST_PICTURED = 100, 48
 
 _NOTE = (
     "Rules and scores that ask for a second look, surest and dearest first. {} on {:,} of {}. "
-    "“detseg qa --send-back N” puts the first N into a review tab of Label Studio."
+    "“detseg qa --send-back N” puts the N images with the worst of them into a tab of Label Studio."
 )
 
 

@@ -66,6 +66,7 @@ def test_who_saw_the_region_and_took_it_away_may_be_right(arm: Arm) -> None:
     elsewhere = region("a", "bolt", (120, 20, 180, 80))
     (found,) = suspects(case([elsewhere], model(), arm=arm), "missed")
     assert found.score == pytest.approx(0.45)
+    assert found.reason == "the model is 90% sure of it, and it was deleted"
 
 
 def test_other_people_who_agree_with_the_model_halve_the_doubt() -> None:
