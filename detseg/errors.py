@@ -35,7 +35,7 @@ from detseg.escaping import escape_controls
 _LONGEST_REASON = 200
 
 
-def short_reason(error: Exception) -> str:
+def short_reason(error: BaseException) -> str:
     """Return what another library's exception says in a line of at most 200 characters, or else its type.
 
     >>> short_reason(ValueError("no\\nsuch  file")), short_reason(KeyError())

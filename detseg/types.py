@@ -257,7 +257,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
-    """An upright image in memory. ``rgb`` is uint8 of shape (height, width, 3)."""
+    """An upright image in memory. ``rgb`` is uint8 of shape (height, width, 3), not to be written to."""
 
     ref: ImageRef
     size: Size

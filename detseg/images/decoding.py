@@ -133,6 +133,7 @@ def decode_image(
         _check(image, data, header, max_pixels=max_pixels, formats=formats)
         image.load()
         rgb = _upright_rgb(image, _orientation(image, header))
+    rgb.flags.writeable = False  # several models and a picture are made of it
     height, width, _ = rgb.shape
     return DecodedImage(ImageRef(image_id(data), uri), Size(width, height), rgb)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from os import PathLike
 from pathlib import Path
 from threading import Lock
 from typing import cast
 
-from detseg.errors import ModelError, short_reason
+from detseg.errors import DetsegError, ModelError, short_reason
 from detseg.models.predictor import LONGEST_VERSION, Abilities, Predictor, PredictorOptions, check_answer
 from detseg.taxonomy import Taxonomy
-from detseg.types import DecodedImage, Instance, ModelVersion
+from detseg.types import Box, DecodedImage, Instance, ModelVersion
 
 GROUP = "detseg.predictors"
 """The entry point group in which a distribution registers its predictors."""
@@ -23,21 +27,7 @@ PREFIX = "plugin:"
 PredictorFactory = Callable[..., Predictor]
 """Called as ``factory(options=PredictorOptions, taxonomy=Taxonomy | None)``."""
 
-_FOREIGN_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
-"""The errors that foreign code is known to raise. ImageError and ModelError are not among them, they pass."""
+_VERSION = re.compile(r"\S(.*\S)?@[0-9a-f]{8,}")
 
 _MEMBERS: Mapping[str, type | None] = {
     "taxonomy": Taxonomy,
@@ -72,13 +62,11 @@ class PluginPredictor(Abilities):
     def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
         """See ``Predictor.predict``. What it raises beside ImageError is a bug of its own: a ModelError."""
         name = self.detector or self.segmenter
+        with self._calling, _foreign(f"{name} failed in predict", type(self._inner).__module__):
+            answer = self._inner.predict(batch)
+            _check_unmapped(name, self._inner.unmapped)
         try:
-            with self._calling:
-                answer = self._inner.predict(batch)
-        except _FOREIGN_ERRORS as error:
-            raise ModelError(f"{name} failed in predict: {_name_error(error)}") from error
-        try:
-            return check_answer(self, batch, answer)
+            return check_answer(self, batch, _in_floats(answer))
         except (TypeError, AttributeError) as error:
             raise ModelError(
                 f"{name} answered something else than one tuple of Instance per image: {_name_error(error)}"
@@ -108,13 +96,11 @@ def load_plugin(
     name = detector or segmenter or ""
     factory = find_plugin(name.removeprefix(PREFIX))
     if factory is None:
-        known = ", ".join(sorted(PREFIX + one.name for one in entry_points(group=GROUP))) or "none"
+        known = ", ".join(sorted({PREFIX + one.name for one in entry_points(group=GROUP)})) or "none"
         raise ModelError(f"{name} is not installed (there are: {known}): install the package that has it")
-    try:
+    with _foreign(f"{name} cannot be made", str(factory.__module__)):
         inner = factory(options=options, taxonomy=taxonomy)
         _check_members(name, inner)
-    except _FOREIGN_ERRORS as error:
-        raise ModelError(f"{name} cannot be made: {_name_error(error)}") from error
     _check_classes(name, inner.taxonomy, taxonomy)
     return PluginPredictor(
         inner, detector=detector or "", segmenter=segmenter or "", taxonomy=taxonomy or inner.taxonomy
@@ -150,15 +136,61 @@ def _registered(name: str) -> EntryPoints:
 
 
 def _import(entry_point: EntryPoint) -> PredictorFactory:
-    try:
+    with _foreign(f"{PREFIX}{entry_point.name} ({entry_point.value}) cannot be imported", entry_point.module):
         factory = entry_point.load()
-    except _FOREIGN_ERRORS as error:
-        raise ModelError(
-            f"{PREFIX}{entry_point.name} ({entry_point.value}) cannot be imported: {_name_error(error)}"
-        ) from error
     if not callable(factory):
         raise ModelError(f"{PREFIX}{entry_point.name} ({entry_point.value}) is no class and no function")
     return cast(PredictorFactory, factory)
+
+
+@contextmanager
+def _foreign(failure: str, module: str) -> Iterator[None]:
+    """In here, code of somebody else: what it prints goes to stderr, and what it raises becomes a ModelError.
+
+    Any exception may come of it, and ``sys.exit`` too: here alone all are caught. Errors of detseg pass. The
+    line ends with the place in the package of ``module``, for whoever wrote it.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except DetsegError:
+        raise
+    except (Exception, SystemExit) as error:
+        place = _place(error, module.partition(".")[0])
+        raise ModelError(f"{failure}: {_name_error(error)}{place}") from error
+
+
+def _place(error: BaseException, package: str) -> str:
+    """The last line of that package that the error came through, in parentheses; "" for none."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == package:
+            place = f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def _in_floats(answer: Sequence[Sequence[Instance]]) -> list[list[Instance]]:
+    """The same with floats of Python for those of numpy or torch, which no JSON holds.
+
+    TypeError for an answer that has to be run to be known, as that of a generator.
+    """
+    for some in (answer, *answer):
+        if not isinstance(some, Sequence):
+            raise TypeError(f"a {type(some).__name__} is no tuple")
+    return [[_with_floats(instance) for instance in instances] for instances in answer]
+
+
+def _with_floats(instance: Instance) -> Instance:
+    box = None if instance.box is None else Box(*map(float, instance.box.xyxy))
+    return replace(instance, box=box, score=None if instance.score is None else float(instance.score))
+
+
+def _check_unmapped(name: str, counts: Mapping[str, int]) -> None:
+    if not isinstance(counts, Mapping) or not all(
+        isinstance(label, str) and isinstance(n, int) for label, n in counts.items()
+    ):
+        raise ModelError(f"{name}: 'unmapped' counts labels, {{'bolt': 3}} say, and is {counts!r:.60}")
 
 
 def _check_members(name: str, predictor: Predictor) -> None:
@@ -175,8 +207,11 @@ def _check_members(name: str, predictor: Predictor) -> None:
         isinstance(files, tuple) and all(isinstance(file, str | PathLike) for file in files)
     ):
         raise ModelError(f"{name} is no Predictor: 'files' is a tuple of paths there, not {files!r:.60}")
-    if not predictor.version:
-        raise ModelError(f"{name} has no version: without one, nobody knows which model said what")
+    if not _VERSION.fullmatch(predictor.version):
+        raise ModelError(
+            f"{name} has the version {predictor.version!r:.60}, and name@8hex was expected: hash all that "
+            "changes an answer, weights first (see docs/predictors.md)"
+        )
     if len(predictor.version) > LONGEST_VERSION:
         raise ModelError(
             f"{name} has a version of {len(predictor.version)} letters: {LONGEST_VERSION} at most"
@@ -194,7 +229,7 @@ def _check_classes(name: str, known: Taxonomy, wanted: Taxonomy | None) -> None:
             )
 
 
-def _name_error(error: Exception) -> str:
+def _name_error(error: BaseException) -> str:
     """The kind of an error, and what it says: "KeyError: 1" tells more than "1"."""
     kind, reason = type(error).__name__, short_reason(error)
     return kind if reason == kind else f"{kind}: {reason}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from detseg.errors import ImageError, ModelError
 from detseg.geometry.boxes import clip_box
 from detseg.plurals import format_count
 from detseg.taxonomy import Taxonomy
-from detseg.types import Box, DecodedImage, Embedding, ImageId, Instance, ModelVersion, Size
+from detseg.types import Box, DecodedImage, Embedding, ImageId, Instance, Mask, ModelVersion, SeenBy, Size
 
 EngineName = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -220,8 +220,17 @@ def _checked(instance: Instance, size: Size, taxonomy: Taxonomy, *, where: str) 
         raise ModelError(f"{where}: {instance.label!r} is stuff and has a box; stuff has masks only")
     if instance.score is None or not math.isfinite(instance.score):
         raise ModelError(f"{where}: {instance.label!r} has the score {instance.score}, expected 0 to 1")
-    if instance.seen_by is None:
-        raise ModelError(f"{where}: {instance.label!r} does not say which model saw it (seen_by)")
+    if instance.seen_by not in get_args(SeenBy):
+        known = ", ".join(get_args(SeenBy))
+        raise ModelError(
+            f"{where}: {instance.label!r} does not say which model saw it: seen_by is {instance.seen_by!r}, "
+            f"expected one of {known}"
+        )
+    if instance.mask is not None and not isinstance(instance.mask, Mask):
+        raise ModelError(
+            f"{where}: the mask of {instance.label!r} is a {type(instance.mask).__name__}: "
+            "detseg.geometry.masks.bitmap_to_mask makes a Mask of a bitmap"
+        )
     if instance.mask is not None and instance.mask.size != size:
         raise ModelError(
             f"{where}: the mask of {instance.label!r} is {instance.mask.size}, the image is {size}"

@@ -34,6 +34,8 @@ def test_every_exif_orientation_comes_out_upright(quadrants: Image.Image, orient
     decoded = decode_image(encoded(stored, exif=exif), "x.png")
     assert decoded.size == upright_size(encoded(stored, exif=exif)) == Size(64, 32)
     np.testing.assert_array_equal(decoded.rgb, np.asarray(quadrants))
+    with pytest.raises(ValueError, match="read-only"):
+        decoded.rgb[:] = 0  # by one model, and the next one would see it
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "LA", "RGBA", "YCbCr", "PA"])

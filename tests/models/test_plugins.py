@@ -35,6 +35,9 @@ from detseg.types import Box, Instance
 from detseg.errors import ImageError
 
 CLASSES = taxonomy_of_labels(["bolt"], ["belt"])
+
+class Away(Exception):  # as most libraries have them: no kin of Python's own
+    pass
 """
 
 Install = Callable[..., None]
@@ -151,7 +154,10 @@ def test_a_plugin_answers_alone(install: Install) -> None:
             "a method there",
         ),
         (GOOD.replace('"good@00000001"', "1"), "'version' is a str there, not 1"),
-        (GOOD.replace('"good@00000001"', '""'), "no version"),
+        (GOOD.replace('"good@00000001"', '""'), "has the version ''"),
+        (GOOD.replace('"good@00000001"', '"v1"'), "has the version 'v1', and name@8hex was expected"),
+        (GOOD.replace("        pass", "        raise Away('key')"), "cannot be made: Away: key"),
+        (GOOD.replace("        pass", "        raise SystemExit(2)"), "cannot be made: SystemExit: 2"),
         (GOOD.replace("= CLASSES", "= ['bolt']"), "'taxonomy' is a Taxonomy there"),
         (GOOD.replace("{}", "None"), "'unmapped' is a Mapping there"),
         (f"{GOOD}\n    files = 'weights.onnx'", "'files' is a tuple of paths there, not 'weights.onnx'"),
@@ -174,7 +180,15 @@ def test_a_plugin_that_is_no_predictor_is_one_line(install: Install, code: str, 
         ("((Instance('nut', 'thing', Box(1, 1, 5, 5), None, 0.5, 'detector'),),)", "'nut'"),
         ("((Instance('bolt', 'thing', Box(1, 1, 500, 5), None, 0.5, 'detector'),),)", "not inside"),
         ("((Instance('bolt', 'thing', Box(1, 1, 5, 5), None, None, 'detector'),),)", "score"),
-        ("1 / 0", "failed in predict: ZeroDivisionError"),
+        ("((Instance('bolt', 'thing', Box(1, 1, 5, 5), None, 0.5, 'me'),),)", "seen_by is 'me'"),
+        ("((Instance('bolt', 'thing', None, batch[0].rgb, 0.5, 'segmenter'),),)", "bitmap_to_mask"),
+        ("(tuple(()) for _ in batch)", "a generator is no tuple"),
+        ("((one for one in ()),)", "a generator is no tuple"),
+        ("1 / 0", r"failed in predict: ZeroDivisionError: division by zero \(mine.py, line \d+\)"),
+        ("next(iter(()))", "failed in predict: StopIteration"),
+        ("exit(3)", "failed in predict: SystemExit: 3"),
+        ("batch[0].rgb.fill(0)", "failed in predict: ValueError: assignment destination is read-only"),
+        ("setattr(self, 'unmapped', {'nut': 'many'})", "'unmapped' counts labels"),
     ],
 )
 def test_an_answer_that_breaks_the_contract_is_one_line(install: Install, answer: str, said: str) -> None:
@@ -183,6 +197,25 @@ def test_an_answer_that_breaks_the_contract_is_one_line(install: Install, answer
     with pytest.raises(ModelError, match=said) as caught:
         load().predict([made_image(20, 20)])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["np.float32", "torch.tensor"])
+def test_numbers_of_other_libraries_become_pythons(install: Install, number: str) -> None:
+    made = f"Box(*map({number}, (1.0, 1.0, 5.0, 5.0))), None, {number}(0.5), 'detector'"
+    answer = f"return tuple((Instance('bolt', 'thing', {made}),) for _ in batch)"
+    code = f"import numpy as np\nimport torch\n{HEAD}{re.sub(r'return tuple.*', answer, GOOD)}"
+    install("mine", code, "mine = mine:Good")
+    ((found,),) = load().predict([made_image(20, 20)])
+    assert found == Instance("bolt", "thing", Box(1.0, 1.0, 5.0, 5.0), None, 0.5, "detector")
+    assert found.box
+    assert {type(value) for value in (*found.box.xyxy, found.score)} == {float}
+
+
+def test_what_a_plugin_prints_is_not_our_output(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    code = GOOD.replace("pass", "print('loaded')").replace("return", "print('predicting')\n        return")
+    install("mine", HEAD + code, "mine = mine:Good")
+    load().predict([made_image(20, 20)])
+    assert capsys.readouterr() == ("", "loaded\npredicting\n")
 
 
 def test_an_image_that_cannot_be_predicted_is_its_own_error(install: Install) -> None:

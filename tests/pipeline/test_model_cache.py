@@ -24,14 +24,14 @@ from tests.pipeline.conftest import TAXONOMY, VERSION
 
 MODEL = CachedModel(VERSION, TAXONOMY)
 PLUGIN = """
-import hashlib, pathlib
+import hashlib, pathlib, sys
 from detseg.taxonomy import taxonomy_of_labels
 
 class Mine:
     detector, segmenter, unmapped = "mine", "", {}
 
     def __init__(self, *, options, taxonomy=None):
-        print("MADE")
+        print("MADE", file=sys.__stdout__)
         self.taxonomy = taxonomy_of_labels(["bolt"])
         self.version = "mine@" + hashlib.sha256(pathlib.Path(WEIGHTS).read_bytes()).hexdigest()[:8]
 
@@ -121,7 +121,9 @@ def test_a_second_run_does_not_load_torch(installed: Path, tmp_path: Path) -> No
 
 def test_a_plugin_that_names_its_files_is_recalled(installed: Path, tmp_path: Path) -> None:
     with (installed / "mine.py").open("a") as code:
-        code.write("        \n    files = (WEIGHTS,)\nprint('IMPORTED')\n")  # which may take as long as torch
+        code.write(
+            "        \n    files = (WEIGHTS,)\nprint('IMPORTED', file=sys.__stdout__)\n"
+        )  # which may take as long as torch
     first = run_of_its_own(installed, "plugin:mine", tmp_path / "a")
     assert first[:2] == ["IMPORTED", "MADE"]
     assert run_of_its_own(installed, "plugin:mine", tmp_path / "a") == first[2:]
