@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -54,6 +55,11 @@ class TrainingSettings(Section):
     evaluations: int = Field(default=15, ge=1, le=1000, description="how often the split val is predicted")
     patience: int = Field(
         default=5, ge=0, description="evaluations without a better figure until it stops; 0: never"
+    )
+    head: Literal["own", "upernet"] = Field(
+        default="own",
+        description="what answers: own: as in the base; upernet: a new head on the base's backbone, which "
+        "gives every pixel a class",
     )
     image_size: int = Field(
         default=0,

@@ -67,7 +67,8 @@ def train_version(
     store = open_store(settings)
     version = store.version(name)
     weights = _located(settings, base)
-    task = task_of(weights)
+    head = settings.training.head
+    task = task_of(weights, head=head)
     plan = Plan(
         base=base,
         weights=weights,
@@ -86,7 +87,7 @@ def train_version(
         _require_masks(store, version, base=base)
     about = describe_taxonomy(version, settings.changes)
     notes = [*filter(None, [about]), *check_version(version, plan.classes)]
-    checkpoint = load_pretrained(plan.weights)
+    checkpoint = load_pretrained(plan.weights, head=head, seed=seed)
     with open_sources(settings) as sources, working(out, plan) as work:
         images = LabeledImages(sources, work / "images")
         train_table, val_table = (
@@ -95,7 +96,7 @@ def train_version(
         )
         notes += describe_unread(settings.run, images.missing, version.name, n_images=images.n_seen)
         queries = settings.training.queries or count_queries(checkpoint.config)
-        notes += describe_crowds(images.most_objects, queries, base=base)
+        notes += describe_crowds(images.most_objects, queries, base=base, masks=task.masks)
         for note in notes:
             warn(note)
         splits = Splits(train_table, val_table, images.read)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from scipy import ndimage
 from torchvision import tv_tensors
-from torchvision.ops import masks_to_boxes
 from torchvision.transforms import v2
 
 from detseg.config.training import TrainingSettings
@@ -78,14 +78,14 @@ def tighten_boxes(example: Example) -> Example:
 
 
 def _tight_boxes(layers: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """The boxes (N, 4) of the pixels that hold each number; all of them are there."""
-    boxes = torch.zeros(len(numbers), 4)
-    for layer in layers:
-        here = torch.isin(numbers, layer)
-        if here.any():
-            masks = layer[None] == numbers[here, None, None]  # (n, H, W)
-            boxes[here] = masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0])
-    return boxes
+    """The boxes (N, 4) of the pixels that hold each number; all of them are there, each in one layer."""
+    found: dict[int, tuple[float, ...]] = {}
+    for layer in layers.numpy():
+        for number, place in enumerate(ndimage.find_objects(layer), 1):
+            if place is not None:
+                rows, columns = place
+                found[number] = (columns.start, rows.start, columns.stop, rows.stop)
+    return torch.tensor([found[number] for number in numbers.tolist()], dtype=torch.float32).reshape(-1, 4)
 
 
 def _transforms(settings: TrainingSettings) -> list[Any]:

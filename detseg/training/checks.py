@@ -63,10 +63,11 @@ def _describe_rare(version: Version, objects: dict[str, dict[str, int]]) -> Iter
         yield f"the split {CHOSEN_BY!r} of {version.name} has no {names}: that is learned, but not measured"
 
 
-def describe_crowds(most_objects: int, n_queries: int | None, *, base: str) -> Iterator[str]:
-    """Yield a warning where an image has more objects than the model finds in one."""
+def describe_crowds(most_objects: int, n_queries: int | None, *, base: str, masks: bool) -> Iterator[str]:
+    """Yield a warning where an image has more objects than the model, of ``masks`` or boxes, finds in one."""
     if n_queries is not None and most_objects > n_queries:
+        without = ', and training.head = "upernet" has no such limit' if masks else ""
         yield (
             f"an image has {most_objects:,} objects, and {base} finds at most {n_queries:,} in one: "
-            f"training.queries = {most_objects} lets it find all"
+            f"training.queries = {most_objects} lets it find all{without}"
         )

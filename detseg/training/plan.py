@@ -66,7 +66,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {**entry, **entry.get("settings", {}), "settings": None}
+    """A plan with its settings beside the rest; of an earlier detseg, those that it had not are the usual."""
+    usual = TrainingSettings().model_dump(mode="json")
+    return {**entry, **usual, **entry.get("settings", {}), "settings": None}
 
 
 FIGURES: Mapping[str, str] = {

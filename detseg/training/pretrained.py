@@ -13,15 +13,20 @@ from detseg.models.plugins import is_plugin
 from detseg.models.recorded import is_recorded
 from detseg.models.reviewed import is_reviews
 from detseg.training.adapt import show_whole
+from detseg.training.heads import UPERNET, with_upernet
 from detseg.training.tasks import TASKS, Task
 from detseg.training.torchvision_detectors import show_inputs
 
 
-def load_pretrained(name: str) -> Checkpoint:
-    """The checkpoint to begin from. TrainingError for what cannot be trained, ModelError for what cannot be
-    loaded."""
+def load_pretrained(name: str, *, head: str = "own", seed: int = 0) -> Checkpoint:
+    """The checkpoint to begin from, with its own head or a new one (``training.head``), which is the seed's.
+
+    TrainingError for what cannot be trained, ModelError for what cannot be loaded.
+    """
     architecture = _architecture(name)
     checkpoint = FAMILIES[architecture].load(name, architecture)
+    if head == "upernet":
+        checkpoint, architecture = with_upernet(checkpoint, seed=seed), UPERNET
     if FAMILIES[architecture].kind == "torchvision":
         return show_inputs(checkpoint)
     if getattr(checkpoint.processor, "do_split_image", False):
@@ -34,9 +39,10 @@ def load_pretrained(name: str) -> Checkpoint:
     return checkpoint
 
 
-def task_of(name: str) -> Task:
-    """What a checkpoint learns; TrainingError for one that cannot learn."""
-    return TASKS[_architecture(name)]
+def task_of(name: str, *, head: str = "own") -> Task:
+    """What a checkpoint learns with that head; TrainingError for one that cannot learn."""
+    own = TASKS[_architecture(name)]
+    return TASKS[UPERNET] if head == "upernet" else own
 
 
 def _architecture(name: str) -> str:

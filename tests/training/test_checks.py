@@ -51,7 +51,7 @@ def refused(root: Path, detector: Path) -> str:
             {"train": 3},
             "v1 has no split 'val' to choose the best weights by (it has train): make a version with",
         ),
-        ({"val": 3, "test": 1}, "v1 has no split 'train' to learn from (it has test, val)"),
+        ({"val": 3, "test": 1}, "v1 has no split 'train' to learn from (it has val, test)"),
     ],
 )
 def test_a_version_without_a_split_is_refused(
@@ -162,9 +162,11 @@ def test_without_a_class_of_things_a_model_of_masks_is_wanted(tmp_path: Path) ->
 
 
 def test_more_objects_than_a_model_finds_are_said() -> None:
-    assert list(describe_crowds(50, 50, base="sample")) == []
-    assert list(describe_crowds(50, None, base="sample")) == []
-    assert list(describe_crowds(51, 50, base="sample")) == [
+    assert list(describe_crowds(50, 50, base="sample", masks=False)) == []
+    assert list(describe_crowds(50, None, base="sample", masks=False)) == []
+    (of_masks,) = describe_crowds(51, 50, base="sample-segmenter", masks=True)
+    assert of_masks.endswith('lets it find all, and training.head = "upernet" has no such limit')
+    assert list(describe_crowds(51, 50, base="sample", masks=False)) == [
         "an image has 51 objects, and sample finds at most 50 in one: training.queries = 51 lets it find all"
     ]
 
@@ -202,3 +204,8 @@ def test_plans_that_differ_are_told_apart() -> None:
     assert differences({"seed": 1, "settings": {"zoom": 0.1}}, {"seed": 1, "settings": {"zoom": 0.2}}) == [
         "zoom (0.1, now 0.2)"
     ]
+
+
+def test_a_plan_of_before_a_setting_had_its_usual_value() -> None:
+    assert differences({"settings": {}}, {"settings": {"head": "own"}}) == []
+    assert differences({"settings": {}}, {"settings": {"head": "upernet"}}) == ["head (own, now upernet)"]
