@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from detseg.pipeline.datasets import Trace
 
 _MOST_PEOPLE = 10
+_MOST_OFF = 6
 
 
 def print_version(version: Version) -> None:
@@ -42,9 +43,16 @@ def print_version(version: Version) -> None:
         ("", "all", *counts.splits),
         [(name, f"{n:,}", *(_share(parts[split], n) for split in counts.splits)) for name, n, parts in rows],
     )
-    if furthest := {key: max(map(abs, of.values())) for key, of in _deviations(version).items() if of}:
+    off = {key: max(map(abs, of.values())) for key, of in _deviations(version).items() if of}
+    if off:
+        furthest = sorted(off, key=lambda key: (key != "images", -off[key]))
+        more = f", and {len(off) - _MOST_OFF:,} more by less" if len(off) > _MOST_OFF else ""
         say()
-        say("off the shares by at most: " + ", ".join(f"{key} {off:.1%}" for key, off in furthest.items()))
+        say(
+            "off the shares by at most: "
+            + ", ".join(f"{key} {off[key]:.1%}" for key in furthest[:_MOST_OFF])
+            + more
+        )
 
 
 def _describe_duplicates(counts: Mapping[str, int]) -> str:

@@ -37,7 +37,7 @@ def label_sections(
 ) -> tuple[Section, ...]:
     """The sections of a tab; one that says what is missing where there is no label."""
     if not figures.n_images:
-        missing = "No label yet: `detseg collect` brings those that people made."
+        missing = "No label yet: detseg collect brings those that people made."
         return (Section("label-classes", "What is labeled", (Block(missing=missing),)),)
     sections = (
         classes_section(figures, taxonomy),

@@ -32,7 +32,7 @@ def map_tab(map_: ImageMap, taxonomy: Taxonomy) -> Tab:
     """The tab with a map; one that says what is missing where no image has an embedding."""
     if not map_.points:
         missing = (
-            "No image has an embedding yet: `detseg preannotate` keeps one of each image that it predicts, "
+            "No image has an embedding yet: detseg preannotate keeps one of each image that it predicts, "
             "where the model has a backbone that gives one."
         )
         return Tab("map", "Map", (Section("map-head", "Images that look alike", (Block(missing=missing),)),))

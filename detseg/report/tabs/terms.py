@@ -25,7 +25,7 @@ _TERMS = {
     ),
     "user-3": (
         "the person who has that number in Label Studio, and who said last what a review says; addresses are "
-        "kept nowhere, `detseg status --people` asks for them"
+        "kept nowhere, detseg status --people asks for them"
     ),
     "Accepted": "regions left as the model drew them / all regions that it drew",
     "IoU": "shared area / joint area of two regions, in [0, 1]",
