@@ -25,6 +25,7 @@ from detseg.pipeline.training import SAMPLES, LabeledImages
 from detseg.samples.checkpoints import checkpoint_path
 from detseg.training.adapt import longest_side, spare_points, with_classes
 from detseg.training.batches import Draws, LabelIds
+from detseg.training.evaluate import Split
 from detseg.training.plan import Plan
 from detseg.training.pretrained import load_pretrained
 from detseg.training.tables import write_table
@@ -69,8 +70,7 @@ def _batches(
             most_px=round(LARGER * longest_side(checkpoint.processor)),
             make=task.make,
         )
-        panoptic = any(one.kind == "stuff" for one in plan.classes)
-        collate = task.collate(checkpoint.processor, panoptic)
+        collate = task.collate(checkpoint.processor, Split(table, images.read, plan.classes))
         return list(DataLoader(draws, plan.settings.batch_size, collate_fn=collate))
 
 

@@ -15,13 +15,11 @@ from detseg.models.checkpoints import Checkpoint
 from detseg.models.families import FAMILIES
 from detseg.models.networks.torchvision_checkpoints import TorchvisionConfig
 from detseg.taxonomy import LabelClass, Taxonomy
-from detseg.training.torchvision_detectors import resize, with_rows
+from detseg.training.augment import IGNORED
+from detseg.training.torchvision_models import resize_detector, with_rows
 
 BACKGROUND = LabelClass("background", "stuff", aliases=("__background__",))
 """The label of pixels that are of nothing, where every pixel has one."""
-
-IGNORED = -100
-"""The label of pixels that teach nothing: that of no class, however many there are."""
 
 _OFF = 0.3
 """How far new queries are from the base's, as a share of the deviation among those."""
@@ -206,7 +204,7 @@ def resize_inputs(base: Checkpoint, longest: int) -> None:
     TrainingError for a model that is made for one size alone.
     """
     if isinstance(base.config, TorchvisionConfig):
-        resize(base, longest)
+        resize_detector(base, longest)
         return
     images = image_processor(base.processor)
     factor = longest / longest_side(images)

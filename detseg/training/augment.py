@@ -12,6 +12,9 @@ from torchvision.transforms import v2
 
 from detseg.config.training import TrainingSettings
 
+IGNORED = -100
+"""The label of pixels that teach nothing: that of no class, however many there are."""
+
 _GREY = 114
 """What lies outside of an image that was made smaller, as YOLO has it."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import detseg
 from detseg.models.checkpoints import architecture_of
 from detseg.training.plan import FIGURES, Best, Figure, Plan, Trained
-from detseg.training.torchvision_detectors import TorchvisionLearner, without_loss
+from detseg.training.torchvision_models import TorchvisionLearner, without_loss
 
 _CARD = """\
 ---

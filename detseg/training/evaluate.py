@@ -52,14 +52,9 @@ class Split:
     read: Reader
     classes: tuple[LabelClass, ...]
 
-    @property
-    def labels(self) -> LabelMap:
-        """The classes by the model's numbers."""
-        return self.labels_from(0)
-
-    def labels_from(self, first: int) -> LabelMap:
-        """The classes by the numbers of a model whose first one is that."""
-        by_number = dict(enumerate(self.classes, first))
+    def labels_of(self, checkpoint: Checkpoint) -> LabelMap:
+        """The classes by the numbers that they have in a model."""
+        by_number = dict(enumerate(self.classes, min(checkpoint.labels)))
         return LabelMap({i: cls.name for i, cls in by_number.items()}, by_number)
 
     @property
@@ -160,7 +155,7 @@ _NO_AP = {"ap": Figure(None), "ap50": Figure(None)}
 def tally_boxes(checkpoint: Checkpoint, split: Split, engine: Engine) -> BoxTally:
     """Compare the boxes that a model in evaluation mode finds in every image with the labels."""
     network, tally = _network(checkpoint, _BOXES, engine), DetectionTally("bbox")
-    labels = split.labels_from(min(checkpoint.labels))
+    labels = split.labels_of(checkpoint)
     for image, truth in split.images():
         found = _read(network, network.run(network.prepare([image])), image, labels)
         tally.add_pair(_things(split.ids.known(truth)), _annotation(truth, found))
@@ -175,11 +170,11 @@ def tally_segments(checkpoint: Checkpoint, split: Split, engine: Engine) -> Segm
     """
     shown = _network(checkpoint, replace(_SEGMENTS, panoptic=split.panoptic), engine)
     faint = _network(checkpoint, replace(_SEGMENTS, mask_threshold=_FAINT), engine)
-    tally = SegmentTally(PanopticTally(), DetectionTally("segm"))
+    labels, tally = split.labels_of(checkpoint), SegmentTally(PanopticTally(), DetectionTally("segm"))
     for image, truth in split.images():
         output = faint.run(shown.prepare([image]))
-        masks = _read(faint, output, image, split.labels)
-        segments = _read(shown, output, image, split.labels)
+        masks = _read(faint, output, image, labels)
+        segments = _read(shown, output, image, labels)
         known = split.ids.known(truth)
         tally.segments.add_pair(known, _annotation(truth, segments))
         tally.masks.add_pair(known, _annotation(truth, masks))
@@ -188,11 +183,11 @@ def tally_segments(checkpoint: Checkpoint, split: Split, engine: Engine) -> Segm
 
 def tally_pixels(checkpoint: Checkpoint, split: Split, engine: Engine) -> PixelTally:
     """Compare the class that a model in evaluation mode gives each pixel with that of the labels."""
-    tally = PixelTally(SegmentationTally())
+    labels, tally = split.labels_of(checkpoint), PixelTally(SegmentationTally())
     with _keeping_auxiliary_head(checkpoint.model):
         network = _network(checkpoint, _PIXELS, engine)
         for image, truth in split.images():
-            found = _read(network, network.run(network.prepare([image])), image, split.labels)
+            found = _read(network, network.run(network.prepare([image])), image, labels)
             known = split.ids.known(truth)
             tally.pixels.add_pair(known, _annotation(truth, found))
             tally.n_truth.update(region.instance.label for region in known.regions)

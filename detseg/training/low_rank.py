@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from detseg.errors import TrainingError
 from detseg.models.backbone import find_backbone
 from detseg.models.checkpoints import architecture_of
-from detseg.training.torchvision_detectors import without_loss
+from detseg.training.torchvision_models import without_loss
 
 
 class LowRank(nn.Module):

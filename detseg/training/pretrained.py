@@ -15,7 +15,7 @@ from detseg.models.reviewed import is_reviews
 from detseg.training.adapt import show_whole
 from detseg.training.heads import UPERNET, with_upernet
 from detseg.training.tasks import TASKS, Task
-from detseg.training.torchvision_detectors import show_inputs
+from detseg.training.torchvision_models import show_inputs
 
 
 def load_pretrained(name: str, *, head: str = "own", seed: int = 0) -> Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,11 +15,11 @@ from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.labels import is_placeholder
 from detseg.taxonomy import LabelClass
-from detseg.training.adapt import BACKGROUND, IGNORED, image_processor
-from detseg.training.augment import Example
+from detseg.training import torchvision_models
+from detseg.training.adapt import BACKGROUND, image_processor
+from detseg.training.augment import IGNORED, Example
 from detseg.training.batches import MakeExample, box_example, pixel_example, segment_example
 from detseg.training.evaluate import Split, Tally, tally_boxes, tally_pixels, tally_segments
-from detseg.training.torchvision_detectors import DetectorCollator
 
 _COLOURS = 3
 
@@ -175,36 +175,57 @@ class Task:
     """What a family learns. ``masks``: from masks, of things and surfaces, else from the boxes of things.
 
     ``make`` makes the truth of an image; ``collate`` makes what makes inputs, from a checkpoint's processor
-    and whether there are surfaces among the classes; ``tally`` takes in what a model in evaluation mode finds
-    in a split. ``every_pixel`` has a class, also those of nothing.
+    and the split with its classes; ``tally`` takes in what a model in evaluation mode finds in a split.
+    ``surfaces`` are learned as well as things. ``every_pixel`` has a class, also those of nothing, which have
+    a label behind those of the classes if it is ``named``.
     """
 
     masks: bool
     make: MakeExample
-    collate: Callable[[Any, bool], Collator]
+    collate: Callable[[Any, Split], Collator]
     tally: Callable[[Checkpoint, Split, Engine], Tally]
+    surfaces: bool = False
     every_pixel: bool = False
+    named: bool = False
 
     def learned(self, classes: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
         """The classes of a version that the model answers. A surface called background is nothing, too."""
         return tuple(
             cls
             for cls in classes
-            if (self.masks or cls.kind == "thing") and not (self.every_pixel and is_placeholder(cls.name))
+            if (self.surfaces or cls.kind == "thing") and not (self.every_pixel and is_placeholder(cls.name))
         )
 
     def labels(self, learned: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
         """The labels of the model: those classes, and behind them what stands for nothing."""
-        return (*learned, BACKGROUND) if self.every_pixel else tuple(learned)
+        return (*learned, BACKGROUND) if self.named else tuple(learned)
 
 
-_BOXES = Task(False, box_example, lambda processor, _panoptic: DetectionCollator(processor), tally_boxes)
-_SEGMENTS = Task(True, segment_example, make_segment_collator, tally_segments)
+_BOXES = Task(False, box_example, lambda processor, _: DetectionCollator(processor), tally_boxes)
+_SEGMENTS = Task(
+    True,
+    segment_example,
+    lambda processor, split: make_segment_collator(processor, split.panoptic),
+    tally_segments,
+    surfaces=True,
+)
 _PIXELS = Task(
-    True, pixel_example, lambda processor, _panoptic: PixelCollator(processor), tally_pixels, every_pixel=True
+    True,
+    pixel_example,
+    lambda processor, _: PixelCollator(processor),
+    tally_pixels,
+    surfaces=True,
+    every_pixel=True,
+    named=True,
 )
 
-_TORCHVISION_BOXES = Task(False, box_example, lambda *_: DetectorCollator(), tally_boxes)
+_TORCHVISION_BOXES = Task(False, box_example, lambda *_: torchvision_models.DetectorCollator(), tally_boxes)
+_TORCHVISION_MASKS = replace(_TORCHVISION_BOXES, masks=True, make=segment_example, tally=tally_segments)
+_TORCHVISION_PIXELS = replace(
+    _PIXELS,
+    collate=lambda inputs, split: torchvision_models.SemanticCollator(inputs, len(split.classes)),
+    named=False,
+)
 
 TASKS: Mapping[str, Task] = {
     **dict.fromkeys(
@@ -236,6 +257,18 @@ TASKS: Mapping[str, Task] = {
             "ssdlite320_mobilenet_v3_large",
         ),
         _TORCHVISION_BOXES,
+    ),
+    **dict.fromkeys(("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"), _TORCHVISION_MASKS),
+    **dict.fromkeys(
+        (
+            "deeplabv3_mobilenet_v3_large",
+            "deeplabv3_resnet50",
+            "deeplabv3_resnet101",
+            "fcn_resnet50",
+            "fcn_resnet101",
+            "lraspp_mobilenet_v3_large",
+        ),
+        _TORCHVISION_PIXELS,
     ),
     **dict.fromkeys(
         (

@@ -32,7 +32,7 @@ from detseg.training.plan import (
 )
 from detseg.training.tables import SampleTable
 from detseg.training.tasks import TASKS, Task
-from detseg.training.torchvision_detectors import without_loss
+from detseg.training.torchvision_models import without_loss
 from detseg.training.trainer import (
     FineTuner,
     LossIsNoNumber,
@@ -208,7 +208,7 @@ class _Training:
             model=self.model,
             args=arguments,
             train_dataset=draws,
-            data_collator=self.task.collate(self.processor, self.val.panoptic),
+            data_collator=self.task.collate(self.processor, self.val),
             optimizers=(optimizer, make_schedule(optimizer, self.course)),
         )
         try:

@@ -192,14 +192,6 @@ def test_families_that_do_not_learn_yet_are_named(tmp_path: Path) -> None:
         load_pretrained(str(base))
 
 
-def test_models_of_torchvision_with_masks_are_answered_with_what_can_be_trained(tmp_path: Path) -> None:
-    config = {"architectures": ["maskrcnn_resnet50_fpn"], "model_type": "torchvision"}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "model.safetensors").touch()
-    with pytest.raises(TrainingError, match=r"it is a maskrcnn_resnet50_fpn; give .* families .*rt_detr"):
-        load_pretrained(str(tmp_path))
-
-
 def test_plans_that_differ_are_told_apart() -> None:
     assert differences({"seed": 1, "settings": {"zoom": 0.1}}, {"seed": 1, "settings": {"zoom": 0.2}}) == [
         "zoom (0.1, now 0.2)"

@@ -22,8 +22,8 @@ from detseg.images import decode_image
 from detseg.pipeline.predict import predict
 from detseg.pipeline.training import train_version
 from detseg.taxonomy import LabelClass
-from detseg.training.adapt import BACKGROUND, IGNORED, show_whole, with_classes
-from detseg.training.augment import Example
+from detseg.training.adapt import BACKGROUND, show_whole, with_classes
+from detseg.training.augment import IGNORED, Example
 from detseg.training.batches import LabelIds, pixel_example
 from detseg.training.plan import Trained, decode_trained, encode_trained
 from detseg.training.pretrained import load_pretrained

@@ -241,7 +241,9 @@ def _load_weights(name: str, model: nn.Module, weights: Mapping[str, torch.Tenso
 def _read_settings(model: nn.Module, builder: str, resize_size: int | None) -> dict[str, Any]:
     family = builder.split("_")[0]
     if family not in SETTINGS:
-        return dict(_SEMANTIC) | ({} if resize_size is None else {"resize_size": resize_size})
+        known = getattr(model, "config", None)  # of one that was loaded
+        given = known.settings if isinstance(known, TorchvisionConfig) else _SEMANTIC
+        return dict(given) | ({} if resize_size is None else {"resize_size": resize_size})
     try:
         return {keyword: read(model) for keyword, read in SETTINGS[family].items()}
     except AttributeError as error:
