@@ -37,13 +37,14 @@ def predict(
 ) -> None:
     """Predicts images into a folder, without a server.
 
-    Writes boxes, masks and counts as JSON, and a picture of each image.
+    By the model that preannotate would take. Writes boxes, masks and counts as JSON, and a picture of each
+    image.
     """
     from detseg.cli.bars import progress_bars
     from detseg.cli.output import EXIT_QUARANTINED, note, note_models, print_file
     from detseg.config import load_settings
+    from detseg.pipeline.choosing import choose_models
     from detseg.pipeline.predict import predict as predict_files
-    from detseg.pipeline.predictors import describe_unfit
 
     _check_coco(format_, truth)
     settings = load_settings(
@@ -57,10 +58,11 @@ def predict(
         engine__precision=precision,
         engine__batch_size=batch_size,
     )
-    for line in describe_unfit(settings):
+    chosen = choose_models(settings)
+    for line in chosen.notes:
         note(line)
     with progress_bars():
-        report = predict_files(settings, images, out, pictures=pictures)
+        report = predict_files(chosen.settings, images, out, pictures=pictures)
     if truth is not None:
         _write_coco(report.file, truth)
     if as_json:

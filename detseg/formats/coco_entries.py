@@ -42,7 +42,9 @@ def entry_check(
             return problem
         if iou_type == "bbox":
             return box_problem(entry.get("bbox"))
-        return mask_problem(entry.get("segmentation"), sizes[entry["image_id"]])
+        if (mask := entry.get("segmentation")) is None:
+            return "it has no segmentation: compare boxes (--iou-type bbox)"
+        return mask_problem(mask, sizes[entry["image_id"]])
 
     return check
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
 from PIL import Image
 
+from detseg.config import Settings
 from detseg.geometry.masks import decode_mask
 from detseg.images import image_id
+from detseg.pipeline.registry import register
 from tests.cli.conftest import Run
 from tests.pipeline.conftest import write_image
+from tests.pipeline.models import make_trained
 
 COMMANDS = (
     "demo",
@@ -132,6 +136,19 @@ def test_predict_for_people_names_files_and_counts(run: Run, models: tuple[str, 
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines()[0].startswith(str(tmp_path / "x.png") + ": ")
     assert answer.out.splitlines()[-1] == "1 picture and predictions.json in out"
+
+
+def test_predict_takes_the_promoted_model(run: Run, models: tuple[str, ...], tmp_path: Path) -> None:
+    folder = make_trained(tmp_path / "mine")
+    shutil.copytree(models[1], folder, dirs_exist_ok=True)
+    register(Settings(root=tmp_path), folder)
+    assert run("models", "promote", "mine", "--force").code == 0
+    write_image(tmp_path / "x.png", seed=0)
+    answer = run("predict", "x.png", "--out", "out", "--segmenter", "", "--json")
+    assert answer.json["model"]["detector"] == str(folder)
+    assert "predicting with mine, the promoted model" in answer.err
+    given = run("predict", "x.png", "--out", "out", *models, "--json")
+    assert given.json["model"]["detector"] == models[1]
 
 
 def test_predict_says_what_is_wrong_in_one_line(run: Run, models: tuple[str, ...], tmp_path: Path) -> None:

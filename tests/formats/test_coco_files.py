@@ -133,6 +133,8 @@ def test_polygons_need_the_size_of_their_image(tmp_path: Path) -> None:
         score(tmp_path, {**truth, "images": [{"id": 1}]}, results, "segm")
     with pytest.raises(FormatError, match="annotations 0: polygons need width and height of their image"):
         score(tmp_path, {**truth, "images": [{"id": 1, "width": 0, "height": 9}]}, results, "segm")
+    with pytest.raises(FormatError, match=r"annotations 0: it has no segmentation: .* \(--iou-type bbox\)"):
+        score(tmp_path, TRUTH, [HIT], "segm")
 
 
 def test_what_is_read_has_numbers_only(tmp_path: Path) -> None:
