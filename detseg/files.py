@@ -21,6 +21,7 @@ import psutil
 
 from detseg.errors import ConfigError, FormatError, NotJson
 
+_POINTER, _LONGEST_POINTER = b"version https://git-lfs", 1024
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 _ANY_FILE = 0o666  # less what the umask takes
@@ -237,3 +238,10 @@ def file_stamps(paths: Iterable[Path]) -> list[Any]:
                 seen = file.stat()
                 stamps.append((str(file), seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
     return stamps
+
+
+def is_pointer(file: Path) -> bool:
+    """Tell whether Git LFS has left a pointer there, in the place of the file."""
+    if not file.is_file() or file.stat().st_size > _LONGEST_POINTER:
+        return False
+    return file.read_bytes().startswith(_POINTER)

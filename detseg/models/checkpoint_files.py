@@ -11,7 +11,6 @@ from detseg.models.onnx_files import SUFFIX, find_onnx
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_POINTER, _LONGEST_POINTER = b"version https://git-lfs", 1024
 _UNPICKLE = (
     "which can run code when they are read: save the model again with save_pretrained or save_torchvision, "
     "which write safetensors, or one of Ultralytics with `yolo export format=onnx`"
@@ -44,13 +43,6 @@ def read_json(name: str, file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{name} cannot be loaded: {file.name} is no JSON object")
     return content
-
-
-def is_pointer(file: Path) -> bool:
-    """Tell whether Git LFS has left a pointer there, in the place of the file."""
-    if not file.is_file() or file.stat().st_size > _LONGEST_POINTER:
-        return False
-    return file.read_bytes().startswith(_POINTER)
 
 
 def require_floats(name: str, quantization: Any, named_file: Any) -> None:
@@ -111,8 +103,11 @@ def _require_weights(name: str, folder: Path, present: set[str]) -> None:
     weights = sorted(one for one in present if one.endswith(".safetensors"))
     if not weights:
         exported = sorted(file.name for file in folder.glob(f"*{SUFFIX}"))
-        mend = f"give {folder / exported[0]} itself" if exported else "save it again with save_pretrained"
-        raise ModelError(f"{name} has no weights: model.safetensors was expected in that folder: {mend}")
+        more = f", or give {folder / exported[0]} if it is an export of YOLO or RF-DETR" if exported else ""
+        raise ModelError(
+            f"{name} has no weights: model.safetensors was expected in that folder: save it again with "
+            f"save_pretrained{more}"
+        )
     named = read_json(name, folder / "config.json").get("transformers_weights")
     if named is None and not present.intersection(_WEIGHTS):
         raise ModelError(
@@ -120,7 +115,7 @@ def _require_weights(name: str, folder: Path, present: set[str]) -> None:
             "save it again with save_pretrained"
         )
     for one in weights:
-        if is_pointer(folder / one):
+        if files.is_pointer(folder / one):
             raise ModelError(
                 f"{name} has a pointer of Git LFS in the place of {one}: run `git lfs pull` there"
             )

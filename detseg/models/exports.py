@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 from detseg.errors import FormatError, ModelError
@@ -96,10 +97,14 @@ def _read_yolo(file: OnnxFile) -> Export:
     task = file.metadata.get("task")
     if task not in (None, "detect", "segment"):
         raise ValueError(f"it is a YOLO for {task!r}: give one for detect or segment")
-    names = _names(_literal(file.metadata, "names"))
     shapes = list(file.outputs.values())
     if not shapes or len(shapes[0]) != 3 or (len(shapes) > 1 and len(shapes[1]) != 4):
-        raise ValueError(f"its outputs are {_text(shapes)}, which no YOLO for boxes or segments has")
+        told = ", ".join(f"{one} {_text([shape])}" for one, shape in file.outputs.items()) or "none"
+        raise ValueError(
+            f"its outputs are {shorten(told, 200)}, and those of YOLO (boxes, segments) or RF-DETR are read: "
+            "give the weights that it was exported from, or plug it in (see docs/predictors.md)"
+        )
+    names = _names(_literal(file.metadata, "names"))
     n_coefficients = (shapes[1][1] or 0) if len(shapes) > 1 else 0
     if (task == "segment") != (n_coefficients > 0) and task is not None:
         raise ValueError(f"it is for {task}, and its outputs are {_text(shapes)}")

@@ -16,7 +16,7 @@ from textwrap import shorten
 from typing import Any
 
 from detseg.errors import ModelError, short_reason
-from detseg.files import open_regular
+from detseg.files import is_pointer, open_regular
 
 SUFFIX = ".onnx"
 
@@ -77,8 +77,12 @@ def read_onnx(name: str, path: Path) -> OnnxFile:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise _refused(name, "it is larger than 2 GiB")
+        if is_pointer(path):
+            raise _refused(name, "it is a pointer of Git LFS: run `git lfs pull` there")
         with open_regular(path) as file:
             data = file.read()
+        if not data:
+            raise _refused(name, "it is empty (0 bytes)")
         digest.update(data)
         model = onnx.load_model_from_string(data)
     except (OSError, ValueError, MemoryError, onnx_errors(name)) as error:

@@ -136,7 +136,7 @@ def test_a_pointer_of_git_lfs_is_no_damaged_file(copy: Path) -> None:
 
 def test_a_folder_of_an_export_names_the_file(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "model.onnx")
-    assert f"give {copy / 'model.onnx'} itself" in refused(copy)
+    assert f"or give {copy / 'model.onnx'} if it is an export of YOLO or RF-DETR" in refused(copy)
 
 
 def test_missing_weights(copy: Path) -> None:

@@ -49,6 +49,27 @@ def test_a_damaged_file_is_refused(path: Path, size: int) -> None:
     assert "a.onnx cannot be loaded: " in refused(path)
 
 
+def test_a_pointer_of_git_lfs_is_no_damaged_file(path: Path) -> None:
+    path.write_text("version https://git-lfs.github.com/spec/v1\nsize 9\n")
+    assert "a pointer of Git LFS: run `git lfs pull`" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "line"),
+    [
+        ({"logits": (1, 300, 3), "pred_boxes": (1, 300, 4)}, "logits (1, 300, 3), pred_boxes (1, 300, 4)"),
+        ({"boxes": (9, 4), "labels": (9,), "scores": (9,)}, "boxes (9, 4), labels (9), scores (9)"),
+        ({"logits": (1, 3, 16, 16)}, "logits (1, 3, 16, 16)"),
+    ],
+)
+def test_other_exports_name_their_outputs(
+    tmp_path: Path, outputs: dict[str, tuple[int, ...]], line: str
+) -> None:
+    answers = {name: np.zeros(shape) for name, shape in outputs.items()}
+    path = exported.save(tmp_path / "a.onnx", answers, {})
+    assert f"its outputs are {line}, and those of YOLO (boxes, segments) or RF-DETR are read" in refused(path)
+
+
 def test_noise_is_refused(path: Path) -> None:
     for seed in range(20):
         path.write_bytes(np.random.default_rng(seed).bytes(2000))
