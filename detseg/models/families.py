@@ -10,7 +10,7 @@ from detseg.models.checkpoints import Checkpoint, load_transformers, load_with_t
 from detseg.models.engine import Engine
 from detseg.models.network import Network, NetworkRequest, PromptedNetwork
 from detseg.models.networks.concepts import Concepts, load_concepts
-from detseg.models.networks.detection import Detection
+from detseg.models.networks.detection import Detection, DocumentLayout
 from detseg.models.networks.detr import Detr
 from detseg.models.networks.eomt import make_eomt
 from detseg.models.networks.exported import RfDetrExport, YoloExport, load_onnx
@@ -92,6 +92,17 @@ FAMILIES: Mapping[str, Family] = {
         "rf_detr", True, False, Detection, "Roboflow/rf-detr-medium", "Apache-2.0"
     ),
     "YolosForObjectDetection": Family("yolos", True, False, Detection, "hustvl/yolos-small", "Apache-2.0"),
+    "TableTransformerForObjectDetection": Family(
+        "table-transformer", True, False, Detection, "microsoft/table-transformer-detection", "MIT"
+    ),
+    "PPDocLayoutV2ForObjectDetection": Family(
+        "pp_doclayout_v2", True, False, DocumentLayout,
+        "PaddlePaddle/PP-DocLayoutV2_safetensors", "Apache-2.0",
+    ),
+    "PPDocLayoutV3ForObjectDetection": Family(
+        "pp_doclayout_v3", True, False, DocumentLayout,
+        "PaddlePaddle/PP-DocLayoutV3_safetensors", "Apache-2.0",
+    ),
     "RfDetrForInstanceSegmentation": Family(
         "rf_detr", True, True, RfDetr, "Roboflow/rf-detr-seg-medium", "Apache-2.0"
     ),

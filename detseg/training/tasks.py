@@ -241,6 +241,7 @@ TASKS: Mapping[str, Task] = {
             "LwDetrForObjectDetection",
             "RfDetrForObjectDetection",
             "YolosForObjectDetection",
+            "TableTransformerForObjectDetection",
         ),
         _BOXES,
     ),

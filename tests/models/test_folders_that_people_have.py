@@ -21,7 +21,8 @@ LABELS = ("Caption", "Table", "Text")
 KINDS = (
     *("detr", "detr_panoptic", "mask2former", "conditional_detr", "deformable_detr", "dab-detr", "rt_detr"),
     *("d_fine", "deimv2", "lw_detr", "rf_detr", "maskformer", "oneformer", "grounding-dino"),
-    *("mm-grounding-dino", "omdet-turbo", "upernet", "dpt"),
+    *("mm-grounding-dino", "omdet-turbo", "upernet", "dpt", "table-transformer"),
+    *("pp_doclayout_v2", "pp_doclayout_v3"),
 )
 """All families with a backbone that is a model of its own."""
 SMALL = {

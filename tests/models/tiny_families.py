@@ -144,6 +144,9 @@ DETECTORS = {
         ),
         enliven=weights.detecting_by_tokens,
     ),
+    "table-transformer": _detector(
+        "TableTransformer", {**sizes.LATER_DETR, "d_model": 32, "backbone_config": sizes.resnet(4)}, _AS_DETR
+    ),
 }
 UNIVERSAL = {
     "maskformer": _segmenter(
@@ -262,6 +265,8 @@ MORE = {
         _detector("RTDetrV2", sizes.RT_DETR, _AS_RT_DETR),
         enliven=weights.sure("model.decoder.class_embed.1", no_object=False),
     ),
+    "pp_doclayout_v2": _detector("PPDocLayoutV2", sizes.LAYOUT_2, _images("PPDocLayoutV2", _square(96))),
+    "pp_doclayout_v3": _detector("PPDocLayoutV3", sizes.LAYOUT_3, _images("PPDocLayoutV3", _square(96))),
     "rf_detr_masks": replace(DETECTORS["rf_detr"], model="RfDetrForInstanceSegmentation"),
     "mask2former": _segmenter(
         "Mask2FormerForUniversalSegmentation",

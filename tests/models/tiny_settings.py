@@ -46,6 +46,21 @@ RT_DETR = (
     | {"encoder_in_channels": [16, 24, 32], "backbone_config": resnet(2, 3, 4, kind="rt_detr_resnet")}
 )
 OVER_HGNET = {**RT_DETR, "encoder_in_channels": [24, 32, 40], "backbone_config": HGNET}
+READING_ORDER = (
+    {"num_hidden_layers": 1, "num_attention_heads": 2}
+    | each(32, "hidden_size", "intermediate_size")
+    | each(8, "relation_bias_embed_dim", "global_pointer_head_size")
+)
+LAYOUT_2 = (
+    OVER_HGNET
+    | {"reading_order_config": READING_ORDER}
+    | {"class_thresholds": [0.5, 0.5, 0.5], "class_order": [0, 1, 2]}
+)
+LAYOUT_3 = (
+    OVER_HGNET
+    | {"backbone_config": {**HGNET, "out_indices": [1, 2, 3, 4]}, "mask_feature_channels": [16, 16]}
+    | {"x4_feat_dim": 16, "num_prototypes": 8, "global_pointer_head_size": 8}
+)
 LAYERS = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 LW_DETR = (
     each(32, "d_model", "decoder_ffn_dim")

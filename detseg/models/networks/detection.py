@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from transformers import RTDetrImageProcessor
+
 from detseg.errors import ModelError
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
@@ -20,6 +22,7 @@ class Detection:
     def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
         self._checkpoint, self._wanted, self._engine = checkpoint, wanted, engine
         self._forward = engine.compile(checkpoint.model.forward)
+        self._reader = checkpoint.processor
 
     def prepare(self, images: Sequence[DecodedImage]) -> dict[str, Any]:
         return processor_inputs(self._checkpoint, images)
@@ -30,10 +33,18 @@ class Detection:
         return in_float32(outputs, "logits", "pred_boxes")
 
     def read(self, output: Any, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
-        results = self._checkpoint.processor.post_process_object_detection(
+        results = self._reader.post_process_object_detection(
             output, threshold=self._wanted.box_threshold, target_sizes=height_width(sizes)
         )
         return tuple(read_boxes(result, model=self._checkpoint.name) for result in results)
+
+
+class DocumentLayout(Detection):
+    """A ``Network`` over PP-DocLayout, an RT-DETR whose reading order and outlines are left out."""
+
+    def __init__(self, checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> None:
+        super().__init__(checkpoint, wanted, engine)
+        self._reader = RTDetrImageProcessor()
 
 
 def in_float32(outputs: Any, *names: str) -> Any:

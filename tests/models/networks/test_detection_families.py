@@ -51,6 +51,19 @@ def test_the_answer_for_a_photo_is_the_librarys(folder: Path, shared_data: Path)
     require_equal(folder, photo(shared_data))
 
 
+@pytest.mark.parametrize("kind", ["pp_doclayout_v2", "pp_doclayout_v3"])
+def test_the_boxes_of_a_layout_are_the_librarys_without_its_reading_order(tmp_path: Path, kind: str) -> None:
+    folder, image = tiny.save(kind, tmp_path / kind), made_image(160, 120)
+    (ours,) = detections(network_of(folder, wanted(box_threshold=0.4)), [image])
+    expected = theirs(folder, image, 0.4)
+    best_first = expected["scores"].argsort(descending=True)
+    assert len(ours) > 2
+    assert [one.label_id for one in ours] == expected["labels"][best_first].tolist()
+    assert [one.score for one in ours] == pytest.approx(expected["scores"][best_first].tolist(), abs=1e-5)
+    boxes = torch.tensor([list(one.box.xyxy) for one in ours if one.box])
+    torch.testing.assert_close(boxes, expected["boxes"][best_first], rtol=1e-5, atol=1e-3)
+
+
 def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
     network = network_of(folder, wanted())
     images = [made_image(120, 160, seed=seed) for seed in (1, 2)]
@@ -67,11 +80,11 @@ def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
     assert together[0] != together[1]
 
 
-def test_each_detector_of_the_library_for_photographs_is_in_the_registry() -> None:
+def test_each_detector_of_the_library_is_in_the_registry() -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES as NAMES
 
-    of_documents = ("pp_doclayout", "pp_ocr", "table-transformer")
+    of_texts = ("pp_ocr", "pp_doclayout_v4")  # polygons around words, boxes with four corners of their own
     for kind, architecture in NAMES.items():
-        if not kind.startswith(of_documents):
+        if not kind.startswith(of_texts):
             assert FAMILIES[architecture].kind == kind
             assert FAMILIES[architecture].boxes
