@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -73,7 +74,8 @@ class EomtInPieces:
 
     def _read(self, scores: torch.Tensor, size: Size) -> tuple[RawDetection, ...]:
         found = class_map(scores, size, logits=False)
-        return read_regions(*found, threshold=self._wanted.mask_threshold)
+        seen_px = math.prod(self._resized(size))
+        return read_regions(*found, threshold=self._wanted.mask_threshold, seen_px=seen_px)
 
     def _resized(self, size: Size) -> tuple[int, int]:
         """Height and width of the image before it is cut into pieces."""

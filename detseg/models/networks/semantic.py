@@ -6,8 +6,9 @@ things, each region is taken for one instance; the regions of stuff are united a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,21 @@ from detseg.models.inputs import height_width, processor_inputs, require_numbers
 from detseg.models.network import NetworkRequest, RawDetection
 from detseg.types import DecodedImage, Size
 
-SPECK_SHARE = 0.0005
-"""Regions that cover a smaller share of the image are noise on the edges of others, and left out."""
+SPECK_SHARE, SPECK_PX = 0.0005, 64
+"""Regions that cover a smaller share of the image are noise on the edges of others, and left out, unless they
+have so many pixels as the model sees the image: what shows it much may show small things."""
 
 _LONGEST_SHAPE = 8
 """Images that are longer, for their width, are squeezed into this shape where the model sets none."""
 
 _TOUCHING = np.ones((3, 3), dtype=bool)
+
+
+class SemanticOutput(NamedTuple):
+    """What a model answers: ``logits`` (B, labels, h, w) of images of ``seen_px`` pixels, as it sees them."""
+
+    logits: torch.Tensor
+    seen_px: int
 
 
 class Semantic:
@@ -44,17 +53,18 @@ class Semantic:
         whole = _without_crop(self._checkpoint.processor, images[0].size)
         return processor_inputs(self._checkpoint, images, **whole)
 
-    def run(self, inputs: dict[str, Any]) -> torch.Tensor:
+    def run(self, inputs: dict[str, Any]) -> SemanticOutput:
         with self._engine.running(inputs["pixel_values"].shape[-1]):
             outputs = self._forward(**to_device(inputs, self._engine.device))
         logits: torch.Tensor = outputs.logits.float().cpu()
         require_numbers(logits)
-        return logits
+        return SemanticOutput(logits, math.prod(inputs["pixel_values"].shape[-2:]))
 
-    def read(self, output: torch.Tensor, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
+    def read(self, output: SemanticOutput, sizes: Sequence[Size]) -> tuple[tuple[RawDetection, ...], ...]:
+        threshold = self._wanted.mask_threshold
         return tuple(
-            read_regions(*class_map(logits, size), threshold=self._wanted.mask_threshold)
-            for logits, size in zip(output, sizes, strict=True)
+            read_regions(*class_map(logits, size), threshold=threshold, seen_px=output.seen_px)
+            for logits, size in zip(output.logits, sizes, strict=True)
         )
 
 
@@ -85,17 +95,21 @@ def class_map(
 
 
 def read_regions(
-    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float32], *, threshold: float
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float32], *, threshold: float, seen_px: int
 ) -> tuple[RawDetection, ...]:
     """A detection per connected region of a label, from (H, W) of labels and of their probabilities.
 
     Its score is the mean probability of its pixels. Regions with a score of at most ``threshold`` are left
-    out; so are those below ``SPECK_SHARE`` of the image, but for the largest of each label.
+    out; so are specks, but for the largest of each label. ``seen_px`` are the pixels of the image as the
+    model sees it.
     """
+    speck = min(SPECK_SHARE, SPECK_PX / seen_px) * labels.size
     return tuple(
         detection
         for label_id in np.unique(labels).tolist()
-        for detection in _regions(label_id, labels == label_id, probabilities, threshold)
+        for detection in _regions(
+            label_id, labels == label_id, probabilities, threshold=threshold, speck=speck
+        )
     )
 
 
@@ -103,13 +117,15 @@ def _regions(
     label_id: int,
     pixels: npt.NDArray[np.bool_],
     probabilities: npt.NDArray[np.float32],
+    *,
     threshold: float,
+    speck: float,
 ) -> list[RawDetection]:
     numbered, n_regions = ndimage.label(pixels, structure=_TOUCHING)  # 0 is everything else
     areas = np.bincount(numbered.reshape(-1), minlength=n_regions + 1)[1:]
     sums = np.bincount(numbered.reshape(-1), weights=probabilities.reshape(-1), minlength=n_regions + 1)[1:]
     scores = np.minimum(sums / areas, 1.0)
-    large = areas >= min(SPECK_SHARE * pixels.size, areas.max())
+    large = areas >= min(speck, areas.max())
     kept = np.flatnonzero(large & (scores > threshold))
     masks = segments_to_masks(numbered, (kept + 1).tolist())
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,7 +127,11 @@ class TorchvisionSemantic:
         return tuple(self._read(logits, size) for logits, size in zip(output, sizes, strict=True))
 
     def _read(self, logits: torch.Tensor, size: Size) -> tuple[RawDetection, ...]:
-        found = read_regions(*class_map(logits, size), threshold=self._wanted.mask_threshold)
+        found = read_regions(
+            *class_map(logits, size),
+            threshold=self._wanted.mask_threshold,
+            seen_px=math.prod(logits.shape[-2:]),
+        )
         return tuple(one for one in found if one.label_id in self._checkpoint.config.id2label)
 
 

@@ -17,7 +17,7 @@ from detseg.geometry.masks import mask_to_bitmap
 from detseg.models.checkpoints import read_architecture
 from detseg.models.families import FAMILIES
 from detseg.models.network import RawDetection
-from detseg.models.networks.semantic import SPECK_SHARE, class_map, read_regions
+from detseg.models.networks.semantic import SPECK_PX, SPECK_SHARE, class_map, read_regions
 from detseg.types import DecodedImage, Size
 from tests.models import tiny
 from tests.models.answers import detections, network_of, photo, wanted
@@ -83,8 +83,8 @@ def test_an_image_alone_is_the_image_in_a_batch(folder: Path) -> None:
     network = network_of(folder, wanted(mask_threshold=0.0))
     images = [made_image(120, 160, seed=seed) for seed in (1, 2)]
     together = network.run(network.prepare(images))
-    for image, in_batch in zip(images, together, strict=True):
-        alone = network.run(network.prepare([image]))[0]
+    for image, in_batch in zip(images, together.logits, strict=True):
+        alone = network.run(network.prepare([image])).logits[0]
         labels, probabilities = class_map(alone, image.size)
         batch_labels, batch_probabilities = class_map(in_batch, image.size)
         assert probabilities == pytest.approx(batch_probabilities, abs=1e-3)
@@ -165,7 +165,7 @@ def test_each_region_is_a_sighting_with_its_mean_probability() -> None:
     labels[30:40, 40:50] = 2
     probabilities = np.full((40, 50), 0.75, dtype=np.float32)
     probabilities[2:6, 3:9] = 0.5
-    ours = read_regions(labels, probabilities, threshold=0.0)
+    ours = read_regions(labels, probabilities, threshold=0.0, seen_px=labels.size)
     found = [(one.label_id, one.mask.area, one.score) for one in ours if one.mask]
     assert found == [
         (0, 2000 - 136, pytest.approx(0.75)),
@@ -178,7 +178,7 @@ def test_each_region_is_a_sighting_with_its_mean_probability() -> None:
 def test_a_region_that_is_no_surer_than_the_threshold_is_left_out() -> None:
     labels = np.array([[0, 0, 1, 1]])
     probabilities = np.array([[0.5, 0.7, 0.5, 0.5]], dtype=np.float32)
-    assert [one.label_id for one in read_regions(labels, probabilities, threshold=0.5)] == [0]
+    assert [one.label_id for one in read_regions(labels, probabilities, threshold=0.5, seen_px=4)] == [0]
 
 
 def test_specks_are_left_out_but_for_the_largest_region_of_a_label() -> None:
@@ -187,9 +187,12 @@ def test_specks_are_left_out_but_for_the_largest_region_of_a_label() -> None:
     labels[20, 10:14] = 1
     labels[30, 10:12] = 2
     labels[40, 10:11] = 2
-    assert SPECK_SHARE * labels.size == 5
-    ours = read_regions(labels, np.ones((100, 100), dtype=np.float32), threshold=0.0)
+    sure = np.ones((100, 100), dtype=np.float32)
+    assert SPECK_SHARE * labels.size == SPECK_PX / 128_000 * labels.size == 5
+    ours = read_regions(labels, sure, threshold=0.0, seen_px=128_000)
     assert [(one.label_id, one.mask.area) for one in ours if one.mask] == [(0, 9988), (1, 5), (2, 2)]
+    seen_larger = read_regions(labels, sure, threshold=0.0, seen_px=160_000)
+    assert [(one.label_id, one.mask.area) for one in seen_larger if one.mask][1:] == [(1, 5), (1, 4), (2, 2)]
 
 
 def test_the_map_does_not_depend_on_how_many_labels_are_upsampled_at_once() -> None:
@@ -213,7 +216,7 @@ def test_scores_are_shares_of_their_sum() -> None:
 
 def test_a_single_pixel_has_its_class() -> None:
     labels, probabilities = class_map(torch.tensor([[[0.0]], [[1.0]]]), Size(1, 1))
-    (only,) = read_regions(labels, probabilities, threshold=0.0)
+    (only,) = read_regions(labels, probabilities, threshold=0.0, seen_px=labels.size)
     assert only.label_id == 1
     assert only.score == pytest.approx(1 / (1 + np.exp(-1.0)))
 
