@@ -91,10 +91,11 @@ def list_versions(*, config: options.ConfigOption = None, as_json: options.JsonO
                 f"{version.created_at:%Y-%m-%d %H:%M}",
                 f"{version.counts.images:,}",
                 f"{version.counts.regions:,}",
+                version.recipe.project,
             )
             for version in versions
         ]
-        print_table(("version", "id", "made (UTC)", "images", "regions"), rows)
+        print_table(("version", "id", "made (UTC)", "images", "regions", "project"), rows)
 
 
 @app.command("show")

@@ -147,7 +147,7 @@ def _lay_out(
         "near each other; how far apart distant groups lie says nothing."
     )
     if len(points) < min(len(ids), MOST_POINTS):
-        note += " The others were never predicted with it."
+        note += " The others were last predicted with another backbone, or with none."
     if len(thumbnails) < len(points):
         note += f" {len(thumbnails):,} have a thumbnail in colour, the others a small grey one."
     return ImageMap(points, note)

@@ -169,7 +169,13 @@ def _facts(report: QaReport) -> tuple[str, ...]:
 def _notes(report: QaReport) -> tuple[Section, ...]:
     if not report.notes:
         return ()
-    return (Section("notes", "What was left out", (Block(points=report.notes),)),)
+    return (
+        Section(
+            "notes",
+            "What was left out",
+            (Block(points=tuple(note.replace("`", "") for note in report.notes)),),
+        ),
+    )
 
 
 def _labels(report: QaReport) -> tuple[Section, ...]:

@@ -46,9 +46,8 @@ def _begin(result: QaResult) -> Iterator[str]:
     waiting = result.basis.states.get("unlabeled", 0)
     if result.n_cases or not waiting:
         return
-    few = min(waiting, MIN_UNITS)
     wait = format_count(waiting, "image", "waits", "wait")
-    yield f"Review images ({wait}): from {few} on figures can be acted on."
+    yield f"Review images ({wait}): from {MIN_UNITS} on figures can be acted on."
     control = result.basis.arms.get("control", 0)
     if control:
         yield f"Count on {format_count(control, 'control image')} among them for how good the model is."

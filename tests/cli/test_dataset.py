@@ -48,6 +48,7 @@ def test_programs_get_one_object_each(project: LabeledProject, capfd: pytest.Cap
     second = run_json(capfd, "create", "v2", "--split", "train=0.5,val=0.5")
     assert second["parent"] == made["id"]
     assert [one["name"] for one in run_json(capfd, "list")["versions"]] == ["v1", "v2"]
+    assert all(line.endswith(f" {made['recipe']['project']}") for line in run(capfd, "list").splitlines()[1:])
     shown = run_json(capfd, "show", "v1")
     assert shown.items() > made.items()
     assert shown["figures"]["labels"]["per_class"]["nut"]["n_masks"] == 4

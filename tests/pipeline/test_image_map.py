@@ -77,7 +77,7 @@ def test_only_embeddings_of_one_model_are_on_a_map(project: LabeledProject) -> N
     assert len(map_.points) == 8
     assert "8 of 12 images" in map_.note
     assert f"the backbone of {MODEL.partition('@')[0]}:" in map_.note
-    assert map_.note.endswith("The others were never predicted with it.")
+    assert map_.note.endswith("The others were last predicted with another backbone, or with none.")
 
 
 def test_a_version_has_a_map_of_its_images(project: LabeledProject) -> None:

@@ -164,9 +164,15 @@ def test_nothing_reviewed_makes_a_readable_page(nothing: Outline) -> None:
     assert nothing.open == []
     assert set(nothing.figures.values()) == {"n/a"}
     assert "No image has been reviewed yet" in nothing.text
+    assert nothing.text.count("No reviewed box to compare yet.") == 2
     for advice in ("overlap = 2", "gold_share", "decoy_share"):
         assert advice in nothing.text
     assert not re.search(r"\b(nan|None|Estimate)\b", nothing.text)
+
+
+def test_few_images_that_wait_are_no_promise() -> None:
+    text = Outline(render_report(make_report((), waiting=made_waiting(6)))).text
+    assert "Review images (6 images wait): from 10 on figures can be acted on." in text
 
 
 def test_control_images_alone_are_no_empty_page() -> None:

@@ -33,12 +33,13 @@ _ERRORS = {
 
 def errors_section(report: QaReport) -> Section:
     """Show what each kind of error costs in AP."""
-    errors = report.result.model.detailed.boxes.errors
+    boxes = report.result.model.detailed.boxes
+    errors, nothing = boxes.errors, not boxes.n_truth + boxes.n_predicted
     largest = max((cost.ap_cost or 0.0 for cost in errors.kinds.values()), default=0.0)
     rows = [
         Row((name_cell(kind, detail=_ERRORS[kind]), count_cell(cost.n), cost_cell(cost.ap_cost, largest)))
         for kind in ERROR_KINDS
-        if (cost := errors.kinds.get(kind)) is not None
+        if not nothing and (cost := errors.kinds.get(kind)) is not None
     ]
     per_class = [
         Row((name_cell(name, taxonomy=report.taxonomy), *(count_cell(counts.get(k, 0)) for k in ERROR_KINDS)))
