@@ -6,10 +6,17 @@ import copy
 from typing import Any
 
 import torch
-from transformers import SegformerImageProcessor, UperNetConfig, UperNetForSemanticSegmentation
+from transformers import (
+    SegformerImageProcessor,
+    TimmBackbone,
+    TimmBackboneConfig,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
+)
 from transformers.backbone_utils import BackboneMixin
 
 from detseg.errors import TrainingError
+from detseg.models.backbone import find_backbone
 from detseg.models.checkpoints import Checkpoint, quiet_library
 from detseg.training.adapt import image_processor, longest_side
 
@@ -32,9 +39,7 @@ def with_upernet(base: Checkpoint, *, seed: int) -> Checkpoint:
     """
     if isinstance(base.model, UperNetForSemanticSegmentation):
         return base
-    modules = base.model.modules() if isinstance(base.model, torch.nn.Module) else ()
-    backbone = next((one for one in modules if isinstance(one, BackboneMixin)), None)
-    if backbone is None:
+    if (backbone := _find(base.model)) is None:
         raise TrainingError(
             f"{base.name} has no backbone of its own that a UPerNet could stand on: leave training.head at "
             '"own", or give --base a checkpoint with one (ResNet, Swin, ConvNeXt, timm)'
@@ -44,6 +49,22 @@ def with_upernet(base: Checkpoint, *, seed: int) -> Checkpoint:
         model: Any = UperNetForSemanticSegmentation(_config(backbone))
     model.backbone.load_state_dict(backbone.state_dict(), strict=False)  # what only the head reads is new
     return Checkpoint(base.name, model.eval(), _square(base.processor))
+
+
+def _find(model: Any) -> Any:
+    """The backbone as transformers has them, or None. DETR and its kin keep timm's own, unwrapped."""
+    modules = model.modules() if isinstance(model, torch.nn.Module) else ()
+    if (found := next((one for one in modules if isinstance(one, BackboneMixin)), None)) is not None:
+        return found
+    inner, config = find_backbone(model), getattr(model.config, "backbone_config", None)
+    if inner is None or not isinstance(config, TimmBackboneConfig):
+        return None
+    config = copy.deepcopy(config)
+    config.use_pretrained_backbone = False  # the weights are the base's
+    backbone: Any = TimmBackbone(config)
+    result = backbone._backbone.load_state_dict(inner.state_dict(), strict=False)
+    missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
+    return None if missing or result.unexpected_keys else backbone  # frozen norms count no batches
 
 
 def _config(backbone: Any) -> UperNetConfig:

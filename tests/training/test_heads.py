@@ -75,6 +75,22 @@ def test_the_backbone_keeps_its_weights_and_the_head_begins_by_the_seed(role: An
     assert not torch.equal(first[BOTTLENECK], other[BOTTLENECK])
 
 
+def test_the_backbone_of_timm_that_detr_keeps_is_taken(tmp_path: Path) -> None:
+    timm = {"model_type": "timm_backbone", "backbone": "test_resnet", "out_indices": [1, 2, 3, 4]}
+    base = str(tiny.save("detr", tmp_path / "detr", backbone_config=timm, use_timm_backbone=True))
+    own = load_pretrained(base).model.state_dict()
+    taken = load_pretrained(base, head="upernet").model
+    assert taken.config.backbone_config.model_type == "timm_backbone"
+    backbone = {
+        name: value
+        for name, value in taken.backbone._backbone.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert len(backbone) > 30
+    for name, value in backbone.items():
+        assert torch.equal(value, own[f"model.backbone.model.{name}"]), name
+
+
 def test_images_reach_the_backbone_in_the_numbers_that_it_knows(tmp_path: Path) -> None:
     base = str(tiny.save("mask2former", tmp_path / "base"))
     image = Image.new("RGB", (64, 64), (200, 100, 50))
