@@ -205,7 +205,7 @@ def _print_model(model: RegisteredModel, state: str, children: list[str], log: l
     say(f"{model.name}{f' ({state})' if state else ''}: {model.path}")
     answers = "boxes and masks" if model.answers == "both" else model.answers
     say(f"  answers {answers}, {_figure(model)} on val")
-    descent = f", which is {model.parent}" if model.parent else ""
+    descent = f", which is {model.parent}" if model.parent not in (None, model.base) else ""
     say(f"  learned from {model.dataset} ({model.dataset_id[:12]}), from {model.base}{descent}")
     say(f"  {format_count(model.steps, 'step')} in {model.seconds / 60:.1f} minutes, seed {model.seed}")
     if children:

@@ -85,6 +85,10 @@ def _require_files(name: str, folder: Path) -> None:
         raise ModelError(f"{name} has pickled weights only ({pickled[0]}), {_UNPICKLE}")
     _require_no_adapter(name, present)
     if "config.json" not in present:
+        if "training" in present:
+            raise ModelError(
+                f"{name} is a training that has not ended: the same `detseg train` goes on with it"
+            )
         raise ModelError(
             f"{name} has no config.json: give a folder made by save_pretrained (of model and processor)"
             + _name_inner(folder)

@@ -47,6 +47,8 @@ def test_nothing_to_load() -> None:
 
 def test_an_empty_folder_has_no_config(tmp_path: Path) -> None:
     assert f"{tmp_path} has no config.json" in refused(tmp_path)
+    (tmp_path / "training").mkdir()
+    assert f"{tmp_path} is a training that has not ended" in refused(tmp_path)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
