@@ -49,10 +49,13 @@ def _architecture(name: str) -> str:
     _require_weights(name)
     architecture = read_architecture(name)
     if architecture not in TASKS:
-        known = ", ".join(sorted({FAMILIES[one].kind for one in TASKS}))
+        known = f"one of the families {', '.join(sorted({FAMILIES[one].kind for one in TASKS}))}"
+        kind = FAMILIES[architecture].kind if architecture in FAMILIES else None
+        if kin := sorted(one for one in TASKS if FAMILIES[one].kind == kind):
+            known = f"its family that learns ({', '.join(kin)}), or of another one (see docs/training.md)"
         raise TrainingError(
             f"{name} cannot be trained: it is a {architecture or 'model without an architecture'}; give a "
-            f"checkpoint of one of the families {known}"
+            f"checkpoint of {known}"
         )
     return architecture
 

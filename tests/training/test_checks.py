@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,19 @@ def test_more_objects_than_a_model_finds_are_said() -> None:
 def test_a_model_that_looks_at_pieces_is_refused(tmp_path: Path) -> None:
     base = tiny.save("eomt_in_pieces", tmp_path / "eomt")
     with pytest.raises(TrainingError, match=r"cannot be trained: it looks at an image in square pieces"):
+        load_pretrained(str(base))
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("rf_detr_masks", "of its family that learns (RfDetrForObjectDetection), or of another one"),
+        ("sam2", "of one of the families beit, "),
+    ],
+)
+def test_a_model_that_does_not_learn_names_its_kin_that_does(tmp_path: Path, kind: str, named: str) -> None:
+    base = tiny.save(kind, tmp_path / kind)
+    with pytest.raises(TrainingError, match=rf"it is a \w+; give a checkpoint {re.escape(named)}"):
         load_pretrained(str(base))
 
 
