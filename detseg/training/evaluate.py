@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from detseg.models.families import FAMILIES
 from detseg.models.findings import read_findings
 from detseg.models.labels import LabelMap
 from detseg.models.network import Network, NetworkRequest
+from detseg.models.networks.detr import Detr
 from detseg.taxonomy import LabelClass
 from detseg.training.batches import LabelIds
 from detseg.training.plan import Best, ClassFigures, Figure, Reader
@@ -206,7 +208,10 @@ def _keeping_auxiliary_head(model: Any) -> Iterator[None]:
 
 
 def _network(checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> Network:
-    made: Any = FAMILIES[architecture_of(checkpoint.model)].network(checkpoint, wanted, engine)
+    family = FAMILIES[architecture_of(checkpoint.model)]
+    if family.network is Detr:  # it folds the batch norms of its model into other weights
+        checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model))
+    made: Any = family.network(checkpoint, wanted, engine)
     network: Network = made
     return network
 

@@ -59,9 +59,10 @@ def test_every_family_of_detectors_learns_and_predicts(
     kind: str, project: LabeledProject, tmp_path: Path
 ) -> None:
     base = tiny.save(kind, tmp_path / kind)
-    done = fit(project, base, tmp_path / "out", steps=2, evaluations=1)
+    done = fit(project, base, tmp_path / "out", steps=2, evaluations=2)  # and learns on after the first
     before, after = weights(base), weights(tmp_path / "out")
     assert done.steps == 2
+    assert before.keys() == after.keys()
     assert any(not torch.equal(value, after[name]) for name, value in before.items() if name in after)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["id2label"] == {"0": "bolt", "1": "nut"}
     settings = Settings(root=tmp_path).updated(
