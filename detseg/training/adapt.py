@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import DPTForSemanticSegmentation
+from transformers.loss.loss_utils import LOSS_MAPPING
 
 from detseg.errors import TrainingError, short_reason
 from detseg.models.checkpoints import Checkpoint
@@ -239,3 +240,29 @@ def spare_points(model: Any, processor: Any) -> None:
     most = max(cells // _CELLS_PER_POINT, min(cells, _LEAST_POINTS))
     criterion.num_points = min(criterion.num_points, most)
     criterion.matcher.num_points = min(criterion.matcher.num_points, most)
+
+
+def compute_loss_in_float32(model: Any) -> None:
+    """Let the loss of a detector be computed in float32, whatever the precision of its layers.
+
+    Those of RF-DETR and LW-DETR take the logarithm of 1 - p, and in bfloat16 a p above 0.998 is 1.
+    """
+    if getattr(model, "loss_type", None) not in LOSS_MAPPING:
+        return
+    own = model.loss_function
+
+    def loss(*arguments: Any, **named: Any) -> Any:
+        with torch.autocast(model.device.type, enabled=False):
+            return own(*_in_float32(arguments), **_in_float32(named))
+
+    model.loss_function = loss
+
+
+def _in_float32(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.float() if value.is_floating_point() else value
+    if isinstance(value, list | tuple):
+        return type(value)(map(_in_float32, value))
+    if isinstance(value, dict):
+        return {key: _in_float32(one) for key, one in value.items()}
+    return value

@@ -16,7 +16,13 @@ from detseg.files import write_whole
 from detseg.models.checkpoints import Checkpoint, architecture_of, quiet_library
 from detseg.models.engine import Engine, choose_device, has_native_bfloat16
 from detseg.plurals import format_count
-from detseg.training.adapt import longest_side, resize_inputs, spare_points, with_classes
+from detseg.training.adapt import (
+    compute_loss_in_float32,
+    longest_side,
+    resize_inputs,
+    spare_points,
+    with_classes,
+)
 from detseg.training.batches import Draws
 from detseg.training.card import model_card
 from detseg.training.course import Average, Course, Report
@@ -174,6 +180,7 @@ class _Training:
             queries=settings.queries,
         )
         spare_points(model, base.processor)
+        compute_loss_in_float32(model)
         work = open_work(out, plan)
         model.to(engine.device, memory_format=torch.channels_last)
         course = Course(plan, work, Average(model, plan.settings.average), report=report)

@@ -10,7 +10,7 @@ import torch
 
 from detseg.errors import TrainingError
 from detseg.taxonomy import LabelClass
-from detseg.training.adapt import class_heads, count_queries, with_classes
+from detseg.training.adapt import class_heads, compute_loss_in_float32, count_queries, with_classes
 from detseg.training.pretrained import load_pretrained
 from tests.models import tiny
 from tests.models.tiny_families import DETECTORS, UNIVERSAL
@@ -101,3 +101,20 @@ def test_a_family_without_queries_is_named(tmp_path: Path) -> None:
     base = load_pretrained(str(tiny.save("yolos", tmp_path / "yolos")))
     with pytest.raises(TrainingError, match=r"has no queries .*: leave training\.queries at 0"):
         with_classes(base, [BOLT], seed=0, on_cpu=True, queries=9)
+
+
+@pytest.mark.parametrize("kind", ["rf_detr", "lw_detr", "d_fine", "detr"])
+def test_a_model_that_is_sure_has_a_finite_loss_in_half_precision(kind: str, tmp_path: Path) -> None:
+    base = load_pretrained(str(tiny.save(kind, tmp_path / kind, labels=("bolt", "nut"))))
+    model = with_classes(base, [BOLT, NUT], seed=0, on_cpu=True).train()
+    heads = class_heads(type(model), model.config, n_classes=2)
+    with torch.no_grad():
+        for name, one in model.named_parameters():
+            if name in heads and name.endswith("bias"):
+                one[0] = 9.0  # which is a score of 0.9999, and of 1 in bfloat16
+    truth = {"class_labels": torch.tensor([1]), "boxes": torch.tensor([[0.5, 0.5, 0.2, 0.2]])}
+    compute_loss_in_float32(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(pixel_values=PIXELS, labels=[truth]).loss
+    assert loss.dtype is torch.float32
+    assert torch.isfinite(loss)
