@@ -113,7 +113,7 @@ def scenes_of(one: Round, *, threshold: float) -> list[Scene]:
 
 
 def _settings(plan: Plan, images: Path) -> str:
-    training = "".join(f"{name} = {value}\n" for name, value in plan.training.items())
+    training = "".join(f"{name} = {json.dumps(value)}\n" for name, value in plan.training.items())
     classes = "".join(f"\n[[classes]]\nname = {json.dumps(name)}\n" for name in plan.classes)
     return f"""\
 [source]

@@ -24,8 +24,9 @@ of people. So this page says what the loop saves *if* people are like that, and 
 it](#if-the-assumptions-are-wrong). What it saves yours, `detseg qa` measures against [control
 images](experiments.md).
 
-The first images are labeled by hand. A model learns from them, beginning with the small detector (or
-segmenter) that came with detseg in November 2026 and has only ever seen made-up metal parts. It
+The first images are labeled by hand. A model learns from them, beginning with the small detector that came
+with detseg in November 2026, or for masks with the backbone of the small segmenter that comes with it,
+under a new head (`training.head = "upernet"`). Both have only ever seen made-up metal parts. The model
 pre-annotates the next images, simulated people correct them, the model learns on from all labels so far,
 mistakes of people included, and so on for three rounds. Beside that, the same people label the same images
 by hand, as if they had never seen them.

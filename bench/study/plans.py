@@ -40,7 +40,7 @@ class Plan:
     """the score from which people are shown what a model finds"""
     base: str = "sample"
     """what the first model begins from; each other one begins from the one before"""
-    training: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, float | str] = field(default_factory=dict)
     """settings of ``[training]`` that fit the images"""
     val_share: float = 0.15
     """of the labeled images, those that the best weights are chosen by"""
@@ -69,16 +69,17 @@ NUCLEI = Plan(
     "--segmenter",
     ("nucleus",),
     sizes=(20, 20, 20, 20),
-    steps=(700, 400, 400),
+    steps=(600, 500, 500),
     assumed={"80 s a mask": MASKS},
     base="sample-segmenter",
-    training={"image_size": 320, "queries": 150, "batch_size": 4, "flip_vertical": 0.5, "zoom": 0.5},
+    training={"head": "upernet", "image_size": 448, "flip_vertical": 0.5, "rotate": 90, "zoom": 0.5},
     n_judged=5,
     remark=(
         "Nuclei are of two stains, 46 on an image and up to 195, and many are a few pixels wide as the model "
-        "sees them. The segmenter that comes with detseg is too small a base for that: for three in ten "
-        "nuclei its models have a region that people can use. The rest has to be drawn, and with help people "
-        "are assumed to overlook more of that than by hand, so labels get worse."
+        "sees them. Nuclei that touch are one region to a model that gives every pixel a class; these have "
+        "to be drawn. The images of the rounds differ: those of the first have fewer nuclei. With its own "
+        "head, which looks for one object after another, the segmenter saved 24 %, and labels were worse "
+        "for it, by 0.027 in F1 at IoU 0.5."
     ),
 )
 PLANS = {plan.name: plan for plan in (BCCD, NUCLEI)}
