@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -143,6 +144,31 @@ def _import(entry_point: EntryPoint) -> PredictorFactory:
     return cast(PredictorFactory, factory)
 
 
+class _Redirection:
+    """While any thread is in here, stdout goes to stderr.
+
+    Two of ``redirect_stdout`` that overlap leave it there: the one that ends last restores the other's.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._n_inside, self._redirected = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_inside:
+                self._redirected.enter_context(redirect_stdout(sys.stderr))
+            self._n_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if not self._n_inside:
+                self._redirected.close()
+
+
+_redirection = _Redirection()
+
+
 @contextmanager
 def _foreign(failure: str, module: str) -> Iterator[None]:
     """In here, code of somebody else: what it prints goes to stderr, and what it raises becomes a ModelError.
@@ -151,7 +177,7 @@ def _foreign(failure: str, module: str) -> Iterator[None]:
     line ends with the place in the package of ``module``, for whoever wrote it.
     """
     try:
-        with redirect_stdout(sys.stderr):
+        with _redirection:
             yield
     except DetsegError:
         raise
@@ -175,7 +201,7 @@ def _in_floats(answer: Sequence[Sequence[Instance]]) -> list[list[Instance]]:
 
     TypeError for an answer that has to be run to be known, as that of a generator.
     """
-    for some in (answer, *answer):
+    for some in chain((answer,), answer):  # the answer first, before it is gone through
         if not isinstance(some, Sequence):
             raise TypeError(f"a {type(some).__name__} is no tuple")
     return [[_with_floats(instance) for instance in instances] for instances in answer]

@@ -15,7 +15,7 @@ from detseg.models.labels import LabelMap
 from detseg.models.predictor import PredictorOptions, named_version
 from detseg.types import ModelVersion
 
-POSTPROCESSING_REVISION = 4
+POSTPROCESSING_REVISION = 5
 """Raised with every change of the code that changes an answer for the same weights and options."""
 
 _NO_RESULT_OPTIONS = frozenset({"device", "batch_size", "strict", "engine", "precision"})

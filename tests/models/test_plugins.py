@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,7 @@ def test_a_plugin_that_is_no_predictor_is_one_line(install: Install, code: str, 
         ("((Instance('bolt', 'thing', Box(1, 1, 5, 5), None, 0.5, 'me'),),)", "seen_by is 'me'"),
         ("((Instance('bolt', 'thing', None, batch[0].rgb, 0.5, 'segmenter'),),)", "bitmap_to_mask"),
         ("(tuple(()) for _ in batch)", "a generator is no tuple"),
+        ("(1 / 0 for _ in batch)", "a generator is no tuple"),
         ("((one for one in ()),)", "a generator is no tuple"),
         ("1 / 0", r"failed in predict: ZeroDivisionError: division by zero \(mine.py, line \d+\)"),
         ("next(iter(()))", "failed in predict: StopIteration"),
@@ -216,6 +218,23 @@ def test_what_a_plugin_prints_is_not_our_output(install: Install, capsys: pytest
     install("mine", HEAD + code, "mine = mine:Good")
     load().predict([made_image(20, 20)])
     assert capsys.readouterr() == ("", "loaded\npredicting\n")
+
+
+def test_stdout_is_ours_again_after_calls_that_overlap(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = "import threading\nentered, leave = threading.Event(), threading.Event()\n"
+    first = GOOD.replace("Good", "First").replace("return", "entered.set(); leave.wait(60); return")
+    last = GOOD.replace("Good", "Last").replace("return", "leave.set(); self.first.join(60); return")
+    install("mine", HEAD + events + first + last, "first = mine:First\nlast = mine:Last")
+    predictor = load("plugin:last")
+    images, module = [made_image(20, 20)], sys.modules["mine"]
+    module.Last.first = Thread(target=load("plugin:first").predict, args=(images,))  # type: ignore[attr-defined]
+    module.Last.first.start()  # type: ignore[attr-defined]
+    assert module.entered.wait(60)
+    predictor.predict(images)
+    print("ours")
+    assert capsys.readouterr().out == "ours\n"
 
 
 def test_an_image_that_cannot_be_predicted_is_its_own_error(install: Install) -> None:
