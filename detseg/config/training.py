@@ -110,6 +110,10 @@ class TrainingSettings(Section):
         allow_inf_nan=False,
         description="how much they are bent; 50 moves pixels by about two",
     )
+    cutout: Share = Field(
+        default=0.0,
+        description="a grey rectangle hides up to this part of an image, and not of its truth",
+    )
     brightness: Share = Field(default=0.25, description="changed by up to this part")
     contrast: Share = Field(default=0.25, description="changed by up to this part")
     saturation: Share = Field(default=0.25, description="changed by up to this part")

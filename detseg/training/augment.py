@@ -16,7 +16,7 @@ IGNORED = -100
 """The label of pixels that teach nothing: that of no class, however many there are."""
 
 _GREY = 114
-"""What lies outside of an image that was made smaller, as YOLO has it."""
+"""What lies outside of an image that was made smaller, as YOLO has it, and what is hidden."""
 
 _VISIBLE = 0.3
 """A box of which less than this share is inside the image is left out."""
@@ -41,7 +41,8 @@ class Example:
 
 
 def augment(example: Example, settings: TrainingSettings) -> Example:
-    """Flip, zoom, turn, shift, bend and recolour an image, and its truth with it, by torch's random numbers.
+    """Flip, zoom, turn, shift, bend, recolour and hide a part of an image, by torch's random numbers, and
+    move its truth with it.
 
     Boxes are cut off at the image's border; those that are mostly outside are left out. Where there are
     masks, the boxes are the tight ones of what is left of them, and an object without a pixel is left out.
@@ -56,6 +57,8 @@ def augment(example: Example, settings: TrainingSettings) -> Example:
     for transform in _transforms(settings):
         parts = transform(*parts)
     image, whole, *layers = (part.as_subclass(torch.Tensor) for part in parts)
+    if settings.cutout:
+        image = v2.RandomErasing(1.0, scale=(0.0, settings.cutout), value=_GREY)(image)
     if layers:
         return tighten_boxes(replace(example, image=image, layers=layers[0]))
     height, width = size

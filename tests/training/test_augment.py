@@ -20,6 +20,7 @@ STILL = dict.fromkeys(
         "shift",
         "rotate",
         "elastic",
+        "cutout",
         "brightness",
         "contrast",
         "saturation",
@@ -80,6 +81,24 @@ def test_colours_leave_boxes_alone() -> None:
     )
     assert torch.equal(recoloured.boxes, example.boxes)
     assert not torch.equal(recoloured.image, image)
+
+
+def test_a_rectangle_hides_a_part_and_the_truth_stays() -> None:
+    example = replace(drawn(0, 0, 80, 60), layers=torch.ones(1, 60, 80, dtype=torch.int32))
+    hidden = []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        changed = augment(example, still(cutout=0.2))
+        grey = (changed.image == 114).all(dim=0)
+        assert bool((changed.image[:, ~grey] == 255).all())
+        assert changed.boxes.tolist() == example.boxes.tolist()
+        assert changed.layers is not None
+        assert torch.equal(changed.layers, example.layers)
+        rows, columns = grey.any(dim=1).sum(), grey.any(dim=0).sum()
+        assert int(grey.sum()) == int(rows * columns)  # one rectangle
+        hidden.append(float(grey.float().mean()))
+    assert 0.1 < max(hidden) < 0.25
+    assert len(set(hidden)) > 10
 
 
 @pytest.mark.parametrize(("x0", "kept"), [(-30.0, True), (-50.0, False)])
