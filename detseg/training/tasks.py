@@ -172,7 +172,7 @@ Collator = Callable[[Sequence[Example]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a family learns. ``masks``: from masks, of things and surfaces, else from the boxes of things.
+    """What a family learns. ``masks``: from masks, else from boxes.
 
     ``make`` makes the truth of an image; ``collate`` makes what makes inputs, from a checkpoint's processor
     and the split with its classes; ``tally`` takes in what a model in evaluation mode finds in a split.

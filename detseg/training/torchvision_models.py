@@ -26,6 +26,7 @@ from detseg.models.networks.torchvision_checkpoints import (
     load_torchvision,
     save_torchvision,
 )
+from detseg.models.networks.torchvision_models import THINNEST
 from detseg.training.augment import IGNORED, Example
 
 _THINNEST_PX = 1.0
@@ -69,7 +70,7 @@ class TorchvisionLearner(nn.Module):
 
 
 def without_loss(model: Any) -> Any:
-    """The detector that answers boxes, out of a learner; any other model as it is."""
+    """The model that answers, out of a learner; any other model as it is."""
     return model.detector if isinstance(model, TorchvisionLearner) else model
 
 
@@ -175,7 +176,8 @@ class SemanticCollator:
     def _prepared(self, example: Example) -> tuple[torch.Tensor, torch.Tensor]:
         """The pixels (3, h, w) as the model sees them, and their labels (h, w)."""
         how = self.inputs
-        pixels = resize(example.image, [how.resize_size], antialias=True)
+        longest = THINNEST * how.resize_size
+        pixels = resize(example.image, [how.resize_size], max_size=longest, antialias=True)
         assert example.layers is not None
         numbers = resize(example.layers, list(pixels.shape[-2:]), InterpolationMode.NEAREST_EXACT)[0].long()
         classes = torch.where(example.labels < self.n_classes, example.labels + 1, 0)

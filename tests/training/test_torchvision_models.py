@@ -163,6 +163,14 @@ def test_pixels_of_nothing_have_the_label_of_nothing_and_borders_none() -> None:
     assert inputs["labels"][1].tolist() == [[0] * 10 + [IGNORED] * 10] * 20
 
 
+def test_a_thin_image_does_not_fill_the_memory() -> None:
+    layers = torch.ones(1, 1, 40, dtype=torch.int32)
+    thin = Example(torch.zeros(3, 1, 40, dtype=torch.uint8), torch.zeros(1, 4), torch.tensor([0]), layers)
+    inputs = SemanticCollator(SemanticInputs(10, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), 1)([thin])
+    assert inputs["pixel_values"].shape == (1, 3, 4, 160)
+    assert inputs["labels"].shape == (1, 4, 160)
+
+
 @pytest.mark.parametrize("builder", [BUILDERS[1], MASKS])
 def test_an_image_without_objects_has_a_loss(builder: str, tmp_path: Path) -> None:
     model = with_classes(

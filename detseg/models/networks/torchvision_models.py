@@ -12,6 +12,7 @@ from torchvision.models.detection.roi_heads import expand_boxes, expand_masks
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.transforms.functional import normalize, resize
 
+from detseg.errors import ImageError
 from detseg.geometry.runs import paste_bitmap
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
@@ -26,7 +27,7 @@ _MASK_PADDING = 1
 """torchvision's: a mask of M x M probabilities is pasted with a border of 0, so that it ends inside."""
 
 
-_THINNEST = 16
+THINNEST = 16
 """Semantic models see the shorter side at one size: of a thin image, the longer one would fill any memory."""
 
 
@@ -109,8 +110,11 @@ class TorchvisionSemantic:
     def prepare(self, images: Sequence[DecodedImage]) -> torch.Tensor:
         """(B, 3, h, w), as torchvision's ``SemanticSegmentation`` makes it."""
         how, size = self._checkpoint.processor, images[0].size
-        if max(size.width, size.height) > _THINNEST * min(size.width, size.height):
-            raise ValueError(f"it is more than {_THINNEST} times as long as wide")
+        if max(size.width, size.height) > THINNEST * min(size.width, size.height):
+            raise ImageError(
+                f"cannot be predicted by {self._checkpoint.name} at {size} pixels "
+                f"(it is more than {THINNEST} times as long as wide)"
+            )
         pixels = torch.stack([image_to_tensor(image) for image in images])
         pixels = resize(pixels, [how.resize_size], antialias=True)
         normalized: torch.Tensor = normalize(pixels.float().div_(255), how.image_mean, how.image_std)
