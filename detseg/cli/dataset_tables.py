@@ -46,7 +46,7 @@ def print_version(version: Version) -> None:
     off = {key: max(map(abs, of.values())) for key, of in _deviations(version).items() if of}
     if off:
         furthest = sorted(off, key=lambda key: (key != "images", -off[key]))
-        more = f", and {len(off) - _MOST_OFF:,} more by less" if len(off) > _MOST_OFF else ""
+        more = f", and {len(off) - _MOST_OFF:,} others by no more" if len(off) > _MOST_OFF else ""
         say()
         say(
             "off the shares by at most: "

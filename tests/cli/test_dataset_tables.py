@@ -49,4 +49,4 @@ def test_the_classes_furthest_from_the_shares_are_named(capsys: pytest.CaptureFi
     print_version(Version("v1", "0" * 64, datetime(2026, 1, 1, tzinfo=UTC), recipe, counts))
     line = capsys.readouterr().out.splitlines()[-1]
     furthest = ("class 09 45.0%", "class 19 45.0%", "class 29 45.0%", "class 08 40.0%", "class 18 40.0%")
-    assert line == f"off the shares by at most: images 0.0%, {', '.join(furthest)}, and 25 more by less"
+    assert line == f"off the shares by at most: images 0.0%, {', '.join(furthest)}, and 25 others by no more"
