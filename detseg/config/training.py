@@ -110,6 +110,10 @@ class TrainingSettings(Section):
         allow_inf_nan=False,
         description="how much they are bent; 50 moves pixels by about two",
     )
+    copy_paste: Share = Field(
+        default=0.0,
+        description="share of images into which things of another image are pasted, for models of masks",
+    )
     cutout: Share = Field(
         default=0.0,
         description="a grey rectangle hides up to this part of an image, and not of its truth",

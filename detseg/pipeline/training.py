@@ -30,9 +30,11 @@ from detseg.training.tables import write_table
 
 if TYPE_CHECKING:
     from detseg.config import Settings
+    from detseg.config.training import TrainingSettings
     from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
     from detseg.sources.registry import Sources
+    from detseg.training.tasks import Task
     from detseg.types import DecodedImage
 
 _STAGE = "train"
@@ -67,8 +69,7 @@ def train_version(
     store = open_store(settings)
     version = store.version(name)
     weights = _located(settings, base)
-    head = settings.training.head
-    task = task_of(weights, head=head)
+    task = task_of(weights, head=settings.training.head)
     plan = Plan(
         base=base,
         weights=weights,
@@ -83,11 +84,10 @@ def train_version(
     )
     if (done := find_trained(out, plan)) is not None:
         return done
-    if task.masks:
-        _require_masks(store, version, base=base)
+    _require_truth(store, version, task, settings.training, base=base)
     about = describe_taxonomy(version, settings.changes)
     notes = [*filter(None, [about]), *check_version(version, plan.classes)]
-    checkpoint = load_pretrained(plan.weights, head=head, seed=seed)
+    checkpoint = load_pretrained(weights, head=settings.training.head, seed=seed)
     with open_sources(settings) as sources, working(out, plan) as work:
         images = LabeledImages(sources, work / "images")
         train_table, val_table = (
@@ -111,8 +111,16 @@ def _located(settings: Settings, base: str) -> str:
     return str(there) if there.exists() else base
 
 
-def _require_masks(store: DatasetStore, version: Version, *, base: str) -> None:
-    """TrainingError for a version in which things have boxes alone."""
+def _require_truth(
+    store: DatasetStore, version: Version, task: Task, training: TrainingSettings, *, base: str
+) -> None:
+    """TrainingError for a model of masks where things have boxes alone, and for pasting boxes."""
+    if not task.masks:
+        if training.copy_paste:
+            raise TrainingError(
+                f"{base} learns boxes, and only masks can be pasted: leave training.copy_paste at 0"
+            )
+        return
     regions = (region for row in store.rows(version) for region in decode_sample(row).annotation().regions)
     things = [region.instance for region in regions if region.instance.kind == "thing"]
     if n_boxes := sum(one.mask is None for one in things):

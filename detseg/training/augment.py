@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from scipy import ndimage
+from torch.nn import functional
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -67,6 +68,47 @@ def augment(example: Example, settings: TrainingSettings) -> Example:
     )  # (N, 4)
     kept = _areas(inside) > _VISIBLE * _areas(whole)  # (N,)
     return replace(example, image=image, boxes=inside[kept], labels=example.labels[kept])
+
+
+def paste(example: Example, other: Example, things: frozenset[int]) -> Example:
+    """Put each thing of another image into this one, or not, as a coin falls (Ghiasi et al., "Simple
+    Copy-Paste", CVPR 2021). Both have masks.
+
+    They stay where they are in their image, from its upper left corner, and hide what lies there; what is
+    hidden whole is left out. ``things`` are their labels.
+    """
+    layers, whole = example.layers, other.layers
+    if layers is None or whole is None:
+        return example
+    height, width = layers.shape[-2:]
+    taken = torch.tensor([int(label) in things for label in other.labels]) & (
+        torch.rand(len(other.labels)) < 0.5
+    )
+    kept = torch.cat((torch.tensor([False]), taken))
+    fitted = [_fitted(one, height, width) for one in (other.image, torch.where(kept[whole.long()], whole, 0))]
+    image, pasted = fitted
+    covered = (pasted > 0).any(dim=0)
+    n_layers = max(len(layers), len(pasted))
+    below = _more_layers(layers.masked_fill(covered, 0), n_layers)
+    above = _more_layers(torch.where(pasted > 0, pasted + len(example.labels), 0), n_layers)
+    return tighten_boxes(
+        Example(
+            torch.where(covered, image, example.image),
+            torch.cat((example.boxes, other.boxes)),
+            torch.cat((example.labels, other.labels)),
+            torch.where(above > 0, above, below),
+        )
+    )
+
+
+def _fitted(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The upper left of maps (..., H, W), with zeros where they are smaller."""
+    below, right = max(0, height - maps.shape[-2]), max(0, width - maps.shape[-1])
+    return functional.pad(maps, (0, right, 0, below))[..., :height, :width]
+
+
+def _more_layers(layers: torch.Tensor, n: int) -> torch.Tensor:
+    return functional.pad(layers, (0, 0, 0, 0, 0, n - len(layers)))
 
 
 def tighten_boxes(example: Example) -> Example:

@@ -24,7 +24,7 @@ from detseg.geometry.extent import extent
 from detseg.geometry.label_maps import map_to_array, paint, renumber
 from detseg.geometry.masks import unite_masks
 from detseg.metrics.scenes import paint_regions
-from detseg.training.augment import Example, augment, tighten_boxes
+from detseg.training.augment import Example, augment, paste, tighten_boxes
 from detseg.training.plan import Reader
 from detseg.training.tables import SampleTable
 from detseg.types import Annotation, DecodedImage, Instance, Mask, Size
@@ -149,21 +149,31 @@ class Draws(Dataset[Example]):
         seed: int,
         most_px: int,
         make: MakeExample,
+        things: frozenset[int] = frozenset(),
     ) -> None:
-        """Images are shrunk to ``most_px`` pixels of their longer side before they are augmented."""
+        """Images are shrunk to ``most_px`` pixels of their longer side before they are augmented. ``things``
+        are the numbers of the classes that may be pasted from one into another."""
         self._table, self._read, self._labels, self._settings = table, read, labels, settings
         self._n_draws, self._seed, self._most_px, self._make = n_draws, seed, most_px, make
+        self._things = things
         self._order = Order(repeat_factors(table, labels, settings.balance), seed)
 
     def __len__(self) -> int:
         return self._n_draws
 
     def __getitem__(self, draw: int) -> Example:
-        sample = self._table[self._order.position_of(draw)]
-        example = self._make(self._read(sample), sample, self._labels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed * _PRIME + draw)
-            return augment(shrink(example, self._most_px), self._settings)
+            example = self._augmented(self._order.position_of(draw))
+            if self._settings.copy_paste and float(torch.rand(())) < self._settings.copy_paste:
+                other = self._augmented(int(torch.randint(len(self._table), ())))
+                example = paste(example, other, self._things)
+        return example
+
+    def _augmented(self, position: int) -> Example:
+        sample = self._table[position]
+        example = self._make(self._read(sample), sample, self._labels)
+        return augment(shrink(example, self._most_px), self._settings)
 
 
 class Order:

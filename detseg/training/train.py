@@ -206,6 +206,7 @@ class _Training:
             seed=plan.seed,
             most_px=round(LARGER * longest_side(self.processor)),
             make=self.task.make,
+            things=frozenset(i for i, cls in enumerate(plan.classes) if cls.kind == "thing"),
         )
         optimizer = make_optimizer(self.model, plan)
         trainer = FineTuner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.config.training import TrainingSettings
-from detseg.training.augment import Example, augment
+from detseg.training.augment import Example, augment, paste
 
 STILL = dict.fromkeys(
     (
@@ -20,6 +21,7 @@ STILL = dict.fromkeys(
         "shift",
         "rotate",
         "elastic",
+        "copy_paste",
         "cutout",
         "brightness",
         "contrast",
@@ -81,6 +83,39 @@ def test_colours_leave_boxes_alone() -> None:
     )
     assert torch.equal(recoloured.boxes, example.boxes)
     assert not torch.equal(recoloured.image, image)
+
+
+def test_things_of_another_image_are_pasted_over_what_is_there() -> None:
+    """Boxes and labels of what is left are those of the pixels that are seen."""
+    layers = torch.zeros(2, 60, 80, dtype=torch.int32)
+    layers[0, 10:30, 10:30], layers[1, 20:40, 20:40], layers[0, 50:, :] = 1, 2, 3
+    below = Example(
+        torch.full((3, 60, 80), 50, dtype=torch.uint8), torch.zeros(3, 4), torch.tensor([0, 1, 7]), layers
+    )
+    others = torch.zeros(3, 50, 90, dtype=torch.int32)
+    others[0, 15:35, 5:35], others[1, :5, 70:], others[2, 40:, :] = 1, 2, 3
+    other = Example(
+        torch.full((3, 50, 90), 200, dtype=torch.uint8), torch.zeros(3, 4), torch.tensor([1, 0, 8]), others
+    )
+    counts = Counter[int]()
+    for seed in range(40):
+        torch.manual_seed(seed)
+        made = paste(below, other, frozenset({0, 1}))
+        assert made.layers is not None
+        pasted = (made.image == 200).all(dim=0)
+        assert bool((made.image[:, ~pasted] == 50).all())
+        assert 8 not in made.labels.tolist()  # a surface
+        counts[len(made.labels)] += 1
+        for number, box in enumerate(made.boxes.tolist(), start=1):
+            mask = (made.layers == number).any(dim=0)
+            rows, columns = torch.nonzero(mask, as_tuple=True)
+            assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert int(mask[pasted].sum()) in (0, int(mask.sum()))  # it is of one image or of the other
+        if bool(pasted[15:35, 5:35].all()):
+            first = (made.layers == 1).any(dim=0)
+            assert int(first.sum()) == 5 * 20  # of the object that lies below, what is above the other
+        assert bool(pasted[:5, 70:].all()) or not bool(pasted[:5, 70:].any())  # cut off at the border
+    assert set(counts) == {3, 4, 5}
 
 
 def test_a_rectangle_hides_a_part_and_the_truth_stays() -> None:

@@ -15,6 +15,7 @@ from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, D
 
 from detseg.cli.app import app
 from detseg.config import ClassSettings, Settings
+from detseg.config.training import TrainingSettings
 from detseg.datasets.store import DatasetStore
 from detseg.errors import TrainingError
 from detseg.geometry.masks import mask_to_bitmap
@@ -24,7 +25,7 @@ from detseg.pipeline.training import train_version
 from detseg.taxonomy import LabelClass
 from detseg.training.adapt import BACKGROUND, show_whole, with_classes
 from detseg.training.augment import IGNORED, Example
-from detseg.training.batches import LabelIds, pixel_example
+from detseg.training.batches import Draws, LabelIds, pixel_example
 from detseg.training.plan import Trained, decode_trained, encode_trained
 from detseg.training.pretrained import load_pretrained
 from detseg.training.tables import write_table
@@ -115,6 +116,30 @@ def test_every_pixel_has_the_class_of_its_owner(scenes: LabeledProject, tmp_path
     on_belt = np.zeros((SIZE.height, SIZE.width), dtype=bool)
     on_belt[30:] = True
     assert np.array_equal(without.labels[without.layers[0].long() - 1].numpy() == 0, on_belt)
+
+
+def test_pixels_of_pasted_things_have_their_class(scenes: LabeledProject, tmp_path: Path) -> None:
+    store = DatasetStore(scenes.settings.datasets_location)
+    table = write_table(tmp_path / "all.arrow", store.rows(store.version("v1")))
+    still = {"flip": 0.0, "zoom": 0.0, "shift": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+    draws = Draws(
+        table,
+        lambda sample: decode_image(Path(sample.uri).read_bytes(), sample.uri, max_pixels=10_000),
+        LabelIds({name: i for i, name in enumerate(CLASSES)}),
+        TrainingSettings.model_validate({**still, "copy_paste": 1.0}),
+        n_draws=6,
+        seed=0,
+        most_px=1000,
+        make=pixel_example,
+        things=frozenset({0, 1}),
+    )
+    plain = truth()
+    for example in (draws[i] for i in range(6)):
+        assert example.layers is not None
+        assert len(example.layers) == 1
+        classes = example.labels[example.layers[0].long() - 1].numpy()
+        # the same things lie at the same places in all images
+        assert np.array_equal(classes, plain)
 
 
 def test_labels_lie_where_the_pixels_do_and_what_is_outside_teaches_nothing() -> None:
