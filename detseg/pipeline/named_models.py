@@ -19,6 +19,7 @@ from detseg.pipeline.choosing import choose_models, require_unchanged, use_model
 from detseg.pipeline.datasets import open_store
 from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.registry import PRESENT
+from detseg.pipeline.training import SAMPLES
 from detseg.pipeline.workspace import opened_catalog
 from detseg.training.plan import RESULT
 
@@ -123,7 +124,7 @@ def _trainings(
         seen.add(training)
         yield training
         name, registered = training.base, by_name.get(training.parent or "")
-    if name != SAMPLE:
+    if name not in SAMPLES:
         note(f"nothing says which images {name} learned from: if some are among these, it is judged too well")
 
 

@@ -150,6 +150,8 @@ def test_images_behind_a_model_are_also_those_of_what_it_began_from(project: Lab
     notes: list[str] = []
     used = images_behind(project.settings, "second", note=notes.append)
     assert used.keys() == {project.images[number].id for number in range(3)}
+    write_training(project, "masks", base="sample-segmenter")
+    assert images_behind(project.settings, "masks", note=notes.append).keys() == used.keys()
     assert notes == []
     images_behind(project.settings, "somebody/else", note=notes.append)
     assert notes == [
