@@ -10,6 +10,9 @@ from pydantic import Field
 from detseg.config.sections import ClassName, Section, Share
 
 
+Head = Literal["own", "upernet"]
+
+
 class TrainingSettings(Section):
     """How `detseg train` fine-tunes a model, and how much it changes the images on the way."""
 
@@ -56,7 +59,7 @@ class TrainingSettings(Section):
     patience: int = Field(
         default=5, ge=0, description="evaluations without a better figure until it stops; 0: never"
     )
-    head: Literal["own", "upernet"] = Field(
+    head: Head = Field(
         default="own",
         description="what answers: own: as in the base; upernet: a new head on the base's backbone, which "
         "gives every pixel a class",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from detseg.config.training import Head
 from detseg.errors import TrainingError
 from detseg.models.checkpoints import Checkpoint, read_architecture
 from detseg.models.families import FAMILIES
@@ -18,7 +19,7 @@ from detseg.training.tasks import TASKS, Task
 from detseg.training.torchvision_models import show_inputs
 
 
-def load_pretrained(name: str, *, head: str = "own", seed: int = 0) -> Checkpoint:
+def load_pretrained(name: str, *, head: Head = "own", seed: int = 0) -> Checkpoint:
     """The checkpoint to begin from, with its own head or a new one (``training.head``), which is the seed's.
 
     TrainingError for what cannot be trained, ModelError for what cannot be loaded.
@@ -39,7 +40,7 @@ def load_pretrained(name: str, *, head: str = "own", seed: int = 0) -> Checkpoin
     return checkpoint
 
 
-def task_of(name: str, *, head: str = "own") -> Task:
+def task_of(name: str, *, head: Head = "own") -> Task:
     """What a checkpoint learns with that head; TrainingError for one that cannot learn."""
     own = TASKS[_architecture(name)]
     return TASKS[UPERNET] if head == "upernet" else own
