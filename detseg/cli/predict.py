@@ -43,8 +43,9 @@ def predict(
     from detseg.cli.bars import progress_bars
     from detseg.cli.output import EXIT_QUARANTINED, note, note_models, print_file
     from detseg.config import load_settings
-    from detseg.pipeline.choosing import choose_models
+    from detseg.pipeline.choosing import Chosen, choose_models
     from detseg.pipeline.predict import predict as predict_files
+    from detseg.pipeline.predictors import describe_unfit
 
     _check_coco(format_, truth)
     settings = load_settings(
@@ -58,7 +59,8 @@ def predict(
         engine__precision=precision,
         engine__batch_size=batch_size,
     )
-    chosen = choose_models(settings)
+    both_named = detector is not None and segmenter is not None  # then no catalog is asked
+    chosen = Chosen(settings, tuple(describe_unfit(settings))) if both_named else choose_models(settings)
     for line in chosen.notes:
         note(line)
     with progress_bars():

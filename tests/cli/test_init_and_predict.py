@@ -151,6 +151,17 @@ def test_predict_takes_the_promoted_model(run: Run, models: tuple[str, ...], tmp
     assert given.json["model"]["detector"] == models[1]
 
 
+def test_predict_with_models_of_ones_own_asks_no_catalog(
+    run: Run, models: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "x.png", seed=0)
+    monkeypatch.setenv("DETSEG_CATALOG", "postgresql://127.0.0.1:1/nowhere")
+    assert run("predict", "x.png", "--out", "out", *models).code == 0
+    refused = run("predict", "x.png", "--out", "out", *models[:2])
+    assert refused.code == 1
+    assert "the catalog postgresql://127.0.0.1:1/nowhere cannot be used" in refused.err
+
+
 def test_predict_says_what_is_wrong_in_one_line(run: Run, models: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     write_image(tmp_path / "x.png", seed=0)
