@@ -11,6 +11,8 @@ from detseg.cli import options
 from detseg.plurals import format_count
 
 if TYPE_CHECKING:
+    from detseg.config import Settings
+    from detseg.pipeline.choosing import Chosen
     from detseg.pipeline.predict import PredictReport
 
 
@@ -43,9 +45,7 @@ def predict(
     from detseg.cli.bars import progress_bars
     from detseg.cli.output import EXIT_QUARANTINED, note, note_models, print_file
     from detseg.config import load_settings
-    from detseg.pipeline.choosing import Chosen, choose_models
     from detseg.pipeline.predict import predict as predict_files
-    from detseg.pipeline.predictors import describe_unfit
 
     _check_coco(format_, truth)
     settings = load_settings(
@@ -59,8 +59,7 @@ def predict(
         engine__precision=precision,
         engine__batch_size=batch_size,
     )
-    both_named = detector is not None and segmenter is not None  # then no catalog is asked
-    chosen = Chosen(settings, tuple(describe_unfit(settings))) if both_named else choose_models(settings)
+    chosen = _choose(settings, named=detector is not None and segmenter is not None)
     for line in chosen.notes:
         note(line)
     with progress_bars():
@@ -75,6 +74,14 @@ def predict(
     n_files = len(report.counts) + len(report.failed)
     if len(report.failed) > settings.run.max_quarantined_share * n_files:
         raise typer.Exit(EXIT_QUARANTINED)
+
+
+def _choose(settings: Settings, *, named: bool) -> Chosen:
+    """The models of a run: where both are ``named`` by flags, no catalog is asked for a promoted one."""
+    from detseg.pipeline.choosing import Chosen, choose_models
+    from detseg.pipeline.predictors import describe_unfit
+
+    return Chosen(settings, tuple(describe_unfit(settings))) if named else choose_models(settings)
 
 
 def _check_coco(format_: str, truth: Path | None) -> None:

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from detseg.config.sections import ClassName, Section, Share
 
-
 Head = Literal["own", "upernet"]
 
 
@@ -116,6 +115,10 @@ class TrainingSettings(Section):
     copy_paste: Share = Field(
         default=0.0,
         description="share of images into which things of another image are pasted, for models of masks",
+    )
+    cutmix: Share = Field(
+        default=0.0,
+        description="share of images with a rectangle of another image in its place, for models of masks",
     )
     cutout: Share = Field(
         default=0.0,

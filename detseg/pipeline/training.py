@@ -114,11 +114,12 @@ def _located(settings: Settings, base: str) -> str:
 def _require_truth(
     store: DatasetStore, version: Version, task: Task, training: TrainingSettings, *, base: str
 ) -> None:
-    """TrainingError for a model of masks where things have boxes alone, and for pasting boxes."""
+    """TrainingError for a model of masks where things have boxes alone, and for mixing without masks."""
     if not task.masks:
-        if training.copy_paste:
+        if training.copy_paste or training.cutmix:
             raise TrainingError(
-                f"{base} learns boxes, and only masks can be pasted: leave training.copy_paste at 0"
+                f"{base} learns boxes, and only images with masks can be mixed: leave training.copy_paste "
+                "and training.cutmix at 0"
             )
         return
     regions = (region for row in store.rows(version) for region in decode_sample(row).annotation().regions)

@@ -22,6 +22,9 @@ _GREY = 114
 _VISIBLE = 0.3
 """A box of which less than this share is inside the image is left out."""
 
+_TAKEN = 0.5
+"""The probability with which a thing is pasted."""
+
 _SMOOTH = 5.0
 """The width of the Gaussian, in pixels, that smooths an elastic deformation."""
 
@@ -77,23 +80,42 @@ def paste(example: Example, other: Example, things: frozenset[int]) -> Example:
     They stay where they are in their image, from its upper left corner, and hide what lies there; what is
     hidden whole is left out. ``things`` are their labels.
     """
-    layers, whole = example.layers, other.layers
-    if layers is None or whole is None:
-        return example
-    height, width = layers.shape[-2:]
-    taken = torch.tensor([int(label) in things for label in other.labels]) & (
-        torch.rand(len(other.labels)) < 0.5
+    of_things = torch.tensor([int(label) in things for label in other.labels], dtype=torch.bool)
+    taken = torch.cat((torch.tensor([False]), of_things & (torch.rand(len(of_things)) < _TAKEN)))
+    layers = _masks(other)
+    pasted = _fitted(torch.where(taken[layers.long()], layers, 0), example)
+    return _over(example, other, pasted, (pasted > 0).any(dim=0))
+
+
+def cutmix(example: Example, other: Example) -> Example:
+    """Put a rectangle of another image into this one, with all that is to be found in it (Yun et al.,
+    "CutMix", ICCV 2019). Both have masks.
+
+    It is at the same place in both, and of any size up to that of the smaller one.
+    """
+    height, width = (
+        min(one, more) for one, more in zip(example.image.shape[-2:], other.image.shape[-2:], strict=True)
     )
-    kept = torch.cat((torch.tensor([False]), taken))
-    fitted = [_fitted(one, height, width) for one in (other.image, torch.where(kept[whole.long()], whole, 0))]
-    image, pasted = fitted
-    covered = (pasted > 0).any(dim=0)
-    n_layers = max(len(layers), len(pasted))
-    below = _more_layers(layers.masked_fill(covered, 0), n_layers)
-    above = _more_layers(torch.where(pasted > 0, pasted + len(example.labels), 0), n_layers)
+    side, y, x = torch.rand(3).tolist()
+    half = side**0.5 / 2  # of a rectangle whose share of the image is equally likely to be any
+    rows, columns = (
+        slice(max(0, round((centre - half) * length)), max(0, round((centre + half) * length)))
+        for centre, length in ((y, height), (x, width))
+    )
+    covered = torch.zeros(example.image.shape[-2:], dtype=torch.bool)
+    covered[:height, :width][rows, columns] = True
+    return _over(example, other, _fitted(_masks(other), example).masked_fill(~covered, 0), covered)
+
+
+def _over(example: Example, other: Example, layers: torch.Tensor, covered: torch.Tensor) -> Example:
+    """The example with another one's pixels where those are ``covered``, and what ``layers`` show of it."""
+    below = _masks(example).masked_fill(covered, 0)
+    above = torch.where(layers > 0, layers + len(example.labels), 0)
+    n_layers = max(len(below), len(above))
+    below, above = (functional.pad(one, (0, 0, 0, 0, 0, n_layers - len(one))) for one in (below, above))
     return tighten_boxes(
         Example(
-            torch.where(covered, image, example.image),
+            torch.where(covered, _fitted(other.image, example), example.image),
             torch.cat((example.boxes, other.boxes)),
             torch.cat((example.labels, other.labels)),
             torch.where(above > 0, above, below),
@@ -101,14 +123,17 @@ def paste(example: Example, other: Example, things: frozenset[int]) -> Example:
     )
 
 
-def _fitted(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """The upper left of maps (..., H, W), with zeros where they are smaller."""
+def _masks(example: Example) -> torch.Tensor:
+    if example.layers is None:
+        raise ValueError("only examples with masks can be mixed")
+    return example.layers
+
+
+def _fitted(maps: torch.Tensor, example: Example) -> torch.Tensor:
+    """The upper left of maps (..., h, w) in the size of an example, with zeros where they are smaller."""
+    height, width = example.image.shape[-2:]
     below, right = max(0, height - maps.shape[-2]), max(0, width - maps.shape[-1])
     return functional.pad(maps, (0, right, 0, below))[..., :height, :width]
-
-
-def _more_layers(layers: torch.Tensor, n: int) -> torch.Tensor:
-    return functional.pad(layers, (0, 0, 0, 0, 0, n - len(layers)))
 
 
 def tighten_boxes(example: Example) -> Example:

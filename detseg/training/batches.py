@@ -24,7 +24,7 @@ from detseg.geometry.extent import extent
 from detseg.geometry.label_maps import map_to_array, paint, renumber
 from detseg.geometry.masks import unite_masks
 from detseg.metrics.scenes import paint_regions
-from detseg.training.augment import Example, augment, paste, tighten_boxes
+from detseg.training.augment import Example, augment, cutmix, paste, tighten_boxes
 from detseg.training.plan import Reader
 from detseg.training.tables import SampleTable
 from detseg.types import Annotation, DecodedImage, Instance, Mask, Size
@@ -165,15 +165,24 @@ class Draws(Dataset[Example]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed * _PRIME + draw)
             example = self._augmented(self._order.position_of(draw))
-            if self._settings.copy_paste and float(torch.rand(())) < self._settings.copy_paste:
-                other = self._augmented(int(torch.randint(len(self._table), ())))
-                example = paste(example, other, self._things)
+            if _falls(self._settings.copy_paste):
+                example = paste(example, self._any(), self._things)
+            if _falls(self._settings.cutmix):
+                example = cutmix(example, self._any())
         return example
+
+    def _any(self) -> Example:
+        return self._augmented(int(torch.randint(len(self._table), ())))
 
     def _augmented(self, position: int) -> Example:
         sample = self._table[position]
         example = self._make(self._read(sample), sample, self._labels)
         return augment(shrink(example, self._most_px), self._settings)
+
+
+def _falls(share: float) -> bool:
+    """Tell whether it happens this time, of so large a share of all times; 0 draws no random number."""
+    return share > 0 and float(torch.rand(())) < share
 
 
 class Order:

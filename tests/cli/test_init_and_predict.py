@@ -7,6 +7,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from detseg.config import Settings

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.config.training import TrainingSettings
-from detseg.training.augment import Example, augment, paste
+from detseg.training.augment import Example, augment, cutmix, paste
 
 STILL = dict.fromkeys(
     (
@@ -22,6 +22,7 @@ STILL = dict.fromkeys(
         "rotate",
         "elastic",
         "copy_paste",
+        "cutmix",
         "cutout",
         "brightness",
         "contrast",
@@ -116,6 +117,34 @@ def test_things_of_another_image_are_pasted_over_what_is_there() -> None:
             assert int(first.sum()) == 5 * 20  # of the object that lies below, what is above the other
         assert bool(pasted[:5, 70:].all()) or not bool(pasted[:5, 70:].any())  # cut off at the border
     assert set(counts) == {3, 4, 5}
+
+
+def test_a_rectangle_of_another_image_comes_with_its_truth() -> None:
+    layers = torch.ones(1, 60, 80, dtype=torch.int32)
+    layers[0, 30:] = 2
+    below = Example(
+        torch.full((3, 60, 80), 50, dtype=torch.uint8), torch.zeros(2, 4), torch.tensor([0, 1]), layers
+    )
+    others = torch.ones(1, 50, 90, dtype=torch.int32)
+    others[0, :, 40:] = 2
+    other = Example(
+        torch.full((3, 50, 90), 200, dtype=torch.uint8), torch.zeros(2, 4), torch.tensor([5, 6]), others
+    )
+    shares = []
+    for seed in range(60):
+        torch.manual_seed(seed)
+        made = cutmix(below, other)
+        mixed = (made.image == 200).all(dim=0)
+        assert bool((made.image[:, ~mixed] == 50).all())
+        assert int(mixed.sum()) == int(mixed.any(dim=1).sum() * mixed.any(dim=0).sum())  # one rectangle
+        assert not bool(mixed[50:].any())  # the other image ends there
+        assert made.layers is not None
+        expected = torch.where(mixed, torch.tensor([5, 6])[(torch.arange(80) >= 40).long()], 0)
+        expected = torch.where(mixed, expected, (torch.arange(60) >= 30).long()[:, None])
+        assert torch.equal(made.labels[made.layers[0].long() - 1], expected)
+        shares.append(float(mixed[:50].float().mean()))
+    assert min(shares) < 0.1
+    assert max(shares) > 0.6
 
 
 def test_a_rectangle_hides_a_part_and_the_truth_stays() -> None:

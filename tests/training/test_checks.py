@@ -155,10 +155,13 @@ def test_a_model_of_masks_does_not_learn_from_boxes(kind: str, tmp_path: Path) -
     assert "let SAM draw one in each box (`detseg preannotate --detector reviews" in said
 
 
-def test_boxes_are_not_pasted(detector: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mixing", ["copy_paste", "cutmix"])
+def test_images_without_masks_are_not_mixed(mixing: str, detector: Path, tmp_path: Path) -> None:
     make_version(tmp_path)
-    with pytest.raises(TrainingError, match=r"only masks can be pasted: leave training\.copy_paste at 0"):
-        train_version(settings_in(tmp_path, copy_paste=0.5), "v1", base=str(detector), out=tmp_path / "out")
+    with pytest.raises(
+        TrainingError, match=r"only images with masks can be mixed: leave training\.copy_paste"
+    ):
+        train_version(settings_in(tmp_path, **{mixing: 0.5}), "v1", base=str(detector), out=tmp_path / "out")
 
 
 def test_without_a_class_of_things_a_model_of_masks_is_wanted(tmp_path: Path) -> None:
