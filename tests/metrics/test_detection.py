@@ -204,7 +204,7 @@ def test_polygons_on_an_image_that_is_too_large_for_a_mask(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (None, "expected segmentation"),
+        (None, "it has no segmentation: compare boxes"),
         ({"size": [10, 12], "counts": [120]}, r"the mask is \[10, 12\], its image \[10, 10\]"),
         ({"size": [10, 10], "counts": [5]}, "the run lengths sum to 5"),
         ({"size": [10, 10], "counts": [-5, 105]}, "expected run lengths"),
