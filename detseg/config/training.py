@@ -122,7 +122,7 @@ class TrainingSettings(Section):
     )
     cutout: Share = Field(
         default=0.0,
-        description="a grey rectangle hides up to this part of an image, and not of its truth",
+        description="a grey rectangle hides up to this part of each image, with what lies behind it whole",
     )
     brightness: Share = Field(default=0.25, description="changed by up to this part")
     contrast: Share = Field(default=0.25, description="changed by up to this part")

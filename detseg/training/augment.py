@@ -61,16 +61,46 @@ def augment(example: Example, settings: TrainingSettings) -> Example:
     for transform in _transforms(settings):
         parts = transform(*parts)
     image, whole, *layers = (part.as_subclass(torch.Tensor) for part in parts)
-    if settings.cutout:
-        image = v2.RandomErasing(1.0, scale=(0.0, settings.cutout), value=_GREY)(image)
     if layers:
-        return tighten_boxes(replace(example, image=image, layers=layers[0]))
+        made = tighten_boxes(replace(example, image=image, layers=layers[0]))
+        return hide(made, settings.cutout) if settings.cutout else made
     height, width = size
     inside = torch.stack(
         [side.clamp(0, most) for side, most in zip(whole.unbind(1), (width, height) * 2, strict=True)], dim=1
     )  # (N, 4)
     kept = _areas(inside) > _VISIBLE * _areas(whole)  # (N,)
-    return replace(example, image=image, boxes=inside[kept], labels=example.labels[kept])
+    made = replace(example, image=image, boxes=inside[kept], labels=example.labels[kept])
+    return hide(made, settings.cutout) if settings.cutout else made
+
+
+def hide(example: Example, most: float) -> Example:
+    """Hide up to that part of an image behind a grey rectangle (DeVries and Taylor, "Cutout", 2017).
+
+    An object that lies behind it whole is left out; of others the truth stays.
+    """
+    height, width = example.image.shape[-2:]
+    rows, columns = _rectangle(height, width, most)
+    image = example.image.clone()
+    image[:, rows, columns] = _GREY
+    low = torch.tensor([columns.start, rows.start])
+    high = torch.tensor([columns.stop, rows.stop])
+    seen = ((example.boxes[:, :2] < low) | (example.boxes[:, 2:] > high)).any(dim=1)  # (N,)
+    if example.layers is None:
+        return replace(example, image=image, boxes=example.boxes[seen], labels=example.labels[seen])
+    kept = torch.cat((torch.tensor([False]), seen))
+    layers = torch.where(kept[example.layers.long()], example.layers, 0)
+    return tighten_boxes(replace(example, image=image, layers=layers))
+
+
+def _rectangle(height: int, width: int, most: float) -> tuple[slice, slice]:
+    """Rows and columns of a rectangle anywhere in an image: any part of its area up to ``most``."""
+    area, y, x = torch.rand(3).tolist()
+    half = (most * area) ** 0.5 / 2
+    rows, columns = (
+        slice(max(0, round((centre - half) * length)), max(0, round((centre + half) * length)))
+        for centre, length in ((y, height), (x, width))
+    )
+    return rows, columns
 
 
 def paste(example: Example, other: Example, things: frozenset[int]) -> Example:
@@ -96,14 +126,8 @@ def cutmix(example: Example, other: Example) -> Example:
     height, width = (
         min(one, more) for one, more in zip(example.image.shape[-2:], other.image.shape[-2:], strict=True)
     )
-    side, y, x = torch.rand(3).tolist()
-    half = side**0.5 / 2  # of a rectangle whose share of the image is equally likely to be any
-    rows, columns = (
-        slice(max(0, round((centre - half) * length)), max(0, round((centre + half) * length)))
-        for centre, length in ((y, height), (x, width))
-    )
     covered = torch.zeros(example.image.shape[-2:], dtype=torch.bool)
-    covered[:height, :width][rows, columns] = True
+    covered[:height, :width][_rectangle(height, width, 1.0)] = True
     return _over(example, other, _fitted(_masks(other), example).masked_fill(~covered, 0), covered)
 
 

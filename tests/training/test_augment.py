@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detseg.config.training import TrainingSettings
-from detseg.training.augment import Example, augment, cutmix, paste
+from detseg.training.augment import Example, augment, cutmix, paste, tighten_boxes
 
 STILL = dict.fromkeys(
     (
@@ -147,22 +147,34 @@ def test_a_rectangle_of_another_image_comes_with_its_truth() -> None:
     assert max(shares) > 0.6
 
 
-def test_a_rectangle_hides_a_part_and_the_truth_stays() -> None:
+def test_a_rectangle_hides_a_part_and_what_lies_behind_it_whole() -> None:
     example = replace(drawn(0, 0, 80, 60), layers=torch.ones(1, 60, 80, dtype=torch.int32))
-    hidden = []
-    for seed in range(20):
+    layers, labels = torch.ones(1, 60, 80, dtype=torch.int32), [4]
+    for y in range(2, 60, 8):
+        for x in range(2, 80, 8):
+            labels.append(len(labels) + 4)
+            layers[0, y : y + 4, x : x + 4] = len(labels)
+    example = tighten_boxes(
+        replace(example, layers=layers, labels=torch.tensor(labels), boxes=torch.zeros(len(labels), 4))
+    )
+    hidden, gone = [], Counter[bool]()
+    for seed in range(30):
         torch.manual_seed(seed)
         changed = augment(example, still(cutout=0.2))
         grey = (changed.image == 114).all(dim=0)
         assert bool((changed.image[:, ~grey] == 255).all())
-        assert changed.boxes.tolist() == example.boxes.tolist()
-        assert changed.layers is not None
-        assert torch.equal(changed.layers, example.layers)
-        rows, columns = grey.any(dim=1).sum(), grey.any(dim=0).sum()
-        assert int(grey.sum()) == int(rows * columns)  # one rectangle
+        assert int(grey.sum()) == int(grey.any(dim=1).sum() * grey.any(dim=0).sum())  # one rectangle
+        seen = {labels[number - 1] for number in torch.unique(layers[0][~grey]).tolist()}
+        assert set(changed.labels.tolist()) == seen
+        torch.manual_seed(seed)
+        without = augment(replace(example, layers=None), still(cutout=0.2))
+        assert torch.equal(without.labels, changed.labels)
+        assert torch.equal(without.boxes, changed.boxes)
         hidden.append(float(grey.float().mean()))
-    assert 0.1 < max(hidden) < 0.25
-    assert len(set(hidden)) > 10
+        gone[len(seen) < len(labels)] += 1
+    assert 0.1 < max(hidden) < 0.21
+    assert len(set(hidden)) > 15
+    assert gone[True] > 5
 
 
 @pytest.mark.parametrize(("x0", "kept"), [(-30.0, True), (-50.0, False)])
