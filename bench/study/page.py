@@ -32,6 +32,9 @@ mistakes of people included, and so on for three rounds. Beside that, the same p
 by hand, as if they had never seen them.
 """
 
+_WIDEST = 2
+"""An interval of a saving that is wider says nothing, and single ones make any mean of widths."""
+
 _WORDS = {
     "draw_s": ("draw a region, s", "published"),
     "correct_s": ("nudge a box or repair a mask, s", "boxes: assumed, half a drawing; masks: published"),
@@ -232,7 +235,8 @@ def _intervals(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             wanted = "all people" not in what
             verdict = "" if not wanted else "met" if share >= HELD else "**missed**"
             words = "printed" if what == "people" else what.replace("estimator", "`detseg qa`")
-            rows.append((name, words, f"{held['n_held']} of {held['n']}", f"{held['width']:.3f}", verdict))
+            width = f"{held['width']:.3f}" if held["width"] < _WIDEST else f"above {_WIDEST}"
+            rows.append((name, words, f"{held['n_held']} of {held['n']}", width, verdict))
     yield from _table(("", "interval", "held", "mean width", ""), rows)
     yield ""
 
