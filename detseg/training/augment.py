@@ -17,7 +17,7 @@ IGNORED = -100
 """The label of pixels that teach nothing: that of no class, however many there are."""
 
 _GREY = 114
-"""What lies outside of an image that was made smaller, as YOLO has it, and what is hidden."""
+"""The colour outside of an image that was made smaller, as YOLO has it, and of what hides a part."""
 
 _VISIBLE = 0.3
 """A box of which less than this share is inside the image is left out."""
@@ -43,10 +43,23 @@ class Example:
     labels: torch.Tensor
     layers: torch.Tensor | None = None
 
+    @property
+    def mask_layers(self) -> torch.Tensor:
+        """The layers. ValueError for an example without masks."""
+        if self.layers is None:
+            raise ValueError("this example has no masks")
+        return self.layers
+
 
 def augment(example: Example, settings: TrainingSettings) -> Example:
     """Flip, zoom, turn, shift, bend, recolour and hide a part of an image, by torch's random numbers, and
-    move its truth with it.
+    move its truth with it."""
+    moved = _moved(example, settings)
+    return hide(moved, settings.cutout) if settings.cutout else moved
+
+
+def _moved(example: Example, settings: TrainingSettings) -> Example:
+    """An example after all that moves or recolours pixels.
 
     Boxes are cut off at the image's border; those that are mostly outside are left out. Where there are
     masks, the boxes are the tight ones of what is left of them, and an object without a pixel is left out.
@@ -62,15 +75,13 @@ def augment(example: Example, settings: TrainingSettings) -> Example:
         parts = transform(*parts)
     image, whole, *layers = (part.as_subclass(torch.Tensor) for part in parts)
     if layers:
-        made = tighten_boxes(replace(example, image=image, layers=layers[0]))
-        return hide(made, settings.cutout) if settings.cutout else made
+        return tighten_boxes(replace(example, image=image, layers=layers[0]))
     height, width = size
     inside = torch.stack(
         [side.clamp(0, most) for side, most in zip(whole.unbind(1), (width, height) * 2, strict=True)], dim=1
     )  # (N, 4)
     kept = _areas(inside) > _VISIBLE * _areas(whole)  # (N,)
-    made = replace(example, image=image, boxes=inside[kept], labels=example.labels[kept])
-    return hide(made, settings.cutout) if settings.cutout else made
+    return replace(example, image=image, boxes=inside[kept], labels=example.labels[kept])
 
 
 def hide(example: Example, most: float) -> Example:
@@ -112,7 +123,7 @@ def paste(example: Example, other: Example, things: frozenset[int]) -> Example:
     """
     of_things = torch.tensor([int(label) in things for label in other.labels], dtype=torch.bool)
     taken = torch.cat((torch.tensor([False]), of_things & (torch.rand(len(of_things)) < _TAKEN)))
-    layers = _masks(other)
+    layers = other.mask_layers
     pasted = _fitted(torch.where(taken[layers.long()], layers, 0), example)
     return _over(example, other, pasted, (pasted > 0).any(dim=0))
 
@@ -128,12 +139,12 @@ def cutmix(example: Example, other: Example) -> Example:
     )
     covered = torch.zeros(example.image.shape[-2:], dtype=torch.bool)
     covered[:height, :width][_rectangle(height, width, 1.0)] = True
-    return _over(example, other, _fitted(_masks(other), example).masked_fill(~covered, 0), covered)
+    return _over(example, other, _fitted(other.mask_layers, example).masked_fill(~covered, 0), covered)
 
 
 def _over(example: Example, other: Example, layers: torch.Tensor, covered: torch.Tensor) -> Example:
     """The example with another one's pixels where those are ``covered``, and what ``layers`` show of it."""
-    below = _masks(example).masked_fill(covered, 0)
+    below = example.mask_layers.masked_fill(covered, 0)
     above = torch.where(layers > 0, layers + len(example.labels), 0)
     n_layers = max(len(below), len(above))
     below, above = (functional.pad(one, (0, 0, 0, 0, 0, n_layers - len(one))) for one in (below, above))
@@ -145,12 +156,6 @@ def _over(example: Example, other: Example, layers: torch.Tensor, covered: torch
             torch.where(above > 0, above, below),
         )
     )
-
-
-def _masks(example: Example) -> torch.Tensor:
-    if example.layers is None:
-        raise ValueError("only examples with masks can be mixed")
-    return example.layers
 
 
 def _fitted(maps: torch.Tensor, example: Example) -> torch.Tensor:

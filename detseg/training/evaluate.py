@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -19,7 +17,6 @@ from detseg.models.families import FAMILIES
 from detseg.models.findings import read_findings
 from detseg.models.labels import LabelMap
 from detseg.models.network import Network, NetworkRequest
-from detseg.models.networks.detr import Detr
 from detseg.taxonomy import LabelClass
 from detseg.training.batches import LabelIds
 from detseg.training.plan import Best, ClassFigures, Figure, Reader
@@ -186,32 +183,17 @@ def tally_segments(checkpoint: Checkpoint, split: Split, engine: Engine) -> Segm
 def tally_pixels(checkpoint: Checkpoint, split: Split, engine: Engine) -> PixelTally:
     """Compare the class that a model in evaluation mode gives each pixel with that of the labels."""
     labels, tally = split.labels_of(checkpoint), PixelTally(SegmentationTally())
-    with _keeping_auxiliary_head(checkpoint.model):
-        network = _network(checkpoint, _PIXELS, engine)
-        for image, truth in split.images():
-            found = _read(network, network.run(network.prepare([image])), image, labels)
-            known = split.ids.known(truth)
-            tally.pixels.add_pair(known, _annotation(truth, found))
-            tally.n_truth.update(region.instance.label for region in known.regions)
+    network = _network(checkpoint, _PIXELS, engine)
+    for image, truth in split.images():
+        found = _read(network, network.run(network.prepare([image])), image, labels)
+        known = split.ids.known(truth)
+        tally.pixels.add_pair(known, _annotation(truth, found))
+        tally.n_truth.update(region.instance.label for region in known.regions)
     return tally
 
 
-@contextmanager
-def _keeping_auxiliary_head(model: Any) -> Iterator[None]:
-    """Put the head back that helps training only, and that networks take off."""
-    head = getattr(model, "auxiliary_head", None)
-    try:
-        yield
-    finally:
-        if head is not None:
-            model.auxiliary_head = head
-
-
 def _network(checkpoint: Checkpoint, wanted: NetworkRequest, engine: Engine) -> Network:
-    family = FAMILIES[architecture_of(checkpoint.model)]
-    if family.network is Detr:  # it folds the batch norms of its model into other weights
-        checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model))
-    made: Any = family.network(checkpoint, wanted, engine)
+    made: Any = FAMILIES[architecture_of(checkpoint.model)].network(checkpoint, wanted, engine)
     network: Network = made
     return network
 

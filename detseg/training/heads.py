@@ -78,7 +78,7 @@ def _config(backbone: Any) -> UperNetConfig:
 
 
 def _square(processor: Any) -> SegformerImageProcessor:
-    """What prepares images as the base's processor does, but for their shape."""
+    """A processor that prepares images as the base's does, but for their shape."""
     images, side = image_processor(processor), longest_side(processor)
     known = {name: getattr(images, name, None) for name in ("image_mean", "image_std", "rescale_factor")}
     return SegformerImageProcessor(

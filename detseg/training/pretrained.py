@@ -41,7 +41,7 @@ def load_pretrained(name: str, *, head: Head = "own", seed: int = 0) -> Checkpoi
 
 
 def task_of(name: str, *, head: Head = "own") -> Task:
-    """What a checkpoint learns with that head; TrainingError for one that cannot learn."""
+    """Return what a checkpoint learns with that head; TrainingError for one that cannot learn."""
     own = TASKS[_architecture(name)]
     return TASKS[UPERNET] if head == "upernet" else own
 

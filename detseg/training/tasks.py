@@ -95,7 +95,7 @@ class SegmentCollator:
 
         They go through it like images, three at a time in the place of the colours.
         """
-        layers = [example.layers for example in examples if example.layers is not None]
+        layers = [example.mask_layers for example in examples]
         n = -(-max(len(one) for one in layers) // _COLOURS) * _COLOURS
         full = [functional.pad(one.float(), (0, 0, 0, 0, 0, n - len(one))) for one in layers]
         starts = range(0, n, _COLOURS)
@@ -129,7 +129,7 @@ class PixelCollator:
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         images = [example.image for example in examples]
         seen = self.processor(images=images, input_data_format="channels_first", return_tensors="pt")
-        maps = [example.layers.float() for example in examples if example.layers is not None]
+        maps = [example.mask_layers.float() for example in examples]
         numbers = _moved(self.processor, [one.expand(_COLOURS, -1, -1) for one in maps])[:, 0].long()
         outside = torch.tensor([IGNORED])
         classes = [torch.cat((outside, example.labels)) for example in examples]
@@ -172,7 +172,7 @@ Collator = Callable[[Sequence[Example]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a family learns. ``masks``: from masks, else from boxes.
+    """A subject of training. ``masks``: from masks, else from boxes.
 
     ``make`` makes the truth of an image; ``collate`` makes what makes inputs, from a checkpoint's processor
     and the split with its classes; ``tally`` takes in what a model in evaluation mode finds in a split.

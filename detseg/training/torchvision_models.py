@@ -178,8 +178,8 @@ class SemanticCollator:
         how = self.inputs
         longest = THINNEST * how.resize_size
         pixels = resize(example.image, [how.resize_size], max_size=longest, antialias=True)
-        assert example.layers is not None
-        numbers = resize(example.layers, list(pixels.shape[-2:]), InterpolationMode.NEAREST_EXACT)[0].long()
+        size = list(pixels.shape[-2:])
+        numbers = resize(example.mask_layers, size, InterpolationMode.NEAREST_EXACT)[0].long()
         classes = torch.where(example.labels < self.n_classes, example.labels + 1, 0)
         labels = torch.cat((torch.tensor([IGNORED]), classes))[numbers]
         return normalize(pixels.float() / 255, how.image_mean, how.image_std), labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -258,10 +259,12 @@ class _Training:
         return Split(self.splits.val, self.splits.read, self.plan.classes)
 
     def tally(self, model: Any) -> Tally:
-        """Compare what a model finds in the images of val with the labels."""
-        return self.task.tally(
-            Checkpoint(self.plan.base, without_loss(model), self.processor), self.val, self.engine
-        )
+        """Compare what a model finds in the images of val with the labels.
+
+        It is a copy that predicts, for networks fold norms, take off heads and set thresholds of their model.
+        """
+        answering = copy.deepcopy(without_loss(model))
+        return self.task.tally(Checkpoint(self.plan.base, answering, self.processor), self.val, self.engine)
 
     def finish(self, note: str = "") -> Trained:
         """Write the best weights as a checkpoint with its card, and remove what only the training needed."""

@@ -34,7 +34,7 @@ _TOUCHING = np.ones((3, 3), dtype=bool)
 
 
 class SemanticOutput(NamedTuple):
-    """What a model answers: ``logits`` (B, labels, h, w) of images of ``seen_px`` pixels, as it sees them."""
+    """An answer: ``logits`` (B, labels, h, w) of images of ``seen_px`` pixels, as the model sees them."""
 
     logits: torch.Tensor
     seen_px: int
