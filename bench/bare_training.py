@@ -17,9 +17,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from detseg.config import Settings, load_settings
+from detseg.datasets.store import DatasetStore
 from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import choose_device
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.reading import open_sources
 from detseg.pipeline.training import SAMPLES, LabeledImages
 from detseg.samples.checkpoints import checkpoint_path
@@ -36,7 +36,7 @@ from detseg.training.trainer import make_optimizer
 
 def main(name: str, base: str, n_steps: int) -> None:
     settings = load_settings(Path("detseg.toml"))
-    version = open_store(settings).version(name)
+    version = DatasetStore(settings.datasets_location).version(name)
     checkpoint = load_pretrained(str(checkpoint_path(SAMPLES[base])))
     task = TASKS[type(checkpoint.model).__name__]
     classes = task.learned(version.recipe.classes)
@@ -56,7 +56,7 @@ def _batches(
     settings: Settings, checkpoint: Checkpoint, task: Task, plan: Plan, *, n_steps: int
 ) -> list[dict[str, Any]]:
     """The batches of the first steps, as the training draws them."""
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     with open_sources(settings) as sources:
         images = LabeledImages(sources, Path("bare"))
         table = write_table(Path("bare.arrow"), images.readable(store, store.version(plan.dataset), "train"))

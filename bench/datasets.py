@@ -35,13 +35,13 @@ from pathlib import Path
 begun = time.perf_counter()
 from detseg.config import load_settings
 from detseg.datasets.differences import compare_versions
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.export import export_version
 from detseg.pipeline.importing import Import, import_dataset
 from detseg.pipeline.dataset_folders import WriteOptions
 
 settings, step = load_settings(Path(sys.argv[1])), sys.argv[2]
-store = open_store(settings)
+store = DatasetStore(settings.datasets_location)
 if step in ("v1", "v2"):
     create_version(settings, step, Wish(disputed=True))
 elif step == "diff":

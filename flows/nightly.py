@@ -36,6 +36,7 @@ def _nightly(config: Path | None, overrides: Overrides | None) -> PreannotateRep
         evaluate(config, overrides)
     report = preannotate(config, overrides)
     fall_short(
-        None if collected is None else collect_shortfall(collected), preannotate_shortfall(report, settings)
+        None if collected is None else collect_shortfall(collected),
+        preannotate_shortfall(report, settings.run),
     )
     return report

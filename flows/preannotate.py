@@ -120,6 +120,6 @@ def _preannotate(config: Path | None, overrides: Overrides | None) -> Preannotat
     settings = with_secrets(run_settings(config, overrides))
     report = steps.preannotate(settings, _STEPS, note=get_run_logger().info)
     publish("preannotate", report.to_json(), link=report.url, link_text="The queue in Label Studio")
-    log_lines((*describe_preannotate(report), *preannotate_notes(report, settings)))
-    fall_short(preannotate_shortfall(report, settings))
+    log_lines((*describe_preannotate(report), *preannotate_notes(report, settings.source.location)))
+    fall_short(preannotate_shortfall(report, settings.run))
     return report

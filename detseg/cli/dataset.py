@@ -115,13 +115,14 @@ def show(
     from detseg.cli.dataset_tables import print_figures, print_version, version_json
     from detseg.cli.output import note, print_json
     from detseg.config import load_settings
+    from detseg.datasets.store import DatasetStore
     from detseg.pipeline.dataset_figures import measure_version
     from detseg.pipeline.dataset_reports import write_version_page
-    from detseg.pipeline.datasets import describe_taxonomy, open_store
+    from detseg.pipeline.datasets import describe_taxonomy
     from detseg.pipeline.qa.figures_json import encode_figures
 
     settings = load_settings(config)
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     version = store.version(name)
     with progress_bars():
         figures = measure_version(store, version, settings.state_path)
@@ -150,11 +151,11 @@ def diff(
     from detseg.cli.output import note, print_json, print_table, say
     from detseg.config import load_settings
     from detseg.datasets.differences import CHANGES, compare_versions
+    from detseg.datasets.store import DatasetStore
     from detseg.pipeline.dataset_reports import write_difference_page
-    from detseg.pipeline.datasets import open_store
 
     settings = load_settings(config)
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     versions = (store.version(before), store.version(after))
     found = compare_versions(store, *versions)
     if report is not None:
@@ -249,9 +250,10 @@ def trace(
     from detseg.cli.dataset_tables import trace_json
     from detseg.cli.output import print_json, say
     from detseg.config import load_settings
-    from detseg.pipeline.datasets import open_store, trace_image
+    from detseg.datasets.store import DatasetStore
+    from detseg.pipeline.datasets import trace_image
 
-    traces = trace_image(open_store(load_settings(config)), image)
+    traces = trace_image(DatasetStore(load_settings(config).datasets_location), image)
     if as_json:
         print_json({"versions": [trace_json(one) for one in traces]})
         return
@@ -286,9 +288,9 @@ def _say_report(report: Path | None) -> None:
 
 def _store(config: Path | None) -> DatasetStore:
     from detseg.config import load_settings
-    from detseg.pipeline.datasets import open_store
+    from detseg.datasets.store import DatasetStore
 
-    return open_store(load_settings(config))
+    return DatasetStore(load_settings(config).datasets_location)
 
 
 def _show(version: Version, *, as_json: bool) -> None:

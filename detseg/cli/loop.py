@@ -67,8 +67,8 @@ def preannotate(
         output.print_json(report.to_json())
     else:
         output.print_lines(describe_preannotate(report, would=dry_run))
-    output.print_lines(preannotate_notes(report, settings))
-    if preannotate_shortfall(report, settings) is not None:
+    output.print_lines(preannotate_notes(report, settings.source.location))
+    if preannotate_shortfall(report, settings.run) is not None:
         raise typer.Exit(output.EXIT_QUARANTINED)
 
 

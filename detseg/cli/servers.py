@@ -12,8 +12,10 @@ from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from detseg.config import Settings
+    from detseg.config.settings import ServerAccess
     from detseg.pipeline.doctor import Check
 
 
@@ -107,13 +109,13 @@ def status(
     settings = load_settings(config)
     prefect = prefect_server.status(settings.state_path)
     result: dict[str, Any] = {
-        "label_studio": _label_studio(settings),
+        "label_studio": _label_studio(settings.server),
         "prefect": {"running": prefect is not None, "url": prefect.ui_url if prefect else None},
         "catalog": _catalog(settings, clears=clear_quarantine),
         "state_dir": str(settings.state_path),
     }
     if people:
-        result["people"] = _people(settings)
+        result["people"] = _people(options.with_token(settings).server)
     if as_json:
         print_json(result)
         return
@@ -140,21 +142,21 @@ def status(
     say(f"state         {settings.state_path}")
 
 
-def _label_studio(settings: Settings) -> dict[str, Any]:
+def _label_studio(server: ServerAccess) -> dict[str, Any]:
     """Look for the embedded server; one of the settings is not asked."""
     from detseg.labelstudio.server import EmbeddedLabelStudio
 
-    if settings.label_studio.url is not None:
-        return {"running": None, "healthy": None, "url": settings.label_studio.url}
-    found = EmbeddedLabelStudio(settings.state_path).status()
+    if server.url is not None:
+        return {"running": None, "healthy": None, "url": server.url}
+    found = EmbeddedLabelStudio(server.state_path).status()
     return {"running": found.running, "healthy": found.healthy, "url": found.url}
 
 
-def _people(settings: Settings) -> dict[str, str]:
+def _people(server: ServerAccess) -> dict[str, str]:
     """Ask Label Studio for the addresses of its users, by the names of authors."""
     from detseg.pipeline.workspace import open_client
 
-    with open_client(options.with_token(settings).server) as client:
+    with open_client(server) as client:
         return {f"user-{number}": address for number, address in sorted(client.people().items())}
 
 
@@ -206,7 +208,7 @@ def doctor(
     )
     settings = options.with_token(settings)
     checks = []
-    for check in chain(examine(settings), _prefect_checks(settings)):
+    for check in chain(examine(settings), _prefect_checks(settings.state_path)):
         checks.append(check)
         if not as_json:
             say(f"{'ok ' if check.ok else 'NOT'}  {check.name}: {check.found}")
@@ -226,7 +228,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _prefect_checks(settings: Settings) -> Iterator[Check]:
+def _prefect_checks(state: Path) -> Iterator[Check]:
     from flows.dead_runs import look_for_dead_runs
 
-    yield look_for_dead_runs(settings.state_path)
+    yield look_for_dead_runs(state)

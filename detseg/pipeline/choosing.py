@@ -25,6 +25,8 @@ from detseg.pipeline.workspace import opened_catalog
 if TYPE_CHECKING:
     from detseg.catalog import Answers, Catalog, Promotion, RegisteredModel
     from detseg.config import Settings
+    from detseg.config.sections import ModelSettings
+    from detseg.taxonomy import Taxonomy
     from detseg.types import ModelVersion
 
 Value = TypeVar("Value")
@@ -79,7 +81,7 @@ def _choose(settings: Settings) -> Chosen:
         require_unchanged(catalog, model, mend="`detseg models rollback` goes back to the model before it")
         before = catalog.promotions.before()
     chosen = _with_promoted(settings, model, promotion)
-    notes = (_describe(promotion, model, before), *_describe_overruled(settings, chosen, model))
+    notes = (_describe(promotion, model, before), *_describe_overruled(settings.model, chosen.model, model))
     return Chosen(chosen, notes, promotion, as_of)
 
 
@@ -101,7 +103,7 @@ def thresholds_in_use(settings: Settings, catalog: Catalog, classes: Iterable[st
         default, by_class = of_run.box_threshold, of_run.class_box_thresholds
     else:
         default, by_class = of_run.mask_threshold, of_run.class_mask_thresholds
-    own = _of_classes(settings, by_class)
+    own = _of_classes(settings.declared_taxonomy, by_class)
     return {label: own.get(label, default) for label in classes}
 
 
@@ -200,20 +202,19 @@ def _with_promoted(settings: Settings, model: RegisteredModel, promotion: Promot
 
 def _with_tuning(settings: Settings, promotion: Promotion) -> Settings:
     """The settings with the thresholds and maps of scores of a promotion, but for those that are given."""
-    chosen = settings
+    chosen, taxonomy = settings, settings.declared_taxonomy
     for shape, found in (("box", promotion.box_thresholds), ("mask", promotion.mask_thresholds)):
         option = f"class_{shape}_thresholds"
         if not (settings.is_given(f"model__{option}") or settings.is_given(f"model__{shape}_threshold")):
             own: Mapping[str, float] = getattr(settings.model, option)
-            chosen = chosen.updated(**{f"model__{option}": {**own, **_of_classes(settings, found)}})
+            chosen = chosen.updated(**{f"model__{option}": {**own, **_of_classes(taxonomy, found)}})
     if settings.is_given("model__score_maps"):
         return chosen
-    return chosen.updated(model__score_maps=_of_classes(settings, promotion.score_maps))
+    return chosen.updated(model__score_maps=_of_classes(taxonomy, promotion.score_maps))
 
 
-def _of_classes(settings: Settings, by_class: Mapping[str, Value]) -> dict[str, Value]:
+def _of_classes(taxonomy: Taxonomy | None, by_class: Mapping[str, Value]) -> dict[str, Value]:
     """What was chosen for classes that are still there, under their names of now."""
-    taxonomy = settings.declared_taxonomy
     if taxonomy is None:
         return dict(by_class)
     found = ((taxonomy.find(label), value) for label, value in by_class.items())
@@ -231,11 +232,11 @@ def _listed(by_class: Mapping[str, float]) -> str:
     return ", ".join(named[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def describe_committee(settings: Settings) -> str:
+def describe_committee(of_run: ModelSettings) -> str:
     """A line about the committee that a promoted model does without; "" where the settings have none."""
-    if not settings.model.committee:
+    if not of_run.committee:
         return ""
-    others = ", ".join(settings.model.committee)
+    others = ", ".join(of_run.committee)
     return (
         f"model.committee ({others}) has no say any more: a model is judged and promoted alone; "
         "DETSEG_MODEL__COMMITTEE names one all the same, in place of the promoted model"
@@ -253,21 +254,21 @@ def _describe(promotion: Promotion, model: RegisteredModel, before: Promotion | 
     )
 
 
-def _describe_overruled(settings: Settings, chosen: Settings, model: RegisteredModel) -> Iterator[str]:
+def _describe_overruled(own: ModelSettings, used: ModelSettings, model: RegisteredModel) -> Iterator[str]:
     """Yield a line for each setting about models that gives way to the promotion."""
-    if line := describe_committee(settings):
+    if line := describe_committee(own):
         yield line
     for option in ("class_box_thresholds", "class_mask_thresholds"):
-        own, used = getattr(settings.model, option), getattr(chosen.model, option)
-        if differing := {label: value for label, value in own.items() if used[label] != value}:
+        lowest = getattr(used, option)
+        differing = {label: one for label, one in getattr(own, option).items() if lowest[label] != one}
+        if differing:
             yield (
                 f"model.{option} of the settings ({_listed(differing)}) gives way to what {model.name} was "
-                f"promoted with ({_listed({label: used[label] for label in differing})}): `detseg models "
+                f"promoted with ({_listed({label: lowest[label] for label in differing})}): `detseg models "
                 f"promote {model.name} --force` promotes it without, and DETSEG_MODEL__{option.upper()} goes "
                 "over both"
             )
-    own_maps = settings.model.score_maps
-    if own_maps and own_maps != chosen.model.score_maps:
+    if own.score_maps and own.score_maps != used.score_maps:
         yield (
             "model.score_maps of the settings gives way to that of the promotion: scores of one model say "
             "nothing of those of another; DETSEG_MODEL__SCORE_MAPS goes over both"

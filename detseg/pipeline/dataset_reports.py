@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from detseg.datasets.differences import CHANGES
 from detseg.datasets.sample import decode_sample, image_bytes
+from detseg.datasets.store import DatasetStore
 from detseg.errors import ImageError
 from detseg.images import decode_image
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.image_map import map_of_version
 from detseg.pipeline.reading import open_sources, read_labeled
 from detseg.pipeline.workspace import opened_catalog
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.datasets.differences import ChangedImage, Difference
     from detseg.datasets.sample import Sample
-    from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
     from detseg.pipeline.dataset_figures import VersionFigures
     from detseg.sources.registry import Sources
@@ -41,7 +40,9 @@ def write_version_page(path: Path, settings: Settings, version: Version, figures
     Raises DetsegError if it cannot be written.
     """
     with opened_catalog(settings) as catalog:
-        images = map_of_version(partial(open_sources, settings), catalog, open_store(settings), version)
+        images = map_of_version(
+            partial(open_sources, settings), catalog, DatasetStore(settings.datasets_location), version
+        )
     write_page(path, version_page(version, figures.labels, figures.growth, figures.lost, images=images))
 
 

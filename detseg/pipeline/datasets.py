@@ -43,11 +43,6 @@ _SCHEMA = 2
 """Part of what rows are made from: with another number, no row of an older version is taken over."""
 
 
-def open_store(settings: Settings) -> DatasetStore:
-    """The dataset versions of the settings."""
-    return DatasetStore(settings.datasets_location)
-
-
 @dataclass(frozen=True, slots=True)
 class Wish:
     """The choice of what goes into a version. ``where`` as in ``datasets.filters``, ``split`` as in
@@ -69,7 +64,7 @@ def create_version(settings: Settings, name: str, wish: Wish) -> Version:
     a project that has no label, and simulated labels or leaks that were not wished.
     """
     wanted = parse_filter(wish.where)
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     store.check_name(name)
     with opened_catalog(settings) as catalog:
         project = known_project(catalog, settings.queue.project)

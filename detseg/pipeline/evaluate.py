@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from detseg.datasets.figures import growth
+from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError
 from detseg.labelstudio.label_config import config_to_taxonomy, fit_policy
 from detseg.metrics.answers import answer_questions, saving_noun
@@ -18,7 +19,6 @@ from detseg.metrics.qa_result import Basis, QaResult
 from detseg.pipeline import progress
 from detseg.pipeline.choosing import thresholds_in_use, versions_of
 from detseg.pipeline.dataset_figures import measure_labels
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.experiments.gold import count_late_truth
 from detseg.pipeline.image_map import map_of_project
 from detseg.pipeline.labels import label_rules
@@ -29,7 +29,7 @@ from detseg.pipeline.qa.answers import encode_answer, encode_estimate, notes_on
 from detseg.pipeline.qa.cases import CaseReader, read_waiting
 from detseg.pipeline.qa.figures_json import encode_figures, write_figures
 from detseg.pipeline.qa.measure import Measures
-from detseg.pipeline.reading import read_one
+from detseg.pipeline.reading import open_sources, read_one
 from detseg.pipeline.send_back import SentBack, send_back
 from detseg.pipeline.workspace import known_project, opened_catalog
 from detseg.report.data import Alike, Images, QaReport
@@ -220,9 +220,15 @@ def evaluate(
     write_figures(figures, result, labels=labels)
     progress.report("report", advance=1)
     images = Images(cases=reader.of_images, read=partial(read_one, settings))
-    grown, notes = _growth(settings, project.title)
+    grown, notes = _growth(settings.datasets_location, project.title)
     notes += notes_on(result)
-    map_ = map_of_project(settings, catalog, project, result.suspects.ranked)
+    map_ = map_of_project(
+        partial(open_sources, settings),
+        catalog,
+        project,
+        result.suspects.ranked,
+        datasets=settings.datasets_location,
+    )
     examples, alike = measures.examples(), _alike(settings.state_path, catalog, project)
     progress.report("report", advance=1)
     write_report(out, QaReport(result, labels, taxonomy, examples, images, grown, map_, notes, alike=alike))
@@ -240,9 +246,9 @@ def _alike(folder: Path, catalog: Catalog, project: Project) -> Alike:
     return Alike(len(clusters), sum(map(len, clusters)), tuple(one for one in shown if one))
 
 
-def _growth(settings: Settings, project: str) -> tuple[tuple[VersionSize, ...], tuple[str, ...]]:
+def _growth(datasets: str, project: str) -> tuple[tuple[VersionSize, ...], tuple[str, ...]]:
     """The sizes of the project's dataset versions, and a note where they cannot be read."""
     try:
-        return growth(open_store(settings).versions(), project), ()
+        return growth(DatasetStore(datasets).versions(), project), ()
     except DatasetError as error:
         return (), (f"How the labels grew: {error}.",)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from detseg.datasets.sample import decode_sample, image_bytes
+from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError
 from detseg.formats import ImageLabels
 from detseg.pipeline.dataset_folders import Source, WriteOptions, Written, write_dataset
-from detseg.pipeline.datasets import describe_taxonomy, open_store
+from detseg.pipeline.datasets import describe_taxonomy
 from detseg.pipeline.formats import find_format
 from detseg.pipeline.reading import open_sources, read_labeled
 from detseg.types import ImageId
 
 if TYPE_CHECKING:
     from detseg.config import Settings
-    from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
 
 _UNSAFE = re.compile(r"[^\w.-]+")
@@ -46,7 +46,7 @@ def export_version(
     ConfigError for a format that there is not.
     """
     chosen = find_format(format_name)
-    version = _VersionImages.of(open_store(settings), name, split)
+    version = _VersionImages.of(DatasetStore(settings.datasets_location), name, split)
     if other := describe_taxonomy(version.version, settings.changes):
         warn(other)
     with open_sources(settings) as sources:

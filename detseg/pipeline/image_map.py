@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,20 +17,18 @@ from PIL import Image
 
 from detseg.datasets.duplicates import find_duplicates, stack_features
 from detseg.datasets.sample import image_bytes, image_of
+from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError, ImageError
 from detseg.images.fingerprints import THUMBNAIL_PX
 from detseg.metrics.cases import age
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.qa.cases import task_url
-from detseg.pipeline.reading import open_sources, read_from
+from detseg.pipeline.reading import read_from
 from detseg.report.data import NO_MAP, TILE_PX, ImageMap, MapFacts, MapPoint
 from detseg.report.gallery import image_name
 from detseg.types import ImageFeatures, ImageId, Size
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project
-    from detseg.config import Settings
-    from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
     from detseg.metrics.suspects.findings import Suspect
     from detseg.sources.registry import Sources
@@ -47,12 +44,20 @@ _FactsOf = Callable[[Sequence[ImageId]], Mapping[ImageId, MapFacts]]
 
 
 def map_of_project(
-    settings: Settings, catalog: Catalog, project: Project, suspects: Sequence[Suspect]
+    opened: Callable[[], Sources],
+    catalog: Catalog,
+    project: Project,
+    suspects: Sequence[Suspect],
+    *,
+    datasets: str,
 ) -> ImageMap:
-    """Lay out the images that a project has as tasks, with their splits in its newest version."""
+    """Lay out the images that a project has as tasks, with their splits in its newest version.
+
+    ``datasets`` is where versions are kept.
+    """
     tasks = catalog.tasks.of_project(project.key)
     ids = [task.image for task in tasks if task.state in ("pushed", "imported")]
-    splits = _newest_splits(settings, project.title)
+    splits = _newest_splits(datasets, project.title)
     rules: dict[ImageId, str] = {}
     for suspect in suspects:
         rules.setdefault(suspect.image, suspect.rule)
@@ -76,7 +81,7 @@ def map_of_project(
             )
         return found
 
-    return _lay_out(partial(open_sources, settings), catalog, ids, facts_of)
+    return _lay_out(opened, catalog, ids, facts_of)
 
 
 def map_of_version(
@@ -99,10 +104,10 @@ def _most(labels: Iterator[str]) -> str:
     return min(counts, key=lambda label: (-counts[label], label)) if counts else ""
 
 
-def _newest_splits(settings: Settings, project: str) -> dict[bytes, str]:
+def _newest_splits(datasets: str, project: str) -> dict[bytes, str]:
     """The splits of the project's newest version; none where versions cannot be read."""
     try:
-        store = open_store(settings)
+        store = DatasetStore(datasets)
         for version in reversed(store.versions()):
             if version.recipe.project == project:
                 return store.splits(version)

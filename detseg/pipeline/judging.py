@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from detseg.catalog.looks import hash_start
 from detseg.datasets.sample import Sample, decode_sample, image_bytes, image_of
 from detseg.datasets.splits import CHOSEN_BY, JUDGED, group_duplicates
+from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError
 from detseg.metrics.evidence import Evidence, EvidenceTally
 from detseg.metrics.judgement import Judgement, Rule
@@ -22,7 +23,7 @@ from detseg.metrics.judgement import judge as judge_evidence
 from detseg.metrics.paired import Difference
 from detseg.paging import pages
 from detseg.pipeline import progress
-from detseg.pipeline.datasets import describe_taxonomy, open_store
+from detseg.pipeline.datasets import describe_taxonomy
 from detseg.pipeline.named_models import images_behind, model_settings
 from detseg.pipeline.near_duplicates import near_duplicates, read_features
 from detseg.pipeline.policies import cost_model
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from detseg.catalog import Catalog
     from detseg.config import Settings
     from detseg.config.sections import RunSettings
-    from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
 
 
@@ -129,7 +129,7 @@ def judge(
     there, that nothing is left of, or of which too many images are gone; ModelError for a model that cannot
     be loaded.
     """
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     version = store.version(dataset)
     samples = read_split(store, version, split)
     notes = [*filter(None, [describe_taxonomy(version, settings.changes)])]
@@ -260,7 +260,7 @@ def _read_unseen(
     missing = catalog.features.missing(used)
     if not missing:
         return set()
-    store, of_version = open_store(settings), defaultdict[str, list[ImageId]](list)
+    store, of_version = DatasetStore(settings.datasets_location), defaultdict[str, list[ImageId]](list)
     for image in missing:
         of_version[used[image].id].append(image)
     with open_sources(settings) as sources:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from detseg.datasets.sample import image_of
 from detseg.datasets.splits import CHOSEN_BY, LEARNED
+from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError, FormatError, TrainingError
 from detseg.files import read_json
 from detseg.models.onnx_files import is_onnx
@@ -16,7 +17,6 @@ from detseg.models.plugins import is_plugin
 from detseg.models.recorded import is_recorded
 from detseg.models.reviewed import is_reviews
 from detseg.pipeline.choosing import choose_models, require_unchanged, use_model
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.registry import PRESENT
 from detseg.pipeline.training import SAMPLES
@@ -46,7 +46,7 @@ def model_settings(settings: Settings, name: str, *, with_masks: bool) -> Settin
             require_unchanged(catalog, model, mend="train it anew")
     if model is not None:
         chosen = use_model(settings, model.path, model.answers)
-    elif _answers_masks_alone(settings, name):
+    elif _answers_masks_alone(name, settings.path(name)):
         chosen = settings.updated(model__detector=None, model__segmenter=name, model__committee=())
     else:
         chosen = settings.updated(model__detector=name, model__committee=())
@@ -54,8 +54,7 @@ def model_settings(settings: Settings, name: str, *, with_masks: bool) -> Settin
     return chosen.updated(model__segmenter=None) if has_boxes and not with_masks else chosen
 
 
-def _answers_masks_alone(settings: Settings, name: str) -> bool:
-    there = settings.path(name)
+def _answers_masks_alone(name: str, there: Path) -> bool:
     if name == SAMPLE or is_reviews(name) or is_recorded(name) or is_plugin(name) or is_onnx(there):
         return False
     from detseg.models.checkpoints import read_architecture
@@ -71,7 +70,7 @@ def images_behind(settings: Settings, name: str, *, note: Callable[[str], None])
     Each with a version that has it. ``note`` gets a line where nothing says what a model learned from. Raises
     DatasetError where a training names a version that is not there any more.
     """
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     with opened_catalog(settings) as catalog:
         known = catalog.models.all(removed=True)
     images: dict[ImageId, Version] = {}

@@ -13,6 +13,7 @@ from detseg.plurals import format_count
 
 if TYPE_CHECKING:
     from detseg.config import Settings
+    from detseg.config.sections import RunSettings
     from detseg.metrics.qa_result import QaResult
     from detseg.models.agreement import Agreement
     from detseg.pipeline.collect import CollectReport
@@ -86,12 +87,12 @@ def describe_preannotate(report: PreannotateReport, *, would: bool = False) -> I
         yield Line(f"queue {report.url}")
 
 
-def preannotate_notes(report: PreannotateReport, settings: Settings) -> Iterator[Line]:
+def preannotate_notes(report: PreannotateReport, location: str) -> Iterator[Line]:
     """Yield the lines on what may need a change of the settings; said with ``--json``, too."""
     yield from describe_models(report.unmapped, report.precision_check)
     if not report.scanned:
-        where = settings.source.location  # it could be listed: it is empty, or not mounted
-        yield Line(f"no images in {where}: is that the right place?", is_warning=True)
+        # it could be listed: it is empty, or not mounted
+        yield Line(f"no images in {location}: is that the right place?", is_warning=True)
 
 
 def describe_collect(report: CollectReport) -> Iterator[Line]:
@@ -152,7 +153,7 @@ def describe_promoted(done: Promoted, settings: Settings) -> Iterator[Line]:
     if lowest:
         yield Line(f"its lowest scores, chosen by val, go over those of detseg.toml: {lowest}")
     yield Line("`detseg models rollback` takes that back")
-    if line := describe_committee(settings):
+    if line := describe_committee(settings.model):
         yield Line(line, is_warning=True)
     if given := find_given(settings, done.model):
         yield Line(f"DETSEG_{given.upper()} is set, and goes over it where it is set", is_warning=True)
@@ -199,13 +200,13 @@ def describe_models(unmapped: Mapping[str, int], check: Agreement | None) -> Ite
         )
 
 
-def preannotate_shortfall(report: PreannotateReport, settings: Settings) -> str | None:
+def preannotate_shortfall(report: PreannotateReport, run: RunSettings) -> str | None:
     """Return why a command ends with exit code 3 and a scheduled run fails, although it did what it could."""
-    if report.quarantined_share <= settings.run.max_quarantined_share:
+    if report.quarantined_share <= run.max_quarantined_share:
         return None
     return (
         f"{len(report.quarantined):,} of {format_count(report.scanned, 'file')} could not be used, more than "
-        f"run.max_quarantined_share allows ({settings.run.max_quarantined_share:g}): "
+        f"run.max_quarantined_share allows ({run.max_quarantined_share:g}): "
         "`detseg status --quarantine` names them"
     )
 

@@ -248,7 +248,7 @@ def _take_out(settings: Settings, catalog: Catalog, name: str, *, files: bool) -
         raise ModelError(f"{model.path} is that of {', '.join(others)}, too: remove its files yourself")
     own = tuple(_own_files(model)) if files else ()
     if begun := open_round(catalog):
-        _require_unneeded(settings, model, begun, files=files)
+        _require_unneeded(model, begun, is_base=files and str(settings.path(begun.base)) == model.path)
     if not catalog.models.remove(name):
         raise ConfigError(
             f"{name} is the promoted model: `detseg models rollback`, or promote another one, and remove "
@@ -257,10 +257,10 @@ def _take_out(settings: Settings, catalog: Catalog, name: str, *, files: bool) -
     return own
 
 
-def _require_unneeded(settings: Settings, model: RegisteredModel, begun: Round, *, files: bool) -> None:
+def _require_unneeded(model: RegisteredModel, begun: Round, *, is_base: bool) -> None:
     """ConfigError for a model without which a round that has begun cannot go on."""
     made = model.name == begun.name
-    if made or (files and str(settings.path(begun.base)) == model.path):
+    if made or is_base:
         raise ConfigError(
             f"the round {begun.name} {'made' if made else 'begins from'} {model.name}, and has not ended: "
             "`detseg retrain` ends it, and `detseg retrain --restart` gives it up for another one"

@@ -6,7 +6,7 @@ Until it has ended, every run goes on with it: each step finds what it did befor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from detseg.catalog.database import utc_now
 from detseg.datasets.sample import image_of
 from detseg.datasets.splits import SplitRule, parse_shares
+from detseg.datasets.store import DatasetStore
 from detseg.errors import ConfigError
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.labels import label_rules, read_labels
 from detseg.pipeline.promoting import Judge, Promoted, judging_by, promote
@@ -30,8 +31,11 @@ from detseg.training.plan import encode_trained
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
     from detseg.config import Settings
+    from detseg.config.sections import ModelSettings
+    from detseg.config.training import RetrainSettings
     from detseg.datasets.version import Version
     from detseg.training.plan import Trained as Trained
+    from detseg.types import ImageId
 
 Note = Callable[[str], None]
 
@@ -128,9 +132,10 @@ def look_for_due(
 
     New are images without a label in the version of the last round, or in that of the promoted model.
     """
-    limits = settings.retrain
-    last = _last_version(settings, catalog)
-    n_new = _count_new(settings, catalog, last)
+    limits, store = settings.retrain, DatasetStore(settings.datasets_location)
+    last = _last_version(store, catalog)
+    known = {image_of(image) for image in store.splits(last)} if last else set()
+    n_new = _count_new(settings, catalog, known)
     images = format_count(n_new, "image")
     if begun := open_round(catalog):
         state = f"in the place of {begun.name}, " if restart else ""
@@ -147,7 +152,7 @@ def look_for_due(
 
 def make_round_version(settings: Settings, begun: Round) -> str:
     """Make the dataset version of a round of the labels of now, unless it is there; the id of it."""
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     there = next((one for one in store.versions() if one.name == begun.name), None)
     wish = Wish(split=SplitRule(parse_shares(settings.retrain.split)), simulated=settings.retrain.simulated)
     return (there or create_version(settings, begun.name, wish)).id
@@ -179,18 +184,17 @@ def _folder(settings: Settings, begun: Round) -> Path:
     return (settings.path(folder) if folder else settings.state_path / "models") / begun.name
 
 
-def _last_version(settings: Settings, catalog: Catalog) -> Version | None:
+def _last_version(store: DatasetStore, catalog: Catalog) -> Version | None:
     """The version of the last round, else that of the promoted model, if it is still there."""
     ids = [last_version_id(catalog)]
     promotion = catalog.promotions.present()
     if promotion and promotion.model and (model := catalog.models.get(promotion.model)):
         ids.append(model.dataset_id)
-    by_id = {version.id: version for version in open_store(settings).versions()}
+    by_id = {version.id: version for version in store.versions()}
     return next((by_id[one] for one in ids if one in by_id), None)
 
 
-def _count_new(settings: Settings, catalog: Catalog, last: Version | None) -> int:
-    known = {image_of(image) for image in open_store(settings).splits(last)} if last else set()
+def _count_new(settings: Settings, catalog: Catalog, known: Collection[ImageId]) -> int:
     labels = read_labels(catalog, known_project(catalog, settings.queue.project), label_rules(settings.queue))
     wanted = (one for one in labels if settings.retrain.simulated or not one.simulated)
     return sum(label.image not in known for label in wanted)
@@ -208,25 +212,24 @@ def _begin(settings: Settings, catalog: Catalog) -> Round:
 
 
 def _name_round(settings: Settings, catalog: Catalog) -> Round:
-    taken = {version.name for version in open_store(settings).versions()}
+    taken = {version.name for version in DatasetStore(settings.datasets_location).versions()}
     taken |= {model.name for model in catalog.models.all(removed=True)}
     number, begun = 0, None
     while begun is None or begun.name in taken or _folder(settings, begun).exists():
         number += 1
-        begun = Round(
-            f"{ROUND}-{number}", _starting_checkpoint(settings, catalog), number, utc_now().isoformat()
-        )
+        base = _starting_checkpoint(settings.retrain, settings.model, catalog)
+        begun = Round(f"{ROUND}-{number}", base, number, utc_now().isoformat())
     return begun
 
 
-def _starting_checkpoint(settings: Settings, catalog: Catalog) -> str:
+def _starting_checkpoint(retraining: RetrainSettings, model: ModelSettings, catalog: Catalog) -> str:
     """The checkpoint that a round begins from. ConfigError where the settings name none."""
-    if settings.retrain.base:
-        return settings.retrain.base
+    if retraining.base:
+        return retraining.base
     promotion = catalog.promotions.present()
-    if promotion and promotion.model and (model := catalog.models.get(promotion.model)):
-        return model.path
-    base = settings.model.detector or settings.model.segmenter
+    if promotion and promotion.model and (promoted := catalog.models.get(promotion.model)):
+        return promoted.path
+    base = model.detector or model.segmenter
     if base is None:
         raise ConfigError("no model is promoted or set: name the checkpoint to begin from in retrain.base")
     return base

@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from detseg.catalog.region_json import decode_labels, label_text
+from detseg.datasets.store import DatasetStore
 from detseg.errors import ConfigError, FormatError
 from detseg.labelstudio.fitting import encode_fitting
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.labelstudio.tabs import remove_tab, show_in_tab
 from detseg.metrics.cases import age
 from detseg.paging import pages
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.pushing.delivery import Batcher, Work, deliver, deliver_all
 from detseg.pipeline.pushing.payload import encode_planned
 from detseg.pipeline.pushing.plan import PlannedTask
@@ -107,7 +107,7 @@ def taxonomy_log(settings: Settings) -> TaxonomyLog:
                 lacks=tuple(change.id for change in changes if change not in one.recipe.changes),
                 unknown=tuple(change.id for change in one.recipe.changes if change not in changes),
             )
-            for one in open_store(settings).versions()
+            for one in DatasetStore(settings.datasets_location).versions()
         ),
     )
 

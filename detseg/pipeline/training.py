@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from detseg.datasets.sample import Sample, decode_sample
 from detseg.datasets.splits import CHOSEN_BY, LEARNED
+from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError, ImageError, TrainingError
 from detseg.files import replacing
 from detseg.images import decode_image, image_id
 from detseg.pipeline import progress
-from detseg.pipeline.datasets import describe_taxonomy, open_store
+from detseg.pipeline.datasets import describe_taxonomy
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.predictors import SAMPLE
 from detseg.pipeline.reading import describe_unread, open_sources, read_labeled
@@ -31,7 +32,6 @@ from detseg.training.tables import write_table
 if TYPE_CHECKING:
     from detseg.config import Settings
     from detseg.config.training import TrainingSettings
-    from detseg.datasets.store import DatasetStore
     from detseg.datasets.version import Version
     from detseg.sources.registry import Sources
     from detseg.training.tasks import Task
@@ -66,9 +66,9 @@ def train_version(
     from detseg.training.train import Splits, train
     from detseg.training.work import find_trained, working
 
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     version = store.version(name)
-    weights = _located(settings, base)
+    weights = _located(base, settings.path(base))
     task = task_of(weights, head=settings.training.head)
     plan = Plan(
         base=base,
@@ -103,11 +103,10 @@ def train_version(
         return train(plan, checkpoint, out, splits=splits, report=_Percent(), warn=warn, notes=tuple(notes))
 
 
-def _located(settings: Settings, base: str) -> str:
+def _located(base: str, there: Path) -> str:
     """The checkpoint that is meant: one of ``SAMPLES`` comes with the package; of a folder the whole path."""
     if base in SAMPLES:
         return str(checkpoint_path(SAMPLES[base]))
-    there = settings.path(base)
     return str(there) if there.exists() else base
 
 

@@ -7,8 +7,8 @@ from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from detseg.datasets.splits import CHOSEN_BY
+from detseg.datasets.store import DatasetStore
 from detseg.metrics.tuning import RegionTally, Tuning, tune
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.policies import cost_model
 from detseg.pipeline.predicted_split import predict_samples, read_answers, read_split, record_images
 
@@ -61,7 +61,7 @@ def tune_model(settings: Settings, catalog: Catalog, version: Version, *, split:
     A detector's boxes are chosen among; where there is none, masks. What does not help for certain stays as
     it is. Raises DatasetError and ModelError.
     """
-    samples = read_split(open_store(settings), version, split)
+    samples = read_split(DatasetStore(settings.datasets_location), version, split)
     record_images(catalog, samples)
     lowest: dict[str, object] = {"box_threshold": LOWEST, "mask_threshold": LOWEST}
     lowest |= {name: {} for name in ("score_maps", "class_box_thresholds", "class_mask_thresholds")}

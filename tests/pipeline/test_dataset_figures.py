@@ -9,9 +9,10 @@ import pytest
 
 from detseg.datasets.figures import DatasetFigures
 from detseg.datasets.splits import SplitRule
+from detseg.datasets.store import DatasetStore
 from detseg.datasets.version import Version
 from detseg.pipeline.dataset_figures import VersionFigures, measure_labels, measure_version
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.labels import label_rules
 from detseg.pipeline.workspace import opened_catalog
 from tests.pipeline.labeled import LabeledProject, belt, bolt, make_project, ring
@@ -28,7 +29,9 @@ def project(tmp_path: Path) -> LabeledProject:
 
 
 def measured(project: LabeledProject, version: Version) -> VersionFigures:
-    return measure_version(open_store(project.settings), version, project.settings.state_path)
+    return measure_version(
+        DatasetStore(project.settings.datasets_location), version, project.settings.state_path
+    )
 
 
 def labels_now(project: LabeledProject) -> DatasetFigures:
@@ -64,7 +67,7 @@ def test_figures_are_kept_as_long_as_there_is_the_version(project: LabeledProjec
     packs.with_name("elsewhere").rename(packs)
     kept.write_text('{"revision": 0}')
     assert measured(project, version) == first
-    open_store(project.settings).remove("v1")
+    DatasetStore(project.settings.datasets_location).remove("v1")
     project.review(3, [bolt("f")])
     second = create_version(project.settings, "v2", Wish())
     measured(project, second)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from detseg.datasets.differences import compare_versions
+from detseg.datasets.store import DatasetStore
 from detseg.pipeline.dataset_figures import measure_version
 from detseg.pipeline.dataset_reports import write_difference_page, write_version_page
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.datasets import Wish, create_version
 from tests.pipeline.labeled import LabeledProject, belt, bolt, make_project, ring
 
 
 def write_difference(project: LabeledProject, path: Path, **options: int) -> str:
-    store = open_store(project.settings)
+    store = DatasetStore(project.settings.datasets_location)
     versions = (store.version("v1"), store.version("v2"))
     found = compare_versions(store, *versions)
     write_difference_page(path, project.settings, store, versions=versions, found=found, **options)
@@ -62,7 +63,9 @@ def test_a_version_has_a_page_of_its_figures(tmp_path: Path) -> None:
     project.add(range(2))
     project.review(0, [bolt("a"), ring("b")], author="<i>anna")
     version = create_version(project.settings, "v1", Wish())
-    figures = measure_version(open_store(project.settings), version, project.settings.state_path)
+    figures = measure_version(
+        DatasetStore(project.settings.datasets_location), version, project.settings.state_path
+    )
     write_version_page(tmp_path / "v1.html", project.settings, version, figures)
     html = (tmp_path / "v1.html").read_text()
     assert "&lt;i&gt;anna" in html

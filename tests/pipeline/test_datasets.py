@@ -9,9 +9,10 @@ import pytest
 
 from detseg.datasets.sample import decode_sample
 from detseg.datasets.splits import SplitRule
+from detseg.datasets.store import DatasetStore
 from detseg.datasets.version import Version
 from detseg.errors import CatalogError, ConfigError, DatasetError
-from detseg.pipeline.datasets import Wish, create_version, open_store, trace_image
+from detseg.pipeline.datasets import Wish, create_version, trace_image
 from detseg.pipeline.labels import label_rules, read_labels
 from detseg.pipeline.workspace import opened_catalog
 from tests.pipeline.labeled import LabeledProject, belt, bolt, make_project, ring
@@ -35,7 +36,7 @@ def project(tmp_path: Path) -> LabeledProject:
 def contents(project: LabeledProject, version: Version) -> dict[int, set[str]]:
     """The ids of the regions of each image, by its number."""
     numbers = {image.id: number for number, image in project.images.items()}
-    rows = map(decode_sample, open_store(project.settings).rows(version))
+    rows = map(decode_sample, DatasetStore(project.settings.datasets_location).rows(version))
     return {numbers[row.image]: {region.id for region in row.annotation().regions} for row in rows}
 
 
@@ -79,7 +80,11 @@ def test_what_made_a_label_otherwise_is_seen(project: LabeledProject) -> None:
     assert create_version(project.settings, "v2", Wish()).counts.images == one.counts.images - 1
     project.add([0], metadata=json.dumps({"camera": "3"}))
     create_version(project.settings, "v3", Wish())
-    (trace,) = [t for t in trace_image(open_store(project.settings), "photo 0.jpg") if t.version.name == "v3"]
+    (trace,) = [
+        t
+        for t in trace_image(DatasetStore(project.settings.datasets_location), "photo 0.jpg")
+        if t.version.name == "v3"
+    ]
     assert json.loads(trace.sample.metadata) == {"camera": "3"}
 
 
@@ -133,7 +138,7 @@ def test_a_project_without_labels_is_refused(tmp_path: Path) -> None:
     project.add(range(2))
     with pytest.raises(DatasetError, match=r"no label to put into a version \(left out: unlabeled 2\)"):
         create_version(project.settings, "v1", Wish())
-    assert open_store(project.settings).versions() == ()
+    assert DatasetStore(project.settings.datasets_location).versions() == ()
 
 
 def test_a_label_of_no_class_is_refused(project: LabeledProject) -> None:
@@ -146,13 +151,13 @@ def test_where_a_label_is_from(project: LabeledProject) -> None:
     create_version(project.settings, "v1", Wish())
     image = project.images[1]
     for name in (image.id, image.id[7:20], image.entry.uri, "photo 1.jpg"):
-        (trace,) = trace_image(open_store(project.settings), name)
+        (trace,) = trace_image(DatasetStore(project.settings.datasets_location), name)
         assert trace.sample.image == image.id
         assert trace.sample.authors == ("person 2",)
         assert trace.sample.reviews == (2,)
         assert trace.sample.model_versions == ("fixed@00000001",)
     with pytest.raises(DatasetError, match=r"no dataset version .* has an image 'photo 9.jpg'"):
-        trace_image(open_store(project.settings), "photo 9.jpg")
+        trace_image(DatasetStore(project.settings.datasets_location), "photo 9.jpg")
 
 
 def test_every_label_is_in_as_the_rules_read_it(project: LabeledProject) -> None:
@@ -162,7 +167,7 @@ def test_every_label_is_in_as_the_rules_read_it(project: LabeledProject) -> None
     project.review(2, [belt("c2")], author="person 2")
     for settings in (project.settings, several):
         version = create_version(settings, f"v{settings.queue.overlap}", Wish())
-        rows = map(decode_sample, open_store(settings).rows(version))
+        rows = map(decode_sample, DatasetStore(settings.datasets_location).rows(version))
         with opened_catalog(settings) as catalog:
             labels = list(read_labels(catalog, project.project(catalog), label_rules(settings.queue)))
         wanted = [label for label in labels if not label.simulated]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from detseg.datasets.splits import SplitRule
+from detseg.datasets.store import DatasetStore
 from detseg.images.fingerprints import fingerprint
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.image_map import map_of_project, map_of_version
 from detseg.pipeline.reading import open_sources
 from detseg.pipeline.workspace import opened_catalog
@@ -49,7 +50,13 @@ def embed(project: LabeledProject, numbers: Sequence[int], *, model: str = MODEL
 
 def draw(project: LabeledProject) -> ImageMap:
     with opened_catalog(project.settings) as catalog:
-        return map_of_project(project.settings, catalog, project.project(catalog), ())
+        return map_of_project(
+            partial(open_sources, project.settings),
+            catalog,
+            project.project(catalog),
+            (),
+            datasets=project.settings.datasets_location,
+        )
 
 
 def test_each_image_says_what_is_known_of_it(project: LabeledProject) -> None:
@@ -83,7 +90,7 @@ def test_only_embeddings_of_one_model_are_on_a_map(project: LabeledProject) -> N
 def test_a_version_has_a_map_of_its_images(project: LabeledProject) -> None:
     version = create_version(project.settings, "v1", Wish(split=SplitRule((("val", 1.0),))))
     embed(project, range(12))
-    store = open_store(project.settings)
+    store = DatasetStore(project.settings.datasets_location)
     with opened_catalog(project.settings) as catalog:
         points = map_of_version(partial(open_sources, project.settings), catalog, store, version).points
     assert {point.name: point.facts.state for point in points} == {

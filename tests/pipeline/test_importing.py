@@ -15,10 +15,11 @@ from detseg.config import ClassSettings, Settings
 from detseg.datasets.differences import compare_versions
 from detseg.datasets.sample import image_bytes
 from detseg.datasets.splits import SplitRule, parse_shares
+from detseg.datasets.store import DatasetStore
 from detseg.errors import ConfigError, FormatError
 from detseg.pipeline.convert import convert_dataset
 from detseg.pipeline.dataset_folders import WriteOptions
-from detseg.pipeline.datasets import Wish, create_version, open_store, trace_image
+from detseg.pipeline.datasets import Wish, create_version, trace_image
 from detseg.pipeline.export import export_version
 from detseg.pipeline.formats import find_format
 from detseg.pipeline.importing import Import, forget_import, import_dataset
@@ -125,7 +126,7 @@ def test_what_is_labeled_is_not_predicted_and_comes_out_again(settings: Settings
     assert (found.n_files, len(found.images), found.n_imported) == (4, 2, 2)
     version = create_version(settings, "v1", Wish())
     assert (version.counts.images, version.counts.states) == (2, {"labeled": 1, "empty": 1})
-    (trace,) = trace_image(open_store(settings), "a.png")
+    (trace,) = trace_image(DatasetStore(settings.datasets_location), "a.png")
     assert trace.sample.authors == ("import:old",)
     export_version(settings, "v1", "coco", tmp_path / "out", options=EMPTY)
     read = find_format("coco").read
@@ -167,7 +168,7 @@ def test_labels_under_another_name_are_no_other_regions(settings: Settings, tmp_
         path = write_coco(tmp_path / f"{name}.json", content)
         import_dataset(settings, Import(path, "coco", "labels"))
         create_version(settings, name, Wish())
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     found = compare_versions(store, store.version("old"), store.version("new"))
     assert found.regions == {"added": 1, "removed": 1, "changed": 0}
     assert found.by_class == {"nut": {"added": 1, "removed": 1, "changed": 0}}
@@ -375,7 +376,7 @@ def test_near_duplicates_among_imported_images_stay_on_one_side(tmp_path: Path) 
     settings = Settings(root=tmp_path, classes=CLASSES)
     assert import_dataset(settings, Import(path, "coco", "labels")).images == 24
     create_version(settings, "v1", Wish(split=SplitRule(parse_shares("train=0.5,val=0.5"))))
-    store = open_store(settings)
+    store = DatasetStore(settings.datasets_location)
     sides = store.splits(store.version("v1"))
     with opened_catalog(settings) as catalog:
         ids = {Path(uri).stem: image_bytes(image) for uri, image in catalog.images.places()}

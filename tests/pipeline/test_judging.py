@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from detseg.datasets.splits import SplitRule
+from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError, TrainingError
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.judging import Judged, judge
 from detseg.pipeline.named_models import images_behind
 from detseg.pipeline.workspace import opened_catalog
@@ -96,7 +97,7 @@ def test_looks_count_where_their_version_was_removed_since(tmp_path: Path) -> No
     project.add([12], metadata='{"side": "test"}')
     project.review(12, TRUTH)
     create_version(project.settings, "v2", Wish(split=SplitRule(column="side")))
-    store = open_store(project.settings)
+    store = DatasetStore(project.settings.datasets_location)
     (named,) = Path(project.settings.datasets_location, "names").glob("v1*")
     named.unlink()  # which is all that makes a version one
     assert [one.name for one in store.versions()] == ["v2"]
@@ -138,7 +139,7 @@ def write_training(project: LabeledProject, name: str, *, base: str = "sample", 
     """A folder in which a training has ended, as far as its lineage goes."""
     folder = project.settings.root / name
     folder.mkdir()
-    dataset_id = version or open_store(project.settings).version("v1").id
+    dataset_id = version or DatasetStore(project.settings.datasets_location).version("v1").id
     plan = {"base": base, "dataset": "v1", "dataset_id": dataset_id}
     (folder / RESULT).write_text(json.dumps({"plan": plan}))
     return folder

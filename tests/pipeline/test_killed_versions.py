@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from detseg.datasets.splits import SplitRule, parse_shares
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.datasets.store import DatasetStore
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.workspace import opened_catalog
 from tests.pipeline.labeled import bolt, make_project
 
@@ -38,7 +39,7 @@ def test_what_is_seen_of_a_killed_version_keeps_its_sides(point: str, tmp_path: 
     command = [sys.executable, "-c", _CREATE, str(config)]
     done = subprocess.run(command, env={**os.environ, "DETSEG_FAILPOINT": point}, check=False)
     assert done.returncode == -signal.SIGKILL
-    seen = [version.name for version in open_store(project.settings).versions()]
+    seen = [version.name for version in DatasetStore(project.settings.datasets_location).versions()]
     with opened_catalog(project.settings) as catalog:
         settled = catalog.features.split_groups()
     assert settled.keys() == {image.id for image in project.images.values()}

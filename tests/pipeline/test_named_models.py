@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from detseg.datasets.splits import SplitRule
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.datasets.store import DatasetStore
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.named_models import images_behind
 from detseg.pipeline.promoting import remove
 from detseg.pipeline.registry import register
@@ -18,7 +19,7 @@ from tests.training.versions import make_version
 def test_images_behind_a_model_are_known_where_its_parent_was_removed_with_its_files(tmp_path: Path) -> None:
     """Also where another training has ended in the folder of the base since."""
     settings = make_version(tmp_path, sides={"train": 2, "val": 1, "test": 2}).settings
-    dataset_id = open_store(settings).version("v1").id
+    dataset_id = DatasetStore(settings.datasets_location).version("v1").id
     base, child = (tmp_path / name for name in ("base", "child"))
     register(settings, make_trained(base, dataset_id=dataset_id))
     register(settings, make_trained(child, base="base", seed=1, dataset_id=dataset_id))
@@ -35,7 +36,7 @@ def test_images_behind_a_model_are_known_where_its_parent_was_removed_with_its_f
 def test_a_model_in_the_folder_of_its_grandparent_learned_from_both(tmp_path: Path) -> None:
     settings = make_version(tmp_path, sides={"train": 2, "val": 1, "test": 2}).settings
     few = create_version(settings, "few", Wish("meta.side = val", SplitRule(column="side")))
-    both = open_store(settings).version("v1").id
+    both = DatasetStore(settings.datasets_location).version("v1").id
     base, child = (tmp_path / name for name in ("base", "child"))
     register(settings, make_trained(base, dataset_id=both))
     behind_base = images_behind(settings, "base", note=pytest.fail)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from detseg.config import Settings
+from detseg.datasets.store import DatasetStore
 from detseg.errors import ConfigError, LockHeld
 from detseg.pipeline import retrain as rounds
-from detseg.pipeline.datasets import open_store
 from detseg.pipeline.promoting import Verdict, promote, remove
 from detseg.pipeline.registry import register
 from detseg.pipeline.retrain import Due, RetrainReport, Steps, default_steps, look_for_due, retrain
@@ -85,7 +85,7 @@ def known(settings: Settings) -> tuple[list[str], list[str], list[str | None]]:
     with opened_catalog(settings) as catalog:
         models = [model.name for model in catalog.models.all()]
         log = [one.model for one in catalog.promotions.all()]
-    return [version.name for version in open_store(settings).versions()], models, log
+    return [version.name for version in DatasetStore(settings.datasets_location).versions()], models, log
 
 
 def judged(better: bool | None) -> Callable[..., Verdict]:
@@ -128,7 +128,7 @@ def test_a_round_that_is_killed_after_any_step_goes_on_to_one_model(project: Lab
         label(project, range(12, 13))  # people work on, and the version of the round is made already
     report = retrain(settings, real, note=said.append)
     assert known(settings) == (["retrain-1"], ["retrain-1"], ["retrain-1"])
-    assert open_store(settings).version("retrain-1").counts.images == 12
+    assert DatasetStore(settings.datasets_location).version("retrain-1").counts.images == 12
     assert report.trained is not None
     assert report.trained.steps == 1
     entry = report.to_json()

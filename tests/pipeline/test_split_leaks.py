@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from detseg.datasets.splits import SplitRule, split_of_group
+from detseg.datasets.store import DatasetStore
 from detseg.datasets.version import Version
 from detseg.errors import DatasetError
 from detseg.images.fingerprints import fingerprint
-from detseg.pipeline.datasets import Wish, create_version, open_store
+from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.workspace import opened_catalog
 from detseg.samples.scenes import generate_scene
 from detseg.types import ImageFeatures, Size
@@ -41,7 +42,7 @@ def add(project: LabeledProject, scenes: Mapping[int, int], *, metadata: str = "
 
 
 def sides(project: LabeledProject, version: Version) -> dict[int, str]:
-    splits = open_store(project.settings).splits(version)
+    splits = DatasetStore(project.settings.datasets_location).splits(version)
     numbers = {bytes.fromhex(image.id.removeprefix("sha256:")): n for n, image in project.images.items()}
     return {numbers[image]: split for image, split in splits.items()}
 
@@ -125,7 +126,7 @@ def test_a_column_that_parts_near_duplicates_is_refused(project: LabeledProject)
     wish = Wish(split=SplitRule(column="side"))
     with pytest.raises(DatasetError, match="near duplicates would be on two sides"):
         create_version(project.settings, "v1", wish)
-    assert open_store(project.settings).versions() == ()
+    assert DatasetStore(project.settings.datasets_location).versions() == ()
     assert create_version(project.settings, "v1", Wish(where="meta.side = train", split=wish.split))
 
 

@@ -11,9 +11,10 @@ from detseg.cli.app import app
 from detseg.config import ClassSettings, Settings, load_settings, settings_template
 from detseg.datasets.differences import compare_versions
 from detseg.datasets.sample import decode_sample
+from detseg.datasets.store import DatasetStore
 from detseg.errors import ConfigError, DatasetError
 from detseg.pipeline.dataset_folders import WriteOptions
-from detseg.pipeline.datasets import Wish, create_version, describe_taxonomy, open_store
+from detseg.pipeline.datasets import Wish, create_version, describe_taxonomy
 from detseg.pipeline.evaluate import qa
 from detseg.pipeline.export import export_version
 from detseg.pipeline.labels import LabelRules, read_labels
@@ -97,8 +98,8 @@ def test_old_reviews_are_read_in_the_classes_of_now_and_stay_as_they_are(project
     assert version.counts.regions_by_class == {"belt": 1, "screw": 2}
     assert version.counts.states == {"labeled": 2, "empty": 2}
     assert [one.id for one in version.recipe.changes] == ["1-merge", "2-rename", "3-drop"]
-    assert open_store(settings).version("v1").recipe == version.recipe
-    rows = map(decode_sample, open_store(settings).rows(version))
+    assert DatasetStore(settings.datasets_location).version("v1").recipe == version.recipe
+    rows = map(decode_sample, DatasetStore(settings.datasets_location).rows(version))
     assert all(row.annotation().state == row.state for row in rows)
 
 
@@ -173,7 +174,7 @@ def test_a_difference_is_read_under_the_later_taxonomy(project: LabeledProject) 
     settings = settings_of(project, CLASSES + CHANGES)
     new = create_version(settings, "v2", Wish())
     for one, other in ((old, new), (new, old)):
-        found = compare_versions(open_store(settings), one, other)
+        found = compare_versions(DatasetStore(settings.datasets_location), one, other)
         assert [image.image for image in found.images] == [project.images[1].id]
         assert found.by_class == {"screw": {"added": 0, "removed": 0, "changed": 1}}
         assert found.n_relabeled == 2  # images 0 and 2: a bolt and nuts
@@ -183,7 +184,8 @@ def test_a_difference_is_read_under_the_later_taxonomy(project: LabeledProject) 
     elsewhere = settings_of(project, CLASSES + CHANGES.replace("1-merge", "1-other"))
     strange = create_version(elsewhere, "v3", Wish())
     assert (
-        "neither follows from the other" in compare_versions(open_store(settings), new, strange).taxonomy_note
+        "neither follows from the other"
+        in compare_versions(DatasetStore(settings.datasets_location), new, strange).taxonomy_note
     )
     log = taxonomy_log(settings)
     assert [(one.change.id, one.n_regions) for one in log.changes] == [
