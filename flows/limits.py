@@ -18,22 +18,25 @@ from prefect.concurrency.sync import concurrency, rate_limit
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import PREFECT_API_URL
 
-from detseg.config import Settings
+from detseg.config.sections import LabelStudioSettings
+from detseg.config.settings import ServerAccess
 from detseg.errors import ServiceError
 from detseg.pipeline.workspace import find_connection
 
 _LEASE_S = 60.0  # the shortest that Prefect grants
 
 
-def import_limit(settings: Settings) -> Callable[[], AbstractContextManager[None]]:
+def import_limit(
+    server: ServerAccess, limits: LabelStudioSettings
+) -> Callable[[], AbstractContextManager[None]]:
     """The limits of the settings for their server, made or changed at the Prefect server.
 
     The answer is entered around one request: it waits for a place, and for the next moment of the rate.
     """
-    parts = urlsplit(find_connection(settings.server).url)
-    server = f"{parts.hostname}-{parts.port or parts.scheme}"
-    place, rate = f"detseg-imports-{server}", f"detseg-rate-{server}"
-    most, per_minute = settings.label_studio.shared_writers, settings.label_studio.imports_per_minute
+    parts = urlsplit(find_connection(server).url)
+    name = f"{parts.hostname}-{parts.port or parts.scheme}"
+    place, rate = f"detseg-imports-{name}", f"detseg-rate-{name}"
+    most, per_minute = limits.shared_writers, limits.imports_per_minute
     with _reaching_prefect():
         if most:
             _set_limit(place, most)

@@ -12,6 +12,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from detseg.config import Settings
+from detseg.config.settings import ServerAccess
 from detseg.pipeline import preannotate as steps
 from detseg.pipeline.choosing import Chosen, choose_models
 from detseg.pipeline.outcome import describe_preannotate, preannotate_notes, preannotate_shortfall
@@ -32,9 +33,9 @@ from flows.token_block import with_secrets
 
 
 @task(cache_policy=NO_CACHE, **RETRY_IO)
-def sign_in(settings: Settings) -> None:
+def sign_in(server: ServerAccess) -> None:
     """Check that Label Studio lets us in."""
-    check_label_studio(settings)
+    check_label_studio(server)
 
 
 @task(cache_policy=NO_CACHE)
@@ -77,7 +78,9 @@ def push(
     settings: Settings, refs: Unsearched[Sequence[ImageRef]], model: Unsearched[Model]
 ) -> PushReport | None:
     """Makes tasks of what is predicted and not in the queue yet; None where the model was superseded."""
-    return steps.push_images(settings, refs.value, model.value, limit=import_limit(settings))
+    return steps.push_images(
+        settings, refs.value, model.value, limit=import_limit(settings.server, settings.label_studio)
+    )
 
 
 def _predict_all(settings: Settings, model: Model) -> list[ShardReport]:

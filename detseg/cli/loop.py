@@ -91,7 +91,7 @@ def _run(config: Path | None, flags: Overrides, settings: Settings) -> Preannota
             from detseg.pipeline.choosing import choose_models
             from detseg.pipeline.workspace import check_label_studio
 
-            check_label_studio(settings)  # before Prefect is loaded
+            check_label_studio(settings.server)  # before Prefect is loaded
             for line in choose_models(settings).notes:  # the flow's own lines go to Prefect
                 note(line)
             from flows.preannotate import preannotate as flow
@@ -126,7 +126,7 @@ def collect(
         if is_recorded(settings, TOKEN_BLOCK):
             from detseg.pipeline.workspace import check_label_studio
 
-            check_label_studio(settings)
+            check_label_studio(settings.server)
             from flows.collect import collect as flow
             from flows.recording import run_recorded
 

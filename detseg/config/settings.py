@@ -37,6 +37,8 @@ class ServerAccess:
     token_file: Path | None
     """an absolute path"""
     state_path: Path
+    token_is_in_block: bool = False
+    """whether the token is to be had from Prefect alone"""
 
 
 class Settings(BaseModel):
@@ -124,7 +126,7 @@ class Settings(BaseModel):
         """Return the way to Label Studio."""
         given = self.label_studio
         token_file = self.path(given.token_file) if given.token_file else None
-        return ServerAccess(given.url, given.token, token_file, self.state_path)
+        return ServerAccess(given.url, given.token, token_file, self.state_path, given.token_is_in_block)
 
     @property
     def catalog_url(self) -> str:
@@ -136,6 +138,17 @@ class Settings(BaseModel):
         if self.datasets is not None and "://" in self.datasets:
             return self.datasets
         return str(self.path(self.datasets) if self.datasets else self.state_path / "datasets")
+
+    @property
+    def gold_file(self) -> Path | None:
+        """The file of gold images as an absolute path; None where it has none, or none are wanted."""
+        wanted = self.experiments
+        return self.path(wanted.gold) if wanted.gold is not None and wanted.gold_share else None
+
+    @property
+    def models_path(self) -> Path:
+        """The folder of the checkpoints of retraining."""
+        return self.path(self.retrain.folder) if self.retrain.folder else self.state_path / "models"
 
     @property
     def declared_taxonomy(self) -> Taxonomy | None:

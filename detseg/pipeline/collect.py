@@ -102,7 +102,7 @@ def collect(settings: Settings, *, full: bool = False) -> CollectReport:
     Calling it again changes nothing. ``full`` reads every task again. What cannot be read of a review is in
     the report's ``failures``. Raises DetsegError, Unreachable where Label Studio does not answer.
     """
-    check_label_studio(settings)
+    check_label_studio(settings.server)
     with opened_catalog(settings) as catalog:
         return collect_reviews(settings, catalog, full=full)
 

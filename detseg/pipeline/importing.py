@@ -178,8 +178,9 @@ def _open(chosen: Import) -> Opened:
 def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
     """Record labels or gold, a page at a time: what a killed run left is the beginning of the next one's."""
     settings, catalog, chosen = finder.settings, finder.catalog, finder.chosen
-    project = _find_project(settings, catalog, opened)
-    taxonomy = settings.declared_taxonomy or config_to_taxonomy(project.label_config)
+    declared = settings.declared_taxonomy
+    project = _find_project(settings.queue.project, catalog, declared, opened)
+    taxonomy = declared or config_to_taxonomy(project.label_config)
     _check_classes(chosen, opened, taxonomy)
     author = GOLD_AUTHOR if chosen.as_ == "gold" else IMPORTED_BY + done.name
     keeps = chosen.as_ == "gold" and settings.experiments.gold is not None
@@ -239,13 +240,12 @@ def _import_predictions(finder: _Finder, opened: Opened, done: Imported) -> None
         progress.report("import", advance=len(page))
 
 
-def _find_project(settings: Settings, catalog: Catalog, opened: Opened) -> Project:
-    """The project of the settings. Where there is none, one that a push takes to its server later."""
-    title = settings.queue.project
+def _find_project(title: str, catalog: Catalog, declared: Taxonomy | None, opened: Opened) -> Project:
+    """The project of that title. Where there is none, one that a push takes to its server later."""
     found = catalog.projects.latest(title)
     if found is not None:
         return found
-    label_config = taxonomy_to_config(settings.declared_taxonomy or Taxonomy(opened.classes))
+    label_config = taxonomy_to_config(declared or Taxonomy(opened.classes))
     with catalog.locks.hold(f"queue {title}"):
         return catalog.projects.latest(title) or catalog.projects.record_unserved(
             title, label_config=label_config

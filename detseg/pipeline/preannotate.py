@@ -37,6 +37,7 @@ from detseg.types import Failure, ImageId, ImageRef, ModelVersion
 
 if TYPE_CHECKING:
     from detseg.config import Settings
+    from detseg.config.settings import ServerAccess
     from detseg.models.reviewed import ReviewedBoxes
 
 
@@ -128,7 +129,7 @@ class PreannotateReport:
 class Steps:
     """The steps of a run in their order; each takes the settings, and what those before it found."""
 
-    sign_in: Callable[[Settings], None]
+    sign_in: Callable[[ServerAccess], None]
     scan: Callable[[Settings], Scan]
     load_model: Callable[[Chosen, Sequence[ImageRef]], Model]
     predict: Callable[[Settings, Model], Sequence[ShardReport]]
@@ -148,7 +149,7 @@ def preannotate(
     run from its work; images that cannot be used are in the report.
     """
     steps = steps or Steps(check_label_studio, scan_source, load_model, predict_all, push_images)
-    steps.sign_in(settings)  # hours of predicting are not the time to find out
+    steps.sign_in(settings.server)  # hours of predicting are not the time to find out
     chosen = _choose(settings, note)
     seconds = defaultdict[str, float](float)
     with _timed("scan", seconds):
@@ -248,12 +249,12 @@ def load(settings: Settings, catalog: Catalog, refs: Sequence[ImageRef]) -> Mode
     chosen = predictor_settings(settings)
     known = read_cached_model(chosen, catalog)
     if known is not None and not _missing(catalog, refs, known.version):
-        check_gold(settings, known.taxonomy)
+        check_gold(settings.gold_file, known.taxonomy)
         return Model(known.version, known.taxonomy, (), None)
     reviewed = read_reviewed(settings.model.detector, settings.queue, catalog)
     predictor = predictors.load(chosen, reviewed=reviewed)
     keep_reviewed(predictor.version, reviewed)
-    check_gold(settings, predictor.taxonomy)
+    check_gold(settings.gold_file, predictor.taxonomy)
     cache_model(chosen, catalog, CachedModel(predictor.version, predictor.taxonomy, predictor.files))
     unreviewed = _unreviewed(refs, reviewed)
     missing = _missing(catalog, [ref for ref in refs if ref.id not in unreviewed], predictor.version)
@@ -327,7 +328,7 @@ def plan(settings: Settings, *, note: Callable[[str], None] = lambda _: None) ->
         if known is None:
             predictor = predictors.load(chosen, reviewed=reviewed)
             known = CachedModel(predictor.version, predictor.taxonomy)
-        check_gold(settings, known.taxonomy)
+        check_gold(settings.gold_file, known.taxonomy)
         unreviewed = _unreviewed(found.images, reviewed)
         refs = [ref for ref in found.images if ref.id not in unreviewed]
         missing = _missing(catalog, refs, known.version)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detseg.catalog.database import utc_now
@@ -164,7 +163,7 @@ def train_round(settings: Settings, begun: Round, *, note: Note) -> Trained:
         settings,
         begun.name,
         base=begun.base,
-        out=_folder(settings, begun),
+        out=settings.models_path / begun.name,
         minutes=settings.retrain.minutes,
         seed=begun.seed,
         warn=note,
@@ -175,13 +174,8 @@ def train_round(settings: Settings, begun: Round, *, note: Note) -> Trained:
 
 def judge_round(settings: Settings, begun: Round, judge: Judge | None = None, *, note: Note) -> Promoted:
     """Judge the model of a round beside the present one, on the split test of its version."""
-    model = register(settings, _folder(settings, begun))
+    model = register(settings, settings.models_path / begun.name)
     return promote(settings, model.name, judge or judging_by(begun.name, note))
-
-
-def _folder(settings: Settings, begun: Round) -> Path:
-    folder = settings.retrain.folder
-    return (settings.path(folder) if folder else settings.state_path / "models") / begun.name
 
 
 def _last_version(store: DatasetStore, catalog: Catalog) -> Version | None:
@@ -215,7 +209,7 @@ def _name_round(settings: Settings, catalog: Catalog) -> Round:
     taken = {version.name for version in DatasetStore(settings.datasets_location).versions()}
     taken |= {model.name for model in catalog.models.all(removed=True)}
     number, begun = 0, None
-    while begun is None or begun.name in taken or _folder(settings, begun).exists():
+    while begun is None or begun.name in taken or (settings.models_path / begun.name).exists():
         number += 1
         base = _starting_checkpoint(settings.retrain, settings.model, catalog)
         begun = Round(f"{ROUND}-{number}", base, number, utc_now().isoformat())

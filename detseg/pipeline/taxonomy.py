@@ -159,7 +159,7 @@ def apply_changes(settings: Settings, *, dry_run: bool = False) -> tuple[SplitWo
     if not settings.changes:
         raise ConfigError("there are no [[taxonomy.changes]] to apply: declare them in detseg.toml")
     if not dry_run:
-        check_label_studio(settings)
+        check_label_studio(settings.server)
     with opened_catalog(settings) as catalog:
         title = settings.queue.project
         project = catalog.projects.latest(title)

@@ -76,15 +76,15 @@ def _token(server: ServerAccess) -> str:
     )
 
 
-def check_label_studio(settings: Settings) -> None:
+def check_label_studio(server: ServerAccess) -> None:
     """Ask Label Studio who we are, so that a wrong URL or token is said before any work is done.
 
     Not where the token is in a block of Prefect's, which only a flow reads. Raises ConfigError, Unreachable
     or LabelStudioError.
     """
-    if settings.label_studio.token_is_in_block:
+    if server.token_is_in_block:
         return
-    with open_client(settings.server) as client:
+    with open_client(server) as client:
         user = client.whoami()
     if user.get("active_organization", 0) is None:  # it could make a project, which nobody else would see
         raise LabelStudioError(

@@ -19,7 +19,8 @@ import json, time
 from flows.limits import import_limit
 from detseg.config import load_settings
 
-limit = import_limit(load_settings(None, label_studio__shared_writers=1))
+settings = load_settings(None, label_studio__shared_writers=1)
+limit = import_limit(settings.server, settings.label_studio)
 spans = []
 for _ in range(3):
     with limit():
@@ -53,7 +54,7 @@ def test_a_rate_holds_for_all_threads() -> None:
         label_studio__imports_per_minute=60,
         label_studio__shared_writers=4,
     )
-    limit = import_limit(settings)
+    limit = import_limit(settings.server, settings.label_studio)
     entered: list[float] = []
 
     def work() -> None:

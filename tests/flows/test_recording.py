@@ -41,7 +41,8 @@ with prefect_api(state_dir) as url:
 
     @flow
     def interrupted():
-        limit = import_limit(load_settings(None, label_studio__shared_writers=1))
+        settings = load_settings(None, label_studio__shared_writers=1)
+        limit = import_limit(settings.server, settings.label_studio)
         results = [double(n) for n in range(3)]
         os.kill(status(state_dir).pid, signal.SIGKILL)
         results += [future.result() for future in double.map(range(50))]

@@ -58,14 +58,14 @@ def push_all(settings: Settings, catalog: Catalog, limit: Limit = UNLIMITED) -> 
 def test_a_colleague_pushes_collects_and_is_told_when_that_is_over(
     theirs: Settings, catalog: Catalog, client: LabelStudioClient, colleague: Colleague
 ) -> None:
-    check_label_studio(theirs)
+    check_label_studio(theirs.server)
     project = push_all(theirs, catalog).project_id
     assert all(check.ok for check in look_at_label_studio(theirs))
     remove(client, colleague)
     with pytest.raises(
         LabelStudioError, match=rf"{colleague.email} belongs to no organisation of .* sees no"
     ) as said:
-        check_label_studio(theirs)
+        check_label_studio(theirs.server)
     with pytest.raises(LabelStudioError, match=rf"\(id {project}\) is gone .* may not see it") as gone:
         collect_reviews(theirs, catalog)
     assert "\n" not in f"{said.value}{gone.value}"

@@ -63,7 +63,7 @@ def _known_truth(settings: Settings, catalog: Catalog, listed: Mapping[str, Imag
     """As ``known_truth``. ``listed`` are images by address, besides those that the catalog knows."""
     if not settings.experiments.gold_share:
         return None
-    file, imported = _read_file(settings), catalog.gold.imported()
+    file, imported = _read_file(settings.gold_file), catalog.gold.imported()
     if file is None and not imported:
         raise ConfigError(
             "experiments.gold_share needs images whose truth is known: name their file in experiments.gold, "
@@ -73,9 +73,9 @@ def _known_truth(settings: Settings, catalog: Catalog, listed: Mapping[str, Imag
     return KnownTruth(file, found, imported)
 
 
-def check_gold(settings: Settings, taxonomy: Taxonomy) -> None:
-    """Check that the gold file of the settings can be read in these classes. Raises FormatError."""
-    file = _read_file(settings)
+def check_gold(path: Path | None, taxonomy: Taxonomy) -> None:
+    """Check that a gold file, if there is one, can be read in these classes. Raises FormatError."""
+    file = _read_file(path)
     if file is not None:
         _check_labels(file, taxonomy)
 
@@ -151,10 +151,8 @@ def scheduled(
             yield ref
 
 
-def _read_file(settings: Settings) -> CocoLabels | None:
-    if settings.experiments.gold is None or not settings.experiments.gold_share:
-        return None
-    return read_coco_labels(settings.path(settings.experiments.gold))
+def _read_file(path: Path | None) -> CocoLabels | None:
+    return None if path is None else read_coco_labels(path)
 
 
 def _check_labels(file: CocoLabels, taxonomy: Taxonomy) -> None:
