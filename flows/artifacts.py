@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from detseg.pipeline.evaluate import EvaluateReport
-from detseg.pipeline.qa.answers import answers_of, basis_of
 from flows.recording import after_work
+
+if TYPE_CHECKING:
+    from detseg.pipeline.evaluate import EvaluateReport
 
 
 def publish(
@@ -37,6 +38,8 @@ def publish_answers(report: EvaluateReport) -> None:
     A table, since Prefect's page runs the HTML of Markdown, and names of classes come from outside. Browsers
     follow no link from a page to a file.
     """
+    from detseg.pipeline.qa.answers import answers_of, basis_of  # which the other flows do without
+
     answers = (
         *answers_of(report.result),
         ("rests on", (basis_of(report.result),)),

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
 
 from detseg.catalog.database import Database
 from detseg.errors import CatalogError
+
+if TYPE_CHECKING:  # most catalogs are current, and need none of it
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -28,10 +30,13 @@ def migrate(database: Database) -> None:
 
     Raises CatalogError for a database that a newer version made, or that holds something else.
     """
-    scripts = _scripts()
     with database.reading() as connection:
-        if _revision(connection, scripts, database.name) == scripts.get_current_head():
+        if _is_current(connection):
             return
+        scripts = _scripts()
+        _revision(connection, scripts, database.name)
+    from alembic.operations import Operations
+
     with database.writing_alone() as connection:  # someone else may have migrated while we waited
         current = _revision(connection, scripts, database.name)
         context = migration_context(connection)
@@ -40,14 +45,27 @@ def migrate(database: Database) -> None:
             context.stamp(scripts, script.revision)
 
 
+def _is_current(connection: sa.Connection) -> bool:
+    """Tell whether the newest of the files, which are named after their revisions, was the last."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return False
+    newest = max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("v*.py"))
+    versions = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
+    return connection.scalars(sa.select(versions.c.version_num)).all() == [newest]
+
+
 @cache
 def _scripts() -> ScriptDirectory:
     """The migrations, which Alembic compiles anew in each ScriptDirectory."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory(str(MIGRATIONS))
 
 
 def migration_context(connection: sa.Connection) -> MigrationContext:
     """Alembic's view of the database behind that connection."""
+    from alembic.migration import MigrationContext
+
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
 
 

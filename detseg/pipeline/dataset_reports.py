@@ -41,7 +41,11 @@ def write_version_page(path: Path, settings: Settings, version: Version, figures
     """
     with opened_catalog(settings) as catalog:
         images = map_of_version(
-            partial(open_sources, settings), catalog, DatasetStore(settings.datasets_location), version
+            partial(open_sources, settings),
+            catalog,
+            DatasetStore(settings.datasets_location),
+            version,
+            folder=settings.state_path,
         )
     write_page(path, version_page(version, figures.labels, figures.growth, figures.lost, images=images))
 

@@ -222,14 +222,11 @@ def evaluate(
     images = Images(cases=reader.of_images, read=partial(read_one, settings))
     grown, notes = _growth(settings.datasets_location, project.title)
     notes += notes_on(result)
+    opened, folder = partial(open_sources, settings), settings.state_path
     map_ = map_of_project(
-        partial(open_sources, settings),
-        catalog,
-        project,
-        result.suspects.ranked,
-        datasets=settings.datasets_location,
+        opened, catalog, project, result.suspects.ranked, folder=folder, datasets=settings.datasets_location
     )
-    examples, alike = measures.examples(), _alike(settings.state_path, catalog, project)
+    examples, alike = measures.examples(), _alike(folder, catalog, project)
     progress.report("report", advance=1)
     write_report(out, QaReport(result, labels, taxonomy, examples, images, grown, map_, notes, alike=alike))
     progress.report("report", advance=1)

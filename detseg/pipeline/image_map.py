@@ -5,8 +5,11 @@ The embeddings are laid out on a plane: images that a backbone sees alike lie ne
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,6 +22,7 @@ from detseg.datasets.duplicates import find_duplicates, stack_features
 from detseg.datasets.sample import image_bytes, image_of
 from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError, ImageError
+from detseg.files import replacing
 from detseg.images.fingerprints import THUMBNAIL_PX
 from detseg.metrics.cases import age
 from detseg.pipeline.qa.cases import task_url
@@ -28,6 +32,8 @@ from detseg.report.gallery import image_name
 from detseg.types import ImageFeatures, ImageId, Size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from detseg.catalog import Catalog, Project
     from detseg.datasets.version import Version
     from detseg.metrics.suspects.findings import Suspect
@@ -49,11 +55,12 @@ def map_of_project(
     project: Project,
     suspects: Sequence[Suspect],
     *,
+    folder: Path,
     datasets: str,
 ) -> ImageMap:
     """Lay out the images that a project has as tasks, with their splits in its newest version.
 
-    ``datasets`` is where versions are kept.
+    ``folder`` is that of the state, ``datasets`` where versions are kept.
     """
     tasks = catalog.tasks.of_project(project.key)
     ids = [task.image for task in tasks if task.state in ("pushed", "imported")]
@@ -81,13 +88,13 @@ def map_of_project(
             )
         return found
 
-    return _lay_out(opened, catalog, ids, facts_of)
+    return _lay_out(opened, catalog, ids, facts_of, folder=folder)
 
 
 def map_of_version(
-    opened: Callable[[], Sources], catalog: Catalog, store: DatasetStore, version: Version
+    opened: Callable[[], Sources], catalog: Catalog, store: DatasetStore, version: Version, *, folder: Path
 ) -> ImageMap:
-    """Lay out the images of a version whose features the catalog has."""
+    """Lay out the images of a version whose features the catalog has. ``folder`` is that of the state."""
     rows = {image_of(row.image): row for row in store.index(version)}
 
     def facts_of(chosen: Sequence[ImageId]) -> dict[ImageId, MapFacts]:
@@ -96,7 +103,7 @@ def map_of_version(
             for image in chosen
         }
 
-    return _lay_out(opened, catalog, list(rows), facts_of)
+    return _lay_out(opened, catalog, list(rows), facts_of, folder=folder)
 
 
 def _most(labels: Iterator[str]) -> str:
@@ -117,7 +124,12 @@ def _newest_splits(datasets: str, project: str) -> dict[bytes, str]:
 
 
 def _lay_out(
-    opened: Callable[[], Sources], catalog: Catalog, ids: Sequence[ImageId], facts_of: _FactsOf
+    opened: Callable[[], Sources],
+    catalog: Catalog,
+    ids: Sequence[ImageId],
+    facts_of: _FactsOf,
+    *,
+    folder: Path,
 ) -> ImageMap:
     """The map of the first images, in the order of their hashes, that have an embedding of one model."""
     found = [one for one in islice(catalog.features.read(ids), 2 * MOST_POINTS) if one.embedding is not None]
@@ -126,7 +138,8 @@ def _lay_out(
         return NO_MAP
     ((model, _),) = models.most_common(1)
     chosen = [one for one in found if one.embedding and one.embedding.model == model][:MOST_POINTS]
-    places = lay_out(np.stack([one.embedding.values for one in chosen if one.embedding is not None]))
+    embeddings = np.stack([one.embedding.values for one in chosen if one.embedding is not None])
+    places = _kept_places(folder / "map.npz", embeddings)
     images = [one.image for one in chosen]
     refs, sizes = catalog.images.refs(images), catalog.images.sizes(images)
     facts, uris = facts_of(images), {image: ref.uri for image, ref in refs.items()}
@@ -185,6 +198,26 @@ def _grey(one: ImageFeatures, size: Size | None) -> Image.Image:
     wide, high = (size.width, size.height) if size is not None else (1, 1)
     scale = TILE_PX / max(wide, high)
     return square.resize((max(1, round(wide * scale)), max(1, round(high * scale))))
+
+
+_REVISION = 1
+"""Part of what is kept: with another number, images are laid out anew."""
+
+
+def _kept_places(path: Path, embeddings: npt.NDArray[np.floating]) -> Floats:
+    """The places of embeddings: the last map's, if it was of the same ones; else new ones, which are kept."""
+    form = f"{_REVISION} {embeddings.dtype} {embeddings.shape} "
+    key = hashlib.sha256(form.encode() + embeddings.tobytes()).hexdigest()
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            if kept["key"] == key and kept["places"].shape == (len(embeddings), 2):
+                return np.asarray(kept["places"], dtype=np.float64)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # it is only there to save time
+    places = lay_out(embeddings)
+    with suppress(OSError), replacing(path, binary=True, private=True) as file:  # a full disk: the next time
+        np.savez(file, key=key, places=places)
+    return places
 
 
 _COMPONENTS, _PERPLEXITY, _SEED = 50, 30.0, 0

@@ -12,7 +12,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from detseg.metrics.cases import age
-from detseg.metrics.consensus import find_consensus
 from detseg.metrics.experiments import passed_decoys
 from detseg.paging import pages
 from detseg.types import Annotation, Arm, Decoy, ImageId
@@ -132,6 +131,8 @@ def _label(
     if not rules.consensus:
         judged = [max(judged, key=lambda record: (not record.imported, age(record.annotation)))]
     decoys = assignment.decoys if assignment else ()
+    from detseg.metrics.consensus import find_consensus  # and with it scipy.special
+
     found = find_consensus(
         [_without(decoys, record.annotation) for record in judged],
         quorum=rules.quorum if rules.consensus else None,

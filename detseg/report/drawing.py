@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+import numpy.typing as npt
+from PIL import Image, ImageChops, ImageDraw
 
 from detseg.geometry.masks import Bitmap, mask_to_box
 from detseg.geometry.runs import crop_to_box
 from detseg.report.typography import Text, typeset_within
 from detseg.types import Box, Mask, Size
 
+Level = TypeVar("Level", np.uint8, np.bool_)
 Stroke = Literal["solid", "dashed", "dotted"]
 Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
@@ -145,15 +147,13 @@ def draw_mask(
         inside = ImageChops.multiply(cover, _stripes((x0, y0, x1, y1), spacing=4 * max(line, 2)))
     picture.paste(colour, (x0, y0, x1, y1), inside)
     if line:
-        outer = cover.filter(ImageFilter.MaxFilter(3))
-        inner = cover
+        inner = levels = np.asarray(cover)
         for _ in range(line - 1):
-            inner = inner.filter(ImageFilter.MinFilter(3))
-        halo = ImageChops.subtract(outer.filter(ImageFilter.MaxFilter(3)), outer).point(
-            lambda v: v * 110 // 255
-        )
+            inner = _spread(inner, np.minimum)
+        outer = _spread(levels, np.maximum)
+        halo = Image.fromarray(_spread(outer, np.maximum) - outer).point(lambda v: v * 110 // 255)
         picture.paste((0, 0, 0), (x0, y0, x1, y1), halo)
-        picture.paste(colour, (x0, y0, x1, y1), ImageChops.subtract(outer, inner))
+        picture.paste(colour, (x0, y0, x1, y1), Image.fromarray(outer - inner))
     left, top, right, bottom = cover.getbbox() or (0, 0, 1, 1)
     x, y = _deepest_point(cover)
     return Place((x0 + left, y0 + top, x0 + right, y0 + bottom), (x0 + x, y0 + y))
@@ -275,14 +275,24 @@ def _sharpen(cover: Image.Image, scale: float) -> Image.Image:
 def _deepest_point(cover: Image.Image) -> tuple[int, int]:
     """x and y of the point farthest from the edge of a cover, to within a 64th of its longer side."""
     step = max(1, max(cover.size) // 64)
-    reduced = np.pad(np.asarray(cover)[::step, ::step] > 127, 1)
-    left = Image.fromarray(reduced.astype(np.uint8))
-    while (smaller := left.filter(ImageFilter.MinFilter(3))).getbbox() is not None:
+    left = np.pad(np.asarray(cover)[::step, ::step] > 127, 1)
+    while (smaller := _spread(left, np.logical_and)).any():
         left = smaller
-    rows, columns = np.nonzero(np.asarray(left))
+    rows, columns = np.nonzero(left)
     if rows.size == 0:
         return cover.width // 2, cover.height // 2
     return max(0, int(columns[rows.size // 2]) - 1) * step, max(0, int(rows[rows.size // 2]) - 1) * step
+
+
+def _spread(levels: npt.NDArray[Level], pick: np.ufunc) -> npt.NDArray[Level]:
+    """What ``pick`` makes of each pixel and its eight neighbours: a ufunc that may be done in any order."""
+    tall = levels.copy()
+    pick(tall[1:], levels[:-1], out=tall[1:])
+    pick(tall[:-1], levels[1:], out=tall[:-1])
+    wide = tall.copy()
+    pick(wide[:, 1:], tall[:, :-1], out=wide[:, 1:])
+    pick(wide[:, :-1], tall[:, 1:], out=wide[:, :-1])
+    return wide
 
 
 def _stripes(rectangle: Rectangle, *, spacing: int) -> Image.Image:

@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +42,18 @@ def test_migrating_again_changes_nothing(file_url: str, tmp_path: Path) -> None:
     with open_catalog(file_url):
         pass
     assert (tmp_path / "catalog.db").read_bytes() == before
+
+
+def test_a_current_catalog_is_opened_without_alembic(file_url: str) -> None:
+    program = (
+        "import sys\nfrom detseg.catalog import open_catalog\n"
+        f"with open_catalog({file_url!r}):\n    print('alembic' in sys.modules)"
+    )
+    loaded = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert loaded == ["True\n", "False\n"]
 
 
 def test_a_newer_catalog_is_left_alone(file_url: str, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def draw(project: LabeledProject) -> ImageMap:
             catalog,
             project.project(catalog),
             (),
+            folder=project.settings.state_path,
             datasets=project.settings.datasets_location,
         )
 
@@ -87,12 +88,33 @@ def test_only_embeddings_of_one_model_are_on_a_map(project: LabeledProject) -> N
     assert map_.note.endswith("The others were last predicted with another backbone, or with none.")
 
 
+def test_images_that_lay_there_before_are_not_laid_out_again(project: LabeledProject) -> None:
+    embed(project, range(11))
+    first, kept = draw(project), project.settings.state_path / "map.npz"
+    with np.load(kept) as before:
+        key, places = before["key"], before["places"]
+    assert places.tolist() == [[point.x, point.y] for point in first.points]
+    np.savez(kept, key=key, places=places[::-1])
+    assert [[point.x, point.y] for point in draw(project).points] == places[::-1].tolist()
+    embed(project, [11])
+    more = [(point.x, point.y) for point in draw(project).points]
+    assert len(more) == 12
+    kept.write_bytes(b"PK damaged")
+    assert [(point.x, point.y) for point in draw(project).points] == more
+
+
 def test_a_version_has_a_map_of_its_images(project: LabeledProject) -> None:
     version = create_version(project.settings, "v1", Wish(split=SplitRule((("val", 1.0),))))
     embed(project, range(12))
     store = DatasetStore(project.settings.datasets_location)
     with opened_catalog(project.settings) as catalog:
-        points = map_of_version(partial(open_sources, project.settings), catalog, store, version).points
+        points = map_of_version(
+            partial(open_sources, project.settings),
+            catalog,
+            store,
+            version,
+            folder=project.settings.state_path,
+        ).points
     assert {point.name: point.facts.state for point in points} == {
         "photo 0.jpg": "labeled",
         "photo 1.jpg": "empty",
