@@ -15,7 +15,6 @@ from detseg.catalog.database import Database
 from detseg.catalog.records import Assignment, ProjectKey
 from detseg.catalog.region_json import decode_decoys, decode_labels, encode_decoys, relabel
 from detseg.catalog.tables import arms, tasks
-from detseg.paging import pages
 from detseg.taxonomy import NO_CHANGES, Relabeling
 from detseg.types import ARMS, Arm, ImageId, RegionId
 
@@ -30,12 +29,10 @@ class Arms:
     def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, Assignment]:
         """The assignments of those images; images in the arm "assisted" are left out."""
         found: dict[ImageId, Assignment] = {}
-        for page in pages(ids):
-            with self.database.reading() as connection:
-                for row in connection.execute(_select(project, page)):
-                    image = ImageId(row.image_id)
-                    decoys = decode_decoys(relabel(row.decoys, self.relabeling))
-                    found[image] = Assignment(image, row.arm, decoys)
+        query = sa.select(arms).where(arms.c.project == project)
+        for row in self.database.read_pages(query, arms.c.image_id, ids):
+            image = ImageId(row.image_id)
+            found[image] = Assignment(image, row.arm, decode_decoys(relabel(row.decoys, self.relabeling)))
         return found
 
     def record(self, project: ProjectKey, assignments: Iterable[Assignment]) -> None:
@@ -45,12 +42,11 @@ class Arms:
 
     def labels(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, dict[RegionId, str]]:
         """The label of every decoy on those images, by its id; images without any are left out."""
-        found: dict[ImageId, dict[RegionId, str]] = {}
-        for page in pages(ids):
-            with self.database.reading() as connection:
-                for row in connection.execute(_select(project, page).where(arms.c.arm == "decoy")):
-                    found[ImageId(row.image_id)] = decode_labels(relabel(row.decoys, self.relabeling))
-        return found
+        query = sa.select(arms).where(arms.c.project == project, arms.c.arm == "decoy")
+        return {
+            ImageId(row.image_id): decode_labels(relabel(row.decoys, self.relabeling))
+            for row in self.database.read_pages(query, arms.c.image_id, ids)
+        }
 
     def counts(self, project: ProjectKey) -> dict[Arm, int]:
         """Count the project's tasks by arm, deleted ones left out; every arm is a key."""
@@ -64,13 +60,8 @@ class Arms:
             .where(tasks.c.project == project, tasks.c.state == "pushed")
             .group_by(arms.c.arm)
         )
-        with self.database.reading() as connection:
-            counted = {row.arm or "assisted": row.n for row in connection.execute(query)}
+        counted = {row.arm or "assisted": row.n for row in self.database.read(query)}
         return {arm: counted.get(arm, 0) for arm in ARMS}
-
-
-def _select(project: ProjectKey, page: Sequence[ImageId]) -> sa.Select[tuple[object, ...]]:
-    return sa.select(arms).where(arms.c.project == project, arms.c.image_id.in_(page))
 
 
 def record_arms(

@@ -9,7 +9,7 @@ the server may have been restarted since, and that are given up with a server th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from detseg.errors import CatalogError
+from detseg.paging import PAGE, pages
 from detseg.waits import waiting
 
 BUSY_S = 60.0
@@ -29,6 +30,7 @@ SILENT_S = 30.0
 """The longest silence of a database server before it is asked whether it is still there."""
 
 Row = sa.Row[*tuple[Any, ...]]
+Query = sa.Select[*tuple[Any, ...]]
 Upsert = sqlite.Insert | postgresql.Insert
 
 _ALONE = 0x6465747365670001  # a number of ours ("detseg" 1) among the database's advisory locks
@@ -75,6 +77,25 @@ class Database:
         """A transaction that sees one state of the database and writes nothing."""
         with self._begun(self._reader) as connection:
             yield connection
+
+    def read(self, query: Query) -> Sequence[Row]:
+        """All rows of a query, in a transaction of its own."""
+        with self.reading() as connection:
+            return connection.execute(query).all()
+
+    def read_pages(
+        self, query: Query, column: sa.ColumnElement[Any], values: Iterable[object]
+    ) -> Iterator[Row]:
+        """The rows that have one of these values in that column, a transaction for each page of values."""
+        for page in pages(values):
+            yield from self.read(query.where(column.in_(page)))
+
+    def read_along(self, query: Query, *key: sa.ColumnElement[str], size: int = PAGE) -> Iterator[Row]:
+        """All rows by a key of texts that the query selects, a transaction for each page of ``size`` rows."""
+        last = tuple("" for _ in key)
+        while rows := self.read(query.where(sa.tuple_(*key) > sa.tuple_(*last)).order_by(*key).limit(size)):
+            yield from rows
+            last = tuple(getattr(rows[-1], str(column.key)) for column in key)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

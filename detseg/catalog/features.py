@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from detseg.catalog.database import Database, Row
 from detseg.catalog.tables import features, split_groups
-from detseg.paging import PAGE, pages
+from detseg.paging import pages
 from detseg.types import Embedding, Fingerprint, ImageFeatures, ImageId
 
 _HALF = np.dtype("<f2")
@@ -46,8 +46,7 @@ class Features:
         missing: list[ImageId] = []
         for page in pages(dict.fromkeys(ids)):
             query = sa.select(features.c.image_id).where(features.c.image_id.in_(page))
-            with self.database.reading() as connection:
-                known = set(connection.scalars(query))
+            known = {row.image_id for row in self.database.read(query)}
             missing += [image for image in page if image not in known]
         return tuple(missing)
 
@@ -58,29 +57,19 @@ class Features:
         """
         for page in pages(dict.fromkeys(ids)):
             query = sa.select(features).where(features.c.image_id.in_(page))
-            with self.database.reading() as connection:
-                rows = {row.image_id: row for row in connection.execute(query)}
+            rows = {row.image_id: row for row in self.database.read(query)}
             for image in page:
                 if image in rows:
                     yield _features(rows[image])
 
     def read_all(self) -> Iterator[ImageFeatures]:
         """All features, by ascending image id. Holds one page in memory."""
-        last = ""
-        while True:
-            query = sa.select(features).where(features.c.image_id > last).order_by(features.c.image_id)
-            with self.database.reading() as connection:
-                rows = connection.execute(query.limit(PAGE)).all()
-            if not rows:
-                return
-            yield from map(_features, rows)
-            last = rows[-1].image_id
+        return map(_features, self.database.read_along(sa.select(features), features.c.image_id))
 
     def split_groups(self) -> dict[ImageId, ImageId]:
         """The group of each image whose side in splits is settled, those that were settled first before."""
         query = sa.select(split_groups).order_by(split_groups.c.since, split_groups.c.image_id)
-        with self.database.reading() as connection:
-            return {ImageId(row.image_id): ImageId(row.group) for row in connection.execute(query)}
+        return {ImageId(row.image_id): ImageId(row.group) for row in self.database.read(query)}
 
     def settle_split_groups(self, groups: Mapping[ImageId, ImageId]) -> None:
         """Records the groups of images, for good: an image that has one keeps it."""

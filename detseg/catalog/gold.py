@@ -62,8 +62,8 @@ class Gold:
         return self._images(gold.c.name == "")
 
     def _images(self, where: sa.ColumnElement[bool]) -> frozenset[ImageId]:
-        with self.database.reading() as connection:
-            return frozenset(map(ImageId, connection.scalars(sa.select(gold.c.image_id).where(where))))
+        query = sa.select(gold.c.image_id).where(where)
+        return frozenset(ImageId(row.image_id) for row in self.database.read(query))
 
     def remove(self, name: str) -> int:
         """Forget the truths of an import; how many there were."""
@@ -73,15 +73,9 @@ class Gold:
     def read(self, ids: Iterable[ImageId]) -> dict[ImageId, Annotation]:
         """The known truth of those images, by the author "gold"; images without one are left out."""
         found: dict[ImageId, Annotation] = {}
-        for page in pages(ids):
-            query = (
-                sa.select(gold, images.c.width, images.c.height)
-                .join(images, images.c.id == gold.c.image_id)
-                .where(gold.c.image_id.in_(page))
-            )
-            with self.database.reading() as connection:
-                for row in connection.execute(query):
-                    image, size = ImageId(row.image_id), Size(row.width, row.height)
-                    text, state = relabel_review(row.regions, row.state, self.relabeling)
-                    found[image] = Annotation(image, size, GOLD_AUTHOR, state, decode_regions(text))
+        query = sa.select(gold, images.c.width, images.c.height).join(images, images.c.id == gold.c.image_id)
+        for row in self.database.read_pages(query, gold.c.image_id, ids):
+            image, size = ImageId(row.image_id), Size(row.width, row.height)
+            text, state = relabel_review(row.regions, row.state, self.relabeling)
+            found[image] = Annotation(image, size, GOLD_AUTHOR, state, decode_regions(text))
         return found

@@ -32,10 +32,9 @@ class Images:
         for page in pages(entries):
             wanted = {entry.uri: (entry.byte_size, entry.stamp, entry.metadata) for entry in page}
             query = sa.select(locations).where(locations.c.uri.in_(wanted))
-            with self.database.reading() as connection:
-                for row in connection.execute(query):
-                    if wanted[row.uri] == (row.byte_size, row.stamp, row.metadata):
-                        found[row.uri] = ImageId(row.image_id)
+            for row in self.database.read(query):
+                if wanted[row.uri] == (row.byte_size, row.stamp, row.metadata):
+                    found[row.uri] = ImageId(row.image_id)
         return found
 
     def record(self, found: Iterable[FoundImage]) -> int:
@@ -77,73 +76,43 @@ class Images:
 
     def at(self, uris: Iterable[str]) -> dict[str, ImageId]:
         """The image that was found at each of those places; places that are not known are left out."""
-        found: dict[str, ImageId] = {}
-        for page in pages(uris):
-            query = sa.select(locations.c.uri, locations.c.image_id).where(locations.c.uri.in_(page))
-            with self.database.reading() as connection:
-                found |= {row.uri: ImageId(row.image_id) for row in connection.execute(query)}
-        return found
+        query = sa.select(locations.c.uri, locations.c.image_id)
+        rows = self.database.read_pages(query, locations.c.uri, uris)
+        return {row.uri: ImageId(row.image_id) for row in rows}
 
     def places(self) -> Iterator[tuple[str, ImageId]]:
         """Yield every place and the image that was found there, sorted by place. Holds one page in memory."""
-        last = ""
-        while True:
-            query = (
-                sa.select(locations.c.uri, locations.c.image_id)
-                .where(locations.c.uri > last)
-                .order_by(locations.c.uri)
-                .limit(5_000)
-            )
-            with self.database.reading() as connection:
-                page = connection.execute(query).all()
-            yield from ((row.uri, ImageId(row.image_id)) for row in page)
-            if not page:
-                return
-            last = page[-1].uri
+        query = sa.select(locations.c.uri, locations.c.image_id)
+        rows = self.database.read_along(query, locations.c.uri, size=5_000)
+        return ((row.uri, ImageId(row.image_id)) for row in rows)
 
     def sizes(self, ids: Iterable[ImageId]) -> dict[ImageId, Size]:
         """The upright sizes of those images that the catalog knows."""
-        found: dict[ImageId, Size] = {}
-        for page in pages(ids):
-            with self.database.reading() as connection:
-                for row in connection.execute(sa.select(images).where(images.c.id.in_(page))):
-                    found[ImageId(row.id)] = Size(row.width, row.height)
-        return found
+        rows = self.database.read_pages(sa.select(images), images.c.id, ids)
+        return {ImageId(row.id): Size(row.width, row.height) for row in rows}
 
     def refs(self, ids: Iterable[ImageId]) -> dict[ImageId, ImageRef]:
         """Return where each of those images is; the first uri in alphabetical order where it has several."""
-        found: dict[ImageId, ImageRef] = {}
-        for page in pages(ids):
-            query = (
-                sa.select(locations.c.image_id, sa.func.min(locations.c.uri).label("uri"))
-                .where(locations.c.image_id.in_(page))
-                .group_by(locations.c.image_id)
-            )
-            with self.database.reading() as connection:
-                for row in connection.execute(query):
-                    found[ImageId(row.image_id)] = ImageRef(ImageId(row.image_id), row.uri)
-        return found
+        query = sa.select(locations.c.image_id, sa.func.min(locations.c.uri).label("uri"))
+        rows = self.database.read_pages(query.group_by(locations.c.image_id), locations.c.image_id, ids)
+        return {ImageId(row.image_id): ImageRef(ImageId(row.image_id), row.uri) for row in rows}
 
     def entries(self, ids: Iterable[ImageId]) -> dict[ImageId, tuple[Entry, ...]]:
         """Every place where each of those images was found, as it was listed; sorted by uri."""
         found: dict[ImageId, tuple[Entry, ...]] = {}
-        for page in pages(ids):
-            query = sa.select(locations).where(locations.c.image_id.in_(page)).order_by(locations.c.uri)
-            with self.database.reading() as connection:
-                for row in connection.execute(query):
-                    entry = Entry(row.uri, row.byte_size, row.stamp, row.metadata)
-                    found[ImageId(row.image_id)] = (*found.get(ImageId(row.image_id), ()), entry)
+        query = sa.select(locations).order_by(locations.c.uri)
+        for row in self.database.read_pages(query, locations.c.image_id, ids):
+            entry = Entry(row.uri, row.byte_size, row.stamp, row.metadata)
+            found[ImageId(row.image_id)] = (*found.get(ImageId(row.image_id), ()), entry)
         return found
 
     def first_places(self, ids: Iterable[ImageId]) -> dict[ImageId, tuple[str, str]]:
         """The first of ``entries`` of each of those images, its uri and its metadata alone."""
         found: dict[ImageId, tuple[str, str]] = {}
-        columns = (locations.c.image_id, locations.c.uri, locations.c.metadata)
-        for page in pages(ids):
-            query = sa.select(*columns).where(locations.c.image_id.in_(page)).order_by(locations.c.uri)
-            with self.database.reading() as connection:
-                for image, uri, metadata in connection.execute(query).all():
-                    found.setdefault(ImageId(image), (uri, metadata))
+        query = sa.select(locations.c.image_id, locations.c.uri, locations.c.metadata)
+        rows = self.database.read_pages(query.order_by(locations.c.uri), locations.c.image_id, ids)
+        for image, uri, metadata in rows:
+            found.setdefault(ImageId(image), (uri, metadata))
         return found
 
     def count(self) -> int:

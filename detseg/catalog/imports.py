@@ -82,14 +82,9 @@ class Imports:
 
     def among(self, project: ProjectKey, ids: Iterable[ImageId]) -> frozenset[ImageId]:
         """Return those of the images that are labeled by an import and have no task."""
-        found: set[ImageId] = set()
-        for page in pages(ids):
-            query = sa.select(tasks.c.image_id).where(
-                tasks.c.project == project, tasks.c.state == "imported", tasks.c.image_id.in_(page)
-            )
-            with self.database.reading() as connection:
-                found.update(map(ImageId, connection.scalars(query)))
-        return frozenset(found)
+        query = sa.select(tasks.c.image_id).where(tasks.c.project == project, tasks.c.state == "imported")
+        rows = self.database.read_pages(query, tasks.c.image_id, ids)
+        return frozenset(ImageId(row.image_id) for row in rows)
 
 
 def move_imports(

@@ -66,8 +66,7 @@ class Looks:
     def all(self) -> tuple[Look, ...]:
         """Every look, the oldest first."""
         query = sa.select(looks).order_by(looks.c.at, looks.c.candidate, looks.c.present)
-        with self.database.reading() as connection:
-            return tuple(map(_look, connection.execute(query)))
+        return tuple(map(_look, self.database.read(query)))
 
 
 def hash_start(image: ImageId) -> bytes:

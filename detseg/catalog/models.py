@@ -51,24 +51,22 @@ class Models:
 
     def get(self, name: str) -> RegisteredModel | None:
         """The model of that name, also a removed one."""
-        with self.database.reading() as connection:
-            row = connection.execute(sa.select(models).where(models.c.name == name)).one_or_none()
-        return None if row is None else _model(row)
+        return self._find(models.c.name == name)
 
     def at(self, path: str, digest: str) -> RegisteredModel | None:
         """The model that was registered with that content in that place, also a removed one."""
-        query = sa.select(models).where(models.c.path == path, models.c.digest == digest)
-        with self.database.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _model(row)
+        return self._find(models.c.path == path, models.c.digest == digest)
+
+    def _find(self, *where: sa.ColumnElement[bool]) -> RegisteredModel | None:
+        rows = self.database.read(sa.select(models).where(*where))
+        return _model(rows[0]) if rows else None
 
     def all(self, *, removed: bool = False) -> tuple[RegisteredModel, ...]:
         """Every model, the oldest first; with those that were removed where that is asked."""
         query = sa.select(models).order_by(models.c.registered_at, models.c.name)
         if not removed:
             query = query.where(models.c.removed_at.is_(None))
-        with self.database.reading() as connection:
-            return tuple(map(_model, connection.execute(query)))
+        return tuple(map(_model, self.database.read(query)))
 
     def remove(self, name: str) -> bool:
         """Take a model out of the list; False for the one that is promoted, which stays.

@@ -40,11 +40,10 @@ class PossibleDuplicates:
             .where(possible_duplicates.c.project == project)
             .order_by(possible_duplicates.c.image_id, possible_duplicates.c.model_version)
         )
-        with self.database.reading() as connection:
-            return tuple(
-                PossibleDuplicate(ImageId(row.image_id), ModelVersion(row.model_version) or None, row.since)
-                for row in connection.execute(query)
-            )
+        return tuple(
+            PossibleDuplicate(ImageId(row.image_id), ModelVersion(row.model_version) or None, row.since)
+            for row in self.database.read(query)
+        )
 
     def forget(self, project: ProjectKey, before: datetime) -> int:
         """Remove those from before that moment; returns how many they were."""

@@ -32,8 +32,7 @@ class Predictions:
             query = sa.select(predictions.c.image_id).where(
                 predictions.c.image_id.in_(page), predictions.c.model_version == version
             )
-            with self.database.reading() as connection:
-                done = set(connection.scalars(query))
+            done = {row.image_id for row in self.database.read(query)}
             missing += [image for image in page if image not in done]
         return tuple(missing)
 
@@ -74,8 +73,7 @@ class Predictions:
                 .join(images, images.c.id == predictions.c.image_id)
                 .where(predictions.c.image_id.in_(page), predictions.c.model_version == version)
             )
-            with self.database.reading() as connection:
-                rows = {row.image_id: row for row in connection.execute(query)}
+            rows = {row.image_id: row for row in self.database.read(query)}
             for image in page:
                 if image in rows:
                     yield _annotation(rows[image], self.relabeling)
@@ -83,15 +81,10 @@ class Predictions:
     def labels(self, ids: Iterable[ImageId]) -> dict[ImageId, dict[RegionId, str]]:
         """The label of every region that any model version saw on those images, by its id."""
         found: dict[ImageId, dict[RegionId, str]] = {}
-        for page in pages(dict.fromkeys(ids)):
-            query = sa.select(predictions.c.image_id, predictions.c.regions).where(
-                predictions.c.image_id.in_(page)
-            )
-            with self.database.reading() as connection:
-                for row in connection.execute(query):
-                    found.setdefault(ImageId(row.image_id), {}).update(
-                        decode_labels(relabel(row.regions, self.relabeling))
-                    )
+        query = sa.select(predictions.c.image_id, predictions.c.regions)
+        for row in self.database.read_pages(query, predictions.c.image_id, dict.fromkeys(ids)):
+            labels = decode_labels(relabel(row.regions, self.relabeling))
+            found.setdefault(ImageId(row.image_id), {}).update(labels)
         return found
 
 

@@ -81,8 +81,7 @@ class Projects:
         return next((one for one in reversed(self._read()) if one.title == title), None)
 
     def _read(self) -> tuple[Project, ...]:
-        with self.database.reading() as connection:
-            return tuple(map(_project, connection.execute(sa.select(projects).order_by(projects.c.key))))
+        return tuple(map(_project, self.database.read(sa.select(projects).order_by(projects.c.key))))
 
 
 def _project(row: Row) -> Project:

@@ -85,9 +85,8 @@ class Promotions:
 
     def present(self) -> Promotion | None:
         """The last entry; None where nothing was ever promoted. Its model is None after the last rollback."""
-        with self.database.reading() as connection:
-            row = connection.execute(_LAST).one_or_none()
-        return None if row is None else _promotion(row)
+        rows = self.database.read(_LAST)
+        return _promotion(rows[0]) if rows else None
 
     def last_number(self) -> int:
         """The number of the last entry; 0 where nothing was ever promoted."""
@@ -102,8 +101,7 @@ class Promotions:
 
     def all(self) -> tuple[Promotion, ...]:
         """The whole log, the oldest entry first."""
-        with self.database.reading() as connection:
-            return tuple(map(_promotion, connection.execute(_ALL)))
+        return tuple(map(_promotion, self.database.read(_ALL)))
 
     def _add(self, connection: sa.Connection, values: Mapping[str, Any]) -> Promotion:
         statement = sa.insert(promotions).returning(*promotions.c)

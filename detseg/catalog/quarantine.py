@@ -40,10 +40,9 @@ class Quarantine:
 
     def entries(self) -> tuple[Quarantined, ...]:
         """Return what is in quarantine, sorted by uri."""
-        with self.database.reading() as connection:
-            rows = connection.execute(sa.select(quarantine).order_by(quarantine.c.uri)).all()
         return tuple(
-            Quarantined(row.uri, row.reason, row.stage, image=row.image_id, at=row.at) for row in rows
+            Quarantined(row.uri, row.reason, row.stage, image=row.image_id, at=row.at)
+            for row in self.database.read(sa.select(quarantine).order_by(quarantine.c.uri))
         )
 
     def clear(self, uris: Iterable[str]) -> None:

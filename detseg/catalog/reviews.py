@@ -140,22 +140,18 @@ class Reviews:
             .where(reviews.c.project == project, reviews.c.deleted.is_(False), reviews.c.unread != "")
             .order_by(reviews.c.task_id, reviews.c.annotation_id)
         )
-        with self.database.reading() as connection:
-            return tuple(
-                Incomplete(row.task_id, row.annotation_id, tuple(row.unread.splitlines()))
-                for row in connection.execute(query)
-            )
+        return tuple(
+            Incomplete(row.task_id, row.annotation_id, tuple(row.unread.splitlines()))
+            for row in self.database.read(query)
+        )
 
     def ids_of_tasks(self, project: ProjectKey, task_ids: Iterable[int]) -> frozenset[int]:
         """The annotation ids of those tasks' reviews that are not marked as deleted."""
-        found: set[int] = set()
-        for page in pages(task_ids):
-            query = sa.select(reviews.c.annotation_id).where(
-                reviews.c.project == project, reviews.c.task_id.in_(page), reviews.c.deleted.is_(False)
-            )
-            with self.database.reading() as connection:
-                found.update(connection.scalars(query))
-        return frozenset(found)
+        query = sa.select(reviews.c.annotation_id).where(
+            reviews.c.project == project, reviews.c.deleted.is_(False)
+        )
+        rows = self.database.read_pages(query, reviews.c.task_id, task_ids)
+        return frozenset(row.annotation_id for row in rows)
 
     def latest(self, project: ProjectKey) -> Iterator[ReviewRecord]:
         """The latest review of each image and author that is not deleted, sorted by image and author.
@@ -166,48 +162,32 @@ class Reviews:
 
     def latest_stored(self, project: ProjectKey) -> Iterator[StoredReview]:
         """As ``latest``, with the regions still encoded."""
-        image, author = "", ""
-        while True:
-            query = (
-                _latest(project)
-                .where(sa.tuple_(reviews.c.image_id, reviews.c.author) > sa.tuple_(image, author))
-                .limit(_AT_ONCE)
-            )
-            with self.database.reading() as connection:
-                page = connection.execute(query).all()
-            yield from (_read_stored(row, self.relabeling) for row in page)
-            if not page:
-                return
-            image, author = page[-1].image_id, page[-1].author
+        key = (reviews.c.image_id, reviews.c.author)
+        rows = self.database.read_along(_latest(project), *key, size=_AT_ONCE)
+        return (_read_stored(row, self.relabeling) for row in rows)
 
     def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> Iterator[ReviewRecord]:
         """As ``latest``, of those images alone: sorted by image and author within each page of ids."""
-        for page in pages(ids):
-            query = _latest(project).where(reviews.c.image_id.in_(page))
-            with self.database.reading() as connection:
-                rows = connection.execute(query).all()
-            yield from (_read_stored(row, self.relabeling).record() for row in rows)
+        query = _latest(project).order_by(reviews.c.image_id, reviews.c.author)
+        rows = self.database.read_pages(query, reviews.c.image_id, ids)
+        return (_read_stored(row, self.relabeling).record() for row in rows)
 
     def labeled(
         self, project: ProjectKey, ids: Iterable[ImageId], *, n_people: int = 1
     ) -> frozenset[ImageId]:
         """Those of the images that so many people have labeled, or found empty."""
-        found: set[ImageId] = set()
-        for page in pages(ids):
-            query = (
-                sa.select(reviews.c.image_id)
-                .where(
-                    reviews.c.project == project,
-                    reviews.c.image_id.in_(page),
-                    reviews.c.deleted.is_(False),
-                    reviews.c.state.in_(("labeled", "empty")),
-                )
-                .group_by(reviews.c.image_id)
-                .having(sa.func.count(reviews.c.author.distinct()) >= n_people)
+        query = (
+            sa.select(reviews.c.image_id)
+            .where(
+                reviews.c.project == project,
+                reviews.c.deleted.is_(False),
+                reviews.c.state.in_(("labeled", "empty")),
             )
-            with self.database.reading() as connection:
-                found.update(map(ImageId, connection.scalars(query)))
-        return frozenset(found)
+            .group_by(reviews.c.image_id)
+            .having(sa.func.count(reviews.c.author.distinct()) >= n_people)
+        )
+        rows = self.database.read_pages(query, reviews.c.image_id, ids)
+        return frozenset(ImageId(row.image_id) for row in rows)
 
     def states(self, project: ProjectKey) -> dict[State, int]:
         """Count the project's tasks in each of the four states, by the review of the image that counts.
@@ -244,7 +224,7 @@ class Reviews:
     def count_with(self, project: ProjectKey, names: Collection[str]) -> int:
         """Count the images of which a latest review has one of these names, as it was written."""
         holding = sa.or_(*(reviews.c.regions.contains(label_text(name), autoescape=True) for name in names))
-        latest = _latest(project).where(holding).order_by(None).subquery()
+        latest = _latest(project).where(holding).subquery()
         with self.database.reading() as connection:
             return connection.scalar(sa.select(sa.func.count(sa.distinct(latest.c.image_id)))) or 0
 
@@ -269,7 +249,6 @@ def _latest(project: ProjectKey) -> sa.Select[Any]:
         sa.select(reviews, images.c.width, images.c.height)
         .join(images, images.c.id == reviews.c.image_id)
         .where(reviews.c.project == project, reviews.c.deleted.is_(False), ~_is_superseded(reviews))
-        .order_by(reviews.c.image_id, reviews.c.author)
     )
 
 

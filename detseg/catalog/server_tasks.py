@@ -80,13 +80,10 @@ class ServerTasks:
     def numbers(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, frozenset[int]]:
         """The numbers of those images' tasks and copies; images without any have none."""
         live = there(project)
-        found: dict[ImageId, set[int]] = {}
-        for page in pages(ids):
-            query = sa.select(live.c.image_id, live.c.task_id).where(live.c.image_id.in_(page))
-            found |= {image: set() for image in page}
-            with self.database.reading() as connection:
-                for row in connection.execute(query):
-                    found[ImageId(row.image_id)].add(row.task_id)
+        found: dict[ImageId, set[int]] = {image: set() for image in ids}
+        query = sa.select(live.c.image_id, live.c.task_id)
+        for row in self.database.read_pages(query, live.c.image_id, tuple(found)):
+            found[ImageId(row.image_id)].add(row.task_id)
         return {image: frozenset(numbers) for image, numbers in found.items()}
 
     def copies(self, project: ProjectKey) -> dict[ImageId, tuple[int, ...]]:
@@ -98,9 +95,8 @@ class ServerTasks:
             .order_by(live.c.image_id, live.c.task_id)
         )
         found: defaultdict[ImageId, list[int]] = defaultdict(list)
-        with self.database.reading() as connection:
-            for row in connection.execute(query):
-                found[ImageId(row.image_id)].append(row.task_id)
+        for row in self.database.read(query):
+            found[ImageId(row.image_id)].append(row.task_id)
         return {image: tuple(numbers) for image, numbers in found.items()}
 
     def keep(

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from detseg.catalog.database import Database
 from detseg.catalog.records import ProjectKey
 from detseg.catalog.tables import shown
-from detseg.paging import pages
 from detseg.types import ImageId, ModelVersion
 
 
@@ -24,16 +23,9 @@ class ShownPredictions:
         self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
     ) -> dict[ImageId, str]:
         """Return what is shown of this version's predictions of those images, as far as it was recorded."""
-        found: dict[ImageId, str] = {}
-        for page in pages(ids):
-            query = sa.select(shown).where(
-                shown.c.project == project,
-                shown.c.image_id.in_(page),
-                shown.c.model_version == version,
-            )
-            with self.database.reading() as connection:
-                found |= {ImageId(row.image_id): row.shown for row in connection.execute(query)}
-        return found
+        query = sa.select(shown).where(shown.c.project == project, shown.c.model_version == version)
+        rows = self.database.read_pages(query, shown.c.image_id, ids)
+        return {ImageId(row.image_id): row.shown for row in rows}
 
 
 def record_shown(

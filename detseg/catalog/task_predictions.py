@@ -33,29 +33,24 @@ class TaskPredictions:
             .where(task_predictions.c.project == project)
             .distinct()
         )
-        with self.database.reading() as connection:
-            return frozenset(map(ModelVersion, connection.scalars(query)))
+        return frozenset(ModelVersion(row.model_version) for row in self.database.read(query))
 
     def present(
         self, project: ProjectKey, ids: Iterable[ImageId], version: ModelVersion
     ) -> frozenset[ImageId]:
         """Those of the images whose tasks are on the server with this version's prediction."""
-        found: set[ImageId] = set()
-        for page in pages(ids):
-            query = (
-                sa.select(task_predictions.c.image_id)
-                .join(tasks)
-                .where(
-                    task_predictions.c.project == project,
-                    task_predictions.c.image_id.in_(page),
-                    task_predictions.c.model_version == version,
-                    task_predictions.c.state == "pushed",
-                    tasks.c.state == "pushed",
-                )
+        query = (
+            sa.select(task_predictions.c.image_id)
+            .join(tasks)
+            .where(
+                task_predictions.c.project == project,
+                task_predictions.c.model_version == version,
+                task_predictions.c.state == "pushed",
+                tasks.c.state == "pushed",
             )
-            with self.database.reading() as connection:
-                found.update(map(ImageId, connection.scalars(query)))
-        return frozenset(found)
+        )
+        rows = self.database.read_pages(query, task_predictions.c.image_id, ids)
+        return frozenset(ImageId(row.image_id) for row in rows)
 
     def several(
         self, project: ProjectKey, ids: Iterable[ImageId]
@@ -63,16 +58,13 @@ class TaskPredictions:
         """Return when each model version's prediction came, of the images whose tasks had more than one of
         them."""
         found: dict[ImageId, dict[ModelVersion, datetime]] = {}
-        for page in pages(ids):
-            query = sa.select(task_predictions).where(
-                task_predictions.c.project == project,
-                task_predictions.c.image_id.in_(page),
-                task_predictions.c.pushed_at.is_not(None),
-            )
-            with self.database.reading() as connection:
-                for row in connection.execute(query.order_by(task_predictions.c.pushed_at)):
-                    versions = found.setdefault(ImageId(row.image_id), {})
-                    versions[ModelVersion(row.model_version)] = row.pushed_at
+        query = (
+            sa.select(task_predictions)
+            .where(task_predictions.c.project == project, task_predictions.c.pushed_at.is_not(None))
+            .order_by(task_predictions.c.pushed_at)
+        )
+        for row in self.database.read_pages(query, task_predictions.c.image_id, ids):
+            found.setdefault(ImageId(row.image_id), {})[ModelVersion(row.model_version)] = row.pushed_at
         return {image: versions for image, versions in found.items() if len(versions) > 1}
 
     def pushed_since(
@@ -96,8 +88,7 @@ class TaskPredictions:
             query = query.where(task_predictions.c.pushed_at > tasks.c.pushed_at)
         if moment is not None:
             query = query.where(task_predictions.c.pushed_at >= moment)
-        with self.database.reading() as connection:
-            rows = connection.execute(query).all()
+        rows = self.database.read(query)
         return tuple((ImageId(row.image_id), ModelVersion(row.model_version)) for row in rows)
 
     def open_push(
@@ -205,11 +196,10 @@ class TaskPredictions:
             .where(task_predictions.c.project == project, task_predictions.c.state == "intent")
             .order_by(task_predictions.c.image_id, task_predictions.c.model_version)
         )
-        with self.database.reading() as connection:
-            return {
-                (ImageId(row.image_id), ModelVersion(row.model_version)): row.intended_at
-                for row in connection.execute(query)
-            }
+        return {
+            (ImageId(row.image_id), ModelVersion(row.model_version)): row.intended_at
+            for row in self.database.read(query)
+        }
 
     def drop(
         self,

@@ -120,8 +120,7 @@ class Tasks:
             .where(tasks.c.project == project, tasks.c.state == "intent")
             .order_by(tasks.c.image_id)
         )
-        with self.database.reading() as connection:
-            return {ImageId(row.image_id): row.intended_at for row in connection.execute(query)}
+        return {ImageId(row.image_id): row.intended_at for row in self.database.read(query)}
 
     def undated(self, project: ProjectKey) -> tuple[int, ...]:
         """The server's ids, ascending, of the tasks that are there and of which nobody knows since when."""
@@ -130,8 +129,7 @@ class Tasks:
             .where(tasks.c.project == project, tasks.c.state == "pushed", tasks.c.created_at.is_(None))
             .order_by(tasks.c.task_id)
         )
-        with self.database.reading() as connection:
-            return tuple(connection.scalars(query))
+        return tuple(row.task_id for row in self.database.read(query))
 
     def drop_intents(self, project: ProjectKey, ids: Iterable[ImageId]) -> int:
         """Gives claimed images free again, because the server has no task for them; answers how many.
@@ -164,8 +162,7 @@ class Tasks:
             )
             .order_by(tasks.c.image_id)
         )
-        with self.database.reading() as connection:
-            return tuple(map(ImageId, connection.scalars(query)))
+        return tuple(ImageId(row.image_id) for row in self.database.read(query))
 
     def count_begun_without(self, project: ProjectKey) -> int:
         """Count the tasks that people reviewed and that were to show a prediction and had none when
@@ -198,8 +195,7 @@ class Tasks:
         query = sa.select(live.c.task_id).where(live.c.task_id > after).order_by(live.c.task_id)
         if last is not None:
             query = query.where(live.c.task_id <= last)
-        with self.database.reading() as connection:
-            return tuple(connection.scalars(query))
+        return tuple(row.task_id for row in self.database.read(query))
 
     def last_id(self, project: ProjectKey) -> int:
         """The highest of the server's ids of the tasks that are there; 0 without tasks."""
@@ -219,8 +215,7 @@ class Tasks:
             )
             .order_by(tasks.c.task_id)
         )
-        with self.database.reading() as connection:
-            return {row.task_id: ImageId(row.image_id) for row in connection.execute(query)}
+        return {row.task_id: ImageId(row.image_id) for row in self.database.read(query)}
 
     def import_existing(
         self, project: ProjectKey, found: Mapping[ImageId, tuple[SeenTask, ModelVersion]]
@@ -248,50 +243,28 @@ class Tasks:
 
     def of_project(self, project: ProjectKey) -> Iterator[Task]:
         """The project's tasks in every state, sorted by image. Holds one page in memory."""
-        last = ""
-        while True:
-            query = (
-                sa.select(tasks)
-                .where(tasks.c.project == project, tasks.c.image_id > last)
-                .order_by(tasks.c.image_id)
-                .limit(5_000)
-            )
-            with self.database.reading() as connection:
-                page = connection.execute(query).all()
-            yield from map(_task, page)
-            if not page:
-                return
-            last = page[-1].image_id
+        query = sa.select(tasks).where(tasks.c.project == project)
+        return map(_task, self.database.read_along(query, tasks.c.image_id, size=5_000))
 
     def pushed_since(self, project: ProjectKey, moment: datetime | None) -> tuple[ImageId, ...]:
         """The images whose tasks were confirmed at that moment or later (all for None), deleted ones too."""
         query = sa.select(tasks.c.image_id).where(tasks.c.project == project, tasks.c.pushed_at.is_not(None))
         if moment is not None:
             query = query.where(tasks.c.pushed_at >= moment)
-        with self.database.reading() as connection:
-            return tuple(map(ImageId, connection.scalars(query.order_by(tasks.c.image_id))))
+        rows = self.database.read(query.order_by(tasks.c.image_id))
+        return tuple(ImageId(row.image_id) for row in rows)
 
     def of_images(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, Task]:
         """The tasks of those images, whatever their states; images that were never intended are left out."""
-        found: dict[ImageId, Task] = {}
-        for page in pages(ids):
-            query = sa.select(tasks).where(tasks.c.project == project, tasks.c.image_id.in_(page))
-            with self.database.reading() as connection:
-                found |= {ImageId(row.image_id): _task(row) for row in connection.execute(query)}
-        return found
+        query = sa.select(tasks).where(tasks.c.project == project)
+        rows = self.database.read_pages(query, tasks.c.image_id, ids)
+        return {ImageId(row.image_id): _task(row) for row in rows}
 
     def model_versions(self, project: ProjectKey, ids: Iterable[ImageId]) -> dict[ImageId, ModelVersion]:
         """The model versions of ``of_images``."""
-        found: dict[ImageId, ModelVersion] = {}
-        for page in pages(ids):
-            query = sa.select(tasks.c.image_id, tasks.c.model_version)
-            query = query.where(tasks.c.project == project, tasks.c.image_id.in_(page))
-            with self.database.reading() as connection:
-                found |= {
-                    ImageId(row.image_id): ModelVersion(row.model_version)
-                    for row in connection.execute(query)
-                }
-        return found
+        query = sa.select(tasks.c.image_id, tasks.c.model_version).where(tasks.c.project == project)
+        rows = self.database.read_pages(query, tasks.c.image_id, ids)
+        return {ImageId(row.image_id): ModelVersion(row.model_version) for row in rows}
 
     def count(self, project: ProjectKey, state: TaskState) -> int:
         """Count the project's tasks in that state."""

@@ -11,7 +11,6 @@ from detseg.catalog.database import Database, Row
 from detseg.catalog.records import ProjectKey, WaitingTask
 from detseg.catalog.region_json import decode_outlines, relabel
 from detseg.catalog.tables import arms, locations, predictions, reviews, shown, task_predictions, tasks
-from detseg.paging import PAGE
 from detseg.taxonomy import NO_CHANGES, Relabeling
 from detseg.types import ImageId, ModelVersion
 
@@ -28,15 +27,8 @@ class Waiting:
 
         Holds one page in memory; boxes and masks are not decoded.
         """
-        last = ""
-        while True:
-            query = _select(project).where(tasks.c.image_id > last).order_by(tasks.c.image_id).limit(PAGE)
-            with self.database.reading() as connection:
-                page = connection.execute(query).all()
-            yield from (_waiting(row, self.relabeling) for row in page)
-            if not page:
-                return
-            last = page[-1].image_id
+        rows = self.database.read_along(_select(project), tasks.c.image_id)
+        return (_waiting(row, self.relabeling) for row in rows)
 
 
 def _select(project: ProjectKey) -> sa.Select[tuple[object, ...]]:
