@@ -15,11 +15,13 @@ from uuid import UUID
 import pytest
 from prefect import flow, tags
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Late, Pending, State
+
+from flows.server import prefect_api
 
 ALARMS = Path(__file__).resolve().parents[2] / "deploy" / "alarms.json"
 POOL = "detseg"
@@ -55,7 +57,14 @@ def told() -> Iterator[tuple[str, list[str]]]:
             thread.join()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def prefect(prefect_state: Path) -> Iterator[SyncPrefectClient]:
+    """A client of the server, for all tests of this file."""
+    with prefect_api(prefect_state), get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
 def heard(prefect: SyncPrefectClient) -> Iterator[list[str]]:
     """What is said at the address of a block, by the automations of the file."""
     with told() as (url, heard):
@@ -73,7 +82,7 @@ def heard(prefect: SyncPrefectClient) -> Iterator[list[str]]:
             prefect.delete_automation(one)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def deployment(prefect: SyncPrefectClient) -> Iterator[UUID]:
     """One as those of deploy/prefect.yaml, in a pool of that name."""
     is_made = POOL not in [pool.name for pool in prefect.read_work_pools()]
@@ -86,6 +95,19 @@ def deployment(prefect: SyncPrefectClient) -> Iterator[UUID]:
     prefect.delete_deployment(made)
     if is_made:
         prefect.delete_work_pool(POOL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def taken(prefect: SyncPrefectClient, deployment: UUID, heard: list[str]) -> FlowRun:
+    """A run that was taken and does not begin. One that nobody takes is late beside it.
+
+    Both are there before the first test, so that Prefect is patient with them at the same time.
+    """
+    assert heard == []  # whoever listens is there
+    prefect.create_flow_run_from_deployment(deployment, state=Late(), tags=["detseg"])
+    run = prefect.create_flow_run_from_deployment(deployment, name="run taken", tags=["detseg"])
+    prefect.set_flow_run_state(run.id, Pending())
+    return run
 
 
 def end(prefect: SyncPrefectClient, deployment: UUID, name: str, kind: StateType) -> None:
@@ -108,12 +130,10 @@ def test_people_hear_of_runs_that_need_a_look_and_of_no_others(
     end(prefect, deployment, "Completed", StateType.COMPLETED)
     end(prefect, deployment, "Skipped", StateType.COMPLETED)
     end(prefect, deployment, "Cancelled", StateType.CANCELLED)
-    for name, kind in (
-        ("Failed", StateType.FAILED),
-        ("Crashed", StateType.CRASHED),
-        ("No images", StateType.COMPLETED),
-    ):
+    look_at = {"Failed": StateType.FAILED, "Crashed": StateType.CRASHED, "No images": StateType.COMPLETED}
+    for name, kind in look_at.items():
         end(prefect, deployment, name, kind)
+    for name in look_at:
         said = wait_for(heard, f"run {name}: {name}")
         assert f"because of {name}\n" in said
         assert f"\n{str(prefect.api_url).partition('/api')[0]}/runs/flow-run/" in said
@@ -121,18 +141,13 @@ def test_people_hear_of_runs_that_need_a_look_and_of_no_others(
     assert not any("ValueError" in one for one in heard)
 
 
-def test_people_hear_that_no_worker_takes_a_run(
-    prefect: SyncPrefectClient, deployment: UUID, heard: list[str]
-) -> None:
-    prefect.create_flow_run_from_deployment(deployment, state=Late(), tags=["detseg"])
+def test_people_hear_that_no_worker_takes_a_run(heard: list[str]) -> None:
     assert wait_for(heard, "no worker takes ").partition(": ")[0].endswith(" of watched")
 
 
 def test_a_run_that_was_killed_before_it_began_crashes_and_people_hear_of_it(
-    prefect: SyncPrefectClient, deployment: UUID, heard: list[str]
+    prefect: SyncPrefectClient, taken: FlowRun, heard: list[str]
 ) -> None:
     """Without it, the run would be pending for ever, and nobody would know that a night was left out."""
-    run = prefect.create_flow_run_from_deployment(deployment, name="run taken", tags=["detseg"])
-    prefect.set_flow_run_state(run.id, Pending())
     assert "it did not begin" in wait_for(heard, "run taken: Crashed")
-    assert prefect.read_flow_run(run.id).state_name == "Crashed"
+    assert prefect.read_flow_run(taken.id).state_name == "Crashed"
