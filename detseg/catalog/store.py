@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import sqlalchemy as sa
+
 from detseg.catalog.arms import Arms
-from detseg.catalog.cursors import Cursors
 from detseg.catalog.database import BUSY_S, SILENT_S, Database, utc_now
 from detseg.catalog.features import Features
 from detseg.catalog.gold import Gold
@@ -30,10 +31,28 @@ from detseg.catalog.quarantine import Quarantine
 from detseg.catalog.reviews import Reviews
 from detseg.catalog.server_tasks import ServerTasks
 from detseg.catalog.shown import ShownPredictions
+from detseg.catalog.tables import cursors
 from detseg.catalog.task_predictions import TaskPredictions
 from detseg.catalog.tasks import Tasks
 from detseg.catalog.waiting import Waiting
 from detseg.taxonomy import NO_CHANGES, Relabeling
+
+
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """``catalog.cursors``: marks of how far the runs came, as texts by name."""
+
+    database: Database
+
+    def get(self, name: str) -> str | None:
+        """The value under that name; None if it was never set."""
+        with self.database.reading() as connection:
+            return connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == name))
+
+    def set(self, name: str, value: str) -> None:
+        """Sets the value under that name."""
+        with self.database.writing() as connection:
+            self.database.upsert(connection, cursors, [{"name": name, "value": value}])
 
 
 @dataclass(frozen=True, slots=True)

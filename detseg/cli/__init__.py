@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def main() -> None:
@@ -13,7 +16,6 @@ def main() -> None:
     130 where Ctrl-C stopped it.
     """
     from detseg.cli.app import app
-    from detseg.cli.interrupt import interruptible
     from detseg.cli.output import note
     from detseg.errors import ConfigError, DetsegError
     from detseg.waits import heard_by
@@ -34,6 +36,34 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # a full disk, a folder that may not be written to: it names the file
         _fail(error, code=1)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside the block, Ctrl-C raises KeyboardInterrupt, says so, and stops all threads; a second one kills.
+
+    Left as it is where the signal is ignored, as under nohup.
+    """
+    from detseg.cli.output import note
+    from detseg.pipeline import progress
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    with progress.stoppable() as stop_threads:
+
+        def interrupt(*_: object) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            stop_threads()
+            note("detseg: stopping; run it again and it goes on (Ctrl-C again: at once)")
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def _note_warning(message: Warning | str, *_: object, **__: object) -> None:

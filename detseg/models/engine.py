@@ -1,10 +1,11 @@
-"""The engine that runs a network: device, precision, compiled or not."""
+"""The engine that runs a network: device, precision, compiled or not, and the cores that are left to it."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _COMPILER_ERRORS = (RuntimeError, OSError, ImportError, SubprocessError)
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _MOST_KEPT = 2**31 - 1  # bytes; older releases than 2.35 refuse it, and go on as they were
+
+_SETTING_CORES = threading.Lock()
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -198,3 +201,18 @@ def can_compile(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (7, 0)
     compilers = (os.environ.get("CXX"), "g++", "clang++")
     return device.type == "cpu" and any(name and shutil.which(name) for name in compilers)
+
+
+def stay_on_one_core() -> None:
+    """For a pool's threads, as their initializer: torch's operators in them take one core each.
+
+    Operators that split their work beside a forward pass on the CPU take the cores away from it, and it waits
+    for its slowest part. torch keeps the number by thread, and what was set last is what threads that come
+    later begin with: that is put back.
+    """
+    with _SETTING_CORES:
+        others = torch.get_num_threads()
+        torch.set_num_threads(1)
+        setter = threading.Thread(target=torch.set_num_threads, args=(others,))
+        setter.start()
+        setter.join()

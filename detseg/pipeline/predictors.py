@@ -203,8 +203,7 @@ def _load(
     reviewed: ReviewedBoxes | None,
     stamps: tuple[Any, ...],  # noqa: ARG001  (another predictor after a change of its files)
 ) -> AblePredictor:
-    from detseg.models.wrappers.calibrated import CalibratedPredictor
-    from detseg.models.wrappers.ensemble import build_ensemble, inner_options
+    from detseg.models.wrappers.ensemble import CalibratedPredictor, build_ensemble, inner_options
 
     settings = PredictorSettings.model_validate_json(chosen_json)
     maps = {label: ScoreMap(*numbers) for label, numbers in settings.model.score_maps.items()}

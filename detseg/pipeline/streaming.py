@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar, cast
 
 from detseg.errors import ImageError
 from detseg.models.predictor import AblePredictor, StagedPredictor, predict_each
-from detseg.models.threads import stay_on_one_core
 from detseg.paging import pages
 from detseg.types import DecodedImage, Instance
 
@@ -73,7 +72,7 @@ def predict_stream(
                 results.append(encode(item, image, answer))
         return results
 
-    beside = stay_on_one_core if staged and staged.window == 1 else None  # the CPU runs forward
+    beside = _one_core() if staged and staged.window == 1 else None  # the CPU runs forward
     with (
         ThreadPoolExecutor(_READERS, initializer=beside) as readers,
         ThreadPoolExecutor(1, initializer=beside) as writer,
@@ -86,6 +85,14 @@ def predict_stream(
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+
+def _one_core() -> Callable[[], None]:
+    from detseg.models.engine import (
+        stay_on_one_core,  # and with it torch, which staged predictors have loaded
+    )
+
+    return stay_on_one_core
 
 
 def _read(read: Callable[[Item], DecodedImage], item: Item) -> Outcome:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from detseg.cli.interrupt import interruptible
+from detseg.cli import interruptible
 from detseg.pipeline import progress
 
 

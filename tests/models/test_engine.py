@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch._inductor import config as inductor_config
 
 from detseg.errors import ModelError
 from detseg.models.agreement import agreement
-from detseg.models.engine import Engine, can_compile, choose_engine, has_native_bfloat16
+from detseg.models.engine import Engine, can_compile, choose_engine, has_native_bfloat16, stay_on_one_core
 from detseg.models.folding import fold_batch_norms
 from detseg.models.loading import load_predictor
 from detseg.models.predictor import COMPILE_FROM, PredictorOptions
@@ -196,3 +197,20 @@ def test_a_norm_in_training_is_not_folded() -> None:
     network = _Network().train()
     x = torch.randn(2, 3, 9, 7)
     assert fold_batch_norms(network, lambda: network(x)) == 0
+
+
+@pytest.fixture
+def three_cores() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_cores")
+def test_only_the_threads_of_the_pool_stay_on_one_core() -> None:
+    with ThreadPoolExecutor(3, initializer=stay_on_one_core) as pool:
+        assert set(pool.map(lambda _: torch.get_num_threads(), range(20))) == {1}
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 3
+    assert torch.get_num_threads() == 3

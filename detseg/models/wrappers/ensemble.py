@@ -1,17 +1,20 @@
-"""The wrappers around the models: tiles, views, a committee, and the refining of their answers."""
+"""The wrappers around the models: tiles, views, a committee, the refining of their answers and of scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
 from detseg.geometry.fusion import FusionOptions
-from detseg.models.predictor import AblePredictor, PredictorOptions
+from detseg.models.predictor import AblePredictor, PredictorOptions, check_answer, ordered
+from detseg.models.score_maps import ScoreMap
 from detseg.models.wrappers.augmented import AugmentedPredictor
 from detseg.models.wrappers.committee import CommitteePredictor
 from detseg.models.wrappers.refined import RefinedPredictor, RefineOptions
 from detseg.models.wrappers.tiled import TiledPredictor
+from detseg.models.wrappers.wrapping import WrappingPredictor, ask
 from detseg.taxonomy import Taxonomy
+from detseg.types import DecodedImage, Instance
 
 _INNER_SHARE = 0.5
 """Members of a vote answer from this share of the thresholds on: a fused score is lower than the best of its
@@ -95,3 +98,27 @@ def _in_views(member: AblePredictor, ensemble: EnsembleOptions, fusion: FusionOp
     if ensemble.votes:
         predictor = AugmentedPredictor(predictor, flip=ensemble.flip, scales=ensemble.scales, options=fusion)
     return predictor
+
+
+class CalibratedPredictor(WrappingPredictor):
+    """A ``Predictor``: another one whose scores say how likely people leave a region.
+
+    They are mapped class by class, in the order that they have.
+    """
+
+    def __init__(self, inner: AblePredictor, maps: Mapping[str, ScoreMap]) -> None:
+        """ConfigError for a map of a label that the taxonomy does not know; others keep their scores."""
+        self._maps = {inner.taxonomy[label].name: one for label, one in maps.items()}
+        options = {label: astuple(one) for label, one in self._maps.items()}
+        super().__init__((inner,), kind="calibrated", options=options)
+
+    def predict(self, batch: Sequence[DecodedImage]) -> tuple[tuple[Instance, ...], ...]:
+        """See ``Predictor.predict``."""
+        answers = ask(self._members[0], batch)
+        return check_answer(self, batch, [ordered([self._map(one) for one in answer]) for answer in answers])
+
+    def _map(self, instance: Instance) -> Instance:
+        found = self._maps.get(instance.label)
+        if found is None or instance.score is None:
+            return instance
+        return replace(instance, score=found.probability(instance.score))

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import psutil
 from PIL import Image
 
-from detseg.cli.interrupt import interruptible
+from detseg.cli import interruptible
 from detseg.errors import DetsegError
 from detseg.pipeline.collect import collect_reviews
 from detseg.pipeline.push import PushReport, push
