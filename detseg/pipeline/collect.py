@@ -38,6 +38,7 @@ from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.reconciling import compare_counts, read_range
 from detseg.pipeline.recording import Recorder
 from detseg.pipeline.workspace import (
+    Sides,
     check_label_studio,
     check_not_renamed,
     describe_namesakes,
@@ -118,9 +119,10 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
         namesakes = client.find_projects(settings.queue.project)
         on_server = _own_project(client, catalog, settings.queue.project, namesakes)
         project = record_project(catalog, client.url, on_server)
-        settle_intents(client, catalog, project, patience_s=settings.label_studio.patience_s)
+        sides = Sides(client, catalog, project)
+        settle_intents(sides, patience_s=settings.label_studio.patience_s)
         remove = settings.queue.remove_duplicates
-        removed = resolve_duplicates(client, catalog, project, remove=remove, mark_deleted=True)
+        removed = resolve_duplicates(sides, remove=remove, mark_deleted=True)
         drawn = config_to_taxonomy(on_server.label_config)
         taxonomy = settings.declared_taxonomy or drawn
         reader = TaskReader(client.session, project.server_id)
@@ -134,7 +136,7 @@ def collect_reviews(settings: Settings, catalog: Catalog, *, full: bool = False)
             _collect_changes(reader, recorder, unshown)
             _read_incomplete_again(reader, recorder)
             _read_again(reader, recorder, unshown)
-        removed += resolve_tasks(client, catalog, project, recorder.duplicates, remove=remove)
+        removed += resolve_tasks(sides, recorder.duplicates, remove=remove)
         _read_again(reader, recorder, removed.to_read)
         compare_counts(reader, recorder)
         _remember_unshown(recorder, reader.unshown)

@@ -15,12 +15,11 @@ from detseg.labelstudio.serving import LocalFiles
 from detseg.paging import pages
 from detseg.pipeline import progress
 from detseg.pipeline.serving import served_folder
-from detseg.pipeline.workspace import open_client, opened_catalog
+from detseg.pipeline.workspace import Sides, open_client, opened_catalog
 from detseg.sources.registry import LOCAL, scheme_of
 from detseg.types import ImageRef
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog, Project
     from detseg.config import Settings
     from detseg.labelstudio.served import ServedFolder
     from detseg.labelstudio.session import Json
@@ -34,18 +33,17 @@ def exposed_folders(client: LabelStudioClient, project: int, folder: ServedFolde
     return tuple(row for row in rows if row.get("path") != str(folder.path))
 
 
-def close_exposed(
-    folder: ServedFolder, catalog: Catalog, client: LabelStudioClient, project: Project
-) -> tuple[str, ...]:
+def close_exposed(folder: ServedFolder, sides: Sides) -> tuple[str, ...]:
     """Has the tasks that we made show images of our folder, and removes the rows that we made for them.
 
     A row that somebody else made, or that somebody else's tasks need, stays; the warnings say which.
     """
+    client, project = sides.client, sides.project
     rows = exposed_folders(client, project.server_id, folder)
     if not rows:
         return ()
     LocalFiles(client, project.server_id, folder).prepare(())
-    n_theirs, n_lost = _move_tasks(catalog, client, project, folder)
+    n_theirs, n_lost = _move_tasks(sides, folder)
     warnings = []
     for row in rows:
         if row.get("title") == str(row["path"])[-256:] and not n_theirs:  # as we named it
@@ -68,7 +66,7 @@ def close_all_exposed(settings: Settings) -> Iterator[str]:
         for project in catalog.projects.all():
             found = client.find_projects(project.title)
             if any((one.id, one.created_at) == (project.server_id, project.created_at) for one in found):
-                yield from close_exposed(served_folder(settings), catalog, client, project)
+                yield from close_exposed(served_folder(settings), Sides(client, catalog, project))
 
 
 def describe_exposed(row: Json, title: str) -> str:
@@ -79,11 +77,10 @@ def describe_exposed(row: Json, title: str) -> str:
     )
 
 
-def _move_tasks(
-    catalog: Catalog, client: LabelStudioClient, project: Project, folder: ServedFolder
-) -> tuple[int, int]:
+def _move_tasks(sides: Sides, folder: ServedFolder) -> tuple[int, int]:
     """Move our tasks; count those of others that show local files from elsewhere, and ours that cannot be
     moved."""
+    client, catalog, project = sides.client, sides.catalog, sides.project
     n_theirs = n_lost = 0
     for page in pages(client.local_file_tasks(project.server_id, elsewhere_than=folder.path.name)):
         ours = catalog.server_tasks.recognise(project.key, map(seen_task, page)).images

@@ -75,9 +75,7 @@ def push(
             outcomes = chain(waiting, _recorded(queue, checked(delivered, partial(_check, queue))))
             report = report_of(outcomes, queue.project.server_id, queue.url, warnings)
         _show_version(queue)
-        removed = queue.removed + resolve_duplicates(
-            queue.client, catalog, queue.project, remove=settings.queue.remove_duplicates
-        )
+        removed = queue.removed + resolve_duplicates(queue.sides, remove=settings.queue.remove_duplicates)
         duplicates = describe_duplicates(catalog, queue.project, removed)
         arms = catalog.arms.counts(queue.project.key)
         return replace(
@@ -120,7 +118,7 @@ def _without_prediction(queue: Queue) -> tuple[ImageId, ...]:
     """The images whose tasks came to be without a prediction, and that nobody has begun to work on since."""
     catalog, key = queue.catalog, queue.project.key
     images = catalog.tasks.without_prediction(key)
-    on_server = find_known(queue.client, catalog, queue.project, images)
+    on_server = find_known(queue.sides, images)
     catalog.server_tasks.mark_unseen(key, [image for image, task in on_server.items() if task.touched])
     return catalog.tasks.without_prediction(key) if images else ()
 
@@ -177,7 +175,7 @@ def _record(queue: Queue, plan: PagePlan) -> PagePlan:
             refused.append(ImageOutcome(mark.ref, "refused", reason=str(error)))
     existing = plan.existing
     if marked:
-        existing += find_existing(client, project, find_tasks(client, catalog, project, marked).own)
+        existing += find_existing(queue.sides, find_tasks(queue.sides, marked).own)
     import_existing(catalog, project, existing, version=queue.version)
     catalog.arms.record(project.key, plan.assignments)
     catalog.server_tasks.mark_deleted(project.key, plan.gone)

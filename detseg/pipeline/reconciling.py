@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias
 
 from detseg.labelstudio.changes import TaskReader
-from detseg.labelstudio.client import LabelStudioClient
 from detseg.paging import ahead
 from detseg.pipeline import progress
 from detseg.pipeline.failpoints import failpoint
 from detseg.pipeline.recording import Recorder
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog, Project
+    from detseg.pipeline.workspace import Sides
 
 Counts: TypeAlias = tuple[int, ...]
 """The number of tasks; where reviews are compared, also of their annotations and of the tasks that were
@@ -74,11 +73,12 @@ def read_range(
     recorder.record_gone(set(tasks.ids(key, after=after, last=last)) - reader.unshown)
 
 
-def mark_deleted_tasks(client: LabelStudioClient, catalog: Catalog, project: Project) -> int:
+def mark_deleted_tasks(sides: Sides) -> int:
     """Mark the tasks of the catalog that the server has no more; the number of their reviews.
 
     Looks into the ranges of ids in which the server has another number of tasks.
     """
+    client, catalog, project = sides.client, sides.catalog, sides.project
     reader, key, n_reviews = TaskReader(client.session, project.server_id), project.key, 0
 
     def theirs(after: int, until: int) -> Counts:

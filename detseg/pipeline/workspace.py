@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detseg.errors import CatalogError, ConfigError, LabelStudioError, Refused
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from detseg.labelstudio.server import Connection
 
 INVITE = "sign in on its page once as that user, or ask an owner there for an invitation"
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A project on both sides: on the server, and in the catalog, which is to know what is there."""
+
+    client: label_studio.LabelStudioClient
+    catalog: Catalog
+    project: Project
 
 
 @contextmanager

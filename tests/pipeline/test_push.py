@@ -23,6 +23,7 @@ from detseg.pipeline.push import PushReport, push
 from detseg.pipeline.pushing.duplicates import resolve_duplicates
 from detseg.pipeline.scan import scan
 from detseg.pipeline.shards import predict_shard
+from detseg.pipeline.workspace import Sides
 from detseg.types import Annotation, Box, ImageRef, ModelVersion
 from tests.pipeline.conftest import TAXONOMY, VERSION, FixedPredictor, settings_for
 from tests.pipeline.cut_proxy import cut_proxy
@@ -169,7 +170,7 @@ def test_what_came_twice_is_made_one_and_keeps_what_people_did(
     with doubled(queue, catalog, client) as (project, ref, pair):
         if worked_on is not None:
             client.create_annotation(pair[worked_on], [], lead_time_s=1.0)
-        assert resolve_duplicates(client, catalog, project, remove="few").n_tasks == 1
+        assert resolve_duplicates(Sides(client, catalog, project), remove="few").n_tasks == 1
         left = client.tasks_by_keys(project.server_id, [ref.id])[ref.id]
         assert left == (pair[worked_on or 0],)
         assert catalog.tasks.of_images(project.key, [ref.id])[ref.id].task_id == left[0]
@@ -195,7 +196,7 @@ def test_a_prediction_that_came_twice_is_made_one(
     body = {"task": first, "model_version": VERSION, "score": 0.5, "result": []}
     client.session.json("POST", f"/api/projects/{project.server_id}/import/predictions", body=[body])
     catalog.possible_duplicates.record(project.key, [image], VERSION)
-    assert resolve_duplicates(client, catalog, project, remove="few").n_predictions == 1
+    assert resolve_duplicates(Sides(client, catalog, project), remove="few").n_predictions == 1
     assert [len(task.predictions) for task in on_server(client, project.server_id)] == [1] * 5
 
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from detseg.catalog import is_same_task
 from detseg.labelstudio.changes import TaskReader
-from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.deletion import delete_untouched
 from detseg.labelstudio.predictions import TaskOnServer, delete_prediction, look_up
 from detseg.paging import pages
@@ -36,6 +35,7 @@ from detseg.types import ImageId, ModelVersion, SeenTask
 
 if TYPE_CHECKING:
     from detseg.catalog import Catalog, Project, Task
+    from detseg.pipeline.workspace import Sides
 
 Remove = Literal["few", "all", "none"]
 """The share of the duplicates that may be deleted; ``remove_duplicates`` of the settings."""
@@ -86,28 +86,22 @@ class Resolution:
     spare: tuple[TaskOnServer, ...] = ()
 
 
-def resolve_duplicates(
-    client: LabelStudioClient,
-    catalog: Catalog,
-    project: Project,
-    *,
-    remove: Remove,
-    mark_deleted: bool = False,
-) -> Removed:
+def resolve_duplicates(sides: Sides, *, remove: Remove, mark_deleted: bool = False) -> Removed:
     """Makes one of what was carried out more than once, as far as nobody has begun to work on it.
 
     Costs one request where the server has as much as the catalog, or as much more as at the last look. With
     ``mark_deleted``, tasks that people deleted there are marked first, so that they are no difference.
     """
+    catalog, project = sides.catalog, sides.project
     now, possible = datetime.now(UTC), catalog.possible_duplicates.all(project.key)
     images = {one.image for one in possible if one.version is None}
     added = {(one.image, one.version) for one in possible if one.version is not None}
     counted, looked = f"duplicates:{project.key}", f"duplicates-looked:{project.key}"
-    difference, before = _difference(client, catalog, project), catalog.cursors.get(counted) or "0,0"
+    difference, before = _difference(sides), catalog.cursors.get(counted) or "0,0"
     n_reviews = 0
     if mark_deleted and _n_tasks(difference) < max(0, _n_tasks(before)):
-        n_reviews, before = _mark_deleted(client, catalog, project, difference=difference, before=before)
-        difference = _difference(client, catalog, project)
+        n_reviews, before = _mark_deleted(sides, difference=difference, before=before)
+        difference = _difference(sides)
     sent: Sequence[tuple[ImageId, ModelVersion]] = ()
     if difference != before:
         last = catalog.cursors.get(looked)
@@ -118,41 +112,35 @@ def resolve_duplicates(
         if _n_predictions(difference) < _n_predictions(before):
             sent = catalog.task_predictions.pushed_since(project.key, looked_at)
     removed = Removed(n_reviews=n_reviews)
-    removed += resolve_tasks(client, catalog, project, images, remove=remove)
-    removed += _resolve_predictions(client, catalog, project, sorted(added), remove=remove)
-    removed += _drop_lost(client, catalog, project, sent)
+    removed += resolve_tasks(sides, images, remove=remove)
+    removed += _resolve_predictions(sides, sorted(added), remove=remove)
+    removed += _drop_lost(sides, sent)
     if removed.n_tasks_left or removed.n_predictions_left:  # the next look is at the same ones
         return removed
     catalog.possible_duplicates.forget(project.key, now - GIVEN_UP)
     if images or added or sent:
-        difference = _difference(client, catalog, project)
+        difference = _difference(sides)
     catalog.cursors.set(counted, difference)
     catalog.cursors.set(looked, now.isoformat())
     return removed
 
 
-def resolve_tasks(
-    client: LabelStudioClient,
-    catalog: Catalog,
-    project: Project,
-    images: Iterable[ImageId],
-    *,
-    remove: Remove,
-) -> Removed:
+def resolve_tasks(sides: Sides, images: Iterable[ImageId], *, remove: Remove) -> Removed:
     """As ``resolve_duplicates``, of the tasks of these images alone."""
+    catalog, project = sides.catalog, sides.project
     several: list[tuple[Task, tuple[SeenTask, ...]]] = []
     for page in _looked_up(sorted(images)):
         tasks = catalog.tasks.of_images(project.key, page)
         known = catalog.server_tasks.numbers(project.key, page)
-        for image, own in find_tasks(client, catalog, project, page).own.items():
+        for image, own in find_tasks(sides, page).own.items():
             task = tasks.get(image)
             if task is not None and task.state != "intent" and {one.id for one in own} != known[image]:
                 several.append((task, own))
     n_spare = sum(len(own) - (task.state == "pushed") for task, own in several)
-    may_remove = n_spare <= _most(catalog, project, remove)
+    may_remove = n_spare <= _most(sides, remove)
     removed = Removed()
     for task, own in several:
-        one = _resolve(client, catalog, project, task, own=own, may_remove=may_remove)
+        one = _resolve(sides, task, own, may_remove=may_remove)
         removed = replace(removed + one, n_tasks_left=removed.n_tasks_left + one.n_tasks_left)
     return removed
 
@@ -223,28 +211,27 @@ def _is_late(task: Task, one: TaskOnServer, *, doubted: bool) -> bool:
     )
 
 
-def _most(catalog: Catalog, project: Project, remove: Remove) -> int:
+def _most(sides: Sides, remove: Remove) -> int:
     """Return how many tasks, or predictions, may be removed at once."""
     if remove == "few":
-        return max(_FEW, catalog.server_tasks.totals(project.key)[0] // _SHARE)
+        return max(_FEW, sides.catalog.server_tasks.totals(sides.project.key)[0] // _SHARE)
     return sys.maxsize if remove == "all" else 0
 
 
-def _difference(client: LabelStudioClient, catalog: Catalog, project: Project) -> str:
+def _difference(sides: Sides) -> str:
     """Say how many tasks and predictions more the server has than the catalog."""
-    there = TaskReader(client.session, project.server_id).totals()
-    here = catalog.server_tasks.totals(project.key)
+    there = TaskReader(sides.client.session, sides.project.server_id).totals()
+    here = sides.catalog.server_tasks.totals(sides.project.key)
     return ",".join(str(n - m) for n, m in zip(there, here, strict=True))
 
 
-def _mark_deleted(
-    client: LabelStudioClient, catalog: Catalog, project: Project, *, difference: str, before: str
-) -> tuple[int, str]:
+def _mark_deleted(sides: Sides, *, difference: str, before: str) -> tuple[int, str]:
     """Mark the tasks that people deleted: the number of their reviews, and what the last look would have said
     had it known of them, if it was after their deletion."""
-    known = catalog.server_tasks.totals(project.key)
-    n_reviews = mark_deleted_tasks(client, catalog, project)
-    left = catalog.server_tasks.totals(project.key)
+    totals, key = sides.catalog.server_tasks.totals, sides.project.key
+    known = totals(key)
+    n_reviews = mark_deleted_tasks(sides)
+    left = totals(key)
     if difference == before:
         numbers = zip(map(int, before.split(",")), known, left, strict=True)
         before = ",".join(str(n + were - are) for n, were, are in numbers)
@@ -259,27 +246,23 @@ def _n_predictions(difference: str) -> int:
     return int(difference.split(",")[1])
 
 
-def _drop_lost(
-    client: LabelStudioClient,
-    catalog: Catalog,
-    project: Project,
-    sent: Sequence[tuple[ImageId, ModelVersion]],
-) -> Removed:
+def _drop_lost(sides: Sides, sent: Sequence[tuple[ImageId, ModelVersion]]) -> Removed:
     """Give the predictions free that the tasks do not have, so that they are sent again; those that were sent
     a second time lately stay as they are."""
-    again = {(one.image, one.version) for one in catalog.possible_duplicates.all(project.key)}
+    catalog, key = sides.catalog, sides.project.key
+    again = {(one.image, one.version) for one in catalog.possible_duplicates.all(key)}
     lost: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
     n_lost = 0
     for page in _looked_up(sent):
-        on_server = find_known(client, catalog, project, list(dict.fromkeys(image for image, _ in page)))
+        on_server = find_known(sides, list(dict.fromkeys(image for image, _ in page)))
         for image, version in page:
             if image in on_server and version not in on_server[image].versions:
                 n_lost += 1
                 if (image, version) not in again:
                     lost[version].append(image)
     for version, images in lost.items():
-        catalog.possible_duplicates.record(project.key, images, version)  # they may have been on their way
-        catalog.task_predictions.drop(project.key, images, version, state="pushed")
+        catalog.possible_duplicates.record(key, images, version)  # they may have been on their way
+        catalog.task_predictions.drop(key, images, version, state="pushed")
     return Removed(n_lost=n_lost)
 
 
@@ -292,24 +275,17 @@ def _looked_up(items: Sequence[Item]) -> Iterator[tuple[Item, ...]]:
         progress.report("look up", advance=len(page))
 
 
-def _resolve(
-    client: LabelStudioClient,
-    catalog: Catalog,
-    project: Project,
-    task: Task,
-    *,
-    own: Sequence[SeenTask],
-    may_remove: bool,
-) -> Removed:
+def _resolve(sides: Sides, task: Task, own: Sequence[SeenTask], *, may_remove: bool) -> Removed:
     """One image's. What somebody begins while we look at it is looked at again."""
+    client, catalog, project = sides.client, sides.catalog, sides.project
     key, image = project.key, task.image
-    n_reviews = _mark_if_gone(client, catalog, project, task, own=own)
+    n_reviews = _mark_if_gone(sides, task, own)
     ours = catalog.task_predictions.versions(key)
     doubted = any(one.image == image and one.version is None for one in catalog.possible_duplicates.all(key))
     n_removed, n_left, to_read = 0, 0, frozenset[int]()
     for _ in range(_N_ROUNDS):
         task = catalog.tasks.of_images(key, [image])[image]
-        tasks = _look(client, project, task, own)
+        tasks = _look(sides, task, own)
         resolution = resolve(task, tasks, doubted=doubted)
         kept = resolution.kept
         if kept is not None:
@@ -337,26 +313,22 @@ def _resolve(
     return Removed(n_removed, n_reviews=n_reviews, to_read=to_read, n_tasks_left=n_left)
 
 
-def _mark_if_gone(
-    client: LabelStudioClient, catalog: Catalog, project: Project, task: Task, *, own: Sequence[SeenTask]
-) -> int:
+def _mark_if_gone(sides: Sides, task: Task, own: Sequence[SeenTask]) -> int:
     """Marks the task as deleted if it is not on the server; the number of its reviews."""
-    number, key = task.task_id, project.key
+    number, catalog, key = task.task_id, sides.catalog, sides.project.key
     if number is None or number in {one.id for one in own}:
         return 0
-    if find_there(client, catalog, project, [task.image]):  # somebody edited what it says of its image
+    if find_there(sides, [task.image]):  # somebody edited what it says of its image
         return 0
     n_reviews = len(catalog.reviews.ids_of_tasks(key, [number]))
     catalog.server_tasks.mark_deleted(key, [number])
     return n_reviews
 
 
-def _look(
-    client: LabelStudioClient, project: Project, task: Task, own: Sequence[SeenTask]
-) -> list[TaskOnServer]:
+def _look(sides: Sides, task: Task, own: Sequence[SeenTask]) -> list[TaskOnServer]:
     """An image's tasks as they are now, by ascending number; also the known one, if its data was edited."""
     numbers = {one.id for one in own} | ({task.task_id} if task.task_id is not None else set())
-    found = look_up(client.session, project.server_id, sorted(numbers))
+    found = look_up(sides.client.session, sides.project.server_id, sorted(numbers))
     return [
         one
         for _, one in sorted(found.items())
@@ -371,24 +343,19 @@ def _versions(task: TaskOnServer, ours: frozenset[ModelVersion]) -> list[ModelVe
 
 
 def _resolve_predictions(
-    client: LabelStudioClient,
-    catalog: Catalog,
-    project: Project,
-    added: Sequence[tuple[ImageId, ModelVersion]],
-    *,
-    remove: Remove,
+    sides: Sides, added: Sequence[tuple[ImageId, ModelVersion]], *, remove: Remove
 ) -> Removed:
     """Leaves one of each version's predictions on a task, one that an annotation came of if there is any."""
     spare: list[int] = []
     for page in _looked_up(added):
-        on_server = find_known(client, catalog, project, list(dict.fromkeys(image for image, _ in page)))
+        on_server = find_known(sides, list(dict.fromkeys(image for image, _ in page)))
         for image, version in page:
             task = on_server.get(image)
             same = [one for one in task.predictions if one.model_version == version] if task else []
             unused = [one.id for one in same if not one.is_parent]
             spare += unused if len(unused) < len(same) else unused[1:]
-    if len(spare) > _most(catalog, project, remove):
+    if len(spare) > _most(sides, remove):
         return Removed(n_predictions_left=len(spare))
     for prediction in spare:
-        delete_prediction(client.session, prediction)
+        delete_prediction(sides.client.session, prediction)
     return Removed(n_predictions=len(spare))

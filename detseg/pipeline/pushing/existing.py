@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from detseg.catalog import Task, is_same_task
-from detseg.labelstudio.client import LabelStudioClient, seen_task
+from detseg.labelstudio.client import seen_task
 from detseg.labelstudio.predictions import TaskOnServer, look_for_reviews, look_up
 from detseg.labelstudio.session import Json
 from detseg.pipeline.pushing.origin import has_origin
@@ -18,6 +18,7 @@ from detseg.types import ImageId, ImageRef, ModelVersion, SeenTask, Size
 if TYPE_CHECKING:
     from detseg.catalog import Assignment, Catalog, Project, ProjectKey
     from detseg.config.sections import QueueSettings
+    from detseg.pipeline.workspace import Sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,14 @@ def is_control(assignment: Assignment | None) -> bool:
     return assignment is not None and assignment.arm == "control"
 
 
-def find_gone(client: LabelStudioClient, catalog: Catalog, project: Project) -> dict[int, ImageId]:
+def find_gone(sides: Sides) -> dict[int, ImageId]:
     """Tasks that the catalog takes to be on the server, which are not, and their images. Lists all tasks."""
     known = {
         task.task_id: task
-        for task in catalog.tasks.of_project(project.key)
+        for task in sides.catalog.tasks.of_project(sides.project.key)
         if task.state == "pushed" and task.task_id is not None
     }
-    for seen in client.seen_tasks(project.server_id):
+    for seen in sides.client.seen_tasks(sides.project.server_id):
         task = known.get(seen.id)
         if task is not None and is_same_task(task.image, task.created_at, seen):
             del known[seen.id]
@@ -105,14 +106,12 @@ class Found:
     external: Mapping[ImageId, int]
 
 
-def find_tasks(
-    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
-) -> Found:
+def find_tasks(sides: Sides, ids: Sequence[ImageId]) -> Found:
     """The server's tasks of those images, whichever catalog or person made them; ids ascending."""
     own: dict[ImageId, tuple[SeenTask, ...]] = {}
     external: dict[ImageId, int] = {}
-    tasks_of = client.find_tasks(project.server_id, ids)
-    sizes = catalog.images.sizes(map(ImageId, tasks_of))
+    tasks_of = sides.client.find_tasks(sides.project.server_id, ids)
+    sizes = sides.catalog.images.sizes(map(ImageId, tasks_of))
     for image, tasks in ((ImageId(key), tasks) for key, tasks in tasks_of.items()):
         ours = tuple(seen_task(task) for task in tasks if _is_own(task["data"], sizes.get(image)))
         if ours:
@@ -122,12 +121,10 @@ def find_tasks(
     return Found(own, external)
 
 
-def find_known(
-    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
-) -> dict[ImageId, TaskOnServer]:
+def find_known(sides: Sides, ids: Sequence[ImageId]) -> dict[ImageId, TaskOnServer]:
     """The tasks that the catalog knows of those images, those of them that the server has."""
-    known = _known(catalog, project, ids)
-    on_server = look_up(client.session, project.server_id, tuple(known))
+    known = _known(sides, ids)
+    on_server = look_up(sides.client.session, sides.project.server_id, tuple(known))
     return {
         known[number].image: task
         for number, task in on_server.items()
@@ -135,79 +132,65 @@ def find_known(
     }
 
 
-def find_there(
-    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
-) -> frozenset[ImageId]:
+def find_there(sides: Sides, ids: Sequence[ImageId]) -> frozenset[ImageId]:
     """Those of the images whose known tasks the server has. Cheaper than what is on them."""
-    known = _known(catalog, project, ids)
+    known = _known(sides, ids)
     return frozenset(
         known[seen.id].image
-        for seen in client.seen_tasks(project.server_id, tuple(known))
+        for seen in sides.client.seen_tasks(sides.project.server_id, tuple(known))
         if is_same_task(known[seen.id].image, known[seen.id].created_at, seen)
     )
 
 
-def find_reviewed(
-    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
-) -> dict[ImageId, bool]:
+def find_reviewed(sides: Sides, ids: Sequence[ImageId]) -> dict[ImageId, bool]:
     """Tell of those images whose known tasks the server has whether as many people as are asked labeled
     them."""
-    known = _known(catalog, project, ids)
+    known = _known(sides, ids)
+    session, project = sides.client.session, sides.project.server_id
     return {
         known[seen.id].image: reviewed
-        for seen, reviewed in look_for_reviews(client.session, project.server_id, tuple(known))
+        for seen, reviewed in look_for_reviews(session, project, tuple(known))
         if is_same_task(known[seen.id].image, known[seen.id].created_at, seen)
     }
 
 
-def _known(catalog: Catalog, project: Project, ids: Sequence[ImageId]) -> dict[int, Task]:
+def _known(sides: Sides, ids: Sequence[ImageId]) -> dict[int, Task]:
     """The tasks of those images by their numbers."""
-    tasks = catalog.tasks.of_images(project.key, ids).values()
+    tasks = sides.catalog.tasks.of_images(sides.project.key, ids).values()
     return {task.task_id: task for task in tasks if task.task_id is not None}
 
 
-def find_added(
-    client: LabelStudioClient,
-    catalog: Catalog,
-    project: Project,
-    ids: Sequence[ImageId],
-    *,
-    version: ModelVersion,
-) -> dict[ImageId, TaskOnServer]:
+def find_added(sides: Sides, ids: Sequence[ImageId], version: ModelVersion) -> dict[ImageId, TaskOnServer]:
     """Those of ``find_known`` that have this version's prediction."""
-    known = find_known(client, catalog, project, ids)
+    known = find_known(sides, ids)
     return {image: task for image, task in known.items() if version in task.versions}
 
 
-def find_sent(
-    client: LabelStudioClient, catalog: Catalog, project: Project, ids: Sequence[ImageId]
-) -> dict[ImageId, int]:
+def find_sent(sides: Sides, ids: Sequence[ImageId]) -> dict[ImageId, int]:
     """The tasks of images whose push is open, as far as they are there.
 
     Label Studio on SQLite makes tasks without their predictions when somebody else writes at that moment: it
     tries again with what its first try left over. Such a task is confirmed here as bare, and the prediction
     is sent after it, unless it is a control image.
     """
-    own = find_tasks(client, catalog, project, ids).own
+    project, own = sides.project, find_tasks(sides, ids).own
     found = {image: tasks[0].id for image, tasks in own.items()}
-    on_server = look_up(client.session, project.server_id, tuple(found.values()))
+    on_server = look_up(sides.client.session, project.server_id, tuple(found.values()))
     without = {
         image: task for image, task in found.items() if task in on_server and not on_server[task].versions
     }
-    created_by = find_last_creation(client, project, without)
-    catalog.tasks.confirm_push(project.key, without, created_by=created_by, without_prediction=True)
+    created_by = find_last_creation(sides, without)
+    sides.catalog.tasks.confirm_push(project.key, without, created_by=created_by, without_prediction=True)
     return found
 
 
-def find_last_creation(
-    client: LabelStudioClient, project: Project, found: Mapping[ImageId, int]
-) -> datetime | None:
+def find_last_creation(sides: Sides, found: Mapping[ImageId, int]) -> datetime | None:
     """Ask when the newest of these tasks was made, by Label Studio's own clock; None if it is not there.
 
     The moment is asked for: the date of an answer may be a proxy's.
     """
     image, number = max(found.items(), key=lambda one: one[1], default=(None, 0))
-    seen = () if image is None else client.seen_tasks(project.server_id, [number])
+    seen = () if image is None else sides.client.seen_tasks(sides.project.server_id, [number])
     return next((one.created_at for one in seen if one.image == image), None)
 
 
@@ -229,12 +212,11 @@ class ExistingTask:
         return has_origin(self.task.data)
 
 
-def find_existing(
-    client: LabelStudioClient, project: Project, own: Mapping[ImageId, Sequence[SeenTask]]
-) -> tuple[ExistingTask, ...]:
+def find_existing(sides: Sides, own: Mapping[ImageId, Sequence[SeenTask]]) -> tuple[ExistingTask, ...]:
     """The first task of each image, as it is on the server."""
     first = {image: tasks[0] for image, tasks in own.items()}
-    on_server = look_up(client.session, project.server_id, [task.id for task in first.values()])
+    ids = [task.id for task in first.values()]
+    on_server = look_up(sides.client.session, sides.project.server_id, ids)
     return tuple(
         ExistingTask(image, on_server[task.id])
         for image, task in first.items()

@@ -36,6 +36,7 @@ from detseg.pipeline.pushing.existing import (
 from detseg.pipeline.pushing.queue import PushSpec
 from detseg.pipeline.pushing.report import ImageOutcome, Status
 from detseg.pipeline.serving import check_servable
+from detseg.pipeline.workspace import Sides
 from detseg.types import Annotation, ImageId, ImageRef, Region
 
 
@@ -133,14 +134,15 @@ def _plan_unknown(spec: PushSpec, refs: Sequence[ImageRef]) -> PagePlan:
     refs = [ref for ref in refs if ref.id not in marked]
     if not (refs and spec.client and spec.project and spec.may_hold_external):
         return replace(marks, new=tuple(refs))
-    found = find_tasks(spec.client, spec.catalog, spec.project, [ref.id for ref in refs])
+    sides = Sides(spec.client, spec.catalog, spec.project)
+    found = find_tasks(sides, [ref.id for ref in refs])
     known = spec.catalog.tasks.of_images(spec.project.key, found.own)
     unknown = {
         image: tasks
         for image, tasks in found.own.items()
         if image not in known or known[image].state == "intent"
     }
-    existing = find_existing(spec.client, spec.project, unknown)
+    existing = find_existing(sides, unknown)
     assignments = recover_assignments(
         spec, {one.image: one.versions for one in existing if one.is_made_by_us}
     )
@@ -211,16 +213,16 @@ def _plan_predictions(spec: PushSpec, missing: Sequence[tuple[ImageRef, int]]) -
     heard of them."""
     if not (missing and spec.client and spec.project):
         return PagePlan(predictions=tuple(PlannedPrediction(ref, number) for ref, number in missing))
-    client, catalog, project = spec.client, spec.catalog, spec.project
+    sides = Sides(spec.client, spec.catalog, spec.project)
     ids = [ref.id for ref, _ in missing]
     replaced: Collection[ImageId] = ()
     if spec.settings.queue.predictions == "replace":
-        tasks = find_known(client, catalog, project, ids)
-        ours = catalog.task_predictions.versions(project.key)
+        tasks = find_known(sides, ids)
+        ours = spec.catalog.task_predictions.versions(spec.project.key)
         replaced = {image for image, task in tasks.items() if task.gives_way(ours)}
         reviewed = {image: task.reviewed for image, task in tasks.items()}
     else:
-        reviewed = find_reviewed(client, catalog, project, ids)
+        reviewed = find_reviewed(sides, ids)
     predictions: list[PlannedPrediction] = []
     outcomes: list[ImageOutcome] = []
     for ref, number in missing:

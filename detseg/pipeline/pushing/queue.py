@@ -39,6 +39,7 @@ from detseg.pipeline.pushing.project import MadeProject, make_project
 from detseg.pipeline.pushing.settling import settle_intents
 from detseg.pipeline.serving import image_serving, served_folder
 from detseg.pipeline.workspace import (
+    Sides,
     check_not_renamed,
     notice_changes,
     open_client,
@@ -177,6 +178,10 @@ class Queue:
         return f"{self.client.url}/projects/{self.project.server_id}/data"
 
     @property
+    def sides(self) -> Sides:
+        return Sides(self.client, self.catalog, self.project)
+
+    @property
     def where(self) -> str:
         return f"project {self.project.title!r} on {self.client.url}"
 
@@ -226,17 +231,18 @@ def opened_queue(
         made = _ready_project(settings, client, catalog, taxonomy)
         on_server = made.project
         project = record_project(catalog, client.url, on_server)
+        sides = Sides(client, catalog, project)
         policy, missing = _fit_interface(
             on_server.label_config, taxonomy, shape_policy(settings.labels), title=settings.queue.project
         )
         unsettled = catalog.tasks.open_intents(project.key) or catalog.possible_duplicates.all(project.key)
         local = settings.queue.serve_images == "local-files"
-        settle_intents(client, catalog, project, patience_s=settings.label_studio.patience_s)
-        removed = resolve_duplicates(client, catalog, project, remove=settings.queue.remove_duplicates)
+        settle_intents(sides, patience_s=settings.label_studio.patience_s)
+        removed = resolve_duplicates(sides, remove=settings.queue.remove_duplicates)
         is_news = unsettled or removed != Removed()
         n_tasks = client.project(project.server_id).n_tasks if is_news else on_server.n_tasks
         if settings.queue.restore:
-            catalog.server_tasks.mark_deleted(project.key, find_gone(client, catalog, project))
+            catalog.server_tasks.mark_deleted(project.key, find_gone(sides))
         with _deletion_explained(project):
             yield Queue(
                 settings=settings,
@@ -252,7 +258,7 @@ def opened_queue(
                 n_external=_count_external(catalog, project, n_tasks - removed.n_tasks_left),
                 removed=removed,
                 namesakes=made.warnings,
-                exposed=close_exposed(served_folder(settings), catalog, client, project) if local else (),
+                exposed=close_exposed(served_folder(settings), sides) if local else (),
                 gold=known_truth(settings, catalog),
                 limit=limit,
             )
@@ -293,7 +299,7 @@ def viewed_queue(
             warnings += tuple(describe_misfit(config, policy, missing, wanted=wanted, where=where))
         gone: frozenset[ImageId] = frozenset()
         if settings.queue.restore and client and project:
-            gone = frozenset(find_gone(client, catalog, project).values())
+            gone = frozenset(find_gone(Sides(client, catalog, project)).values())
         n_known = catalog.server_tasks.totals(project.key)[0] if project else 0
         yield QueueView(
             settings=settings,

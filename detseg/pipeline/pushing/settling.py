@@ -8,49 +8,46 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from detseg.labelstudio.client import LabelStudioClient
 from detseg.paging import pages
 from detseg.pipeline.pushing.existing import find_added, find_last_creation, find_sent
 from detseg.types import ImageId, ModelVersion
 from detseg.waits import waiting
 
 if TYPE_CHECKING:
-    from detseg.catalog import Catalog, Project
+    from detseg.pipeline.workspace import Sides
 
 
-def settle_intents(
-    client: LabelStudioClient, catalog: Catalog, project: Project, *, patience_s: float = 20.0
-) -> None:
+def settle_intents(sides: Sides, *, patience_s: float = 20.0) -> None:
     """Asks the server about every push that was begun and not confirmed, and records what it says.
 
     What the server does not have is given free, but not before ``patience_s`` after it was begun: the server
     may still be at it.
     """
-    catalog.server_tasks.recognise(
-        project.key, client.seen_tasks(project.server_id, catalog.tasks.undated(project.key))
-    )
-    _settle_tasks(client, catalog, project, patience_s)
-    _settle_predictions(client, catalog, project, patience_s)
+    catalog, project = sides.catalog, sides.project
+    undated = sides.client.seen_tasks(project.server_id, catalog.tasks.undated(project.key))
+    catalog.server_tasks.recognise(project.key, undated)
+    _settle_tasks(sides, patience_s)
+    _settle_predictions(sides, patience_s)
 
 
-def _settle_tasks(client: LabelStudioClient, catalog: Catalog, project: Project, patience_s: float) -> None:
+def _settle_tasks(sides: Sides, patience_s: float) -> None:
+    catalog, project = sides.catalog, sides.project
     intents = catalog.tasks.open_intents(project.key)
     for page in pages(intents):
         found = ask_until(
             len(page),
-            partial(find_sent, client, catalog, project, page),
+            partial(find_sent, sides, page),
             patience_s=seconds_left(max(intents[image] for image in page), patience_s),
         )
-        created_by = find_last_creation(client, project, found)
+        created_by = find_last_creation(sides, found)
         catalog.tasks.confirm_push(project.key, found, created_by=created_by)
         lost = [image for image in page if image not in found]
         catalog.possible_duplicates.record(project.key, lost)
         catalog.tasks.drop_intents(project.key, lost)
 
 
-def _settle_predictions(
-    client: LabelStudioClient, catalog: Catalog, project: Project, patience_s: float
-) -> None:
+def _settle_predictions(sides: Sides, patience_s: float) -> None:
+    catalog, project = sides.catalog, sides.project
     intents = catalog.task_predictions.open_intents(project.key)
     by_version: defaultdict[ModelVersion, list[ImageId]] = defaultdict(list)
     for image, version in intents:
@@ -59,7 +56,7 @@ def _settle_predictions(
         for page in pages(images):
             arrived = ask_until(
                 len(page),
-                partial(find_added, client, catalog, project, page, version=version),
+                partial(find_added, sides, page, version),
                 patience_s=seconds_left(max(intents[image, version] for image in page), patience_s),
             )
             ours = catalog.task_predictions.versions(project.key) - {version}

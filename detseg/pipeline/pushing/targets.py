@@ -57,13 +57,13 @@ class NewTasks:
         return dict(zip((payload.ref.id for payload in payloads), ids, strict=True))
 
     def find(self, ids: Sequence[ImageId]) -> Mapping[ImageId, int]:
-        return find_sent(self.queue.client, self.queue.catalog, self.queue.project, ids)
+        return find_sent(self.queue.sides, ids)
 
     def gone(self, payloads: Sequence[Payload]) -> frozenset[ImageId]:  # noqa: ARG002
         return frozenset()
 
     def confirm(self, found: Mapping[ImageId, int]) -> None:
-        created_by = find_last_creation(self.queue.client, self.queue.project, found)
+        created_by = find_last_creation(self.queue.sides, found)
         self.queue.catalog.tasks.confirm_push(self.queue.project.key, found, created_by=created_by)
 
     def release(self, ids: Iterable[ImageId]) -> None:
@@ -95,8 +95,7 @@ class MorePredictions:
         return _task_ids(payloads)
 
     def find(self, ids: Sequence[ImageId]) -> Mapping[ImageId, int]:
-        queue = self.queue
-        found = find_added(queue.client, queue.catalog, queue.project, ids, version=queue.version)
+        found = find_added(self.queue.sides, ids, self.queue.version)
         return {image: task.id for image, task in found.items()}
 
     def gone(self, payloads: Sequence[Payload]) -> frozenset[ImageId]:
@@ -115,8 +114,8 @@ class MorePredictions:
         self.queue.catalog.possible_duplicates.record(self.queue.project.key, ids, self.queue.version)
 
     def _find_gone(self, payloads: Sequence[Payload]) -> frozenset[ImageId]:
-        queue, ids = self.queue, [payload.ref.id for payload in payloads]
-        return frozenset(ids) - find_there(queue.client, queue.catalog, queue.project, ids)
+        ids = [payload.ref.id for payload in payloads]
+        return frozenset(ids) - find_there(self.queue.sides, ids)
 
 
 def _task_ids(payloads: Iterable[Payload]) -> dict[ImageId, int]:
@@ -132,9 +131,7 @@ def replace_predictions(
 ) -> Iterator[ImageOutcome]:
     """Replace predictions, and yield the outcomes of the payloads. On tasks that people have begun, or that
     have no prediction of ours, the new one stands beside what is there."""
-    on_server = find_known(
-        queue.client, queue.catalog, queue.project, [payload.ref.id for payload in payloads]
-    )
+    on_server = find_known(queue.sides, [payload.ref.id for payload in payloads])
     ours = queue.catalog.task_predictions.versions(queue.project.key)
     instead: list[tuple[Payload, TaskOnServer]] = []
     beside: list[Payload] = []
