@@ -53,8 +53,9 @@ def setups() -> Iterator[Setup]:
         for n in (20, 60):
             name = f"{world}: anchoring, {n} control and 120 assisted images"
             yield Setup("Headline", name, partial(_anchoring, world=world, arm="control", n=n), n_trials=200)
-        name = f"{world}: anchoring on 60 gold images"
-        yield Setup("Headline", name, partial(_anchoring, world=world, arm="gold", n=60), n_trials=200)
+        for n in (20, 60):
+            name = f"{world}: anchoring on {n} gold images"
+            yield Setup("Headline", name, partial(_anchoring, world=world, arm="gold", n=n), n_trials=200)
 
 
 def worlds() -> Iterator[World]:

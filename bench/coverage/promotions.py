@@ -88,7 +88,6 @@ class World:
             candidate_figures={
                 CALIBRATION: halve_calibration(*candidate.bins(self.overconfident), seed=seed)
             },
-            figure_classes={CALIBRATION: ()},
         )
 
     def chances(

@@ -4,19 +4,13 @@ against people who did not, or against known truth."""
 from __future__ import annotations
 
 import math
-from array import array
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.special import ndtri
-
-from detseg.metrics.intervals import AIM, LEVEL, MIN_UNITS, UNKNOWN, Estimate, Rough
-from detseg.metrics.matched import match_regions
+from detseg.metrics.detection_intervals import BIAS_RATE, BIAS_SPAN
+from detseg.metrics.halved import FigureColumns, add_scenes
+from detseg.metrics.intervals import AIM, MIN_UNITS, UNKNOWN, Estimate, Rough, unseen_share
+from detseg.metrics.paired import HalvedDifference, compare_means
 from detseg.types import Annotation
-
-_Z = float(ndtri((1.0 + LEVEL) / 2.0))
-_FISHER_LEAST = 3
-"""Images that a correlation is known from no better than not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,47 +34,60 @@ class Anchoring:
     pq: Estimate
 
 
-class CommonImages:
-    """Images whose truth is known and that people reviewed with the model's regions: what makes a sample easy
-    against one makes it easy against the other, so the two figures differ less than those of other images."""
+class SameImages:
+    """Images whose truth is known and that people reviewed with the model's regions.
 
-    def __init__(self) -> None:
-        self._assisted, self._alone = array("d"), array("d")
+    What makes a sample easy against one makes it easy against the other, so both figures are taken of the
+    same halves of the images. ``seed`` draws these.
+    """
 
-    def add(self, prediction: Annotation, *, assisted: Annotation, alone: Annotation) -> None:
-        """One image, unless nothing is on it."""
-        values = [_overlap(prediction, truth) for truth in (assisted, alone)]
-        if values[0] is not None and values[1] is not None:
-            self._assisted.append(values[0])
-            self._alone.append(values[1])
+    def __init__(self, *, seed: int = 0) -> None:
+        self._seed, self._n_images = seed, 0
+        self._sides = (FigureColumns(), FigureColumns())  # alone, assisted
 
-    def correlation(self) -> float:
-        """The least that the two figures may be correlated, in [0, 1].
+    def add(
+        self, prediction: Annotation, *, alone: Annotation, assisted: Annotation, with_masks: bool
+    ) -> None:
+        """One image. Without masks, its truth says nothing about those of the model."""
+        self._n_images += 1
+        pairs = [(truth, prediction) for truth in (alone, assisted)]
+        for side, (truth, answer) in zip(self._sides, pairs, strict=True):
+            side.add(truth, answer, with_masks=with_masks)
+        if with_masks:
+            add_scenes(self._sides, pairs)
 
-        Figures of samples correlate as those of their images do: here the overlap of what met. The lower end
-        of Fisher's interval ("On the probable error of a coefficient of correlation", 1921), so that few
-        images narrow nothing.
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """The interval of each figure's difference, assisted minus alone, by the figure's name."""
+        alone, assisted = (
+            side.halve(seed=self._seed, with_masks=True) | side.halve_hits(seed=self._seed)
+            for side in self._sides
+        )
+        found = {name: compare_means(one, assisted[name]) for name, one in alone.items()}
+        return {name: self._bounds(one) for name, one in found.items() if one is not None}
+
+    def _bounds(self, found: HalvedDifference) -> tuple[float, float]:
+        """The interval about the difference without the halves' bias, as that of AP is.
+
+        Images of no kind seen may have no difference; where no image at all makes one, they may have any.
         """
-        n = len(self._alone)
-        if n <= _FISHER_LEAST or not (np.std(self._alone) and np.std(self._assisted)):
-            return 0.0
-        found = float(np.clip(np.corrcoef(self._assisted, self._alone)[0, 1], -1.0, 1.0 - 1e-9))
-        return max(0.0, math.tanh(math.atanh(max(found, 0.0)) - _Z / math.sqrt(n - _FISHER_LEAST)))
+        value, unseen = found.value, unseen_share(self._n_images)
+        if not found.error:
+            return value - unseen * (1.0 + value), value + unseen * (1.0 - value)
+        bias = found.of_halves / (2.0**BIAS_RATE - 1.0)
+        low, high = sorted(value - part * bias for part in BIAS_SPAN)
+        low -= math.hypot(found.error, unseen * max(value, 0.0))
+        high += math.hypot(found.error, unseen * max(-value, 0.0))
+        return max(min(low, value), -1.0), min(max(high, value), 1.0)
 
 
-def _overlap(prediction: Annotation, truth: Annotation) -> float | None:
-    """The sum of the IoUs of pairs that met, over the mean number of regions; None where there are none."""
-    matched = match_regions(prediction, truth).values()
-    n = sum(one.n_first + one.n_second for one in matched)
-    return 2.0 * sum(one.box_iou for one in matched) / n if n else None
-
-
-def difference_of(first: Estimate, second: Estimate, *, correlation: float = 0.0) -> Estimate:
+def difference_of(
+    first: Estimate, second: Estimate, *, bounds: tuple[float, float] | None = None
+) -> Estimate:
     """The first figure minus the second, with the interval that theirs give it.
 
-    The ends are recovered from those of both figures (MOVER: Zou and Donner, "Construction of confidence
-    limits about effect measures", 2008), so that the interval covers as well as theirs; ``correlation`` is
-    that of the two figures from sample to sample, 0 for different images. Too little data for one of them is
+    Figures of different images: the ends are recovered from those of both (MOVER: Zou and Donner,
+    "Construction of confidence limits about effect measures", 2008), so that the interval covers as well as
+    theirs. Those of the same images have the ``bounds`` that these give. Too little data for one figure is
     too little for the difference. ``n`` is that of the smaller sample.
 
     >>> difference_of(Estimate(0.9, 0.8, 1.0, 50, 100), Estimate(0.6, 0.5, 0.7, 20, 80)).low.__round__(3)
@@ -91,8 +98,10 @@ def difference_of(first: Estimate, second: Estimate, *, correlation: float = 0.0
     if a is None or b is None:
         return Estimate(None, None, None, n, None) if n else UNKNOWN
     value = a[0] - b[0]
-    low = value - _half(a[0] - a[1], b[2] - b[0], correlation)
-    high = value + _half(a[2] - a[0], b[0] - b[1], correlation)
+    low, high = bounds or (
+        value - math.hypot(a[0] - a[1], b[2] - b[0]),
+        value + math.hypot(a[2] - a[0], b[0] - b[1]),
+    )
     half = (high - low) / 2.0
     needed = max(MIN_UNITS, math.ceil(n * (half / AIM) ** 2))
     rough = [one.rough for one in (first, second) if one.rough is not None]
@@ -101,10 +110,6 @@ def difference_of(first: Estimate, second: Estimate, *, correlation: float = 0.0
     more = [one.n_more for one in rough if one.n_more is not None]
     known = Rough(value, low, high, max(more) if len(more) == len(rough) else None)
     return Estimate(None, None, None, n, needed, known)
-
-
-def _half(of_first: float, of_second: float, correlation: float) -> float:
-    return math.sqrt(max(0.0, of_first**2 + of_second**2 - 2.0 * correlation * of_first * of_second))
 
 
 def _known(estimate: Estimate) -> tuple[float, float, float] | None:

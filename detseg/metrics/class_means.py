@@ -51,13 +51,14 @@ def class_mean(parts: npt.ArrayLike, wholes: npt.ArrayLike) -> Estimate:
     return told(value, low, high, n=n, scale="share", enough=bool(images.min() >= MIN_CLASS_IMAGES))
 
 
-def mean_pull(ratios: Floats, images: npt.NDArray[np.int64]) -> float:
+def mean_pull(ratios: Floats, images: npt.ArrayLike) -> float:
     """How far images of no kind seen may draw a mean over classes, (n_classes,) both; up if negative.
 
     Classes fail apart from each other, so their squares add up.
     """
     pulls = [
-        (2.0 * ratio - 1.0) * unseen_share(int(n)) for ratio, n in zip(ratios.tolist(), images, strict=True)
+        (2.0 * ratio - 1.0) * unseen_share(int(n))
+        for ratio, n in zip(ratios.tolist(), np.asarray(images).tolist(), strict=True)
     ]
     total = math.fsum(pulls)
     return math.copysign(math.sqrt(math.fsum(pull**2 for pull in pulls)) / len(pulls), total)

@@ -26,6 +26,9 @@ BIAS_RATE = 0.5
 """AP is too high by about a constant / n_images ** BIAS_RATE: 0.4 to 0.7 from 20 to 200 images in the made
 projects of ``bench.coverage``, where a smooth figure's bias would fall with 1."""
 
+BIAS_SPAN = (0.75, 1.5)
+"""The bias is between these times what the halves say: AP50 has less of it, AP of few images more."""
+
 _BLOCK = 2_000_000  # numbers at once: 16 MB
 
 
@@ -99,18 +102,18 @@ def _bounds(value: float, aps: HalvedAps, classes: Ints, ious: slice) -> tuple[f
     """The interval of the mean over those classes and IoUs, about what it is without the halves' bias.
 
     Wilson's at the number of trials that have the halves' variance, with Student's t for the effective images
-    of each class (Satterthwaite, 1946), and room for what no image shows (``mean_pull``). The bias is known
-    roughly: AP50 has less of it than its halves say, so the upper end is where it would be with half of it.
+    of each class (Satterthwaite, 1946), and room for what no image shows (``mean_pull``): crowded images that
+    are missing pull as far as few images do, so it is by the effective ones, too.
     """
-    whole, images = aps.whole[ious][:, classes].mean(axis=0), aps.images[classes]  # (k,)
+    whole, effective = aps.whole[ious][:, classes].mean(axis=0), aps.effective_images[classes]  # (k,)
     halves = aps.halves[ious][:, :, classes].mean(axis=0)  # (R, k)
     halves = np.where(np.isfinite(halves), halves, whole)  # of a class that is on the other half alone
     means = halves.mean(axis=1)
     bias = max((float(means.mean()) - float(whole.mean())) / (2.0**BIAS_RATE - 1.0), 0.0)
-    degrees = aps.effective_images[classes] - 1.0
-    error = float(means.std(ddof=1)) * students_t(halves.var(axis=0), degrees)
-    low, high = (_wilson(value - part * bias, error)[end] for end, part in enumerate((1.0, 0.5)))
-    return widen(value, (min(low, value), max(high, value)), mean_pull(whole, images))
+    error = float(means.std(ddof=1)) * students_t(halves.var(axis=0), effective - 1.0)
+    least, most = (value - part * bias for part in BIAS_SPAN)
+    low, high = _wilson(most, error)[0], _wilson(least, error)[1]
+    return widen(value, (min(low, value), max(high, value)), mean_pull(whole, np.rint(effective)))
 
 
 def _wilson(centre: float, error: float) -> tuple[float, float]:
@@ -129,20 +132,30 @@ def draw_halves(n: int, rng: np.random.Generator, n_halves: int) -> Floats:
 
 def estimate_precision(data: DetectionData, matches: Matches, *, min_score: float) -> Estimate:
     """The share of the detections from that score on that hit an object."""
-    used = data.found.score >= min_score
-    return _share_by_image(data, data.found.image[used], matches.right[used])
+    return wilson_by_image(*hits_of_found(data, matches, min_score=min_score))
 
 
 def estimate_recall(data: DetectionData, matches: Matches, *, min_score: float) -> Estimate:
     """The share of the true objects that detections from that score on hit."""
+    return wilson_by_image(*hits_of_truth(data, matches, min_score=min_score))
+
+
+def hits_of_found(data: DetectionData, matches: Matches, *, min_score: float = 0.0) -> tuple[Ints, Ints]:
+    """The detections of each image from that score on that hit an object, and all: (n_images,) both."""
+    used = data.found.score >= min_score
+    return _count_by_image(data, data.found.image[used], matches.right[used])
+
+
+def hits_of_truth(data: DetectionData, matches: Matches, *, min_score: float = 0.0) -> tuple[Ints, Ints]:
+    """The true objects of each image that are hit, and all of them: (n_images,) both."""
     is_hit = np.zeros(len(data.truth), dtype=np.bool_)
     is_hit[matches.truth[matches.right & (data.found.score >= min_score)]] = True
-    return _share_by_image(data, data.truth.image, is_hit)
+    return _count_by_image(data, data.truth.image, is_hit)
 
 
-def _share_by_image(data: DetectionData, image: Ints, success: Bools) -> Estimate:
+def _count_by_image(data: DetectionData, image: Ints, success: Bools) -> tuple[Ints, Ints]:
     n = len(data.images)
-    return wilson_by_image(np.bincount(image[success], minlength=n), np.bincount(image, minlength=n))
+    return np.bincount(image[success], minlength=n), np.bincount(image, minlength=n)
 
 
 def average_precisions(data: DetectionData, right: Bools, counts: Floats) -> Floats:

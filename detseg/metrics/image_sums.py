@@ -33,6 +33,11 @@ class ImageSums:
             self._values.extend(values)
         self.n_images += 1
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes, sorted."""
+        return tuple(sorted(self._classes))
+
     def totals(self) -> dict[str, Floats]:
         """The sums over all images of each class, sorted by name, (n_columns,) each, in any order alike."""
         of_class, rows = self._places()[:, 1], self._rows()
@@ -52,6 +57,11 @@ class ImageSums:
         table = np.zeros((self.n_images, len(names), len(columns)))
         table[at[wanted, 0], place[at[wanted, 1]]] = rows[wanted][:, list(columns)]
         return table.reshape(self.n_images, len(names) * len(columns))
+
+    def columns(self, names: Sequence[str], n: int) -> list[Floats]:
+        """The first ``n`` columns of those classes, (n_images, len(names)) each."""
+        table = self.table(names, range(n)).reshape(self.n_images, len(names), n)
+        return [table[:, :, j] for j in range(n)]
 
     def _places(self) -> npt.NDArray[np.int32]:
         return np.array(self._at, dtype=np.int32).reshape(-1, 2)

@@ -13,15 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from detseg.metrics.evidence import CALIBRATION, Evidence, NeededWork
+from detseg.metrics.halved import Halved
 from detseg.metrics.intervals import MIN_UNITS
 from detseg.metrics.paired import (
     RISK,
     Difference,
-    Halved,
     difference_of_class,
     difference_of_means,
     mean_difference,
-    mean_of_classes,
 )
 from detseg.plurals import format_count
 
@@ -122,7 +121,7 @@ def _figures(work: NeededWork, halved: Mapping[str, Halved]) -> dict[str, float 
     return {
         "expected_seconds": float(work.seconds.sum()) / n if n else None,
         "expected_edits": float(work.edits.sum()) / n if n else None,
-        **{name: mean_of_classes(one) for name, one in halved.items()},
+        **{name: one.mean() for name, one in halved.items()},
     }
 
 
@@ -159,10 +158,10 @@ def _judge_class(evidence: Evidence, k: int, rule: Rule, *, risk: float) -> Clas
     present: dict[str, float | None] = {**before}
     candidate: dict[str, float | None] = {**after}
     for name, halved in evidence.present_figures.items():
-        if label in evidence.figure_classes[name]:
-            at, other = evidence.figure_classes[name].index(label), evidence.candidate_figures[name]
-            present[name], candidate[name] = _defined(halved.whole[at]), _defined(other.whole[at])
-            difference[name] = difference_of_class(halved, other, at)
+        other = evidence.candidate_figures[name]
+        if label in {*halved.classes, *other.classes}:
+            present[name], candidate[name] = halved.of_class(label), other.of_class(label)
+            difference[name] = difference_of_class(halved, other, label)
     return ClassJudgement(
         n_truth=evidence.n_truth[k],
         is_protected=rule.protected is None or label in rule.protected,
@@ -171,10 +170,6 @@ def _judge_class(evidence: Evidence, k: int, rule: Rule, *, risk: float) -> Clas
         candidate=candidate,
         difference=difference,
     )
-
-
-def _defined(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _describe_worse(

@@ -20,7 +20,7 @@ from detseg.metrics.scenes import Kinds, Scene, label_numbers, paint_scene
 from detseg.metrics.semantic import ClassPixels, PixelCounts, PixelMeans, count_pixels, mean_of_classes
 from detseg.types import Annotation, ImageId
 
-_BACKGROUND = ""
+BACKGROUND = ""
 """The name of pixels without a mask; no class has an empty one."""
 
 _KINDS = ("thing", "stuff")
@@ -135,14 +135,14 @@ class SegmentationTally:
 
     def result(self) -> Segmentation:
         """The figures of all images so far."""
-        per_class = self._counts.score(without=(_BACKGROUND,)).per_class
+        per_class = self._counts.score(without=(BACKGROUND,)).per_class
         kinds = self._kinds.by_label()
         things, stuff = ([p for label, p in per_class.items() if kinds[label] == k] for k in _KINDS)
         sums, classes = self._counts.sums, list(per_class)
         true, found, shared = _columns(sums, classes, (semantic.TRUTH, semantic.PREDICTED, semantic.SHARED))
         edges = (semantic.TRUTH_EDGE, semantic.PREDICTED_EDGE, semantic.SHARED_EDGE)
         true_edge, found_edge, shared_edge = _columns(sums, classes, edges)
-        everything = [*classes, _BACKGROUND]
+        everything = [*classes, BACKGROUND]
         all_true, all_shared = _columns(sums, everything, (semantic.TRUTH, semantic.SHARED))
         return Segmentation(
             pixel_accuracy=mean_by_image(all_shared.sum(axis=1), all_true.sum(axis=1)),
@@ -164,7 +164,7 @@ def add_scene(counts: PixelCounts, scene: Scene) -> None:
     sides = (scene.truth, scene.prediction)
     labels = sorted({segment.label for side in sides for segment in side.segments})
     truth, predicted = (renumber(side.owners, label_numbers(side.segments, labels)) for side in sides)
-    counts.add(count_pixels(truth, predicted, len(labels) + 1), (_BACKGROUND, *labels))
+    counts.add(count_pixels(truth, predicted, len(labels) + 1), (BACKGROUND, *labels))
 
 
 class PanopticTally:
@@ -252,7 +252,7 @@ def _panoptic_quality(sums: ImageSums, classes: Sequence[str]) -> Estimate:
 
 
 def _confusion(labels: Sequence[str], counts: PixelCounts) -> PixelConfusion:
-    names = (*labels, _BACKGROUND)
+    names = (*labels, BACKGROUND)
     return PixelConfusion(
         tuple(labels), tuple(tuple(counts.confused.get((true, name), 0) for name in names) for true in names)
     )

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
-from detseg.metrics.anchoring import Anchoring, CommonImages, difference_of
+from detseg.metrics.anchoring import Anchoring, SameImages, difference_of
 from detseg.metrics.cases import Case
 from detseg.metrics.detection import DetectionQuality, DetectionTally
-from detseg.metrics.intervals import MIN_UNITS
+from detseg.metrics.intervals import MIN_UNITS, Estimate
 from detseg.metrics.mask_tallies import (
     Panoptic,
     PanopticTally,
@@ -102,9 +101,9 @@ class ModelTally:
         self._control = _SourceTally("control", seed=seed)
         self._gold = _SourceTally("gold", seed=seed)
         self._assisted = _SourceTally("assisted", seed=seed)
-        self._same_images = _SourceTally("assisted", seed=seed)
+        self._assisted_gold = _SourceTally("assisted", seed=seed)
         """of assisted reviews, those of gold images: for the difference on the same images"""
-        self._common = CommonImages()
+        self._same_images = SameImages(seed=seed)
 
     def add(self, case: Case) -> None:
         """One more case; those with decoys do not count."""
@@ -117,8 +116,8 @@ class ModelTally:
         if case.arm == "gold" and case.gold is not None and case.truth is not None:
             has_masks = _has_masks(case.gold)
             self._gold.add(replace(case, reviews=(case.gold,)), with_masks=has_masks)
-            self._same_images.add(case, with_masks=has_masks)
-            self._common.add(case.prediction, assisted=case.truth, alone=case.gold)
+            self._assisted_gold.add(case, with_masks=has_masks)
+            self._same_images.add(case.prediction, alone=case.gold, assisted=case.truth, with_masks=has_masks)
 
     def result(self) -> ModelQuality:
         """The figures of all cases so far."""
@@ -126,9 +125,9 @@ class ModelTally:
         headline = choose_headline(control.n_images, gold.n_images)
         anchoring = None
         if headline == "control" and assisted.n_images:
-            anchoring = _anchoring(assisted, control, common=None)
+            anchoring = _anchoring(assisted, control)
         elif headline == "gold":
-            anchoring = _anchoring(self._same_images.result(), gold, common=self._common)
+            anchoring = _anchoring(self._assisted_gold.result(), gold, same_images=self._same_images)
         return ModelQuality(control, gold, assisted, headline, anchoring)
 
 
@@ -172,20 +171,24 @@ class _SourceTally:
 
 
 def _anchoring(
-    assisted: QualityBySource, alone: QualityBySource, *, common: CommonImages | None
+    assisted: QualityBySource, alone: QualityBySource, *, same_images: SameImages | None = None
 ) -> Anchoring:
-    """Compare two sources: of the same images, if they are ``common``, else of other ones."""
-    differ = partial(difference_of, correlation=0.0 if common is None else common.correlation())
+    """Compare two sources: of other images, unless they are the ``same_images``."""
+    bounds = {} if same_images is None else same_images.bounds()
+
+    def differ(name: str, first: Estimate, second: Estimate) -> Estimate:
+        return difference_of(first, second, bounds=bounds.get(name))
+
     return Anchoring(
-        same_images=common is not None,
+        same_images=same_images is not None,
         n_assisted=assisted.n_images,
         n_alone=alone.n_images,
-        box_ap=differ(assisted.boxes.ap, alone.boxes.ap),
-        mask_ap=differ(assisted.masks.ap, alone.masks.ap),
-        precision=differ(assisted.boxes.precision, alone.boxes.precision),
-        recall=differ(assisted.boxes.recall, alone.boxes.recall),
-        miou=differ(assisted.segmentation.miou, alone.segmentation.miou),
-        pq=differ(assisted.panoptic.pq, alone.panoptic.pq),
+        box_ap=differ("ap", assisted.boxes.ap, alone.boxes.ap),
+        mask_ap=differ("mask_ap", assisted.masks.ap, alone.masks.ap),
+        precision=differ("precision", assisted.boxes.precision, alone.boxes.precision),
+        recall=differ("recall", assisted.boxes.recall, alone.boxes.recall),
+        miou=differ("miou", assisted.segmentation.miou, alone.segmentation.miou),
+        pq=differ("pq", assisted.panoptic.pq, alone.panoptic.pq),
     )
 
 

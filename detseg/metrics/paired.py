@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
 from detseg.metrics.class_means import students_t
-from detseg.metrics.detection_intervals import N_HALVES, HalvedAps, draw_halves
+from detseg.metrics.halved import Halved
 from detseg.metrics.intervals import LEVEL, unseen_share
 
 Floats = npt.NDArray[np.float64]
@@ -90,79 +90,60 @@ def mean_difference(present: Floats, candidate: Floats, worst: Floats, *, risk: 
     return Difference(value, value - math.hypot(error, fall), value + math.hypot(error, rise))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Halved:
-    """A figure of K classes, of all images and of R halves of them; NaN where it is undefined.
-
-    Both models' halves are the same images: ``draw_halves`` of one seed.
-    """
-
-    whole: Floats
-    """(K,)"""
-    halves: Floats
-    """(R, K)"""
-    images: Ints
-    """(K,) images that have to do with each class"""
-
-
-def halve_ratios(parts: Floats, wholes: Floats, *, seed: int) -> Halved:
-    """The sum of parts / the sum of wholes of each class: (n_images, K) both."""
-    counts = draw_halves(len(parts), np.random.default_rng(seed), N_HALVES)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Halved(
-            whole=parts.sum(axis=0) / wholes.sum(axis=0),
-            halves=(counts @ parts) / (counts @ wholes),
-            images=np.count_nonzero(wholes, axis=0),
-        )
-
-
-def halve_ap(aps: HalvedAps, *, ious: slice = slice(None)) -> Halved:
-    """The AP at those IoUs, of the classes that have truth: the same ones for both models."""
-    seen = np.flatnonzero(aps.images)
-    return Halved(
-        aps.whole[ious][:, seen].mean(axis=0), aps.halves[ious][:, :, seen].mean(axis=0), aps.images[seen]
-    )
-
-
-def mean_of_classes(halved: Halved) -> float | None:
-    """The mean over the classes that have the figure; None without any."""
-    defined = np.isfinite(halved.whole)
-    return float(halved.whole[defined].mean()) if defined.any() else None
-
-
 def difference_of_means(present: Halved, candidate: Halved) -> Difference:
-    """The difference between two means over classes, each over those that have the figure.
+    """The difference between two models' means over classes, each over those that have the figure.
+
+    What makes AP of few images too high is in both figures, and goes out.
+    """
+    found = compare_means(present, candidate)
+    return NOTHING if found is None else found.interval()
+
+
+def difference_of_class(present: Halved, candidate: Halved, name: str) -> Difference:
+    """The difference between the figures of one class; undefined where one of them lacks it."""
+    found = compare_means(present, candidate, classes=(name,))
+    return NOTHING if found is None else found.interval()
+
+
+@dataclass(frozen=True, slots=True)
+class HalvedDifference:
+    """A difference of all images, what more it is in halves of them, and how far its interval reaches."""
+
+    value: float
+    of_halves: float
+    """the mean difference in halves, minus ``value``"""
+    error: float
+    """half of the interval of 95 %; infinite for an image alone"""
+
+    def interval(self) -> Difference:
+        """The interval about the value."""
+        return Difference(self.value, self.value - self.error, self.value + self.error)
+
+
+def compare_means(
+    present: Halved, candidate: Halved, *, classes: tuple[str, ...] | None = None
+) -> HalvedDifference | None:
+    """Compare two means over classes, all of them or some; None where one of them lacks the figure.
 
     Halves without replacement spread about the figure of all images as these do about that of the world (Shao
-    and Wu, 1989); Student's t is for the images of each class (Satterthwaite, 1946). What makes AP of few
-    images too high is in both figures, and goes out.
+    and Wu, 1989); Student's t is for the images of each class (Satterthwaite, 1946).
     """
-    before, after = mean_of_classes(present), mean_of_classes(candidate)
-    if before is None or after is None:
-        return NOTHING
-    return _difference(after - before, _by_class(candidate), _by_class(present), candidate.images)
-
-
-def difference_of_class(present: Halved, candidate: Halved, k: int) -> Difference:
-    """The difference between the figures of one class."""
-    value = float(candidate.whole[k] - present.whole[k])
-    if not math.isfinite(value):
-        return NOTHING
-    after, before = (_by_class(one)[:, [k]] for one in (candidate, present))
-    return _difference(value, after, before, candidate.images[[k]])
-
-
-def _by_class(halved: Halved) -> Floats:
-    """The halves with the figure of all images where a half has none: (R, K)."""
-    filled: Floats = np.where(np.isfinite(halved.halves), halved.halves, halved.whole)
-    return filled
-
-
-def _difference(value: float, candidate: Floats, present: Floats, images: Ints) -> Difference:
-    if images.max(initial=0) < 2:
-        return Difference(value, -math.inf, math.inf)
-    of_class = np.nan_to_num(candidate - present)
-    means = np.nanmean(candidate, axis=1) - np.nanmean(present, axis=1)
+    names = classes or tuple(sorted({*present.classes, *candidate.classes}))
+    before, after = _align(present, names), _align(candidate, names)
+    if (old := before.mean()) is None or (new := after.mean()) is None:
+        return None
+    images = np.maximum(before.images, after.images)
+    of_class = np.nan_to_num(after.halves - before.halves)
+    means = np.nanmean(after.halves, axis=1) - np.nanmean(before.halves, axis=1)
     few = students_t(of_class.var(axis=0), images.astype(np.float64) - 1.0)
-    error = float(means.std(ddof=1)) * few * _Z
-    return Difference(value, value - error, value + error)
+    error = float(means.std(ddof=1)) * few * _Z if images.max(initial=0) > 1 else math.inf
+    return HalvedDifference(new - old, float(means.mean()) - (new - old), error)
+
+
+def _align(halved: Halved, classes: tuple[str, ...]) -> Halved:
+    """Those classes, of which some may be missing; a half without the figure has that of all images."""
+    at = [halved.classes.index(name) if name in halved.classes else len(halved.classes) for name in classes]
+    whole = np.append(halved.whole, np.nan)[at]
+    halves = np.pad(halved.halves, ((0, 0), (0, 1)), constant_values=np.nan)[:, at]
+    filled = np.where(np.isfinite(halves), halves, whole)
+    return Halved(classes, whole, filled, np.append(halved.images, 0)[at])

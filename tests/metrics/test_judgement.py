@@ -9,8 +9,9 @@ import pytest
 
 from detseg.metrics.costs import CostModel
 from detseg.metrics.evidence import CALIBRATION, Evidence, EvidenceTally, NeededWork
+from detseg.metrics.halved import Halved
 from detseg.metrics.judgement import Judgement, Rule, judge
-from detseg.metrics.paired import Difference, Halved, mean_difference
+from detseg.metrics.paired import Difference, mean_difference
 from detseg.types import Annotation, Region
 from tests.metrics.made import annotation, block, boxed, masked
 
@@ -30,7 +31,7 @@ def evidence(
 ) -> Evidence:
     def halved(error: float) -> Halved:
         spread = error + np.random.default_rng(1).normal(0.0, 0.01, (100, 1))
-        return Halved(np.array([error]), spread, np.array([n]))
+        return Halved(("",), np.array([error]), spread, np.array([n]))
 
     return Evidence(
         classes=("bolt", "nut"),
@@ -40,7 +41,6 @@ def evidence(
         nothing=work(70.0, 80.0, n=n, noise=0.0),
         present_figures={CALIBRATION: halved(calibration[0])},
         candidate_figures={CALIBRATION: halved(calibration[1])},
-        figure_classes={CALIBRATION: ()},
     )
 
 
@@ -180,7 +180,7 @@ def test_work_is_counted_by_the_true_class_and_its_cost() -> None:
     assert found.nothing.seconds.tolist() == [[35.0, 35.0, 0.0], [0.0, 0.0, 0.0]]
     assert found.present.edits.sum() == 1.0
     assert found.candidate.edits.sum() == 4.0
-    assert found.figure_classes["ap"] == ("bolt", "nut")
+    assert found.present_figures["ap"].classes == ("bolt", "nut")
     assert found.present_figures["ap50"].whole.tolist() == [1.0, 0.0]
     assert found.candidate_figures["ap"].whole.tolist() == pytest.approx([0.5, 0.0])
     assert float(found.present_figures[CALIBRATION].whole[0]) == pytest.approx((0.1 + 0.6) / 2)
