@@ -31,9 +31,9 @@ def setups() -> Iterator[Setup]:
                 for failing in (0.0, 0.05):
                     fails = f", {100 * failing:.0f} % of images fail whole" if failing else ""
                     draw = partial(_trial, n=n, shares=shares, failing=failing, figure=at)
-                    yield Setup(group, f"{name}, {n} images{fails}", draw, n_trials=300)
+                    yield Setup(group, f"{name}, {n} images{fails}", draw)
             draw = partial(_trial, n=n, shares=(0.9, 0.5), crowding=1.0, figure=at)
-            yield Setup(group, f"crowded images are done worse, {n} images", draw, n_trials=300)
+            yield Setup(group, f"crowded images are done worse, {n} images", draw)
 
 
 def _trial(

@@ -49,13 +49,13 @@ def setups() -> Iterator[Setup]:
     for world in worlds():
         for n in (20, 60, 200):
             name = f"{world}: AP, {n} control images, reviewers redraw below IoU {REDRAW_BELOW}"
-            yield Setup("Headline", name, partial(_headline, world=world, n=n), n_trials=200)
+            yield Setup("Headline", name, partial(_headline, world=world, n=n), n_trials=500)
         for n in (20, 60):
             name = f"{world}: anchoring, {n} control and 120 assisted images"
-            yield Setup("Headline", name, partial(_anchoring, world=world, arm="control", n=n), n_trials=200)
+            yield Setup("Headline", name, partial(_anchoring, world=world, arm="control", n=n), n_trials=500)
         for n in (20, 60):
             name = f"{world}: anchoring on {n} gold images"
-            yield Setup("Headline", name, partial(_anchoring, world=world, arm="gold", n=n), n_trials=200)
+            yield Setup("Headline", name, partial(_anchoring, world=world, arm="gold", n=n), n_trials=500)
 
 
 def worlds() -> Iterator[World]:

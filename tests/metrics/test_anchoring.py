@@ -187,7 +187,8 @@ def test_an_image_alone_tells_nothing_of_the_difference() -> None:
     assert same_images(1, alike=True).bounds()["ap"] == (-1.0, 1.0)
 
 
-def test_figures_of_masks_are_of_the_same_images_too() -> None:
+def test_the_figures_of_masks_spread_as_bootstrapped_images_do() -> None:
+    """The model says 60 pixels; the truth has 100, and every other review of it."""
     truth, seen = (masked("t", "bolt", block(2, 2, 12, bottom)) for bottom in (12, 8))
     images = SameImages()
     for number in range(20):
@@ -197,5 +198,7 @@ def test_figures_of_masks_are_of_the_same_images_too() -> None:
         )
         images.add(said, alone=alone, assisted=assisted, with_masks=True)
     low, high = images.bounds()["miou"]
-    assert low < 20 * 60 / (10 * 60 + 10 * 100) - 20 * 60 / (20 * 100) < high  # shared / union of pixels
-    assert high - low < 0.2
+    n_whole = np.random.default_rng(1).binomial(20, 0.5, 20_000)  # whole objects among 20 drawn images
+    drawn = 20 * 60 / (n_whole * 100 + (20 - n_whole) * 60) - 60 / 100
+    assert low < 20 * 60 / (10 * 60 + 10 * 100) - 60 / 100 < high
+    assert (high - low) / 2 == pytest.approx(2.09 * drawn.std(), rel=0.15)  # Student's t of 19
