@@ -117,6 +117,14 @@ def client(label_studio: Connection) -> Iterator[LabelStudioClient]:
         yield client
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests at which a server fails whenever it is asked are repeated as often as ever, but sooner."""
+    from detseg.labelstudio import responses
+
+    monkeypatch.setattr(responses, "_FIRST_WAIT_S", 0.05)
+
+
 @pytest.fixture(scope="session")
 def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog with nothing in it, to be copied: to make its tables takes twenty times as long."""

@@ -17,14 +17,14 @@ import httpx
 from detseg.errors import BrokenAnswer, FormatError, LabelStudioError, NotJson
 from detseg.files import parse_json
 
-_LONGEST_WAIT_S = 30.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 30.0
 _LONGEST_WORDS, _LONGEST_REASON = 400, 160
 _NO_ROOM = ("disk is full", "No space left", "disk I/O error")  # the last one also where a quota is used up
 
 
 def back_off_s(attempt: int, asked_s: float | None) -> float:
     """Seconds to wait after that attempt (from 1): what the server asks for, else 0.25, 0.5, 1, ..."""
-    wait_s = 0.25 * 2 ** (attempt - 1) if asked_s is None else asked_s
+    wait_s = _FIRST_WAIT_S * 2 ** (attempt - 1) if asked_s is None else asked_s
     return float(min(wait_s, _LONGEST_WAIT_S))
 
 

@@ -23,6 +23,8 @@ from tests.pipeline.hostile_answers import PERSONAL, lying_proxy
 from tests.pipeline.lies import Answer, Lie
 from tests.pipeline.reviewing import fill_queue, submit, tasks_of
 
+pytestmark = pytest.mark.usefixtures("soon")
+
 NEXT = ModelVersion("next@00000002")
 UPDATE = "PATCH /api/predictions/#/"
 

@@ -46,6 +46,7 @@ def test_a_renamed_project_is_not_made_anew(
     queue: Settings, catalog: Catalog, client: LabelStudioClient
 ) -> None:
     project = push_all(queue, catalog).project_id
+    queue = queue.updated(label_studio__patience_s=0.5)  # with the request that made it
     title = f"{queue.queue.project} 2"
     client.update_project(project, title=title)
     refused = partial(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from detseg.catalog import Catalog
 from detseg.config import Settings
 from detseg.errors import BrokenAnswer
@@ -14,6 +16,8 @@ from detseg.paging import pages
 from detseg.pipeline.collect import collect_reviews
 from tests.labelstudio.odd_results import GOOD, READABLE, UNREADABLE
 from tests.pipeline.reviewing import fill_queue, submit, tasks_of
+
+pytestmark = pytest.mark.usefixtures("soon")
 
 UNSHOWN: dict[str, Any] = {
     "label is a lone surrogate": {"result": [{**GOOD[0], "value": {"rectanglelabels": ["\ud800"]}}]},

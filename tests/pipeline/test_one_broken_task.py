@@ -25,6 +25,8 @@ from tests.pipeline.hostile_answers import PERSONAL, LyingProxy, lying_proxy
 from tests.pipeline.lies import Answer
 from tests.pipeline.reviewing import fill_queue, predicted, submit, tasks_of
 
+pytestmark = pytest.mark.usefixtures("soon")
+
 NEXT = ModelVersion("next@00000002")
 BROKEN = Answer(500, {}, b"<html><title>Server Error (500)</title></html>")
 LONE: Json = {"meta": {"text": ["\ud800"]}}
