@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 from detseg.metrics.answers import Unit
 from detseg.metrics.edits import EditCounts
@@ -15,6 +15,8 @@ from detseg.report.views import Cell, Column, Part, Row, Span, Table
 from detseg.report.wording import NOT_DEFINED, format_value, tell
 from detseg.taxonomy import Taxonomy
 from detseg.types import EDIT_KINDS
+
+Figures = TypeVar("Figures")
 
 _UNKNOWN_COLOUR = "#808080"
 _WIDE_BAR_PX, _NARROW_BAR_PX, _DIGIT_PX = 220, 150, 8
@@ -99,6 +101,11 @@ def in_order(taxonomy: Taxonomy, names: Iterable[str]) -> list[str]:
     """The names in the taxonomy's order, unknown ones last in alphabetical order."""
     order = {name: n for n, name in enumerate(taxonomy.names)}
     return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+
+
+def by_class(taxonomy: Taxonomy, figures: Mapping[str, Figures]) -> list[tuple[Cell, Figures]]:
+    """The figures of each class behind the cell of its name, in the taxonomy's order."""
+    return [(name_cell(name, taxonomy=taxonomy), figures[name]) for name in in_order(taxonomy, figures)]
 
 
 def _span(estimate: Estimate, scale: float) -> Span | None:

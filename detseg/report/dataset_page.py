@@ -14,7 +14,7 @@ from detseg.datasets.version import Version
 from detseg.errors import ImageError
 from detseg.metrics.edits import find_edits
 from detseg.plurals import format_count
-from detseg.report.cells import count_cell, in_order, name_cell, table
+from detseg.report.cells import by_class, count_cell, in_order, table
 from detseg.report.corrected import EDIT_COLOURS, corrected_panel
 from detseg.report.data import ImageMap
 from detseg.report.gallery import changes_of, fit_pictures, image_name
@@ -119,10 +119,7 @@ def _numbers(found: Difference, taxonomy: Taxonomy) -> Iterator[Section]:
     named: list[tuple[Cell, Mapping[Change, int]]] = [
         (Cell("Images"), {change: found.n_images(change) for change in CHANGES}),
         (Cell("Objects"), found.regions),
-    ]
-    named += [
-        (name_cell(name, taxonomy=taxonomy), found.by_class[name])
-        for name in in_order(taxonomy, found.by_class)
+        *by_class(taxonomy, found.by_class),
     ]
     rows = [
         Row((cell, *(count_cell(counts[change]) for change in CHANGES)), total=n < 2)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from transformers import RTDetrImageProcessor
 
 from detseg.errors import ModelError
@@ -60,6 +61,12 @@ def read_boxes(result: Any, *, model: str) -> tuple[RawDetection, ...]:
     return tuple(
         RawDetection(label_id, score, box=read_box(xyxy_px, model=model)) for score, label_id, xyxy_px in rows
     )
+
+
+def to_xyxy_px(cxcywh: torch.Tensor, size: Size) -> torch.Tensor:
+    """The corners of boxes (N, 4) in pixels, from their centres and sides in [0, 1]."""
+    centre, half = cxcywh[:, :2], cxcywh[:, 2:] / 2
+    return torch.cat((centre - half, centre + half), dim=1) * torch.tensor([size.width, size.height] * 2)
 
 
 def read_box(xyxy_px: Sequence[float], *, model: str) -> Box:

@@ -24,7 +24,7 @@ from detseg.models.engine import Engine
 from detseg.models.folding import fold_batch_norms
 from detseg.models.inputs import processor_inputs, require_numbers, to_device
 from detseg.models.network import NetworkRequest, RawDetection
-from detseg.models.networks.detection import read_box
+from detseg.models.networks.detection import read_box, to_xyxy_px
 from detseg.models.networks.segments import panoptic_segments
 from detseg.types import DecodedImage, Mask, Size
 
@@ -155,7 +155,7 @@ class Detr:
 
     def _read(self, answer: Answer, size: Size) -> tuple[RawDetection, ...]:
         masks = self._read_masks(answer, size)
-        boxes = _to_xyxy_px(answer.boxes, size) if self._wanted.boxes else None
+        boxes = to_xyxy_px(answer.boxes, size).tolist() if self._wanted.boxes else None
         detections = []
         for query, (score, label_id) in enumerate(
             zip(answer.scores.tolist(), answer.label_ids.tolist(), strict=True)
@@ -179,10 +179,3 @@ class Detr:
         queries = answer.masked.tolist()
         masks = segments_to_masks(segments.owners, segments.kept)
         return {queries[k]: mask for k, mask in zip(segments.kept, masks, strict=True)}
-
-
-def _to_xyxy_px(cxcywh: torch.Tensor, size: Size) -> list[list[float]]:
-    centre, half = cxcywh[:, :2], cxcywh[:, 2:] / 2
-    corners = torch.cat((centre - half, centre + half), dim=1)  # (Q, 4)
-    scaled: list[list[float]] = (corners * torch.tensor([size.width, size.height] * 2)).tolist()
-    return scaled

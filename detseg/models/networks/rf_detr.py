@@ -19,7 +19,7 @@ from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
 from detseg.models.network import NetworkRequest, RawDetection, lowest_score, to_logit
-from detseg.models.networks.detection import read_box
+from detseg.models.networks.detection import read_box, to_xyxy_px
 from detseg.types import DecodedImage, Mask, Size
 
 
@@ -112,7 +112,7 @@ def read_survivors(
 ) -> tuple[RawDetection, ...]:
     """A detection per pair: with its box, its mask (which may be empty), or both."""
     rows = zip(survivors.scores.tolist(), survivors.label_ids.tolist(), strict=True)
-    corners = _to_xyxy_px(survivors.boxes, size)
+    corners = to_xyxy_px(survivors.boxes, size).tolist()
     pixel_logit = to_logit(wanted.pixel_threshold)  # the library compares logits, the project probabilities
     detections = []
     for k, (score, label_id) in enumerate(rows):
@@ -128,10 +128,3 @@ def _upsample(logits: torch.Tensor, size: Size, pixel_logit: float) -> Mask:
     (target,) = height_width([size])
     large = functional.interpolate(logits[None, None], size=target, mode="bilinear", align_corners=False)
     return bitmap_to_mask((large[0, 0] > pixel_logit).numpy())
-
-
-def _to_xyxy_px(cxcywh: torch.Tensor, size: Size) -> list[list[float]]:
-    centre, half = cxcywh[:, :2], 0.5 * cxcywh[:, 2:]
-    scaled = torch.cat((centre - half, centre + half), dim=1) * torch.tensor([size.width, size.height] * 2)
-    corners: list[list[float]] = scaled.tolist()
-    return corners

@@ -20,7 +20,7 @@ from detseg.models.checkpoints import Checkpoint
 from detseg.models.engine import Engine
 from detseg.models.inputs import height_width, processor_inputs, require_numbers, to_device
 from detseg.models.network import NetworkRequest, RawDetection
-from detseg.models.networks.detection import in_float32, read_boxes
+from detseg.models.networks.detection import in_float32, read_boxes, to_xyxy_px
 from detseg.models.networks.sharing import with_attributes
 from detseg.types import DecodedImage, Size
 
@@ -67,7 +67,7 @@ class GroundingDino:
             logits.sigmoid(), self._prompt.owners, len(self._wanted.names)
         )
         kept &= scores > self._wanted.box_threshold
-        return {"scores": scores[kept], "labels": label_ids[kept], "boxes": _to_xyxy_px(boxes[kept], size)}
+        return {"scores": scores[kept], "labels": label_ids[kept], "boxes": to_xyxy_px(boxes[kept], size)}
 
 
 class OmDetTurbo:
@@ -224,8 +224,3 @@ def _tokens(checkpoint: Checkpoint, texts: list[str], *, length: int = 77) -> di
         texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
     )
     return {name: tokens[name] for name in ("input_ids", "attention_mask")}
-
-
-def _to_xyxy_px(cxcywh: torch.Tensor, size: Size) -> torch.Tensor:
-    centre, half = cxcywh[:, :2], 0.5 * cxcywh[:, 2:]
-    return torch.cat((centre - half, centre + half), dim=1) * torch.tensor([size.width, size.height] * 2)

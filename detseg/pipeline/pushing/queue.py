@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from detseg.catalog import Project, ProjectKey
 from detseg.errors import DetsegError, LabelStudioError, Refused
@@ -60,59 +60,15 @@ Limit = Callable[[], AbstractContextManager[object]]
 UNLIMITED: Limit = nullcontext
 
 
-class PushSpec(Protocol):
-    """A project as a plan needs to know it, for one model version."""
-
-    @property
-    def settings(self) -> Settings: ...
-
-    @property
-    def catalog(self) -> Catalog: ...
-
-    @property
-    def client(self) -> LabelStudioClient | None:
-        """None where the server cannot be asked."""
-
-    @property
-    def project(self) -> Project | None:
-        """None where there is none yet."""
-
-    @property
-    def taxonomy(self) -> Taxonomy: ...
-
-    @property
-    def version(self) -> ModelVersion: ...
-
-    @property
-    def policy(self) -> ShapePolicy: ...
-
-    @property
-    def missing(self) -> frozenset[str]:
-        """Labels that the project's interface lacks: "box: bolt"."""
-
-    @property
-    def gold(self) -> KnownTruth | None:
-        """The images whose truth is known, where such are asked for."""
-
-    @property
-    def may_hold_external(self) -> bool:
-        """Return whether the project may have tasks that the catalog does not know."""
-
-    @property
-    def gone(self) -> frozenset[ImageId]:
-        """Images to be restored: their tasks were deleted on the server, which the catalog does not know."""
-
-    @property
-    def url(self) -> str:
-        """The page of the project's tasks; empty where there is none yet."""
-
-    @property
-    def broken(self) -> BrokenTasks: ...
-
-
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """A project that was looked at. ``server_id`` is 0 and ``url`` empty where there is none yet."""
+    """A project that was looked at. ``server_id`` is 0 and ``url`` empty where there is none yet.
+
+    ``client`` is None where the server cannot be asked, ``project`` where there is none yet. ``missing`` and
+    ``gold`` are as in ``Queue``. ``may_hold_external``: the project may have tasks that the catalog does not
+    know. ``gone`` are images to be restored, whose tasks were deleted on the server, which the catalog does
+    not know.
+    """
 
     settings: Settings
     catalog: Catalog
@@ -209,6 +165,10 @@ class Queue:
             verb = "was" if n_external == 1 else "were"
             tasks = format_count(n_external, "task")
             yield f"{tasks} in {self.where} {verb} made by somebody else and left alone"
+
+
+PushSpec: TypeAlias = QueueView | Queue
+"""A project as a plan needs to know it, for one model version."""
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from detseg.metrics.answers import Unit
 from detseg.plurals import format_count
-from detseg.report.cells import colour_of, count_cell, edits_cell, estimate_cell, in_order, name_cell, table
+from detseg.report.cells import by_class, count_cell, edits_cell, estimate_cell, name_cell, table
 from detseg.report.charts import Point, series_chart
 from detseg.report.corrected import EDIT_COLOURS
 from detseg.report.data import QaReport
@@ -77,7 +77,7 @@ def edits_section(report: QaReport) -> Section:
     if not edits.n_reviews:
         return Section("edits", "What was changed", (Block(missing="Nothing was reviewed yet."),))
     slices: tuple[tuple[str, Iterable[tuple[Cell, EditRates]]], ...] = (
-        ("Class", _by_class(report, edits.per_class)),
+        ("Class", by_class(report.taxonomy, edits.per_class)),
         ("Annotator", _named(edits.per_annotator)),
         ("Week of", ((name_cell(week_label(k)), v) for k, v in edits.per_week.items())),
         ("Score", _named(edits.per_score)),
@@ -100,11 +100,7 @@ def edits_section(report: QaReport) -> Section:
 def how_far_section(report: QaReport) -> Section:
     """Show how far changed regions went, for all and by class."""
     edits = report.result.work.edits
-    named = [(Cell("All"), edits.how_far)]
-    named += [
-        (name_cell(name, taxonomy=report.taxonomy), edits.how_far_per_class[name])
-        for name in in_order(report.taxonomy, edits.how_far_per_class)
-    ]
+    named = [(Cell("All"), edits.how_far), *by_class(report.taxonomy, edits.how_far_per_class)]
     rows = [_far_row(cell, far, total=not n) for n, (cell, far) in enumerate(named) if _any_far(far)]
     columns = (
         Column("Class", "name"),
@@ -126,11 +122,6 @@ def how_far_section(report: QaReport) -> Section:
         ),
         "The median over the regions that were changed; below it the middle eight tenths." if rows else "",
     )
-
-
-def _by_class(report: QaReport, rates: Mapping[str, EditRates]) -> Iterable[tuple[Cell, EditRates]]:
-    for name in in_order(report.taxonomy, rates):
-        yield Cell(name, swatch=colour_of(report.taxonomy, name)), rates[name]
 
 
 def _named(rates: Mapping[str, EditRates]) -> Iterable[tuple[Cell, EditRates]]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from detseg.plurals import format_count
-from detseg.report.cells import count_cell, estimate_cell, in_order, name_cell, table
+from detseg.report.cells import by_class, count_cell, estimate_cell, name_cell, table
 from detseg.report.data import QaReport
 from detseg.report.tabs.weeks import weeks_block
 from detseg.report.views import Block, Cell, Column, Row, Section
 
 if TYPE_CHECKING:
-    from detseg.metrics.agreement import AgreementScore, PairScore
+    from detseg.metrics.agreement import PairScore
     from detseg.metrics.experiments import DecoyScore, GoldScore
 
 _AGREE = (
@@ -41,11 +41,7 @@ def agreement_section(report: QaReport) -> Section:
     if not agreement.n_images:
         missing = "No image was judged by two people yet: set queue.overlap = 2 and push."
         return Section("agreement", "Agreement", (Block(missing=missing),))
-    classes: list[tuple[Cell, AgreementScore]] = [(Cell("All"), agreement.all)]
-    classes += [
-        (name_cell(name, taxonomy=report.taxonomy), agreement.per_class[name])
-        for name in in_order(report.taxonomy, agreement.per_class)
-    ]
+    classes = [(Cell("All"), agreement.all), *by_class(report.taxonomy, agreement.per_class)]
     rows = [
         Row((cell, estimate_cell(score.alpha, "score", scale=1.0), *_pair_cells(score.pairs)), not n)
         for n, (cell, score) in enumerate(classes)
@@ -101,10 +97,6 @@ def gold_section(report: QaReport) -> Section:
         (Cell("All"), gold.all),
         *((name_cell(n), gold.per_annotator[n]) for n in sorted(gold.per_annotator)),
     ]
-    classes = [
-        (name_cell(name, taxonomy=report.taxonomy), gold.per_class[name])
-        for name in in_order(report.taxonomy, gold.per_class)
-    ]
     return Section(
         "gold",
         "Images with known truth",
@@ -121,7 +113,9 @@ def gold_section(report: QaReport) -> Section:
             Block(
                 title="By class",
                 table=table(
-                    "Known truth by class", [Column("Class", "name"), *_GOLD], _gold_rows(classes, False)
+                    "Known truth by class",
+                    [Column("Class", "name"), *_GOLD],
+                    _gold_rows(by_class(report.taxonomy, gold.per_class), False),
                 ),
             ),
         ),
