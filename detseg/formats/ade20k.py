@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,10 +30,6 @@ _WHOLE = 255
 
 def image_path(image: ImageLabels) -> str:
     return f"{folder_of_split(image.split)}/{image.name}"
-
-
-def notes(splits: Mapping[str, int]) -> Sequence[str]:
-    return ("images without a split are in training",) if splits.get("") else ()
 
 
 def losses(image: ImageLabels) -> Mapping[Loss, int]:
@@ -60,7 +56,7 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / split for split in sorted(stems))
 
 
-ADE20K = Format("ade20k", image_path, losses, write, controls_problem, notes, read_ade20k)
+ADE20K = Format("ade20k", image_path, losses, write, controls_problem, read=read_ade20k, unsplit="training")
 
 
 def _write_image(image: ImageLabels, numbers: Mapping[str, int], below: Path) -> None:

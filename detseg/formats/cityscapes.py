@@ -48,10 +48,6 @@ def image_path(image: ImageLabels) -> str:
     return f"{IMAGES}/{_side(image.split)}/{_CITY}/{_stem(image.name)}{IMAGE_ENDING}{path.suffix}"
 
 
-def notes(splits: Mapping[str, int]) -> Sequence[str]:
-    return ("images without a split are in train",) if splits.get("") else ()
-
-
 def losses(image: ImageLabels) -> Mapping[Loss, int]:
     """Boxes, what has no mask, overlaps, and which regions stuff is of."""
     lost = map_losses(image)
@@ -90,7 +86,9 @@ def problem_of_label(label: str) -> str | None:
     return label_problem(label)
 
 
-CITYSCAPES = Format("cityscapes", image_path, losses, write, problem_of_label, notes, read_cityscapes)
+CITYSCAPES = Format(
+    "cityscapes", image_path, losses, write, problem_of_label, read=read_cityscapes, unsplit="train"
+)
 
 
 def _side(split: str) -> str:

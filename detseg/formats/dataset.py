@@ -115,10 +115,11 @@ class Format:
     images itself. ``losses`` counts what the format cannot hold of an image; None where it holds everything.
     ``write`` gets a folder that is there and empty but for the images; it returns the files that it wrote, or
     the folders of such as there is one of for each image. ``label_problem`` says why a label cannot be
-    spelled. ``notes`` are lines about what becomes of the splits, from the number of images in each. ``read``
-    opens a folder or a file; it, and going through the images, raise FormatError with file and place. It is
-    None where nothing of ours reads the format. ``without_images`` says why a dataset whose images are not
-    copied might not be read again; empty where it can be.
+    spelled. ``unsplit`` is where images without a split go; ``notes`` are lines about what else becomes of
+    the splits, from the number of images in each. ``read`` opens a folder or a file; it, and going through
+    the images, raise FormatError with file and place. It is None where nothing of ours reads the format.
+    ``without_images`` says why a dataset whose images are not copied might not be read again; empty where it
+    can be.
     """
 
     name: str
@@ -129,6 +130,14 @@ class Format:
     notes: Callable[[Mapping[str, int]], Sequence[str]] = _no_notes
     read: Callable[[Path], Opened] | None = None
     without_images: str = ""
+    unsplit: str = ""
+
+
+def describe_splits(format_: Format, splits: Mapping[str, int]) -> Iterator[str]:
+    """Yield a line about each thing that becomes of the splits, from the number of images in each."""
+    if format_.unsplit and splits.get(""):
+        yield f"images without a split are in {format_.unsplit}"
+    yield from format_.notes(splits)
 
 
 def check_names(format_: Format, classes: Sequence[LabelClass], splits: Iterable[str]) -> None:

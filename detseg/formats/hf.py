@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -60,10 +60,6 @@ _SCHEMA = pa.schema(
         ),
     ]
 )
-
-
-def notes(splits: Mapping[str, int]) -> Sequence[str]:
-    return ("images without a split are in train",) if splits.get("") else ()
 
 
 def image_path(image: ImageLabels) -> str:
@@ -128,9 +124,9 @@ def write_image_folder(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return (*(folder / side / "metadata.jsonl" for side in sorted(files)), card)
 
 
-HF = Format("hf", None, None, write_parquet, notes=notes, read=read_parquet)
+HF = Format("hf", None, None, write_parquet, unsplit="train", read=read_parquet)
 HF_IMAGEFOLDER = Format(
-    "hf-imagefolder", image_path, None, write_image_folder, notes=notes, read=read_image_folder
+    "hf-imagefolder", image_path, None, write_image_folder, unsplit="train", read=read_image_folder
 )
 
 

@@ -40,10 +40,6 @@ def image_path(image: ImageLabels) -> str:
     return f"{folder_of_split(image.split)}/{IMAGES}/{image.name}"
 
 
-def notes(splits: Mapping[str, int]) -> Sequence[str]:
-    return ("images without a split are in training",) if splits.get("") else ()
-
-
 def label_problem(label: str) -> str | None:
     """The problem of a label that a column of a row cannot hold."""
     if label != "".join(label.split()):
@@ -80,8 +76,8 @@ KITTI = Format(
     losses,
     write,
     label_problem,
-    notes,
-    read_kitti,
+    read=read_kitti,
+    unsplit="training",
     without_images="without masks, sizes are those of the images: without these nothing can read it again",
 )
 

@@ -55,10 +55,6 @@ def image_path(image: ImageLabels) -> str:
     return f"{IMAGES}/{folder_of_split(image.split)}/{image.name}"
 
 
-def notes(splits: Mapping[str, int]) -> Sequence[str]:
-    return ("images without a split are in train",) if splits.get("") else ()
-
-
 def losses(image: ImageLabels) -> Mapping[Loss, int]:
     """Which regions are stuff, and what is outside of the image."""
     lost: Counter[Loss] = Counter()
@@ -97,7 +93,7 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return (*sorted(below.iterdir()), *masks)
 
 
-OPEN_IMAGES = Format("open-images", image_path, losses, write, notes=notes, read=read_open_images)
+OPEN_IMAGES = Format("open-images", image_path, losses, write, unsplit="train", read=read_open_images)
 
 
 class _SplitWriter:

@@ -43,10 +43,6 @@ def image_path(image: ImageLabels) -> str:
     return f"JPEGImages/{image.name}"
 
 
-def notes(splits: Mapping[str, int]) -> Sequence[str]:
-    return ("images without a split are in trainval",) if splits.get("") else ()
-
-
 def label_problem(label: str) -> str | None:
     """The problem of a label that VOC's programs make file names of, or that ``labelmap.txt`` cannot name."""
     if set("/\\:") & set(label) or label.startswith("#") or label != label.strip():
@@ -77,7 +73,7 @@ def write(contents: Contents, folder: Path) -> tuple[Path, ...]:
     return (*(folder / name for name in folders), folder / "labelmap.txt")
 
 
-VOC = Format("voc", image_path, losses, write, label_problem, notes, read_voc)
+VOC = Format("voc", image_path, losses, write, label_problem, read=read_voc, unsplit="trainval")
 
 
 class _Writer:

@@ -37,8 +37,6 @@ def notes(splits: Mapping[str, int]) -> Sequence[str]:
     """Lines about sides that Ultralytics wants or does not know."""
     sides = {_side(split) for split in splits}
     lines = []
-    if splits.get(""):
-        lines.append("images without a split are in train")
     if "val" not in sides:
         lines.append("there is no val, which Ultralytics wants: data.yaml names train's images for it")
     if others := sorted(sides.difference(_SIDES)):
@@ -97,6 +95,7 @@ YOLO = Format(
     detection_losses,
     write_detection,
     notes=notes,
+    unsplit="train",
     read=read_yolo,
     without_images=_WITHOUT_IMAGES,
 )

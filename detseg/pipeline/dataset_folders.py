@@ -14,7 +14,15 @@ from typing import IO, Literal
 from detseg.errors import DatasetError, ImageError
 from detseg.files import replacing, replacing_folder
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Contents, Format, Loss, check_names, check_new, count_left_out
+from detseg.formats.dataset import (
+    Contents,
+    Format,
+    Loss,
+    check_names,
+    check_new,
+    count_left_out,
+    describe_splits,
+)
 from detseg.images.decoding import upright_copy
 from detseg.plurals import format_count
 from detseg.sources.registry import LOCAL, scheme_of
@@ -75,7 +83,7 @@ def write_dataset(
     """
     splits, lost = _count(chosen, source)
     check_names(chosen, source.classes, splits)
-    for note in chosen.notes(splits):
+    for note in describe_splits(chosen, splits):
         warn(f"{chosen.name}: {note}")
     if options.images == "none" and chosen.without_images:
         warn(f"{chosen.name}: {chosen.without_images}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def register(settings: Settings, checkpoint: Path) -> RegisteredModel:
             "with that name"
         )
     with opened_catalog(settings) as catalog:
-        model = _read_trained(settings, catalog, folder)
+        model = _read_trained(catalog, folder, settings.path)
         return catalog.models.register(_wished_name(folder), model)
 
 
@@ -90,8 +91,8 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _read_trained(settings: Settings, catalog: Catalog, folder: Path) -> TrainedModel:
-    """What ``training.json`` says of the checkpoint in that folder."""
+def _read_trained(catalog: Catalog, folder: Path, locate: Callable[[str], Path]) -> TrainedModel:
+    """What ``training.json`` says of the checkpoint in that folder; ``locate`` leads to that of its base."""
     entry = _read_result(folder)
     try:
         plan, trained = entry["plan"], entry["trained"]
@@ -100,7 +101,7 @@ def _read_trained(settings: Settings, catalog: Catalog, folder: Path) -> Trained
             path=str(folder),
             answers=_answers(folder),
             base=plan["base"],
-            parent=_find_parent(settings, catalog, plan["base"]),
+            parent=_find_parent(catalog, locate(plan["base"])),
             dataset=plan["dataset"],
             dataset_id=plan["dataset_id"],
             seed=plan["seed"],
@@ -132,9 +133,8 @@ def _read_result(folder: Path) -> Any:
     return read_json(folder / RESULT)
 
 
-def _find_parent(settings: Settings, catalog: Catalog, base: str) -> str | None:
-    """The name of the registered model that a base is, if it is still what was registered."""
-    folder = settings.path(base)
+def _find_parent(catalog: Catalog, folder: Path) -> str | None:
+    """The name of the registered model in a folder, if it is still what was registered."""
     if not any(model.path == str(folder) for model in catalog.models.all(removed=True)):
         return None
     parent = catalog.models.at(str(folder), checkpoint_digest(folder))

@@ -30,7 +30,7 @@ from detseg.training.plan import encode_trained
 if TYPE_CHECKING:
     from detseg.catalog import Catalog
     from detseg.config import Settings
-    from detseg.config.sections import ModelSettings
+    from detseg.config.sections import ModelSettings, QueueSettings
     from detseg.config.training import RetrainSettings
     from detseg.datasets.version import Version
     from detseg.training.plan import Trained as Trained
@@ -134,7 +134,7 @@ def look_for_due(
     limits, store = settings.retrain, DatasetStore(settings.datasets_location)
     last = _last_version(store, catalog)
     known = {image_of(image) for image in store.splits(last)} if last else set()
-    n_new = _count_new(settings, catalog, known)
+    n_new = _count_new(settings.queue, catalog, known, simulated=limits.simulated)
     images = format_count(n_new, "image")
     if begun := open_round(catalog):
         state = f"in the place of {begun.name}, " if restart else ""
@@ -188,9 +188,9 @@ def _last_version(store: DatasetStore, catalog: Catalog) -> Version | None:
     return next((by_id[one] for one in ids if one in by_id), None)
 
 
-def _count_new(settings: Settings, catalog: Catalog, known: Collection[ImageId]) -> int:
-    labels = read_labels(catalog, known_project(catalog, settings.queue.project), label_rules(settings.queue))
-    wanted = (one for one in labels if settings.retrain.simulated or not one.simulated)
+def _count_new(queue: QueueSettings, catalog: Catalog, known: Collection[ImageId], *, simulated: bool) -> int:
+    labels = read_labels(catalog, known_project(catalog, queue.project), label_rules(queue))
+    wanted = (one for one in labels if simulated or not one.simulated)
     return sum(label.image not in known for label in wanted)
 
 

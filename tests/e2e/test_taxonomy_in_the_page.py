@@ -55,7 +55,7 @@ def test_old_regions_say_what_became_of_them_and_get_new_labels(
     project = fit_project(
         client, title, taxonomy, client.find_projects(title), relabeling=settings.relabeling
     )
-    follow_guidance(settings, client, project)
+    follow_guidance(settings.declared_taxonomy, client, project, settings.path)
 
     tab.open_task(pushed.project, pushed.id, n_regions=7)
     assert sorted(set(tab.listed_labels())) == ["belt", "bolt (now screw)", "nut: hex or wing?"]

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from detseg.errors import DatasetError
 from detseg.formats import ImageLabels
-from detseg.formats.dataset import Contents, Format, Loss, check_names
+from detseg.formats.dataset import Contents, Format, Loss, check_names, describe_splits
 from detseg.formats.yolo import YOLO, YOLO_SEGMENT
 from detseg.geometry.extent import extent
 from detseg.geometry.masks import bitmap_to_mask, mask_to_bitmap
@@ -183,7 +183,7 @@ def test_data_yaml_names_the_sides_that_ultralytics_wants(
     assert read == {key: f"images/{side}" for key, side in paths.items()}
     assert all((tmp_path / path).is_dir() for path in read.values())
     assert all(folder.is_dir() for folder in folders)
-    lines = YOLO.notes(Counter(splits))
+    lines = list(describe_splits(YOLO, Counter(splits)))
     assert len(lines) == len(said)
     assert all(text in line for text, line in zip(said, lines, strict=True))
 

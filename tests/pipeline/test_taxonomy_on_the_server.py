@@ -166,7 +166,7 @@ def test_the_instruction_says_what_classes_mean_and_keeps_what_people_wrote(
     )
     guided = queue.updated(classes=(bolt, ClassSettings(name="belt", kind="stuff")))
     client.update_project(project, expert_instruction="<p>Ours.</p>")
-    follow_guidance(guided, client, client.project(project))
+    follow_guidance(guided.declared_taxonomy, client, client.project(project), guided.path)
     said = client.project(project).instruction
     assert said.startswith("<p>Ours.</p><section")
     assert "A &lt;b&gt;pin&lt;/b&gt; &amp; &lt;script&gt;x&lt;/script&gt;" in said
@@ -174,13 +174,13 @@ def test_the_instruction_says_what_classes_mean_and_keeps_what_people_wrote(
     with Image.open(io.BytesIO(client.fetch(source))) as sent:
         assert (sent.format, sent.size) == ("JPEG", (400, 267))
     n_files = len(client.uploads(project))
-    follow_guidance(guided, client, client.project(project))
+    follow_guidance(guided.declared_taxonomy, client, client.project(project), guided.path)
     assert (client.project(project).instruction, len(client.uploads(project))) == (said, n_files)
-    follow_guidance(queue, client, client.project(project))
+    follow_guidance(queue.declared_taxonomy, client, client.project(project), queue.path)
     assert client.project(project).instruction == "<p>Ours.</p>"
     lost = queue.updated(classes=(ClassSettings(name="bolt", examples=("no.png",)),))
     with pytest.raises(ConfigError, match=r"an example of the class 'bolt', no.png, "):
-        follow_guidance(lost, client, client.project(project))
+        follow_guidance(lost.declared_taxonomy, client, client.project(project), lost.path)
 
 
 def test_a_run_that_was_killed_before_it_knew_marks_once_when_run_again(

@@ -15,26 +15,28 @@ from detseg.paging import pages
 from detseg.sources.registry import LOCAL, scheme_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from detseg.config import Settings
     from detseg.labelstudio.client import LabelStudioClient, Project
-    from detseg.taxonomy import LabelClass
+    from detseg.taxonomy import LabelClass, Taxonomy
 
 _FILES_PER_REQUEST = 50
 _SIDE_PX = 400
 """Of a picture as it is sent: the page shows it at half of that, screens may be fine."""
 
 
-def follow_guidance(settings: Settings, client: LabelStudioClient, project: Project) -> None:
-    """Has the project's instruction say what the settings say of the classes; once, until they say otherwise.
+def follow_guidance(
+    taxonomy: Taxonomy | None, client: LabelStudioClient, project: Project, locate: Callable[[str], Path]
+) -> None:
+    """Has the project's instruction say what is declared of the classes; once, until that is something else.
 
-    Example pictures are read here and sent as small JPEGs, so that nothing but pixels of a file arrives. What
-    people wrote into the instruction stays. Raises ConfigError for an example that cannot be read.
+    Example pictures are read where ``locate`` leads to, and sent as small JPEGs, so that nothing but pixels
+    of a file arrives. What people wrote into the instruction stays. Raises ConfigError for an example that
+    cannot be read.
     """
-    taxonomy = settings.declared_taxonomy
     classes = taxonomy.classes if taxonomy else ()
-    pictures = {example: data for cls in classes for example, data in _pictures(settings, cls).items()}
+    pictures = {example: data for cls in classes for example, data in _pictures(cls, locate).items()}
     stamp = class_stamp(classes, pictures)
     if stamp == guide_stamp(project.instruction):
         return
@@ -57,7 +59,7 @@ def _upload(client: LabelStudioClient, project: int, pictures: Mapping[str, byte
     return urls
 
 
-def _pictures(settings: Settings, cls: LabelClass) -> dict[str, bytes]:
+def _pictures(cls: LabelClass, locate: Callable[[str], Path]) -> dict[str, bytes]:
     """Read the examples of a class that are files; URLs are left to the browser."""
     found = {}
     for example in cls.examples:
@@ -68,7 +70,7 @@ def _pictures(settings: Settings, cls: LabelClass) -> dict[str, bytes]:
                 f"an example of the class {cls.name!r} is {example}: name a file, or an http(s) URL"
             )
         try:
-            image = read_image(str(settings.path(example)))
+            image = read_image(str(locate(example)))
         except ImageError as error:
             raise ConfigError(f"an example of the class {cls.name!r}, {example}, {error}") from error
         small = Image.fromarray(image.rgb)

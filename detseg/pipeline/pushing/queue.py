@@ -293,7 +293,7 @@ def _ready_project(
         relabeling=catalog.relabeling,
     )
     made = make_project(client, catalog, title, fit, patience_s=settings.label_studio.patience_s)
-    follow_guidance(settings, client, made.project)
+    follow_guidance(settings.declared_taxonomy, client, made.project, settings.path)
     return made
 
 
