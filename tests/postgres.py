@@ -18,6 +18,7 @@ from psycopg import sql
 
 from detseg.processes import free_port
 from tests.leftovers import cleared
+from tests.ram_disk import SHARED_MEMORY, can_hold_all
 from tests.workers import first_port
 
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -112,7 +113,8 @@ class Cluster:
 def cluster(port: int = 15432) -> Iterator[Cluster]:
     """A fresh server on the first free port from there on."""
     account = "nobody" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="detseg-postgres-"))
+    place = SHARED_MEMORY if can_hold_all() else None  # a database of a test's own is 300 files
+    folder = Path(tempfile.mkdtemp(prefix="detseg-postgres-", dir=place))
     with cleared(folder, remove=True):
         if account is not None:
             shutil.chown(folder, account)

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 SHARED_MEMORY = Path("/dev/shm")
-_ROOM_BYTES = 4 * 2**30  # the tests' files take half a gigabyte, and the processes 2 GB each
+_ROOM_BYTES = 4 * 2**30  # the tests' files take a gigabyte, and the processes 2 GB each
 _CLONE_NEWNS = 0x00020000  # linux/sched.h; os.unshare is there from Python 3.12 on
 
 
