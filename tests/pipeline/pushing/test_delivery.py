@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -220,12 +221,49 @@ def test_the_catalog_is_written_while_the_server_works() -> None:
     assert (len(target.server), len(target.confirmed), target.intents) == (5, 5, set())
 
 
+@dataclass
+class FailingTogether(FakeTarget):
+    """Carries out the first request, and fails at one of the next ``n_at_once``, all under way together.
+
+    The others of them are carried out once another batch had its chance to take the free turn.
+    """
+
+    n_at_once: int = 1
+    tried: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.numbers = itertools.count()
+        self.under_way = threading.Barrier(self.n_at_once)
+
+    def send(self, payloads: Sequence[Payload]) -> Mapping[ImageId, int]:
+        request = next(self.numbers)
+        if 1 <= request <= self.n_at_once:
+            self.under_way.wait(10)
+            if request == 1:
+                raise BROKEN
+            assert self.tried.wait(10)
+        elif request:
+            self.tried.set()
+        return super().send(payloads)
+
+    def release(self, ids: Iterable[ImageId]) -> None:
+        super().release(ids)
+        self.tried.set()
+
+    def deliver(self, batch: Sequence[Payload], slots: SendSlots) -> list[ImageOutcome]:
+        try:
+            return delivery.deliver(self, batch, slots)
+        except LabelStudioError:
+            assert self.tried.wait(10)
+            raise
+
+
 @pytest.mark.parametrize("writers", [1, 2, 3])
 def test_after_a_failure_nothing_more_is_sent_and_only_doubts_stay_open(writers: int) -> None:
-    target = FakeTarget(errors=[None, BROKEN])
+    target = FailingTogether(n_at_once=writers)
     with pytest.raises(LabelStudioError, match="no space"):
-        list(deliver_all(works(target, *([one] for one in payloads(20))), writers=writers))
-    assert len(target.server) <= writers  # one before it, and those that were under way beside it
+        list(deliver_all((partial(target.deliver, [one]) for one in payloads(20)), writers=writers))
+    assert len(target.server) == writers  # one before it, and those that were under way beside it
     assert len(target.intents) == 1
     assert target.intents.isdisjoint(target.server)
     assert set(target.confirmed) == set(target.server)
