@@ -14,6 +14,9 @@ from detseg.types import Box, Size
 
 Floats = npt.NDArray[np.float64]
 
+_PAIRS_AT_ONCE = 100_000
+"""What is computed on the way to an IoU takes eight times its memory."""
+
 
 def xywh_to_box(xywh_px: Sequence[float]) -> Box:
     """The box of COCO's ``[x, y, width, height]``; ValueError for a negative width or height."""
@@ -58,11 +61,19 @@ def box_iou_matrix(a: Floats, b: Floats) -> Floats:
 
     A pair without any area has IoU 0.
     """
+    iou = np.zeros((len(a), len(b)))
+    n_rows = max(1, _PAIRS_AT_ONCE // max(1, len(b)))
+    for start in range(0, len(a), n_rows):
+        _fill_iou(iou[start : start + n_rows], a[start : start + n_rows], b)
+    return iou
+
+
+def _fill_iou(iou: Floats, a: Floats, b: Floats) -> None:
+    """Put the IoUs of (N, 4) and (M, 4) into zeros of shape (N, M)."""
     corner_low = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
     corner_high = np.minimum(a[:, None, 2:], b[None, :, 2:])  # (N, M, 2)
     intersection = np.prod(np.clip(corner_high - corner_low, 0.0, None), axis=2)  # (N, M)
     area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)  # (N,)
     area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)  # (M,)
     union = area_a[:, None] + area_b[None, :] - intersection
-    iou: Floats = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0.0)
-    return iou
+    np.divide(intersection, union, out=iou, where=union > 0.0)

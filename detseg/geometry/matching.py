@@ -31,5 +31,6 @@ def match_by_label(
     min_iou: float,
 ) -> tuple[tuple[int, int], ...]:
     """``match_one_to_one`` among pairs of one label only. ``iou`` has shape (N, M): labels_a by labels_b."""
-    same = np.array([[a == b for b in labels_b] for a in labels_a], dtype=bool).reshape(iou.shape)
-    return match_one_to_one(np.where(same, iou, 0.0), min_iou=min_iou)
+    codes = {label: code for code, label in enumerate({*labels_a, *labels_b})}
+    a, b = (np.array([codes[label] for label in labels], dtype=np.int64) for labels in (labels_a, labels_b))
+    return match_one_to_one(np.where(a[:, None] == b, iou, 0.0), min_iou=min_iou)

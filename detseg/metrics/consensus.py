@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from statistics import median
 
 import numpy as np
@@ -85,16 +87,25 @@ def _objects(judged: Sequence[Annotation]) -> list[list[_Said]]:
 
 def _likely(said: Sequence[_Said]) -> list[tuple[int, int]]:
     """Pairs that may be one object, those that overlap most first."""
-    if len({one.person for one in said}) < 2:
-        return []
-    instances = [one.region.instance for one in said]
-    iou = instance_iou_matrix(instances, instances)
+    of_class = defaultdict[str, defaultdict[int, list[int]]](lambda: defaultdict(list))
+    for i, one in enumerate(said):
+        of_class[one.region.instance.label][one.person].append(i)
     pairs = [
-        (-float(iou[i, j]), i, j)
-        for i, j in np.argwhere(np.triu(iou >= MIN_IOU, 1)).tolist()
-        if said[i].person != said[j].person and instances[i].label == instances[j].label
+        pair
+        for people in of_class.values()
+        for first, second in combinations(people.values(), 2)
+        for pair in _overlapping(said, first, second)
     ]
     return [(i, j) for _, i, j in sorted(pairs)]
+
+
+def _overlapping(
+    said: Sequence[_Said], first: Sequence[int], second: Sequence[int]
+) -> Iterator[tuple[float, int, int]]:
+    """Pairs of two people's regions by their places, each after its negative overlap."""
+    iou = instance_iou_matrix(*([said[i].region.instance for i in places] for places in (first, second)))
+    for row, column in np.argwhere(iou >= MIN_IOU).tolist():
+        yield -float(iou[row, column]), first[row], second[column]
 
 
 def _between(regions: Sequence[Region]) -> Region:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,20 @@ def test_the_iou_matrix_is_torchvisions_and_symmetric(a: list[Box], b: list[Box]
     assert np.array_equal(ious, box_iou_matrix(boxes_to_array(b), boxes_to_array(a)).T)
     theirs = torchvision_box_iou(torch.tensor(boxes_to_array(a)), torch.tensor(boxes_to_array(b)))
     assert ious == pytest.approx(np.nan_to_num(theirs.numpy()), abs=1e-9)
+
+
+def test_the_iou_matrix_of_thousands_takes_little_more_memory_than_it_has() -> None:
+    rng = np.random.default_rng(0)
+    low = rng.random((3000, 2)) * 100
+    many = np.hstack((low, low + 10 * rng.random((3000, 2))))
+    tracemalloc.start()
+    try:
+        iou = box_iou_matrix(many, many)
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 1.5 * iou.nbytes
+    assert iou[2500:2503, :5] == pytest.approx(box_iou_matrix(many[2500:2503], many[:5]), abs=0)
 
 
 def test_iou_at_the_edges() -> None:

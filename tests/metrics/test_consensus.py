@@ -1,13 +1,15 @@
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detseg.metrics.consensus import find_consensus
-from detseg.types import Annotation, Region
+from detseg.types import Annotation, Region, Size
 from tests.metrics.made import annotation, block, boxed, masked
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -134,3 +136,20 @@ def test_a_label_is_voted_for(label: str) -> None:
     found = find_consensus(said([other], [mine], [mine]))
     assert found is not None
     assert [region.instance.label for region in found.annotation.regions] == [label]
+
+
+def test_many_objects_of_many_people_are_compared_two_people_at_a_time() -> None:
+    boxes = [
+        boxed(f"r{i}", "bolt", (x, y, x + 9, y + 9))
+        for i, (x, y) in enumerate(product(range(0, 400, 10), repeat=2))
+    ]
+    reviews = [replace(one, size=Size(400, 400)) for one in said(boxes, boxes, boxes)]
+    tracemalloc.start()
+    try:
+        found = find_consensus(reviews)
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert len(found.annotation.regions) == len(boxes)
+    assert most_bytes < 3 * len(boxes) ** 2 * 8
