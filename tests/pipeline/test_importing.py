@@ -250,6 +250,19 @@ def test_a_class_that_the_project_lacks_is_refused_before_anything_is_recorded(
     assert labels(settings)["a.png"].annotation.regions[0].instance.label == "nut"
 
 
+@pytest.mark.parametrize(
+    "name", ["nul\0", "esc\x1b[2J", "line\n2", "line\u20282", "turned\u202e", "none\uffff"]
+)
+def test_classes_that_no_project_can_have_leave_no_project_behind(tmp_path: Path, name: str) -> None:
+    settings = Settings(root=tmp_path).updated(source__location=str(tmp_path / "photos"))
+    write_image(tmp_path / "photos" / "a.png", 1)
+    path = write_coco(tmp_path / "old.json", {"a.png": [(name, [2, 3, 10, 20])]}, names=("bolt", name))
+    with pytest.raises(ConfigError, match="has control characters.*: rename it in the file"):
+        import_dataset(settings, Import(path, "coco", "labels"))
+    write_coco(path, {"a.png": [("nut", [2, 3, 10, 20])]})
+    assert import_dataset(settings, Import(path, "coco", "labels")).new == 1
+
+
 def test_the_files_classes_are_the_projects_where_there_are_none(tmp_path: Path) -> None:
     settings = Settings(root=tmp_path).updated(source__location=str(tmp_path / "photos"))
     write_image(tmp_path / "photos" / "a.png", 1)
