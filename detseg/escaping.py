@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 # C0, DEL and C1, line and paragraph separators, what changes the direction of text, and lone surrogates: no
-# encoding takes these, and Python has them for the bytes of a file name that are not UTF-8. The last two are no
-# characters, and not in XML.
+# encoding takes these, and Python has them for the bytes of a file name that are not UTF-8. The last two are
+# no characters, and not in XML.
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff"
 _IN_TEXT = re.compile(f"[{_CONTROLS}]")
 _IN_JSON = re.compile(f"(?!\n)[{_CONTROLS}]")

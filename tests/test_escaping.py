@@ -21,7 +21,11 @@ anything = st.text(st.characters(exclude_categories=()))  # lone surrogates, too
 def is_control(character: str) -> bool:
     """By the Unicode database, and what XML does not have."""
     is_format = unicodedata.bidirectional(character) in BIDIRECTIONAL
-    return is_format or character in "\ufffe\uffff" or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+    return (
+        is_format
+        or character in "\ufffe\uffff"
+        or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+    )
 
 
 def test_of_all_characters_the_controls_are_escaped() -> None:
