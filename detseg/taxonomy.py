@@ -10,16 +10,18 @@ thing for ever, and labels of all times are read in the classes of now without a
 from __future__ import annotations
 
 import colorsys
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from detseg.errors import ConfigError
 from detseg.escaping import has_controls
 from detseg.types import Kind
 
 _GOLDEN_RATIO = 0.618033988749895
+_COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,15 @@ class LabelClass:
 
 
 def class_from_json(entry: Mapping[str, Any]) -> LabelClass:
-    """Return the class that ``to_json`` made the object of."""
+    """Return the class that ``to_json`` made the object of. Raises ValueError for any other."""
     lists = {name: tuple(value) for name, value in entry.items() if isinstance(value, list | tuple)}
-    return LabelClass(**{**entry, **lists})
+    cls = LabelClass(**{**entry, **lists})
+    texts = (cls.name, cls.colour, cls.definition, *cls.aliases, *cls.dos, *cls.donts, *cls.examples)
+    if not all(isinstance(text, str) for text in texts) or cls.kind not in get_args(Kind):
+        raise ValueError(f"{cls.name!r} is no class: it has values of other kinds")
+    if not _COLOUR.fullmatch(cls.colour):
+        raise ValueError(f"the class {cls.name!r} has no colour #rrggbb")
+    return cls
 
 
 @dataclass(frozen=True, slots=True)

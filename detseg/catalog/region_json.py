@@ -30,7 +30,7 @@ def decode_regions(text: str) -> tuple[Region, ...]:
     """The regions of ``encode_regions``'s answer. Raises FormatError for anything else."""
     try:
         return tuple(_decode_region(entry) for entry in json.loads(text))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError(f"not the catalog's JSON of regions ({error}): {text[:60]!r}") from error
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from detseg.datasets.sample import us_to_moment
 from detseg.datasets.version import IndexRow
+from detseg.errors import DatasetError
 
 ROW = pa.schema(
     [
@@ -49,6 +50,18 @@ INDEX = pa.schema(
         ("metadata", pa.string()),
     ]
 )
+
+
+def check_columns(stored: pa.Schema, wanted: pa.Schema, path: str) -> None:
+    """Raise DatasetError for a file that lacks one of the columns, or has another type there."""
+    for one in wanted:
+        place = stored.get_field_index(one.name)
+        if place < 0 or _plain(stored.field(place).type) != _plain(one.type):
+            raise DatasetError(f"{path} has no column {one.name} of {one.type}: restore the file from a copy")
+
+
+def _plain(type_: pa.DataType) -> pa.DataType:
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
 
 
 def index_table(rows: Sequence[IndexRow]) -> pa.Table:

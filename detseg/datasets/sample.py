@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from detseg.catalog.region_json import decode_regions
+from detseg.errors import DatasetError
 from detseg.types import Annotation, ImageId, Size, State
 
 _PREFIX = "sha256:"
@@ -78,9 +79,12 @@ def encode_sample(sample: Sample) -> dict[str, Any]:
 
 
 def decode_sample(row: Mapping[str, Any]) -> Sample:
-    """The sample of a row that ``encode_sample`` made."""
+    """The sample of a row that ``encode_sample`` made. Raises DatasetError for an image without pixels."""
+    image = image_of(row["image"])
+    if min(row["width"], row["height"]) < 1:
+        raise DatasetError(f"{image} ({row['uri']}) has no size: restore the dataset version from a copy")
     return Sample(
-        image=image_of(row["image"]),
+        image=image,
         size=Size(row["width"], row["height"]),
         state=row["state"],
         regions=row["regions"],

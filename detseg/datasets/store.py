@@ -29,8 +29,8 @@ import fsspec
 import pyarrow as pa
 from pyarrow import parquet
 
-from detseg.datasets.rows import INDEX, ROW, find_runs, index_table, rows_of, values_of
-from detseg.datasets.sample import digest_row, encode_sample, image_of
+from detseg.datasets.rows import INDEX, ROW, check_columns, find_runs, index_table, rows_of, values_of
+from detseg.datasets.sample import decode_sample, digest_row, encode_sample, image_of
 from detseg.datasets.version import (
     Addition,
     Counts,
@@ -41,7 +41,7 @@ from detseg.datasets.version import (
     encode_version,
     version_id,
 )
-from detseg.errors import DatasetError, FormatError, short_reason
+from detseg.errors import ConfigError, DatasetError, FormatError, short_reason
 from detseg.files import parse_json, write_whole
 from detseg.locking import file_lock
 from detseg.paging import pages
@@ -70,7 +70,12 @@ class DatasetStore:
 
     def __post_init__(self) -> None:
         try:
-            self._errors = (OSError, pa.ArrowException, *foreign_errors(self.location.partition("://")[0]))
+            self._errors = (
+                OSError,
+                OverflowError,
+                pa.ArrowException,
+                *foreign_errors(self.location.partition("://")[0]),
+            )
             # Others write there, too.
             self._fs, self._root = fsspec.core.url_to_fs(self.location, use_listings_cache=False)
         except (ImportError, ValueError) as error:
@@ -111,16 +116,21 @@ class DatasetStore:
         """Some columns of a version's index (``INDEX``), sorted by image."""
         path = self._path("versions", f"{version.id}.parquet")
         with self._explained("read"), self._fs.open(path, "rb") as file:
-            table = parquet.ParquetFile(file).read(list(names))  # read_table imports pandas
+            stored = parquet.ParquetFile(file)
+            check_columns(stored.schema_arrow, INDEX, path)
+            table = stored.read(list(names))  # read_table imports pandas
         return tuple(values_of(table[name]) for name in names)
 
     def rows(self, version: Version, images: Collection[bytes] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows (``ROW``) of a version, or of some of its images, sorted by image; a few in memory."""
-        wanted: defaultdict[str, set[bytes]] = defaultdict(set)
+        """The rows (``ROW``) of a version, or of some of its images, sorted by image; a few in memory.
+
+        Raises DatasetError for a row that is not what was written.
+        """
+        wanted: defaultdict[str, dict[bytes, bytes]] = defaultdict(dict)
         chosen = None if images is None else frozenset(images)
-        for image, pack in zip(*self.index_columns(version, "image", "pack"), strict=True):
+        for image, pack, digest in zip(*self.index_columns(version, "image", "pack", "digest"), strict=True):
             if chosen is None or image in chosen:
-                wanted[pack].add(image)
+                wanted[pack][image] = digest
         parts = [self._pack_rows(pack, of_pack) for pack, of_pack in wanted.items()]
         return heapq.merge(*parts, key=itemgetter("image"))
 
@@ -228,23 +238,33 @@ class DatasetStore:
                 with self._fs.open(self._path("versions", f"{entry['id']}.parquet"), "rb") as file:
                     header = parquet.read_schema(file).metadata[_HEADER]
             return decode_version(parse_json(header, "its header"), name, entry)
-        except (FormatError, ValueError, KeyError, TypeError) as error:
+        except (FormatError, ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
                 f"the dataset version {name!r} in {self.location} cannot be read ({error}): restore it "
                 "from a copy, or remove it"
             ) from error
 
-    def _pack_rows(self, pack: str, images: set[bytes]) -> Iterator[dict[str, Any]]:
-        with self._explained("read"), self._fs.open(self._path("packs", f"{pack}.parquet"), "rb") as file:
+    def _pack_rows(self, pack: str, digests: Mapping[bytes, bytes]) -> Iterator[dict[str, Any]]:
+        """The rows of some images, which have these digests."""
+        path = self._path("packs", f"{pack}.parquet")
+        with self._explained("read"), self._fs.open(path, "rb") as file:
             found = 0
-            for batch in parquet.ParquetFile(file).iter_batches(_ROW_GROUP):
-                mine = [image in images for image in batch["image"].to_pylist()]
+            stored = parquet.ParquetFile(file)
+            check_columns(stored.schema_arrow, ROW, path)
+            for batch in stored.iter_batches(_ROW_GROUP):
+                mine = [image in digests for image in batch["image"].to_pylist()]
                 for start, end in find_runs(mine):
                     found += end - start
-                    yield from rows_of(batch.slice(start, end - start))
-        if found != len(images):
+                    for row in rows_of(batch.slice(start, end - start)):
+                        if digest_row(row) != digests[row["image"]]:
+                            raise DatasetError(
+                                f"{path}: {image_of(row['image'])} ({row['uri']}) is not what it was: "
+                                "restore the file from a copy"
+                            )
+                        yield row
+        if found != len(digests):
             raise DatasetError(
-                f"{self.location}: pack {pack} has {found} of {len(images)} images that it should have: "
+                f"{self.location}: pack {pack} has {found} of {len(digests)} images that it should have: "
                 "restore the folder from a copy"
             )
 
@@ -355,9 +375,14 @@ def find_problems(store: DatasetStore, version: Version) -> Iterator[str]:
         for pack in version.packs:
             if store.file_sha256(pack) != pack:
                 yield f"the bytes of pack {pack[:12]} have changed: restore packs/{pack}.parquet from a copy"
-        digests = {row.image: row.digest for row in index}
+        counts = _count(index, version.counts.left_out, version.counts.duplicates)
+        if counts != version.counts:
+            yield f"the figures of {version.name} are not those of its index"
+        entries = {row.image: row for row in index}
         for row in store.rows(version):
-            if digest_row(row) != digests[row["image"]]:
-                yield f"{image_of(row['image'])} ({row['uri']}) is not what it was"
-    except DatasetError as error:
+            entry, image = entries[row["image"]], f"{image_of(row['image'])} ({row['uri']})"
+            made = Addition(decode_sample(row), entry.source, entry.split).row
+            if replace(made, pack=entry.pack, digest=entry.digest) != entry:
+                yield f"the index of {version.name} does not say what {image} is"
+    except (DatasetError, FormatError) as error:
         yield str(error)

@@ -77,6 +77,13 @@ class Counts:
         for name in ("splits", "regions_by_split"):
             counts = getattr(self, name)
             object.__setattr__(self, name, {key: counts[key] for key in sorted(counts, key=split_order)})
+        by_key = (self.states, self.splits, self.regions_by_class, self.left_out, self.duplicates)
+        several = [*by_key, *self.regions_by_split.values()]
+        figures = [self.images, self.regions, *(n for counts in several for n in counts.values())]
+        if not all(type(n) is int and n >= 0 for n in figures):
+            raise ValueError("its counts are not all numbers")
+        if self.splits.keys() != self.regions_by_split.keys():
+            raise ValueError("its counts are of other splits than its regions")
 
     @property
     def split_names(self) -> str:
@@ -156,9 +163,14 @@ def encode_version(version: Version) -> dict[str, Any]:
 
 def decode_version(header: Mapping[str, Any], name: str, entry: Mapping[str, str]) -> Version:
     """The version that ``encode_version`` made ``header`` of, under that name. Raises ValueError for another
-    format."""
+    format; also ConfigError, KeyError, TypeError and AttributeError for what that cannot have made."""
     if header["format"] != _FORMAT:
         raise ValueError(f"version {name} has format {header['format']}, and this detseg reads {_FORMAT}")
+    recipe = header["recipe"]
+    texts = (header["id"], header["parent"] or "", recipe["project"], recipe["where"], *header["packs"])
+    tables = (recipe["rules"], recipe["split"], header["packs"])
+    if not all(isinstance(one, str) for one in texts) or not all(isinstance(one, Mapping) for one in tables):
+        raise ValueError("it has values of other kinds")
     return Version(
         name=name,
         id=header["id"],

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from detseg.errors import DatasetError
+from detseg.errors import ConfigError, DatasetError
 from detseg.escaping import has_controls
 from detseg.formats import ImageLabels
 from detseg.geometry.boxes import clip_box
-from detseg.taxonomy import LabelClass
+from detseg.taxonomy import LabelClass, Taxonomy
 from detseg.types import Box, Size
 
 Loss = Literal[
@@ -105,6 +105,16 @@ class Opened:
     images: Callable[[], Iterator[ImageLabels]]
     left_out: Mapping[str, int]
     read: Callable[[ImageLabels], bytes] | None = None
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes as those of a project. Raises ConfigError for names that none can have."""
+        if broken := [one.name for one in self.classes if has_controls(one.name)]:
+            raise ConfigError(
+                f"the dataset's class {broken[0]!r} has control characters, which no page and no terminal "
+                "shows: rename it in its files"
+            )
+        return Taxonomy(self.classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,12 +77,19 @@ class _VersionImages:
         return cls(store, version, splits)
 
     def images(self) -> Iterator[ImageLabels]:
+        names = {one.name for one in self.version.recipe.classes}
         for row in self.store.rows(self.version, self.splits):
             sample = decode_sample(row)
+            instances = tuple(region.instance for region in sample.annotation().regions)
+            if unknown := {one.label for one in instances} - names:
+                raise DatasetError(
+                    f"{self.version.name} has no class {min(unknown)!r}, which {sample.uri} has: restore it "
+                    "from a copy"
+                )
             yield ImageLabels(
                 file_name(sample.image, sample.uri),
                 sample.size,
-                tuple(region.instance for region in sample.annotation().regions),
+                instances,
                 split=self.splits[image_bytes(sample.image)],
                 uri=sample.uri,
                 image=sample.image,

@@ -179,7 +179,7 @@ def _import_truth(finder: _Finder, opened: Opened, done: Imported) -> None:
     """Record labels or gold, a page at a time: what a killed run left is the beginning of the next one's."""
     settings, catalog, chosen = finder.settings, finder.catalog, finder.chosen
     declared = settings.declared_taxonomy
-    project = _find_project(settings.queue.project, catalog, declared or _classes_of(chosen, opened))
+    project = _find_project(settings.queue.project, catalog, declared or opened.taxonomy)
     taxonomy = declared or config_to_taxonomy(project.label_config)
     _check_classes(chosen, opened, taxonomy)
     author = GOLD_AUTHOR if chosen.as_ == "gold" else IMPORTED_BY + done.name
@@ -238,16 +238,6 @@ def _import_predictions(finder: _Finder, opened: Opened, done: Imported) -> None
         done.regions += sum(len(one.regions) for one in found)
         done.left_out.update({f"class {label!r}": n for label, n in report.unmapped.items()})
         progress.report("import", advance=len(page))
-
-
-def _classes_of(chosen: Import, opened: Opened) -> Taxonomy:
-    """The classes of the file. Raises ConfigError for names that no project can have."""
-    if broken := [one.name for one in opened.classes if has_controls(one.name)]:
-        raise ConfigError(
-            f"{chosen.path}: the class {broken[0]!r} has control characters, which no page and no terminal "
-            "shows: rename it in the file"
-        )
-    return Taxonomy(opened.classes)
 
 
 def _find_project(title: str, catalog: Catalog, taxonomy: Taxonomy) -> Project:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from detseg.catalog.region_json import encode_regions
 from detseg.datasets.differences import compare_versions
@@ -186,6 +189,111 @@ def test_what_rots_is_found(tmp_path: Path, what: str) -> None:
     problems = list(find_problems(store, version))
     assert problems
     assert all("\n" not in problem for problem in problems)
+
+
+def tamper(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Write a file of Parquet anew, as a program that knows what is in it can."""
+    parquet.write_table(change(parquet.ParquetFile(path).read()), path)
+
+
+def with_column(name: str, value: object) -> Callable[[pa.Table], pa.Table]:
+    """Put one value into all rows of a column."""
+
+    def change(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index(name)
+        column = pa.array(
+            [value] * len(table), None if isinstance(value, bool) else table.schema.field(place).type
+        )
+        return table.set_column(place, name, column)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_column("regions", "[" * 100_000),
+        with_column("regions", "[]"),
+        with_column("width", -1),
+        with_column("state", "wild"),
+        with_column("author", "eve"),
+        with_column("image", b"\0" * 32),
+        with_column("uri", True),
+        lambda table: table.drop_columns(["image"]),
+    ],
+)
+def test_nothing_is_read_of_a_pack_that_was_tampered_with(
+    tmp_path: Path, change: Callable[[pa.Table], pa.Table]
+) -> None:
+    store = DatasetStore(str(tmp_path))
+    version = write(store, "v1", [make_sample(1)])
+    (pack,) = tmp_path.glob("packs/*")
+    tamper(pack, change)
+    with pytest.raises(DatasetError, match="restore the"):
+        list(store.rows(version))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_column("state", "empty"),
+        with_column("label_lines", "nut\nnut"),
+        with_column("author_lines", "eve"),
+        with_column("updated_us", 2**62),
+        with_column("metadata", "{}"),
+        with_column("label_lines", True),
+        lambda table: pa.concat_tables([table, table]),
+    ],
+)
+def test_an_index_that_says_something_else_than_the_rows_is_found(
+    tmp_path: Path, change: Callable[[pa.Table], pa.Table]
+) -> None:
+    store = DatasetStore(str(tmp_path))
+    version = write(store, "v1", [make_sample(1)])
+    assert not list(find_problems(store, version))
+    (index,) = tmp_path.glob("versions/*")
+    tamper(index, change)
+    assert list(find_problems(store, version))
+
+
+CLASS = {"name": "bolt", "kind": "thing", "colour": "#888888", "aliases": []}
+HEADERS: tuple[Mapping[str, object], ...] = (
+    {"counts": {"images": "many"}},
+    {"counts": {"images": float("nan")}},
+    {"counts": {"images": True}},
+    {"counts": {"states": [1]}},
+    {"counts": {"splits": {"train": 1}}},
+    {"counts": {"left_out": {"skipped": "some"}}},
+    {"counts": {"regions_by_split": {"": 3}}},
+    {"packs": ["a"]},
+    {"parent": [1]},
+    {"recipe": {"project": 7}},
+    {"recipe": {"where": {}}},
+    {"recipe": {"rules": []}},
+    {"recipe": {"split": [1]}},
+    {"recipe": {"classes": "bolt"}},
+    {"recipe": {"classes": [{**CLASS, "kind": "gas"}]}},
+    {"recipe": {"classes": [{**CLASS, "name": 7}]}},
+    {"recipe": {"classes": [{**CLASS, "colour": 'red"><script>'}]}},
+)
+
+
+@pytest.mark.parametrize("change", HEADERS)
+def test_a_header_that_was_tampered_with_is_said_in_a_line(
+    tmp_path: Path, change: Mapping[str, Mapping[str, object]]
+) -> None:
+    store = DatasetStore(str(tmp_path))
+    write(store, "v1", [make_sample(1)])
+    (index,) = tmp_path.glob("versions/*")
+    table = parquet.ParquetFile(index).read()
+    header = json.loads(table.schema.metadata[b"detseg"])
+    for name, value in change.items():
+        header[name] = {**header[name], **value} if isinstance(value, dict) and name != "packs" else value
+    parquet.write_table(table.replace_schema_metadata({b"detseg": json.dumps(header).encode()}), index)
+    with pytest.raises(
+        DatasetError, match=r"^the dataset version 'v1' in .* cannot be read \(.+\): restore it"
+    ):
+        store.version("v1")
 
 
 def test_a_place_that_cannot_be_is_said_in_a_line(tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_classes_that_no_project_can_have_leave_no_project_behind(tmp_path: Path
     settings = Settings(root=tmp_path).updated(source__location=str(tmp_path / "photos"))
     write_image(tmp_path / "photos" / "a.png", 1)
     path = write_coco(tmp_path / "old.json", {"a.png": [(name, [2, 3, 10, 20])]}, names=("bolt", name))
-    with pytest.raises(ConfigError, match=r"has control characters.*: rename it in the file"):
+    with pytest.raises(ConfigError, match=r"has control characters.*: rename it in its files"):
         import_dataset(settings, Import(path, "coco", "labels"))
     write_coco(path, {"a.png": [("nut", [2, 3, 10, 20])]})
     assert import_dataset(settings, Import(path, "coco", "labels")).new == 1
