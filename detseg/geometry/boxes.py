@@ -70,10 +70,9 @@ def box_iou_matrix(a: Floats, b: Floats) -> Floats:
 
 def _fill_iou(iou: Floats, a: Floats, b: Floats) -> None:
     """Put the IoUs of (N, 4) and (M, 4) into zeros of shape (N, M)."""
-    corner_low = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
-    corner_high = np.minimum(a[:, None, 2:], b[None, :, 2:])  # (N, M, 2)
-    intersection = np.prod(np.clip(corner_high - corner_low, 0.0, None), axis=2)  # (N, M)
-    area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)  # (N,)
-    area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)  # (M,)
+    width = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])  # (N, M)
+    height = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
+    intersection = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    area_a, area_b = ((one[:, 2] - one[:, 0]) * (one[:, 3] - one[:, 1]) for one in (a, b))  # (N,), (M,)
     union = area_a[:, None] + area_b[None, :] - intersection
     np.divide(intersection, union, out=iou, where=union > 0.0)

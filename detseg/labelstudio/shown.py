@@ -143,6 +143,8 @@ def decode_shown(text: str) -> Shown:
 
 def parts_left_out(region: RegionId, shown: Shown) -> frozenset[Part]:
     """The parts of a region that were not sent, though they were to be."""
+    if not shown.left_out:
+        return frozenset()
     return frozenset(part for part in PARTS if _part_id(region, part) in shown.left_out)
 
 
