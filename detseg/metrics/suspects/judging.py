@@ -56,8 +56,9 @@ def _mistaken(one: Observation, usual: Usual, options: SuspectOptions) -> float 
     """
     if one.value < sure_score(one.label, usual, options):
         return None
-    share = usual.as_often("drawn" if one.measure == "undrawn" else "agreed", one.measure, one.value)
-    return share if share >= options.least_share else None
+    is_undrawn = one.measure == "undrawn"
+    share = usual.as_often("drawn" if is_undrawn else "agreed", one.measure, one.value)
+    return share if share >= (options.least_share if is_undrawn else options.least_wrong_share) else None
 
 
 def sure_score(label: str, usual: Usual, options: SuspectOptions) -> float:

@@ -28,7 +28,7 @@ class SuspectOptions:
     badly_placed: float = 0.65
     """IoU with the model's region of the object: below, a label may be badly placed where others of its class
     meet the model's better. Boxes that lie a quarter of their width apart have 0.6."""
-    offset: float = 0.13
+    offset: float = 0.16
     """The root mean square of how far the four sides of a box are from the model's, as shares of its width
     and height: boxes a quarter of their width apart have 0.18."""
     offset_px: float = 1.0
@@ -69,7 +69,11 @@ class SuspectOptions:
     least_sure_score: float = 0.6
     """But from here on, where nine of ten of its regions that people drew have at least the score."""
     least_share: float = 0.2
-    """The chance that people are wrong and not the model, below which nothing is said."""
+    """The chance that people overlooked an object and the model did not make it up, below which nothing is
+    said."""
+    least_wrong_share: float = 0.5
+    """The same of a label that the model denies. Here people did look, so it is said where they are rather
+    wrong than not."""
 
 
 def sureness(value: float, *, even: float, certain: float) -> float:
