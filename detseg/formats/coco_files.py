@@ -24,7 +24,7 @@ from detseg.formats.coco_entries import (
 )
 from detseg.formats.coco_index import CocoIndex, IndexedImage, index_coco
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import find_below, size_of
+from detseg.formats.folders import find_below, named_size, size_of
 from detseg.taxonomy import classes_of
 from detseg.types import Instance, Kind, Size
 
@@ -142,7 +142,7 @@ def find_image(folders: Sequence[Path], name: str) -> str:
 
 def _size(index: CocoIndex, image: IndexedImage, uri: str) -> Size:
     if image.width and image.height:
-        return Size(image.width, image.height)
+        return named_size(image.width, image.height, f"{index.path}, {image.name}")
     if not uri:
         raise FormatError(
             f"{index.path}, {image.name}: it has no width and height, and its file is not there"

@@ -17,7 +17,7 @@ from detseg.files import open_regular, parse_json
 from detseg.formats import ImageLabels
 from detseg.formats.coco_entries import box_problem, mask_problem, name_kind
 from detseg.formats.dataset import Opened, cut_box
-from detseg.formats.folders import find_below, size_of
+from detseg.formats.folders import find_below, named_size, size_of
 from detseg.formats.json_lists import read_lists
 from detseg.geometry.boxes import xywh_to_box
 from detseg.geometry.masks import decode_mask, unite_masks
@@ -222,7 +222,7 @@ def _read_image(item: Any, folders: Sequence[Path], where: str) -> tuple[str, st
     uri = next((found for folder in folders if (found := find_below(folder, name))), "")
     size = facts.get("size")
     if isinstance(size, list) and len(size) == 2 and all(map(_is_side, size)):
-        return name, uri, Size(size[1], size[0])
+        return name, uri, named_size(size[1], size[0], where)
     if not uri:
         raise FormatError(f"{where}: its size is unknown, as the image {name} is not in {IMAGES}")
     return name, uri, size_of(Path(uri))

@@ -21,6 +21,9 @@ SUFFIXES = frozenset(
 _FARTHEST = 1e12
 """Pixels: what is farther away is no place in an image, and would become infinite in sums."""
 
+_MOST_AREA = 2**31
+"""Pixels of masks have numbers of 32 bits."""
+
 
 def images_below(folder: Path) -> Iterator[Path]:
     """The image files in a folder and those below it, sorted within each; links to folders stay out."""
@@ -51,6 +54,17 @@ def size_of(path: Path) -> Size:
         return upright_size(read_bytes(str(path)))
     except ImageError as error:
         raise FormatError(f"{path} {error}") from error
+
+
+def named_size(width: int, height: int, where: str) -> Size:
+    """The size that a file says an image has, which need not be one that is read. Raises FormatError for one
+    that no mask can have."""
+    size = Size(width, height)
+    if size.area >= _MOST_AREA:
+        raise FormatError(
+            f"{where}: an image has fewer than {_MOST_AREA:,} pixels: correct its width and height"
+        )
+    return size
 
 
 def stated_size(width: int, height: int) -> Size:

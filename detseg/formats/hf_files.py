@@ -26,7 +26,7 @@ from detseg.formats import ImageLabels
 from detseg.formats.coco import decode_shape
 from detseg.formats.coco_entries import Record, box_problem, is_id, mask_problem
 from detseg.formats.dataset import Opened
-from detseg.formats.folders import find_below, parse_yaml, read_text, size_of
+from detseg.formats.folders import find_below, named_size, parse_yaml, read_text, size_of
 from detseg.images import image_format, read_bytes, upright_size
 from detseg.taxonomy import LabelClass, classes_of
 from detseg.types import Instance, Kind, Size
@@ -238,7 +238,7 @@ def _stated_size(row: Record, where: str) -> Size | None:
         return None
     if not (is_id(width) and is_id(height) and width and height):
         raise FormatError(f"{where}: width and height are pixels, not {width!r:.20} and {height!r:.20}")
-    return Size(width, height)
+    return named_size(width, height, where)
 
 
 # ---- Parquet ----

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from detseg.errors import FormatError
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Opened, cut_box
-from detseg.formats.folders import SUFFIXES, read_text, size_of
+from detseg.formats.folders import SUFFIXES, named_size, read_text, size_of
 from detseg.formats.layers import read_numbers
 from detseg.geometry.masks import bitmap_to_mask
 from detseg.taxonomy import LabelClass, distinct_colour
@@ -139,7 +139,7 @@ def _read_size(root: ElementTree.Element, picture: Path | None, path: Path) -> S
     except (ValueError, OverflowError) as error:
         raise FormatError(f"{path}: expected width and height as numbers ({error})") from error
     if min(sides) > 0:
-        return Size(*sides)
+        return named_size(sides[0], sides[1], str(path))
     if picture is None:
         raise FormatError(f"{path}: it has no size, and its image is not in JPEGImages")
     return size_of(picture)

@@ -18,7 +18,7 @@ from detseg.errors import FormatError
 from detseg.files import read_json
 from detseg.formats import ImageLabels
 from detseg.formats.dataset import Opened, cut_box
-from detseg.formats.folders import read_text, size_of
+from detseg.formats.folders import named_size, read_text, size_of
 from detseg.labelstudio.interface import read_interface
 from detseg.labelstudio.label_config import config_to_taxonomy
 from detseg.labelstudio.regions import read_regions
@@ -110,7 +110,7 @@ class _Reader:
         place = _local_path(url)
         picture = self._find_picture(place)
         results = annotation.get("result")
-        size = _stated_size(data, results) or (size_of(picture) if picture is not None else None)
+        size = _stated_size(data, results, where) or (size_of(picture) if picture is not None else None)
         if size is None:
             raise FormatError(f"{where}: neither it nor a result says its image's size, and it is not there")
         read = read_regions(results, size, self.taxonomy, sent={}, where=where)
@@ -178,12 +178,13 @@ def _age(annotation: Json) -> tuple[str, int]:
     return (updated_at if isinstance(updated_at, str) else "", number if isinstance(number, int) else 0)
 
 
-def _stated_size(data: Json, results: Any) -> Size | None:
+def _stated_size(data: Json, results: Any, where: str) -> Size | None:
     """The size in the task's data, else the one that its results were drawn on."""
     drawn = [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
     pairs = [(data.get("width"), data.get("height"))]
     pairs += [(one.get("original_width"), one.get("original_height")) for one in drawn]
-    return next((Size(w, h) for w, h in pairs if type(w) is int and type(h) is int and min(w, h) > 0), None)
+    sides = ((w, h) for w, h in pairs if type(w) is int and type(h) is int and min(w, h) > 0)
+    return next((named_size(w, h, where) for w, h in sides), None)
 
 
 def _labels_in(tasks: Sequence[Json]) -> set[str]:

@@ -14,6 +14,7 @@ from detseg.formats import ImageLabels
 from detseg.formats.coco_files import read_coco_files
 from detseg.formats.voc_files import read_voc
 from detseg.formats.yolo_files import read_yolo
+from detseg.pipeline.formats import find_format
 from detseg.types import Box, Size
 
 SIZE = Size(40, 20)
@@ -186,6 +187,35 @@ def test_voc_without_a_size_has_the_image_s(tmp_path: Path) -> None:
 def test_voc_files_that_are_wrong_are_named(objects: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=rf"a b\.xml.*{said}"):
         list(read_voc(voc(tmp_path, objects)).images())
+
+
+def test_sizes_that_no_mask_can_have_are_named(tmp_path: Path) -> None:
+    side = 60_000
+    corners = [[1, 1, side, 1, side, side]]
+    image = {"id": 1, "file_name": "a.png", "width": side, "height": side}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "segmentation": corners}
+    coco = {"images": [image], "categories": [{"id": 1, "name": "car"}], "annotations": [entry]}
+    about = {"image": "a.png", "width": side, "height": side}
+    polygon = {"points": [[1, 1], [90, 1], [90, 90]], "polygonlabels": ["car"]}
+    drawn = [{"id": "1", "type": "polygonlabels", "value": polygon}]
+    tasks = [{"data": about, "annotations": [{"result": drawn}]}]
+    item = {"id": "a", "image": {"path": "a.png", "size": [side, side]}, "annotations": []}
+    labels = {"label": {"labels": [{"name": "car"}]}}
+    size = f"<size><width>{side}</width><height>{side}</height></size>"
+    files = {
+        "coco": ("coco.json", json.dumps(coco)),
+        "label-studio": ("tasks.json", json.dumps(tasks)),
+        "datumaro": ("annotations/default.json", json.dumps({"categories": labels, "items": [item]})),
+        "voc": ("Annotations/a.xml", f"<annotation>{size}{thing('1', '1', '9', '9')}</annotation>"),
+    }
+    for name, (path, content) in files.items():
+        file = tmp_path / name / path
+        file.parent.mkdir(parents=True)
+        file.write_text(content)
+        read = find_format(name).read
+        assert read is not None
+        with pytest.raises(FormatError, match="has fewer than 2,147,483,648 pixels"):
+            list(read(file if name in ("coco", "label-studio") else tmp_path / name).images())
 
 
 def test_voc_maps_of_another_size_or_class(tmp_path: Path) -> None:
