@@ -81,7 +81,7 @@ class Taxonomy:
                 if taken is not cls:
                     raise ConfigError(
                         f"the name {name!r} stands for two classes, {taken.name!r} and {cls.name!r}: "
-                        "rename one in [[classes]]"
+                        "rename one in [[classes]], or where there are none in the labeling interface"
                     )
         object.__setattr__(self, "_by_name", by_name)
 

@@ -21,6 +21,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from detseg.errors import ConfigError, FormatError
+from detseg.escaping import has_controls
 from detseg.labelstudio.interface import IMAGE_NAME, OWN_NAMES, Interface, read_interface
 from detseg.labelstudio.shapes import DEFAULT_POLICY, Annotate, MaskKind, ShapePolicy
 from detseg.taxonomy import LabelClass, Taxonomy, distinct_colour
@@ -150,7 +151,8 @@ def _main_kind(interface: Interface, taxonomy: Taxonomy, policy: ShapePolicy) ->
 
 def config_to_taxonomy(config: str) -> Taxonomy:
     """The classes that an interface offers: what has a box is a thing, what has only a mask is stuff, unless
-    its label says which it is. Where others made an interface of masks alone, all are things.
+    its label says which it is. Where others made an interface of masks alone, all are things. Labels and
+    aliases that are blank or have control characters are no classes.
 
     Raises FormatError if it is no XML.
     """
@@ -160,8 +162,11 @@ def config_to_taxonomy(config: str) -> Taxonomy:
     classes: dict[str, LabelClass] = {}
     for tool in sorted(interface.tools, key=lambda tool: tool.shape != "rectangle"):
         for name, label in tool.labels.items():
+            if not _is_class_name(name):
+                continue
             others = label.get("predicted_values", "").split(",")
-            aliases = tuple(one for one in others if one and one not in names)  # a name that ended is both
+            # a name that ended is both
+            aliases = tuple(one for one in others if _is_class_name(one) and one not in names)
             is_thing = name in boxes or label.get("kind") == "thing" or not (boxes or interface.is_own)
             kind: Kind = "thing" if is_thing else "stuff"
             colour = label.get("background", "#888888")
@@ -169,6 +174,10 @@ def config_to_taxonomy(config: str) -> Taxonomy:
                 colour = distinct_colour(len(classes))
             classes.setdefault(name, LabelClass(name, kind, colour, aliases))
     return Taxonomy(tuple(classes.values()))
+
+
+def _is_class_name(name: str) -> bool:
+    return bool(name.strip()) and not has_controls(name)
 
 
 def check_config(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 
 from detseg.errors import ConfigError, FormatError
+from detseg.escaping import has_controls
 from detseg.labelstudio.label_config import (
     check_config,
     config_to_taxonomy,
@@ -28,7 +29,7 @@ TAXONOMY = Taxonomy(
     )
 )
 NAMES = st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc", "Cn")), min_size=1).filter(
-    lambda name: name.strip() == name and name
+    lambda name: name.strip() == name and name and not has_controls(name)
 )
 
 
@@ -122,3 +123,14 @@ def test_a_tag_of_another_kind_offers_no_boxes() -> None:
 def test_what_is_no_xml_is_refused() -> None:
     with pytest.raises(FormatError, match="is XML, this is not"):
         missing_labels("<View>", TAXONOMY)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a&#10;bolt", "a&#x2028;bolt", "turned&#x202e;", "esc&#x9b;2J"])
+def test_what_can_be_no_class_is_none(name: str) -> None:
+    config = taxonomy_to_config(TAXONOMY)
+    more = config.replace(
+        "<Label ", f'<Label value="{name}"/><Label value="gear" predicted_values=" ,{name},cog"/><Label ', 1
+    )
+    gear, *others = config_to_taxonomy(more).classes
+    assert (gear.name, gear.aliases) == ("gear", ("cog",))
+    assert [one.name for one in others] == list(TAXONOMY.names)
