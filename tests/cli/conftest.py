@@ -47,6 +47,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
         with pytest.raises(SystemExit) as stopped:
             main()
         captured = capfd.readouterr()
+        print(captured.err, end="", file=sys.stderr)  # for the report of a test that fails
         code = stopped.value.code
         return Outcome(code if isinstance(code, int) else 0, captured.out, captured.err)
 
