@@ -106,7 +106,10 @@ def _read_kept(path: Path) -> tuple[DatasetFigures, dict[str, dict[str, int]]] |
     """The figures in a file; None where there is none, or one of another detseg."""
     try:
         kept = read_json(path)
-        if kept["revision"] != _REVISION or kept["lost"].keys() != set(get_args(FormatName)):
+        lost = kept["lost"]
+        if kept["revision"] != _REVISION or lost.keys() != set(get_args(FormatName)):
+            return None
+        if not all(type(n) is int for counts in lost.values() for n in counts.values()):
             return None
         return decode_figures(kept["labels"]), kept["lost"]
     except (FormatError, KeyError, TypeError, AttributeError):

@@ -6,7 +6,6 @@ The embeddings are laid out on a plane: images that a backbone sees alike lie ne
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from detseg.errors import DatasetError, ImageError
 from detseg.files import replacing
 from detseg.images.fingerprints import THUMBNAIL_PX
 from detseg.metrics.cases import age
+from detseg.pipeline.near_duplicates import DAMAGED_ARRAYS
 from detseg.pipeline.qa.cases import task_url
 from detseg.pipeline.reading import read_from
 from detseg.report.data import NO_MAP, TILE_PX, ImageMap, MapFacts, MapPoint
@@ -209,10 +209,10 @@ def _kept_places(path: Path, embeddings: npt.NDArray[np.floating]) -> Floats:
     form = f"{_REVISION} {embeddings.dtype} {embeddings.shape} "
     key = hashlib.sha256(form.encode() + embeddings.tobytes()).hexdigest()
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
             if kept["key"] == key and kept["places"].shape == (len(embeddings), 2):
                 return np.asarray(kept["places"], dtype=np.float64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED_ARRAYS:
         pass  # it is only there to save time
     places = lay_out(embeddings)
     with suppress(OSError), replacing(path, binary=True, private=True) as file:  # a full disk: the next time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
     from detseg.sources.registry import Sources
     from detseg.types import ImageId
+
+DAMAGED_ARRAYS = (
+    OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+"""What NumPy raises for a damaged ``.npz``."""
 
 _REVISION = 1
 """Part of what is kept: with another number, all images are compared anew."""
@@ -61,10 +67,10 @@ def read_features(sources: Sources, image: ImageId, place: str) -> ImageFeatures
 def _read_kept(path: Path) -> Compared:
     """What was compared before; nothing where there is no file, a damaged one, or one of another detseg."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
             if kept["revision"] == _REVISION:
                 return check_compared(Compared(kept["ids"], kept["hashes"], kept["pairs"], kept["alike"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED_ARRAYS:
         pass  # it is only there to save time
     return NOTHING_COMPARED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,8 +66,11 @@ def test_figures_are_kept_as_long_as_there_is_the_version(project: LabeledProjec
     packs.rename(packs.with_name("elsewhere"))  # what is kept needs no rows
     assert measured(project, version) == first
     packs.with_name("elsewhere").rename(packs)
-    kept.write_text('{"revision": 0}')
-    assert measured(project, version) == first
+    damaged = json.loads(kept.read_text())
+    damaged["lost"]["coco"] = {"crowds": "some"}
+    for text in ('{"revision": 0}', json.dumps(damaged)):
+        kept.write_text(text)
+        assert measured(project, version) == first
     DatasetStore(project.settings.datasets_location).remove("v1")
     project.review(3, [bolt("f")])
     second = create_version(project.settings, "v2", Wish())

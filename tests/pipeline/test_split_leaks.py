@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,7 +68,15 @@ def damage_part(kept: Path, name: str) -> None:
         np.savez(file, **parts | {name: changes[name]})
 
 
-@pytest.mark.parametrize("damage", ["", "not an archive", "ids", "hashes", "pairs", "alike"])
+ROTTEN_BYTES = {
+    "method": (rb"(PK\x01\x02.{6})..", b"c\0"),
+    "encrypted": (rb"(PK\x01\x02.{4})..", b"\1\0"),
+    "version": (rb"(PK\x01\x02..)..", b"\xff\0"),
+}
+"""What stands in the file, and what then follows its first part."""
+
+
+@pytest.mark.parametrize("damage", ["", "not an archive", "ids", "hashes", "pairs", "alike", *ROTTEN_BYTES])
 def test_comparisons_are_kept_and_made_anew_where_they_are_damaged(
     project: LabeledProject, damage: str
 ) -> None:
@@ -77,6 +86,10 @@ def test_comparisons_are_kept_and_made_anew_where_they_are_damaged(
     before = kept.read_bytes()
     if damage == "not an archive":
         kept.write_text(damage)
+    elif damage in ROTTEN_BYTES:
+        place, rotten = ROTTEN_BYTES[damage]
+        kept.write_bytes(re.sub(place, lambda found: found[1] + rotten, before, flags=re.DOTALL))
+        assert kept.read_bytes() != before
     elif damage:
         damage_part(kept, damage)
     assert create_version(project.settings, "v2", Wish()).counts.duplicates["clusters"] == 3
