@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detseg.errors import LabelStudioError
+from detseg.errors import ConfigError, LabelStudioError
 from detseg.labelstudio.class_changes import find_in_use, follow_changes
 from detseg.labelstudio.client import LabelStudioClient, Project
 from detseg.labelstudio.instruction import project_instruction
@@ -44,10 +44,10 @@ def fit_project(
     An existing interface is left as it is, and replaced where it lacks classes while nobody has any task in
     it. One of ours follows the changes of the classes, see ``follow_changes``. At least ``overlap`` people
     are asked about each task; where the project asks more, it does so still.
-    Raises LabelStudioError if two projects have the title.
+    Raises LabelStudioError if two projects have the title, ConfigError for a title that none can have.
     """
     if len(title) not in _TITLE_LENGTHS:
-        raise LabelStudioError(
+        raise ConfigError(
             f"the project's title {title!r} has {len(title)} characters, Label Studio takes "
             f"{_TITLE_LENGTHS.start} to {_TITLE_LENGTHS.stop - 1}: choose another for `project`"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from detseg.errors import FormatError, LabelStudioError
+from detseg.errors import ConfigError, FormatError, LabelStudioError
 from detseg.labelstudio.client import LabelStudioClient
 from detseg.labelstudio.label_config import missing_labels, taxonomy_to_config
 from detseg.labelstudio.project import ensure_project
@@ -83,7 +83,7 @@ def test_two_projects_of_one_title_are_named(client: LabelStudioClient, new_titl
 
 @pytest.mark.parametrize("title", ["", "ab", "x" * 51])
 def test_titles_that_the_server_would_refuse_are_named(client: LabelStudioClient, title: str) -> None:
-    with pytest.raises(LabelStudioError, match=r"Label Studio takes 3 to 50: choose another"):
+    with pytest.raises(ConfigError, match=r"Label Studio takes 3 to 50: choose another"):
         ensure_project(client, title, TAXONOMY)
 
 
