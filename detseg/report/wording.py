@@ -56,7 +56,7 @@ def format_share(value: float | None) -> str:
         return NOT_DEFINED
     percent = value * 100
     digits = 1 if round(percent) in (0, 100) and percent not in (0, 100) else 0
-    return f"{percent:.{digits}f}{_THIN}%".replace("-", "−")
+    return f"{_minus(f'{percent:.{digits}f}')}{_THIN}%"
 
 
 def format_score(value: float | None) -> str:
@@ -65,7 +65,7 @@ def format_score(value: float | None) -> str:
     >>> format_score(0.5), format_score(-0.0004), format_score(-0.25)
     ('0.500', '0.000', '−0.250')
     """
-    return NOT_DEFINED if value is None else f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
+    return NOT_DEFINED if value is None else _minus(f"{value:.3f}")
 
 
 def format_seconds(value: float | None) -> str:
@@ -102,7 +102,16 @@ def format_value(value: float | None, unit: Unit) -> str:
         if abs(value) >= 99.5
         else f"{value:.{0 if abs(value) >= 9.95 else 1 if abs(value) >= 0.95 else 2}f}"
     )
-    return number.replace("-", "−") + (f"{_THIN}px" if unit == "pixels" else "")
+    return _minus(number) + (f"{_THIN}px" if unit == "pixels" else "")
+
+
+def _minus(number: str) -> str:
+    """A formatted number with a minus sign; none where it was rounded to zero.
+
+    >>> _minus("-0.25"), _minus("-0.00"), _minus("0.0")
+    ('−0.25', '0.00', '0.0')
+    """
+    return number.replace("-", "−" if number.strip("-0.") else "")
 
 
 @dataclass(frozen=True, slots=True)
