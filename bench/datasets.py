@@ -35,6 +35,7 @@ from pathlib import Path
 begun = time.perf_counter()
 from detseg.config import load_settings
 from detseg.datasets.differences import compare_versions
+from detseg.datasets.store import DatasetStore
 from detseg.pipeline.datasets import Wish, create_version
 from detseg.pipeline.export import export_version
 from detseg.pipeline.importing import Import, import_dataset
