@@ -12,11 +12,15 @@ import secrets
 import shutil
 import stat
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+import numpy.typing as npt
 import psutil
 
 from detseg.errors import ConfigError, FormatError, NotJson
@@ -178,6 +182,34 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
     """Write a file of text, which is there as a whole or not at all; ``private``: for its owner alone."""
     with replacing(path, private=private) as file:
         file.write(text)
+
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""The errors that NumPy raises for an ``.npz`` that is not there, or in which a byte is wrong."""
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays that were kept to save time (``keep_arrays``); none where the file is missing or damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            return {name: kept[name] for name in kept.files}
+    except _DAMAGED:
+        return {}
+
+
+def keep_arrays(path: Path, **arrays: npt.ArrayLike) -> None:
+    """Keep arrays for the next time; where the disk is full, the next time has to do without."""
+    with suppress(OSError), replacing(path, binary=True, private=True) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stubs take these for allow_pickle
 
 
 def _open(handle: int, *, binary: bool) -> IO[Any]:

@@ -57,7 +57,7 @@ def size_of(path: Path) -> Size:
 
 
 def named_size(width: int, height: int, where: str) -> Size:
-    """The size that a file says an image has, which need not be one that is read. Raises FormatError for one
+    """The size that a file says an image has, whose shapes are not painted. Raises FormatError for one
     that no mask can have."""
     size = Size(width, height)
     if size.area >= _MOST_AREA:
@@ -68,7 +68,8 @@ def named_size(width: int, height: int, where: str) -> Size:
 
 
 def stated_size(width: int, height: int) -> Size:
-    """The size that a file says an image has. Raises ValueError for none, and for one that is too large."""
+    """The size that a file says an image has, whose polygons or masks are painted. Raises ValueError
+    for none, and for one that is too large for that."""
     size = Size(width, height)
     if size.area > DEFAULT_MAX_PIXELS:
         raise ValueError(f"an image has at most {DEFAULT_MAX_PIXELS:,} pixels, not {size.area:,}")

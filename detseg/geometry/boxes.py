@@ -15,7 +15,7 @@ from detseg.types import Box, Size
 Floats = npt.NDArray[np.float64]
 
 _PAIRS_AT_ONCE = 100_000
-"""What is computed on the way to an IoU takes eight times its memory."""
+"""The way to an IoU takes eight times its memory."""
 
 
 def xywh_to_box(xywh_px: Sequence[float]) -> Box:

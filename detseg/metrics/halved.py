@@ -64,7 +64,7 @@ def halve_ratios(classes: Classes, parts: Floats, wholes: Floats, *, seed: int) 
 
 
 class FigureColumns:
-    """What is known of answers against a truth, image by image, so that any images have their figures."""
+    """Counts of answers against a truth, image by image, of which any images have their figures."""
 
     def __init__(self) -> None:
         self._boxes, self._masks = DetectionColumns("bbox"), DetectionColumns("segm")

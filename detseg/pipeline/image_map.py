@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,10 +20,9 @@ from detseg.datasets.duplicates import find_duplicates, stack_features
 from detseg.datasets.sample import image_bytes, image_of
 from detseg.datasets.store import DatasetStore
 from detseg.errors import DatasetError, ImageError
-from detseg.files import replacing
+from detseg.files import keep_arrays, read_arrays
 from detseg.images.fingerprints import THUMBNAIL_PX
 from detseg.metrics.cases import age
-from detseg.pipeline.near_duplicates import DAMAGED_ARRAYS
 from detseg.pipeline.qa.cases import task_url
 from detseg.pipeline.reading import read_from
 from detseg.report.data import NO_MAP, TILE_PX, ImageMap, MapFacts, MapPoint
@@ -208,15 +206,14 @@ def _kept_places(path: Path, embeddings: npt.NDArray[np.floating]) -> Floats:
     """The places of embeddings: the last map's, if it was of the same ones; else new ones, which are kept."""
     form = f"{_REVISION} {embeddings.dtype} {embeddings.shape} "
     key = hashlib.sha256(form.encode() + embeddings.tobytes()).hexdigest()
+    kept = read_arrays(path)
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
-            if kept["key"] == key and kept["places"].shape == (len(embeddings), 2):
-                return np.asarray(kept["places"], dtype=np.float64)
-    except DAMAGED_ARRAYS:
+        if kept["key"] == key and kept["places"].shape == (len(embeddings), 2):
+            return np.asarray(kept["places"], dtype=np.float64)
+    except (KeyError, ValueError):
         pass  # it is only there to save time
     places = lay_out(embeddings)
-    with suppress(OSError), replacing(path, binary=True, private=True) as file:  # a full disk: the next time
-        np.savez(file, key=key, places=places)
+    keep_arrays(path, key=key, places=places)
     return places
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +17,7 @@ from detseg.datasets.duplicates import (
     stack_features,
 )
 from detseg.errors import ImageError
-from detseg.files import replacing
+from detseg.files import keep_arrays, read_arrays
 from detseg.images import BROWSER_FORMATS
 from detseg.images.fingerprints import fingerprint
 from detseg.pipeline.reading import read_from
@@ -31,11 +28,6 @@ if TYPE_CHECKING:
 
     from detseg.sources.registry import Sources
     from detseg.types import ImageId
-
-DAMAGED_ARRAYS = (
-    OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error
-)  # fmt: skip
-"""What NumPy raises for a damaged ``.npz``."""
 
 _REVISION = 1
 """Part of what is kept: with another number, all images are compared anew."""
@@ -66,16 +58,15 @@ def read_features(sources: Sources, image: ImageId, place: str) -> ImageFeatures
 
 def _read_kept(path: Path) -> Compared:
     """What was compared before; nothing where there is no file, a damaged one, or one of another detseg."""
+    kept = read_arrays(path)
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
-            if kept["revision"] == _REVISION:
-                return check_compared(Compared(kept["ids"], kept["hashes"], kept["pairs"], kept["alike"]))
-    except DAMAGED_ARRAYS:
+        if kept["revision"] == _REVISION:
+            return check_compared(Compared(kept["ids"], kept["hashes"], kept["pairs"], kept["alike"]))
+    except (KeyError, ValueError):
         pass  # it is only there to save time
     return NOTHING_COMPARED
 
 
 def _keep(path: Path, compared: Compared) -> None:
     arrays = {name: getattr(compared, name) for name in ("ids", "hashes", "pairs", "alike")}
-    with suppress(OSError), replacing(path, binary=True, private=True) as file:  # a full disk: the next time
-        np.savez(file, revision=_REVISION, **arrays)
+    keep_arrays(path, revision=_REVISION, **arrays)

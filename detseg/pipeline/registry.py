@@ -92,7 +92,7 @@ def _is_text(name: str) -> bool:
 
 
 def _read_trained(catalog: Catalog, folder: Path, locate: Callable[[str], Path]) -> TrainedModel:
-    """What ``training.json`` says of the checkpoint in that folder; ``locate`` leads to that of its base."""
+    """Read ``training.json`` beside the checkpoint in that folder; ``locate`` leads to that of its base."""
     entry = _read_result(folder)
     try:
         plan, trained = entry["plan"], entry["trained"]

@@ -285,7 +285,7 @@ def _deepest_point(cover: Image.Image) -> tuple[int, int]:
 
 
 def _spread(levels: npt.NDArray[Level], pick: np.ufunc) -> npt.NDArray[Level]:
-    """What ``pick`` makes of each pixel and its eight neighbours: a ufunc that may be done in any order."""
+    """Pick from each pixel and its eight neighbours, with a ufunc that may be done in any order."""
     tall = levels.copy()
     pick(tall[1:], levels[:-1], out=tall[1:])
     pick(tall[:-1], levels[1:], out=tall[:-1])
